@@ -1,0 +1,31 @@
+"""The plain auto-encoder."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ae_models.config import AutoencoderConfig
+from ae_models.image_model import ImageModel, Tensor
+from ae_models.losses import LOSSES, LOSSES_ON_LOGITS
+
+
+@keras.saving.register_keras_serializable(package="latentbeam")
+class Autoencoder(ImageModel):
+    """z = encoder(x), x' = decoder(z); trained to bring x' to x under a chosen loss."""
+
+    config_class = AutoencoderConfig
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """The decoder's output, (N, H, W, C): logits where the loss is on logits."""
+        return self.decoder(self.encoder(x, training=training), training=training)
+
+    def training_loss(self, target: Tensor, outputs: Any) -> Tensor:
+        return LOSSES[self.config.loss](target, outputs)
+
+    def infer(self, x: Tensor) -> dict[str, Tensor]:
+        latent = self.encoder(x, training=False)
+        output = self.decoder(latent, training=False)
+        if self.config.loss in LOSSES_ON_LOGITS:
+            output = ops.sigmoid(output)
+        return {"latent_mean": latent, "reconstruction": output}

@@ -1,0 +1,116 @@
+"""The model bundle: one folder whose manifest vouches for every byte of it."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ae_models.config import Configuration, configuration_from_mapping
+from ae_models.errors import BundleError, ConfigError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+KERAS_MODEL = "model.keras"
+TRANSFORM_OUTPUT = "transform_fn"
+SCORING = "scoring"
+CALIBRATION = "calibration.parquet"
+_FINGERPRINT = "fingerprint"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were found to match its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+    config: Configuration
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the digests of all files and over the manifest itself, in hexadecimal."""
+        return str(self.manifest[_FINGERPRINT])
+
+    def calibration_scores(self) -> np.ndarray:
+        """The primary score of the held-out normal records, (n,) float32, ascending."""
+        column = pq.read_table(self.path / CALIBRATION, columns=["score"])["score"]
+        return np.sort(column.to_numpy())
+
+
+def seal_bundle(path: Path, facts: dict[str, Any]) -> Bundle:
+    """Writes the manifest of a folder that holds all other files of a bundle."""
+    manifest = {"format_version": FORMAT_VERSION, **facts, "files": _file_digests(path)}
+    manifest[_FINGERPRINT] = _fingerprint(manifest)
+    (path / MANIFEST).write_text(_canonical(manifest), encoding="utf-8")
+    return open_bundle(path)
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Checks every file of a bundle against its manifest; runs nothing that it contains.
+
+    Raises:
+      BundleError: there is no bundle, its format is unknown, or a file was changed, removed or
+        added.
+    """
+    path = Path(path)
+    manifest = _read_manifest(path)
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise BundleError(f"{path}: format version {version!r} is not {FORMAT_VERSION}")
+    expected, found = manifest.get("files"), _file_digests(path)
+    if not isinstance(expected, dict):
+        raise BundleError(f"{path}: {MANIFEST} lists no files")
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise BundleError(f"{path}: {name} is missing")
+        if name not in expected:
+            raise BundleError(f"{path}: {name} is not in {MANIFEST}")
+        if expected[name] != found[name]:
+            raise BundleError(f"{path}: {name} was changed since the bundle was written")
+    try:
+        config = configuration_from_mapping(manifest.get("config"))
+    except ConfigError as error:
+        raise BundleError(f"{path}: {error}") from error
+    return Bundle(path, manifest, config)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise BundleError(f"no such model bundle: {path}")
+    try:
+        text = (path / MANIFEST).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is no model bundle: {MANIFEST}: {error}") from error
+    # The exact text is compared, so that no byte of the manifest itself can change unseen.
+    intact = (
+        isinstance(manifest, dict)
+        and manifest.get(_FINGERPRINT) == _fingerprint(manifest)
+        and text == _canonical(manifest)
+    )
+    if not intact:
+        raise BundleError(f"{path}: {MANIFEST} was changed since the bundle was written")
+    return manifest
+
+
+def _fingerprint(manifest: dict[str, Any]) -> str:
+    facts = {key: value for key, value in manifest.items() if key != _FINGERPRINT}
+    return hashlib.sha256(_canonical(facts).encode()).hexdigest()
+
+
+def _canonical(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def _file_digests(path: Path) -> dict[str, str]:
+    """SHA-256 of every file but the manifest, by its path within the bundle."""
+    digests = {}
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name != MANIFEST:
+            with file.open("rb") as content:
+                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return digests

@@ -1,0 +1,34 @@
+"""Scoring held-out normal records into a bundle's calibration file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ae_models.export import SCORE_PREFIX
+from ae_models.image_store import Batch
+from ae_models.scorer import Scorer
+from ae_models.splits import id_hashes
+
+
+def write_calibration(path: Path, scorer: Scorer, batches: Iterable[Batch]) -> dict[str, Any]:
+    """Writes `id`, `score` and each `score_<name>` of the records, in the order of their hashes.
+
+    Returns:
+      What the manifest says of it: the number of records and quantiles of the primary score.
+    """
+    ids: list[str] = []
+    parts: list[dict[str, np.ndarray]] = []
+    for batch_ids, pixels in batches:
+        outputs = scorer.score(pixels)
+        ids += batch_ids
+        parts.append({n: v for n, v in outputs.items() if n.startswith(SCORE_PREFIX[:-1])})
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
+    table = pa.table({"id": pa.array(ids, pa.string()), **columns})
+    pq.write_table(table.take(pa.array(np.argsort(id_hashes(ids)))), path)
+    quantiles = np.quantile(columns["score"], [0.0, 0.5, 0.9, 0.99, 1.0])
+    names = ("minimum", "median", "quantile_90", "quantile_99", "maximum")
+    return {"records": len(ids), **dict(zip(names, map(float, quantiles), strict=True))}

@@ -1,0 +1,314 @@
+"""The configuration of a training run: frozen, validated, and the same through YAML and back."""
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+
+from ae_models.corruptions import CORRUPTIONS
+from ae_models.distributions import LIKELIHOODS
+from ae_models.errors import ConfigError
+from ae_models.losses import LOSSES
+from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
+from ae_models.networks import NETWORKS
+
+_BATCH_BYTES = 32 << 20  # of pixels, in a batch on its way to the model
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig(Validated):
+    """The shape that every image is brought to, in training and in scoring alike.
+
+    A field that is None is taken from the first image that can be decoded. `fit` says how an
+    image of another size is brought to it, its aspect ratio kept: scaled to fit inside and padded
+    with zeros, or scaled to cover and cropped around the centre. An image with another number of
+    channels or bits is rejected, or converted if `convert` is set.
+    """
+
+    section: ClassVar[str] = "image"
+
+    height: int | None = None
+    width: int | None = None
+    channels: int | None = None
+    bits: Literal[8, 16, None] = None
+    fit: Literal["pad", "crop"] = "pad"
+    convert: bool = False
+    max_pixels: int = 89_478_485
+
+    def validate(self) -> None:
+        for field in ("height", "width", "channels"):
+            value = getattr(self, field)
+            self.require(value is None or value >= 1, field, "at least 1")
+        # Pillow itself refuses twice its limit against decompression bombs.
+        self.require(1 <= self.max_pixels <= 178_956_970, "max_pixels", "1 to 178956970")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C), once all three are known."""
+        if self.height is None or self.width is None or self.channels is None:
+            raise ConfigError(f"the image's shape is not known yet. Received: {self}")
+        return (self.height, self.width, self.channels)
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the pixel type, once `bits` is known."""
+        if self.bits is None:
+            raise ConfigError(f"the image's bits are not known yet. Received: {self}")
+        return f"uint{self.bits}"
+
+    @property
+    def image_bytes(self) -> int:
+        """The size of one image's raw pixels."""
+        height, width, channels = self.shape
+        return height * width * channels * (self.bits or 8) // 8
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingConfig(Validated):
+    """What tf.Transform computes over all training records, and applies to each.
+
+    `unit`: (x − min) / (max − min) over all pixels; `standard`: (x − mean) / stddev per channel.
+    """
+
+    section: ClassVar[str] = "preprocessing"
+
+    scaling: Literal["unit", "standard"] = "unit"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Validated):
+    """What the three kinds of model share. `widths` None: chosen for the image's shape."""
+
+    section: ClassVar[str] = "model"
+    kind: ClassVar[str] = ""
+
+    network: str = "convolutional"
+    latent_dim: int = 32
+    widths: tuple[int, ...] | None = None
+
+    def validate(self) -> None:
+        self.require_known("network", NETWORKS)
+        self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
+        widths_fit = self.widths is None or (len(self.widths) > 0 and min(self.widths) >= 1)
+        self.require(widths_fit, "widths", "a list of at least one number, each at least 1")
+
+    def require_known(self, field: str, known: Iterable[str]) -> None:
+        """Raises ConfigError unless the field's value is one of `known`."""
+        self.require(getattr(self, field) in known, field, f"one of {', '.join(known)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig(ModelConfig):
+    """The plain auto-encoder."""
+
+    kind: ClassVar[str] = "ae"
+
+    loss: str = "mse"
+
+    def validate(self) -> None:
+        super().validate()
+        self.require_known("loss", LOSSES)
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoisingConfig(AutoencoderConfig):
+    """The denoising auto-encoder; `corruption_amount` is a standard deviation or a share."""
+
+    kind: ClassVar[str] = "dae"
+
+    corruption: str = "gaussian_noise"
+    corruption_amount: float = 0.3
+
+    def validate(self) -> None:
+        super().validate()
+        self.require_known("corruption", CORRUPTIONS)
+        self.require(self.corruption_amount > 0, "corruption_amount", "greater than 0")
+        if self.corruption == "masking":
+            self.require(self.corruption_amount < 1, "corruption_amount", "below 1 for masking")
+
+
+@dataclasses.dataclass(frozen=True)
+class VariationalConfig(ModelConfig):
+    """The variational auto-encoder; `beta` weighs the KL term in training only."""
+
+    kind: ClassVar[str] = "vae"
+
+    likelihood: str = "bernoulli"
+    beta: float = 1.0
+    noise_samples: int = 8
+
+    def validate(self) -> None:
+        super().validate()
+        self.require_known("likelihood", LIKELIHOODS)
+        self.require(self.beta > 0, "beta", "greater than 0")
+        even = self.noise_samples >= 2 and self.noise_samples % 2 == 0
+        self.require(even, "noise_samples", "an even number (antithetic pairs), at least 2")
+
+
+MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
+    config.kind: config for config in (AutoencoderConfig, DenoisingConfig, VariationalConfig)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Validated):
+    """How Keras trains. Shares are of all records, by a hash of the record id."""
+
+    section: ClassVar[str] = "training"
+
+    epochs: int = 60
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    patience: int = 8
+    validation_share: float = 0.1
+    calibration_share: float = 0.1
+    shuffle_mebibytes: int = 256
+    seed: int = 0
+
+    def validate(self) -> None:
+        for field in ("epochs", "batch_size", "patience", "shuffle_mebibytes"):
+            self.require(getattr(self, field) >= 1, field, "at least 1")
+        self.require(self.learning_rate > 0, "learning_rate", "greater than 0")
+        for field in ("validation_share", "calibration_share"):
+            self.require(0 < getattr(self, field) < 0.5, field, "between 0 and 0.5")
+        self.require(self.seed >= 0, "seed", "at least 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringConfig(Validated):
+    """Which scores a bundle holds. `scores` None: all that the kind of model has; `primary` None:
+    `latent_mahalanobis`. `batch_rows` is the one shape that every batch is padded to."""
+
+    section: ClassVar[str] = "scoring"
+
+    scores: tuple[str, ...] | None = None
+    primary: str | None = None
+    fpr: float = 0.01
+    batch_rows: int = 256
+
+    def validate(self) -> None:
+        self.require(0 < self.fpr < 1, "fpr", "between 0 and 1")
+        # Kernels for a single row round differently from those for a batch.
+        self.require(self.batch_rows >= 2, "batch_rows", "at least 2")
+
+    def rows_for(self, image: ImageConfig) -> int:
+        """`batch_rows`, or as many as 32 MiB hold where images are large; at least 2."""
+        return max(2, min(self.batch_rows, _BATCH_BYTES // image.image_bytes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration(Validated):
+    """Everything that `latentbeam train` is told, and that the bundle's manifest records."""
+
+    model: ModelConfig
+    image: ImageConfig = ImageConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    training: TrainingConfig = TrainingConfig()
+    scoring: ScoringConfig = ScoringConfig()
+
+    def validate(self) -> None:
+        scaling = self.preprocessing.scaling
+        likelihood = getattr(self.model, "likelihood", None)
+        if likelihood and LIKELIHOODS[likelihood].needs_unit_scaling and scaling != "unit":
+            raise ConfigError(
+                f"model.likelihood {likelihood!r} needs preprocessing.scaling 'unit'. "
+                f"Received: {scaling!r}"
+            )
+        if getattr(self.model, "loss", None) == "bce" and scaling != "unit":
+            raise ConfigError(
+                f"model.loss 'bce' needs preprocessing.scaling 'unit'. Received: {scaling!r}"
+            )
+
+    def with_image(self, image: ImageConfig) -> "Configuration":
+        return dataclasses.replace(self, image=image)
+
+
+def configuration_from_mapping(mapping: Any) -> Configuration:
+    """Builds the configuration; `model.kind` chooses the class of its `model` section.
+
+    Raises:
+      ConfigError: an unknown key, a wrong type or a value out of range, named with its path.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"the configuration must be a mapping. Received: {mapping!r}")
+    known = [field.name for field in dataclasses.fields(Configuration)]
+    for key in mapping:
+        if key not in known:
+            raise ConfigError(f"unknown section {key!r}{suggestion(key, known)}")
+    hints = typing.get_type_hints(Configuration)
+    sections = {
+        name: from_mapping(hints[name], mapping[name]) for name in mapping if name != "model"
+    }
+    return Configuration(model=model_config_from_mapping(mapping.get("model")), **sections)
+
+
+def model_config_from_mapping(mapping: Any) -> ModelConfig:
+    """The `model` section, of the class that its `kind` names."""
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"model must be a mapping with a kind. Received: {mapping!r}")
+    values = dict(mapping)
+    kind = values.pop("kind", None)
+    if kind not in MODEL_CONFIGS:
+        raise ConfigError(f"model.kind must be one of {', '.join(MODEL_CONFIGS)}. Received: {kind!r}")
+    return from_mapping(MODEL_CONFIGS[kind], values)
+
+
+def configuration_to_mapping(config: Configuration) -> dict[str, Any]:
+    """The inverse of `configuration_from_mapping`."""
+    mapping = to_mapping(config)
+    mapping["model"] = model_config_to_mapping(config.model)
+    return mapping
+
+
+def model_config_to_mapping(config: ModelConfig) -> dict[str, Any]:
+    """The inverse of `model_config_from_mapping`."""
+    return {"kind": config.kind, **to_mapping(config)}
+
+
+def configuration_to_yaml(config: Configuration) -> str:
+    """The configuration as a YAML document that `latentbeam train --config` reads."""
+    return yaml.safe_dump(configuration_to_mapping(config), sort_keys=False)
+
+
+def configuration_from_yaml(text: str) -> Configuration:
+    """The inverse of `configuration_to_yaml`."""
+    return configuration_from_mapping(yaml.safe_load(text))
+
+
+def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The mapping in a YAML file, changed by overrides such as `model.latent_dim=16`.
+
+    Raises:
+      ConfigError: the file cannot be read, is no YAML mapping, or an override has no `=`.
+    """
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path} must hold a mapping. Received: {mapping!r}")
+    return with_overrides(mapping, overrides)
+
+
+def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """`mapping` with each SECTION.KEY=VALUE applied; VALUE is read as YAML."""
+    result = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in mapping.items()
+    }
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and key):
+            raise ConfigError(f"--set takes SECTION.KEY=VALUE. Received: {override!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {path}: not a YAML value. Received: {text!r}") from error
+        if not isinstance(result.setdefault(section, {}), dict):
+            raise ConfigError(f"{section} must be a mapping. Received: {result[section]!r}")
+        result[section][key] = value
+    return result

@@ -1,0 +1,44 @@
+"""Fitting the scores that learn from training records, once the model is trained."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ae_models.image_model import ImageModel
+from ae_models.image_store import ImageStore
+from ae_models.preprocessing import Preprocessing
+from ae_models.scores import Score, fit_scores
+
+# A store's first records are a random sample of it: it is ordered by a hash.
+_MOST_RECORDS = 50_000
+
+
+def fit_to_records(
+    scores: Sequence[Score],
+    model: ImageModel,
+    preprocessing: Preprocessing,
+    train: ImageStore,
+    batch_rows: int,
+) -> None:
+    """Fits `scores` to the features of up to 50,000 training records."""
+
+    @tf.function
+    def features(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = preprocessing(pixels)
+        outputs = model.infer(x)
+        wanted = {score.name: score.features(x, outputs) for score in scores}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    parts = [
+        {name: value.numpy() for name, value in features(tf.constant(pixels)).items()}
+        for pixels in _first(train.batches(batch_rows), _MOST_RECORDS // batch_rows)
+    ]
+    fit_scores(
+        scores, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    )
+
+
+def _first(batches: Iterable[np.ndarray], count: int) -> Iterable[np.ndarray]:
+    for _, batch in zip(range(max(1, count)), batches, strict=False):
+        yield batch

@@ -1,0 +1,94 @@
+"""What the three auto-encoders share: construction from a configuration, losses, Keras saving."""
+
+import abc
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from ae_models.config import ModelConfig, model_config_from_mapping, model_config_to_mapping
+from ae_models.networks import NETWORKS, layer_seeds
+
+Tensor = Any
+
+
+class ImageModel(keras.Model, abc.ABC):
+    """An auto-encoder of images (N, H, W, C) float32, scaled.
+
+    The same `seed` gives the same initial weights and the same random draws in training.
+    """
+
+    config_class: ClassVar[type[ModelConfig]]
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_shape: tuple[int, int, int],
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        if not isinstance(config, self.config_class):
+            raise TypeError(f"config must be a {self.config_class.__name__}. Received: {config!r}")
+        super().__init__(**kwargs)
+        self.config = config
+        self.image_shape = tuple(image_shape)
+        self.seed = seed
+        self._add_networks(layer_seeds(seed))
+
+    def _add_networks(self, seeds: Iterator[int]) -> None:
+        network = NETWORKS[self.config.network]
+        widths = self.config.widths or network.default_widths(self.image_shape)
+        self.encoder = network.encoder(self.image_shape, widths, self.encoder_outputs, seeds)
+        self.decoder = network.decoder(
+            self.image_shape, widths, self.config.latent_dim, self.decoder_channels, seeds
+        )
+
+    @property
+    def encoder_outputs(self) -> int:
+        """How many numbers the encoder gives for each record."""
+        return self.config.latent_dim
+
+    @property
+    def decoder_channels(self) -> int:
+        """How many numbers the decoder gives for each pixel."""
+        return self.image_shape[-1]
+
+    @abc.abstractmethod
+    def infer(self, x: Tensor) -> dict[str, Tensor]:
+        """What scores are computed from; a record's values depend on the record alone.
+
+        Always `latent_mean` (N, d) and `reconstruction` (N, H, W, C); a kind may add its own.
+        """
+
+    @abc.abstractmethod
+    def training_loss(self, target: Tensor, outputs: Any) -> Tensor:
+        """The loss of each record, (N,), given the outputs of `call`."""
+
+    def compute_loss(
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Any = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The mean of `training_loss` over the batch, as Keras' training step asks for it."""
+        del x, sample_weight, training
+        return ops.mean(self.training_loss(y, y_pred))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": model_config_to_mapping(self.config),
+            "image_shape": list(self.image_shape),
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageModel":
+        del custom_objects
+        values = dict(config)
+        values["config"] = model_config_from_mapping(values["config"])
+        values["image_shape"] = tuple(values["image_shape"])
+        return cls(**values)

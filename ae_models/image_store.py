@@ -1,0 +1,88 @@
+"""Decoded images of one split in one file, in an order that does not depend on who wrote them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ae_models.splits import id_hashes
+
+# Ids and images of the same records: (N,) of str, (N, H, W, C).
+Batch = tuple[list[str], np.ndarray]
+
+
+class ImageStore:
+    """A `.npy` file of images (N, H, W, C), read in parts: it is never all in memory."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        header = np.load(self.path, mmap_mode="r")
+        self.shape, self.dtype, self._offset = header.shape, header.dtype, header.offset
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    @property
+    def image_bytes(self) -> int:
+        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Images start to stop, (stop − start, H, W, C), in memory of their own."""
+        stop = min(stop, len(self))
+        # np.fromfile, not a memory map: mapped pages would count as this process's memory.
+        values = np.fromfile(
+            self.path,
+            dtype=self.dtype,
+            count=(stop - start) * int(np.prod(self.shape[1:])),
+            offset=self._offset + start * self.image_bytes,
+        )
+        return values.reshape((stop - start, *self.shape[1:]))
+
+    def batches(self, rows: int) -> Iterator[np.ndarray]:
+        """All images in stored order, `rows` at a time."""
+        for start in range(0, len(self), rows):
+            yield self.read(start, start + rows)
+
+    def shuffled_batches(
+        self, rows: int, buffer_bytes: int, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """All images once, `rows` at a time, shuffled within buffers of bounded size.
+
+        The stored order is that of a hash, so each buffer is itself a random part of the whole.
+        """
+        buffers = max(1, buffer_bytes // (self.image_bytes * rows)) * rows
+        starts = generator.permutation(np.arange(0, len(self), buffers))
+        rest = self.read(0, 0)
+        for start in starts:
+            images = self.read(start, start + buffers)
+            images = np.concatenate([rest, images[generator.permutation(len(images))]])
+            whole = len(images) // rows * rows
+            for first in range(0, whole, rows):
+                yield images[first : first + rows]
+            rest = images[whole:]
+        if len(rest):
+            yield rest
+
+
+def write_image_store(
+    path: str | Path, read_batches: Callable[[], Iterable[Batch]]
+) -> ImageStore | None:
+    """Writes the images in the order of their ids' hashes; None where there is no image.
+
+    Args:
+      path: the `.npy` file to write.
+      read_batches: gives the same batches at each call; called twice, first for the ids alone.
+    """
+    hashes = [id_hashes(ids) for ids, _ in read_batches()]
+    if not hashes:
+        return None
+    ranks = np.argsort(np.argsort(np.concatenate(hashes), kind="stable"))
+    out, first = None, 0
+    for _, images in read_batches():
+        if out is None:
+            shape = (len(ranks), *images.shape[1:])
+            out = np.lib.format.open_memmap(path, mode="w+", dtype=images.dtype, shape=shape)
+        out[ranks[first : first + len(images)]] = images
+        first += len(images)
+    del out  # flushes
+    return ImageStore(path)

@@ -1,0 +1,111 @@
+"""Frozen dataclasses that check the type of every field, to and from plain mappings (YAML, JSON)."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from ae_models.errors import ConfigError
+
+T = TypeVar("T", bound="Validated")
+
+
+@dataclasses.dataclass(frozen=True)
+class Validated:
+    """Base of the configuration classes: a wrong type fails at construction, with the value.
+
+    Raises:
+      ConfigError: a field's value is not of its declared type, or is not one of its choices.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _checked(getattr(self, field.name), hints[field.name], self._path(field.name))
+            object.__setattr__(self, field.name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks that no type can express; subclasses override it and call `require`."""
+
+    def require(self, condition: bool, field: str, rule: str) -> None:
+        """Raises ConfigError with the field's path and value unless `condition` holds."""
+        if not condition:
+            raise ConfigError(
+                f"{self._path(field)} must be {rule}. Received: {getattr(self, field)!r}"
+            )
+
+    def _path(self, field: str) -> str:
+        return f"{self.section}.{field}" if self.section else field
+
+
+def from_mapping(cls: type[T], mapping: Any) -> T:
+    """Builds `cls` from a plain mapping, nested classes included.
+
+    Raises:
+      ConfigError: `mapping` is no mapping, or has a key that `cls` does not know.
+    """
+    name = cls.section or "the configuration"
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{name} must be a mapping of keys to values. Received: {mapping!r}")
+    hints = typing.get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]
+    for key in mapping:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in {name}{suggestion(key, known)}")
+    values = {
+        key: from_mapping(hints[key], value) if _is_section(hints[key]) else value
+        for key, value in mapping.items()
+    }
+    return cls(**values)
+
+
+def to_mapping(config: Validated) -> dict[str, Any]:
+    """The inverse of `from_mapping`, of types that YAML and JSON hold (tuples become lists)."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Validated):
+            value = to_mapping(value)
+        result[field.name] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def suggestion(word: Any, known: typing.Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Validated)
+
+
+def _checked(value: Any, hint: Any, path: str) -> Any:
+    """`value` as the type of `hint`: an int serves as a float, a list as a tuple."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        (hint,) = (argument for argument in arguments if argument is not type(None))
+        return _checked(value, hint, path)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(
+                f"{path} must be one of {', '.join(map(str, arguments))}. Received: {value!r}"
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path} must be a list. Received: {value!r}")
+        return tuple(_checked(item, arguments[0], path) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{path} must be of type {hint.__name__}. Received: {value!r}")
+    return value

@@ -1,0 +1,48 @@
+"""Fully connected networks."""
+
+from collections.abc import Iterator, Sequence
+
+import keras
+
+Shape = tuple[int, int, int]
+
+
+def default_widths(image_shape: Shape) -> tuple[int, ...]:
+    """Hidden units from the image to the latent."""
+    del image_shape  # the input layer grows with the image by itself
+    return (256, 64)
+
+
+def encoder(
+    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
+) -> keras.Model:
+    """(N, H, W, C) → (N, outputs)."""
+    image = keras.Input(image_shape)
+    hidden = _hidden(keras.layers.Flatten()(image), widths, seeds)
+    return keras.Model(image, _linear(hidden, outputs, seeds), name="encoder")
+
+
+def decoder(
+    image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
+) -> keras.Model:
+    """(N, latent_dim) → (N, H, W, channels)."""
+    height, width, _ = image_shape
+    latent = keras.Input((latent_dim,))
+    hidden = _hidden(latent, list(reversed(widths)), seeds)
+    flat = _linear(hidden, height * width * channels, seeds)
+    image = keras.layers.Reshape((height, width, channels))(flat)
+    return keras.Model(latent, image, name="decoder")
+
+
+def _hidden(x: keras.KerasTensor, widths: Sequence[int], seeds: Iterator[int]) -> keras.KerasTensor:
+    for index, units in enumerate(widths):
+        initializer = keras.initializers.HeNormal(seed=next(seeds))
+        x = keras.layers.Dense(
+            units, activation="relu", kernel_initializer=initializer, name=f"hidden_{index}"
+        )(x)
+    return x
+
+
+def _linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)

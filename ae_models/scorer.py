@@ -1,0 +1,77 @@
+"""Scoring raw pixels with a bundle."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ae_models.bundle import SCORING
+from ae_models.config import Configuration
+from ae_models.errors import BundleError
+from ae_models.export import SCORE_PREFIX
+from ae_models.scores import primary_score
+
+
+class Scorer:
+    """A bundle's SavedModel, held in memory.
+
+    Every batch is padded to one fixed shape, so that a record's scores are the same bits whatever
+    batch it came in.
+
+    Args:
+      path: the bundle's folder, which the caller has checked (`open_bundle`) or just written.
+      config: the bundle's configuration.
+
+    Raises:
+      BundleError: the SavedModel cannot be loaded.
+    """
+
+    def __init__(self, path: Path, config: Configuration):
+        self.image = config.image
+        self.batch_rows = config.scoring.rows_for(config.image)
+        self.primary = SCORE_PREFIX + primary_score(config)
+        try:
+            self._model = tf.saved_model.load(str(path / SCORING))
+            self._signatures = dict(self._model.signatures)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
+
+    def score(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores (N, H, W, C) raw pixels.
+
+        Returns:
+          `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>` and `score`, the primary
+          one, (N,): all float32.
+        """
+        outputs = self._run("score", pixels)
+        return outputs | {"score": outputs[self.primary]}
+
+    def reconstruct(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """The scaled `input` of (N, H, W, C) raw pixels, and its `reconstruction`."""
+        return self._run("reconstruct", pixels)
+
+    def _run(self, signature: str, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        self._check(pixels)
+        function, rows = self._signatures[signature], self.batch_rows
+        parts = []
+        # An empty input still takes one padded batch, for the names and shapes of the outputs.
+        for start in range(0, max(1, len(pixels)), rows):
+            part = pixels[start : start + rows]
+            outputs = function(pixels=tf.constant(_padded(part, rows)))
+            parts.append({name: value.numpy()[: len(part)] for name, value in outputs.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
+
+    def _check(self, pixels: np.ndarray) -> None:
+        if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:
+            raise ValueError(
+                f"pixels must be (N, {', '.join(map(str, self.image.shape))}) {self.image.dtype}. "
+                f"Received: {pixels.shape} {pixels.dtype}"
+            )
+
+
+def _padded(pixels: np.ndarray, rows: int) -> np.ndarray:
+    if len(pixels) == rows:
+        return pixels
+    result = np.zeros((rows, *pixels.shape[1:]), pixels.dtype)
+    result[: len(pixels)] = pixels
+    return result

@@ -1,0 +1,23 @@
+"""The evidence lower bound of a variational auto-encoder, and its KL term, in nats."""
+
+from ae_models.scores.score import Outputs, Score, Tensor
+
+
+class NegativeElbo(Score):
+    """KL(q(z|x) ‖ p(z)) − E_q[log p(x|z)], an upper bound of −log p(x)."""
+
+    name = "negative_elbo"
+    kinds = frozenset({"vae"})
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return outputs["kl"] - outputs["expected_log_likelihood"]
+
+
+class KL(Score):
+    """KL(q(z|x) ‖ p(z)): how far the record's posterior lies from the prior."""
+
+    name = "kl"
+    kinds = frozenset({"vae"})
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return outputs["kl"]

@@ -1,0 +1,22 @@
+"""Errors of the reconstruction, in the scaled units that the model was trained in."""
+
+from ae_models.losses import mean_absolute_error, mean_squared_error
+from ae_models.scores.score import Outputs, Score, Tensor
+
+
+class ReconstructionMSE(Score):
+    """Mean over the values of (x − x')²."""
+
+    name = "reconstruction_mse"
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return mean_squared_error(x, outputs["reconstruction"])
+
+
+class ReconstructionMAE(Score):
+    """Mean over the values of |x − x'|."""
+
+    name = "reconstruction_mae"
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return mean_absolute_error(x, outputs["reconstruction"])

@@ -1,0 +1,30 @@
+"""What every anomaly score is."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+Tensor = Any
+Outputs = Mapping[str, Tensor]  # of ImageModel.infer
+
+
+class Score(abc.ABC):
+    """A function of scaled images and a model's inference; some are fitted to training records."""
+
+    name: ClassVar[str]
+    kinds: ClassVar[frozenset[str]] = frozenset({"ae", "dae", "vae"})
+
+    def features(self, x: Tensor, outputs: Outputs) -> Tensor | None:
+        """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""
+        del x, outputs
+        return None
+
+    def fit(self, features: np.ndarray) -> None:
+        """Learns from the features of training records, (N, k) float32."""
+        del features
+
+    @abc.abstractmethod
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        """(N, H, W, C) float32 and the model's outputs → (N,) float32."""

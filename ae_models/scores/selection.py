@@ -1,0 +1,55 @@
+"""Which scores a bundle holds, and which of them is the primary one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ae_models.config import Configuration
+from ae_models.errors import ConfigError
+from ae_models.scores.elbo import KL, NegativeElbo
+from ae_models.scores.mahalanobis import LatentMahalanobis
+from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
+from ae_models.scores.score import Score
+
+SCORES: dict[str, type[Score]] = {
+    score.name: score
+    for score in (ReconstructionMSE, ReconstructionMAE, LatentMahalanobis, NegativeElbo, KL)
+}
+_DEFAULT_PRIMARY = LatentMahalanobis.name
+
+
+def score_names(config: Configuration) -> tuple[str, ...]:
+    """The names of the configured scores.
+
+    Raises:
+      ConfigError: a name is unknown, or not for this kind of model.
+    """
+    kind = config.model.kind
+    available = tuple(name for name, score in SCORES.items() if kind in score.kinds)
+    chosen = config.scoring.scores
+    for name in chosen or ():
+        if name not in available:
+            raise ConfigError(
+                f"scoring.scores for {kind} must be of {', '.join(available)}. Received: {name!r}"
+            )
+    return chosen or available
+
+
+def primary_score(config: Configuration) -> str:
+    """The name of the score that `score` and `p_value` are made of.
+
+    Raises:
+      ConfigError: it is not among the configured scores.
+    """
+    names = score_names(config)
+    name = config.scoring.primary or _DEFAULT_PRIMARY
+    if name not in names:
+        raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")
+    return name
+
+
+def fit_scores(scores: Sequence[Score], features: dict[str, np.ndarray]) -> None:
+    """Fits each score that asked for features to those of the training records."""
+    for score in scores:
+        if score.name in features:
+            score.fit(features[score.name])

@@ -1,0 +1,108 @@
+"""Training with Keras, streaming from disk."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ae_models.config import TrainingConfig
+from ae_models.image_model import ImageModel
+from ae_models.image_store import ImageStore
+from ae_models.preprocessing import Preprocessing
+
+# Called after each batch with (epoch, batches of it done, batches in it, losses so far).
+ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSummary:
+    """What the manifest records of a training run."""
+
+    epochs: int
+    best_epoch: int
+    loss: float
+    validation_loss: float
+    seconds: float
+
+
+def fit(
+    model: ImageModel,
+    preprocessing: Preprocessing,
+    train: ImageStore,
+    validation: ImageStore,
+    config: TrainingConfig,
+    on_progress: ProgressCallback | None = None,
+) -> TrainingSummary:
+    """Trains until the validation loss stops falling, and leaves the best weights in `model`.
+
+    The same model seed, data and configuration give the same weights on one kind of machine.
+    """
+    started = time.monotonic()
+    # XLA on a CPU compiles for longer than it saves on networks of this size.
+    model.compile(optimizer=keras.optimizers.Adam(config.learning_rate), jit_compile=False)
+    stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
+    stop.set_model(model)
+    steps = math.ceil(len(train) / config.batch_size)
+    callbacks = [stop, keras.callbacks.TerminateOnNaN()]
+    if on_progress:
+        callbacks.append(_Report(on_progress, steps))
+    history = model.fit(
+        _dataset(lambda: _epochs(train, config), train, preprocessing),
+        validation_data=_dataset(
+            lambda: validation.batches(config.batch_size), validation, preprocessing
+        ),
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        validation_steps=math.ceil(len(validation) / config.batch_size),
+        callbacks=callbacks,
+        shuffle=False,  # the store does it
+        verbose=0,
+    ).history
+    losses = history["val_loss"]
+    best = int(np.nanargmin(losses))
+    return TrainingSummary(
+        epochs=len(losses),
+        best_epoch=best + 1,
+        loss=float(history["loss"][best]),
+        validation_loss=float(losses[best]),
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _epochs(store: ImageStore, config: TrainingConfig) -> Iterator[np.ndarray]:
+    """Batches without end, each epoch in an order of its own."""
+    generator = np.random.default_rng(config.seed)
+    while True:
+        yield from store.shuffled_batches(
+            config.batch_size, config.shuffle_mebibytes << 20, generator
+        )
+
+
+def _dataset(
+    batches: Callable[[], Iterator[np.ndarray]], store: ImageStore, preprocessing: Preprocessing
+) -> tf.data.Dataset:
+    """(input, target) pairs of scaled images, the target being the input."""
+    spec = tf.TensorSpec((None, *store.shape[1:]), store.dtype)
+    pixels = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    scaled = pixels.map(preprocessing, num_parallel_calls=1)
+    return scaled.map(lambda x: (x, x)).prefetch(2)
+
+
+class _Report(keras.callbacks.Callback):
+    def __init__(self, on_progress: ProgressCallback, steps: int):
+        super().__init__()
+        self._on_progress, self._steps, self._epoch = on_progress, steps, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._on_progress(self._epoch, batch + 1, self._steps, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._on_progress(epoch, self._steps, self._steps, logs or {})

@@ -1,0 +1,1 @@
+"""The programs behind the command `latentbeam`, one a file."""

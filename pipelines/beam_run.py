@@ -1,0 +1,64 @@
+"""Running a Beam pipeline from the command line."""
+
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from ae_models.errors import ConfigError
+from pipelines.progress import Progress, WorkerProgress
+
+_LOCAL_RUNNER = "FnApiRunner"
+_LOSES_DATA = "DaskRunner"
+_PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
+
+
+def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the flags that are not ours.
+
+    Locally the in-process engine is named outright: DirectRunner chooses between three of them by
+    what a pipeline contains and whether a download succeeds.
+
+    Raises:
+      ConfigError: DaskRunner, which drops records without an error (Beam 2.77).
+    """
+    options = PipelineOptions(list(flags))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = _LOCAL_RUNNER
+    if standard.runner == _LOSES_DATA:
+        raise ConfigError("DaskRunner loses records without an error: choose another runner")
+    return options
+
+
+def run(
+    build: Callable[[beam.Pipeline], Any], options: PipelineOptions, label: str
+) -> None:
+    """Builds a pipeline, runs it to its end, and shows its progress."""
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline)
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    with Progress(label) as progress, WorkerProgress(progress):
+        pipeline.run().wait_until_finish()
+
+
+def described_options(options: PipelineOptions) -> dict[str, Any]:
+    """The options that were given, as JSON can hold them."""
+    given = options.get_all_options(drop_default=True)
+    return {name: value if _is_json(value) else str(value) for name, value in given.items()}
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that results depend on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,340 @@
+"""The command `latentbeam`: flags in, one call, results out.
+
+Keras and Beam are imported when a command runs, never for `--help`.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import click
+
+_SEVERAL_VALUES = ("--input", "--where", "--set")
+_USER_ERROR, _MISMATCH = 2, 1
+_FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+class _Examples(click.Command):
+    """A command whose help ends with an example, its lines kept as they are."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._example = example
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        if self._example:
+            formatter.write("\nExample:\n\n")
+            for line in self._example.splitlines():
+                formatter.write(f"  {line}\n")
+
+
+_input = click.option(
+    "--input",
+    "inputs",
+    metavar="URI...",
+    multiple=True,
+    required=True,
+    help="Folder or glob of images, *.parquet, *.tfrecord, FILE.npz#test, builtin:digits.",
+)
+_where = click.option(
+    "--where",
+    metavar="COLUMN=VALUE[,VALUE]",
+    multiple=True,
+    help="Only records whose column is, or with != is not, one of the values.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_overwrite = click.option(
+    "--overwrite", is_flag=True, help="Replace what --output holds, once the work has succeeded."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="latentbeam")
+def cli() -> None:
+    """Finds the odd ones among very many images.
+
+    Trains auto-encoders and applies them in an Apache Beam pipeline, which writes latents, anomaly
+    scores and p-values to Parquet.
+    """
+
+
+@cli.command(cls=_Examples, example="latentbeam demo --output latentbeam-demo")
+@click.option("--output", default="latentbeam-demo", show_default=True, help="Folder to write.")
+@_json
+def demo(output: str, as_json: bool) -> None:
+    """Train, score and evaluate on embedded digits."""
+    program = _program("demo")
+
+    result = program.demo(output)
+    _print(result, as_json, _demo_lines)
+
+
+@cli.command(
+    cls=_Examples,
+    context_settings=_FOR_BEAM,
+    example="latentbeam train --input images/ --where label=good --model vae --output bundle/ \\\n"
+    "    --set model.latent_dim=16",
+)
+@_input
+@click.option("--model", type=click.Choice(["ae", "dae", "vae"]), required=True)
+@click.option("--output", metavar="BUNDLE", required=True, help="Folder of the model bundle.")
+@click.option("--config", metavar="FILE.yaml", help="Configuration; README lists its keys.")
+@click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="One key: model.latent_dim=16."
+)
+@_where
+@click.option("--epochs", type=int, help="At most so many; early stopping may end sooner.")
+@click.option("--seed", type=int, help="Same seed, same machine: same weights.")
+@_overwrite
+@_json
+@click.pass_context
+def train(
+    context: click.Context,
+    inputs: Sequence[str],
+    model: str,
+    output: str,
+    config: str | None,
+    overrides: Sequence[str],
+    where: Sequence[str],
+    epochs: int | None,
+    seed: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Train a model on normal images and write its bundle.
+
+    Flags that are not listed here go to Beam.
+    """
+    program = _program("train")
+
+    beam_flags = _beam_flags(context)
+    configuration = program.train_configuration(
+        model, config, overrides, {"epochs": epochs, "seed": seed}
+    )
+    manifest = program.train(inputs, configuration, output, where, beam_flags, overwrite)
+    _print(manifest, as_json, lambda _: _trained_lines(manifest, output))
+
+
+@cli.command(
+    cls=_Examples,
+    context_settings=_FOR_BEAM,
+    example="latentbeam score --input images/ --model bundle/ --output run/",
+)
+@_input
+@click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
+@click.option("--output", metavar="DIR", required=True, help="Folder of the run.")
+@_where
+@click.option("--fpr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
+@click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
+@_overwrite
+@_json
+@click.pass_context
+def score(
+    context: click.Context,
+    inputs: Sequence[str],
+    model: str,
+    output: str,
+    where: Sequence[str],
+    fpr: float | None,
+    portable_schema: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Score images and write latents, scores and rejects to Parquet.
+
+    Flags that are not listed here go to Beam, --runner=FlinkRunner for one.
+    """
+    program = _program("score")
+
+    ledger = program.score(
+        inputs, model, output, where, _beam_flags(context), fpr, overwrite, portable_schema
+    )
+    _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
+
+
+@cli.command(
+    cls=_Examples, example="latentbeam evaluate --scores run/ --anomalous label!=good --json"
+)
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@click.option("--anomalous", metavar="COLUMN=VALUE[,VALUE]", required=True,
+              help="Which records are anomalous in truth; != for all others.")  # fmt: skip
+@_json
+def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
+    """AUROC and average precision of a run's scores, with bootstrap intervals."""
+    program = _program("evaluate")
+
+    _print(program.evaluate(scores, anomalous), as_json, _evaluated_lines)
+
+
+@cli.command(cls=_Examples, example="latentbeam verify --scores run/ --input images/")
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@_input
+@_json
+@click.pass_context
+def verify(context: click.Context, scores: str, inputs: Sequence[str], as_json: bool) -> None:
+    """Check that every input record is in exactly one of scores and rejects.
+
+    Exit status 1 if one is not.
+    """
+    program = _program("verify")
+
+    result = program.verify(scores, inputs)
+    _print(result, as_json, _verified_lines)
+    if not result["ok"]:
+        context.exit(_MISMATCH)
+
+
+@cli.command(cls=_Examples, example="latentbeam inspect bundle/")
+@click.argument("bundle")
+@_json
+def inspect(bundle: str, as_json: bool) -> None:
+    """Show what a bundle is, after checking that no byte of it was changed."""
+    program = _program("inspect")
+
+    _print(program.inspect(bundle), as_json, lambda manifest: [program.summary(manifest)])
+
+
+def _program(name: str) -> Any:
+    """The module behind a command, imported without the lines that TensorFlow's native code
+    prints on the way, which no setting of its own keeps off stderr."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        program = importlib.import_module(f"pipelines.{name}")
+        importlib.import_module("tensorflow").config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    from pipelines.progress import configure_logging
+
+    configure_logging()
+    return program
+
+
+def _beam_flags(context: click.Context) -> list[str]:
+    from pipelines.beam_flags import check_beam_flags
+
+    check_beam_flags(context.args, context.command.params)
+    return context.args
+
+
+def _print(result: Any, as_json: bool, lines: Any) -> None:
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines(result)))
+
+
+def _demo_lines(result: Mapping[str, Any]) -> list[str]:
+    written = [f"{name}: {result[name]}" for name in ("bundle", "scores", "picture")]
+    return [*_evaluated_lines(result["evaluation"]), *written]
+
+
+def _trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
+    training, calibration = manifest["training"], manifest["calibration"]
+    return [
+        f"bundle: {output}",
+        f"fingerprint: {manifest['fingerprint']}",
+        f"records: {training['records']['train']} train, "
+        f"{training['records']['validation']} validation, {calibration['records']} calibration, "
+        f"{sum(training['rejected_by_reason'].values())} rejected",
+        f"epochs: {training['epochs']}, best {training['best_epoch']} "
+        f"(validation loss {training['validation_loss']:.5g})",
+    ]
+
+
+def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    records = ledger["records"]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in records["rejected_by_reason"].items())
+    passed_over = ledger["files_passed_over"]
+    return [
+        f"run: {output}",
+        f"records: {records['read']} read, {records['scored']} scored, "
+        f"{records['rejected']} rejected" + (f" ({reasons})" if reasons else ""),
+        *([f"files passed over: {passed_over}"] if passed_over else []),
+        f"seconds: {ledger['seconds']}",
+    ]
+
+
+def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:
+    percent = f"{result['confidence']:.0%}"
+    metrics = [
+        f"{label}: {result[name]['value']:.4f} "
+        f"({percent} interval {result[name]['low']:.4f} to {result[name]['high']:.4f})"
+        for name, label in (("auroc", "AUROC"), ("average_precision", "average precision"))
+    ]
+    flagged = result["flagged"]
+    return [
+        f"records: {result['records']}, {result['anomalous']} anomalous",
+        *metrics,
+        f"flagged: {flagged['true_positive_rate']:.1%} of the anomalous, "
+        f"{flagged['false_positive_rate']:.1%} of the others",
+    ]
+
+
+def _verified_lines(result: Mapping[str, Any]) -> list[str]:
+    if result["ok"]:
+        return [f"ok: all {result['expected']} records are in exactly one of scores and rejects"]
+    return [f"{problem}" for problem in result["problems"]]
+
+
+def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
+    """`--input a b c` as `--input a --input b --input c`, so that a shell's glob works.
+
+    Args:
+      arguments: the command line.
+      flags: those that take several values.
+    """
+    result: list[str] = []
+    current, has_value = "", False
+    for argument in arguments:
+        if argument.startswith("-"):
+            current, has_value = (argument if argument in flags else ""), False
+        elif current and has_value:
+            result.append(current)
+        else:
+            has_value = True
+        result.append(argument)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command; errors of the user give one line on stderr and exit status 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
+    try:
+        status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()}", error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except Exception as error:
+        line = _user_error(error)
+        if line is None:
+            raise
+        _fail(line, _USER_ERROR)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _user_error(error: BaseException | None) -> str | None:
+    """The line of a `LatentbeamError`, also where Beam has wrapped it, else None."""
+    from ae_models.errors import LatentbeamError
+
+    while error is not None:
+        if isinstance(error, LatentbeamError):
+            return " ".join(str(error).split())
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _fail(line: str, status: int) -> None:
+    print(f"latentbeam: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

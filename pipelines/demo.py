@@ -1,0 +1,85 @@
+"""`latentbeam demo`: the whole job on embedded digits, in a few minutes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ae_models.bundle import open_bundle
+from ae_models.scorer import Scorer
+from pipelines.evaluate import evaluate
+from pipelines.picture import reconstruction_grid
+from pipelines.progress import say
+from pipelines.score import score
+from pipelines.train import train, train_configuration
+from pipelines.verify import verify
+from transforms.batches import ID, IMAGE, BatchLimits
+from transforms.decode import decode_batch
+from transforms.ledger import SCORES, result_files
+from transforms.pixels import pixels_from_arrow
+from transforms.sources import resolve_inputs
+
+_INPUT = "builtin:digits"
+_HELD_OUT = "label=0"  # the class that training never sees
+_NORMAL = "label!=0"
+_SHOWN = 6  # columns of the picture at each end
+
+
+def demo(output: str) -> dict[str, Any]:
+    """Trains a VAE without one class, scores all digits, evaluates, and draws a picture.
+
+    Returns:
+      The evaluation, and the paths of what was written.
+    """
+    folder = Path(output)
+    bundle, scores, picture = folder / "bundle", folder / "run", folder / "picture.png"
+    say(f"training a VAE on {_INPUT} where {_NORMAL}")
+    config = train_configuration("vae", overrides=["scoring.fpr=0.05"])
+    train([_INPUT], config, str(bundle), where=[_NORMAL], overwrite=True)
+    say(f"scoring all of {_INPUT}")
+    ledger = score([_INPUT], str(bundle), str(scores), overwrite=True)
+    evaluation = evaluate(str(scores), _HELD_OUT)
+    verification = verify(str(scores), [_INPUT])
+    _draw(picture, bundle, scores)
+    return {
+        "records": ledger["records"],
+        "evaluation": evaluation,
+        "verified": verification["ok"],
+        "bundle": str(bundle),
+        "scores": str(scores),
+        "picture": str(picture),
+    }
+
+
+def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
+    """The least and the most anomalous records, with their reconstructions and errors."""
+    bundle = open_bundle(bundle_path)
+    table = pa.concat_tables(
+        pq.read_table(file, columns=[ID, "label", "score"])
+        for file in result_files(str(scores), SCORES)
+    ).sort_by("score")
+    ends = [*range(_SHOWN), *range(len(table) - _SHOWN, len(table))]
+    chosen = table.take(pa.array(ends))
+    (source,) = resolve_inputs([_INPUT])
+    pixels = {}
+    for listing in source.listings():
+        for batch in source.read(listing.task, BatchLimits()):
+            decoded = decode_batch(batch, bundle.config.image)
+            images = pixels_from_arrow(
+                decoded.column(IMAGE), bundle.config.image.shape, np.dtype(bundle.config.image.dtype)
+            )
+            pixels |= dict(zip(decoded.column(ID).to_pylist(), images, strict=True))
+    images = np.stack([pixels[record] for record in chosen[ID].to_pylist()])
+    outputs = Scorer(bundle.path, bundle.config).reconstruct(images)
+    titles = [
+        f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()
+    ]
+    reconstruction_grid(
+        path,
+        outputs["input"],
+        outputs["reconstruction"],
+        titles,
+        f"least anomalous (left) and most anomalous records; trained where {_NORMAL}",
+    )

@@ -1,0 +1,22 @@
+"""`latentbeam inspect`: what a bundle is, after checking that it is whole."""
+
+from typing import Any
+
+import yaml
+
+from ae_models.bundle import open_bundle
+
+
+def inspect(bundle: str) -> dict[str, Any]:
+    """The manifest of a bundle whose files match it.
+
+    Raises:
+      BundleError: the bundle is missing or was changed.
+    """
+    return open_bundle(bundle).manifest
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """The manifest for people: all but the digests of single files, as YAML."""
+    shown = {key: value for key, value in manifest.items() if key != "files"}
+    return yaml.safe_dump(shown, sort_keys=False).rstrip()

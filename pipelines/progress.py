@@ -1,0 +1,98 @@
+"""Progress on stderr: a bar on a terminal, plain lines otherwise."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from transforms.timing import LOGGER, parse_progress
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Shows how far a stage of work is. `total` None: how much there is to do is not known."""
+
+    def __init__(self, label: str, total: int | None = None, unit: str = " records"):
+        self._label, self._total, self._unit = label, total, unit
+        self._started = self._last_line = time.monotonic()
+        self._done, self._note = 0, ""
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = tqdm(desc=self._label, total=self._total, unit=self._unit, file=sys.stderr)
+        else:
+            print(f"{self._label} ...", file=sys.stderr, flush=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif kind is None:
+            self._line()
+
+    def show(self, done: int, note: str = "") -> None:
+        """`done` of `total` are done; `note` is added to the line."""
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._done)
+        self._done, self._note = done, note
+        if self._bar is None and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        seconds = self._last_line - self._started
+        total = f"/{self._total:,}" if self._total else ""
+        note = f", {self._note}" if self._note else ""
+        print(
+            f"{self._label}: {self._done:,}{total}{self._unit}, {seconds:.0f} s{note}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class WorkerProgress(logging.Handler):
+    """Feeds a `Progress` from the lines that workers log, wherever they run."""
+
+    def __init__(self, progress: Progress):
+        super().__init__(logging.INFO)
+        self._progress, self._records = progress, dict[str, int]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = parse_progress(record.getMessage())
+        if found:
+            worker, records = found
+            self._records[worker] = max(records, self._records.get(worker, 0))
+            self._progress.show(sum(self._records.values()))
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr: stdout is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def configure_logging() -> None:
+    """Warnings to stderr; progress lines to whoever shows them, and nowhere else."""
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[console], force=True)
+    LOGGER.setLevel(logging.INFO)

@@ -1,0 +1,52 @@
+"""`latentbeam score`: images through a bundle to a run folder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ae_models.bundle import open_bundle
+from ae_models.scores import primary_score
+from pipelines.beam_run import described_options, pipeline_options, run, versions
+from transforms import ReadImages, ScoreImages, WriteScores
+from transforms.ledger import check_free, read_ledger
+
+
+def score(
+    inputs: Sequence[str],
+    model: str,
+    output: str,
+    where: Sequence[str] = (),
+    beam_flags: Sequence[str] = (),
+    fpr: float | None = None,
+    overwrite: bool = False,
+    portable_schema: bool = False,
+) -> dict[str, Any]:
+    """Scores the inputs and gives the ledger of the finished run.
+
+    Raises:
+      LatentbeamError: a path, a condition, the bundle or the output folder cannot be used.
+    """
+    check_free(output, overwrite)
+    bundle = open_bundle(model)
+    options = pipeline_options(beam_flags)
+    facts = {
+        "inputs": list(inputs),
+        "where": list(where),
+        "model": {
+            "path": model,
+            "kind": bundle.config.model.kind,
+            "fingerprint": bundle.fingerprint,
+            "primary_score": primary_score(bundle.config),
+            "fpr": bundle.config.scoring.fpr if fpr is None else fpr,
+        },
+        "options": described_options(options),
+        "versions": versions(),
+    }
+    run(
+        lambda pipeline: (
+            pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr)
+        )
+        | WriteScores(output, overwrite, facts, portable_schema),
+        options,
+        "scoring",
+    )
+    return read_ledger(output)

@@ -1,0 +1,206 @@
+"""`latentbeam train`: images to a bundle."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ae_models import splits
+from ae_models.bundle import CALIBRATION, MANIFEST, TRANSFORM_OUTPUT, seal_bundle
+from ae_models.calibrate import write_calibration
+from ae_models.config import (
+    Configuration,
+    configuration_from_mapping,
+    configuration_to_mapping,
+    read_mapping,
+    with_overrides,
+)
+from ae_models.errors import ConfigError, InputError, OutputError
+from ae_models.export import export
+from ae_models.fitting import fit_to_records
+from ae_models.image_store import ImageStore, write_image_store
+from ae_models.kinds import build_model
+from ae_models.preprocessing import Preprocessing
+from ae_models.scorer import Scorer
+from ae_models.scores import SCORES, primary_score, score_names
+from ae_models.training import fit
+from pipelines.beam_run import pipeline_options, run, versions
+from pipelines.progress import Progress, say
+from transforms import ReadImages
+from transforms.prepare import PrepareTraining, read_shards, rejected_by_reason, split_reader
+from transforms.probe import probe_image
+from transforms.shards import Shard
+from transforms.sources import resolve_inputs
+from transforms.where import Where
+
+_LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
+_PARITY_RECORDS = 64
+
+
+def train_configuration(
+    kind: str,
+    config_file: str | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Configuration:
+    """The configuration from a file, then `--set`, then the flags of their own.
+
+    Raises:
+      ConfigError: the file, a key or a value cannot be used.
+    """
+    mapping = read_mapping(config_file) if config_file else {}
+    mapping = with_overrides(mapping, overrides)
+    model = mapping.setdefault("model", {})
+    if isinstance(model, dict) and model.setdefault("kind", kind) != kind:
+        raise ConfigError(f"--model is {kind}, but the configuration says {model['kind']!r}")
+    training = mapping.setdefault("training", {})
+    if isinstance(training, dict):
+        training.update({key: value for key, value in (flags or {}).items() if value is not None})
+    config = configuration_from_mapping(mapping)
+    primary_score(config)  # fails here rather than after hours of training
+    return config
+
+
+def train(
+    inputs: Sequence[str],
+    config: Configuration,
+    output: str,
+    where: Sequence[str] = (),
+    beam_flags: Sequence[str] = (),
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Trains a model and writes its bundle; gives the bundle's manifest.
+
+    Raises:
+      LatentbeamError: an input, a condition, the configuration or the output cannot be used.
+    """
+    _check_output(output, overwrite)
+    options = pipeline_options(beam_flags)
+    wheres = [Where.parse(text) for text in where]
+    sources = resolve_inputs(inputs)
+    config = config.with_image(probe_image(sources, wheres, config.image))
+    say(f"images are {' x '.join(map(str, config.image.shape))}, {config.image.bits} bits")
+    with _work_folder(output) as work:
+        bundle, records = work / "bundle", work / "records"
+        bundle.mkdir()
+        run(
+            lambda pipeline: pipeline
+            | ReadImages(inputs, where=wheres)
+            | PrepareTraining(config, str(records), str(bundle / TRANSFORM_OUTPUT)),
+            options,
+            "reading and analysing",
+        )
+        shards = read_shards(str(records))
+        training = _write_model(bundle, config, _stores(shards, config, work))
+        calibration = write_calibration(
+            bundle / CALIBRATION,
+            Scorer(bundle, config),
+            split_reader(shards, splits.CALIBRATION, config.image)(),
+        )
+        _warn_of_few(calibration["records"], config.scoring.fpr)
+        facts = {
+            "config": configuration_to_mapping(config),
+            "versions": versions(),
+            "training": {
+                "inputs": list(inputs),
+                "where": list(where),
+                "rejected_by_reason": rejected_by_reason(shards),
+                **training,
+            },
+            "calibration": calibration,
+        }
+        manifest = seal_bundle(bundle, facts).manifest
+        _put_in_place(bundle, Path(output), work)
+    return manifest
+
+
+def _check_output(output: str, overwrite: bool) -> None:
+    path = Path(output)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not (overwrite and (path / MANIFEST).is_file()):
+            hint = ", or give --overwrite" if (path / MANIFEST).is_file() else ""
+            raise OutputError(f"{output} exists already: choose another folder{hint}")
+
+
+@contextlib.contextmanager
+def _work_folder(output: str) -> Iterator[Path]:
+    """A folder beside `output`, and so on its file system, gone when the work ends."""
+    path = Path(output).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            yield Path(folder)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise OutputError(f"cannot write {output}: {error}") from error
+
+
+def _put_in_place(bundle: Path, output: Path, work: Path) -> None:
+    """Makes the finished bundle appear under its name at once; an earlier one goes with `work`."""
+    if output.exists():
+        output.rename(work / "earlier")
+    bundle.rename(output)
+
+
+def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str, ImageStore]:
+    """The splits that training reads, by name.
+
+    Raises:
+      InputError: a split, the one for calibration included, has too few records.
+    """
+    counts = {name: 0 for name in splits.SPLITS}
+    for shard in shards:
+        if shard.kind in counts:
+            counts[shard.kind] += shard.rows
+    if min(counts.values()) < _LEAST_RECORDS:
+        found = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise InputError(
+            f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}"
+        )
+    stores = {}
+    for name in (splits.TRAIN, splits.VALIDATION):
+        reader = split_reader(shards, name, config.image)
+        stores[name] = write_image_store(work / f"{name}.npy", reader)
+    return stores
+
+
+def _write_model(
+    bundle: Path, config: Configuration, stores: dict[str, ImageStore]
+) -> dict[str, Any]:
+    """Trains, fits the scores and exports; gives what the manifest says of the training."""
+    train_store, validation_store = stores[splits.TRAIN], stores[splits.VALIDATION]
+    preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
+    model = build_model(config.model, config.image.shape, config.training.seed)
+    with Progress("training", unit=" batches") as progress:
+        summary = fit(
+            model,
+            preprocessing,
+            train_store,
+            validation_store,
+            config.training,
+            lambda epoch, done, steps, losses: progress.show(
+                epoch * steps + done, _note(epoch, config.training.epochs, losses)
+            ),
+        )
+    scores = [SCORES[name]() for name in score_names(config)]
+    rows = config.scoring.rows_for(config.image)
+    fit_to_records(scores, model, preprocessing, train_store, rows)
+    sample = train_store.read(0, min(rows, _PARITY_RECORDS))
+    export(bundle, config.image, preprocessing, model, scores, sample)
+    counts = {name: len(store) for name, store in stores.items()}
+    return {"records": counts, "parameters": model.count_params(), **vars(summary)}
+
+
+def _note(epoch: int, epochs: int, losses: dict[str, float]) -> str:
+    shown = {"loss": "loss", "val_loss": "validation loss"}
+    parts = [f"{label} {losses[name]:.5g}" for name, label in shown.items() if name in losses]
+    return ", ".join([f"epoch {epoch + 1}/{epochs} at most", *parts])
+
+
+def _warn_of_few(records: int, fpr: float) -> None:
+    smallest = 1 / (records + 1)
+    if smallest > fpr:
+        say(
+            f"warning: {records} calibration records give no p-value below {smallest:.2g}, so "
+            f"none is flagged at fpr {fpr:g}; train on more records, or score with a larger --fpr"
+        )

@@ -1,0 +1,84 @@
+"""`latentbeam verify`: every input record is in exactly one of scores and rejects."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.progress import Progress
+from transforms.batches import ID, BatchLimits
+from transforms.files import open_binary
+from transforms.ledger import REJECTS, SCORES, read_ledger, result_files
+from transforms.read import common_carried, read_task
+from transforms.reconcile import reconcile
+from transforms.sources import resolve_inputs
+from transforms.where import Where
+
+_LIMITS = BatchLimits(rows=4096)
+
+
+def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
+    """Reads the ids of the inputs again, under the run's own conditions, and compares.
+
+    Returns:
+      Counts of `expected`, `found`, `missing`, `unexpected` and `repeated` records, `examples` of
+      ids, `problems` as sentences, and `ok`.
+
+    Raises:
+      InputError: no finished run, or an input that is not there.
+    """
+    ledger = read_ledger(scores)
+    wheres = [Where.parse(text) for text in ledger.get("where", [])]
+    sources = resolve_inputs(inputs)
+    carried = common_carried(sources)
+
+    def expected() -> Iterator[list[str]]:
+        for source in sources:
+            for listing in source.listings():
+                if listing.task is None:
+                    continue
+                for batch, _ in read_task(
+                    source, listing.task, _LIMITS, carried, wheres, images=False
+                ):
+                    yield batch.column(ID).to_pylist()
+
+    with Progress("verifying") as progress:
+        differences = reconcile(_shown(expected, progress), lambda: _found(scores))
+    problems = _problems(ledger, scores, differences.found)
+    for name in ("missing", "unexpected", "repeated"):
+        if count := getattr(differences, name):
+            examples = ", ".join(differences.examples[name])
+            problems.append(f"{count} {name} records, such as {examples}")
+    return {**vars(differences), "problems": problems, "ok": not problems}
+
+
+def _shown(batches: Any, progress: Progress) -> Any:
+    def shown() -> Iterator[list[str]]:
+        done = 0
+        for ids in batches():
+            done += len(ids)
+            progress.show(done)
+            yield ids
+
+    return shown
+
+
+def _found(scores: str) -> Iterator[list[str]]:
+    for path in (*result_files(scores, SCORES), *result_files(scores, REJECTS)):
+        with open_binary(path) as file, pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(_LIMITS.rows, columns=[ID]):
+                yield batch.column(ID).to_pylist()
+
+
+def _problems(ledger: dict[str, Any], scores: str, found: int) -> list[str]:
+    """Where the ledger and the files disagree."""
+    problems = []
+    records = ledger["records"]
+    if records["rejected"] is None:
+        problems.append("the run did not write its rejects")
+    listed = sum(file["rows"] for file in ledger["files"])
+    if found != listed:
+        problems.append(f"the files hold {found} rows, the ledger says {listed}")
+    if records["read"] not in (None, found):
+        problems.append(f"{records['read']} records were read, {found} were written")
+    return problems

@@ -1,0 +1,16 @@
+"""The packages are named here because the layout, three of them at the top level, defeats
+automatic discovery; everything else is in pyproject.toml."""
+
+from setuptools import setup
+
+setup(
+    packages=[
+        "ae_models",
+        "ae_models.distributions",
+        "ae_models.networks",
+        "ae_models.scores",
+        "pipelines",
+        "transforms",
+        "transforms.sources",
+    ]
+)

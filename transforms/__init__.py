@@ -1,0 +1,8 @@
+"""Beam transforms that read, score and write images as record batches."""
+
+from transforms.model_handler import AutoencoderModelHandler
+from transforms.read import ReadImages
+from transforms.score import ScoreImages
+from transforms.write import WriteScores
+
+__all__ = ["AutoencoderModelHandler", "ReadImages", "ScoreImages", "WriteScores"]

@@ -1,0 +1,89 @@
+"""tf.Transform's full pass over the training records' pixels."""
+
+from collections.abc import Callable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.pvalue import PCollection
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
+
+from ae_models.config import ImageConfig, PreprocessingConfig
+from ae_models.preprocessing import PIXELS
+from transforms.batches import IMAGE
+from transforms.pixels import pixels_from_arrow
+
+_SMALLEST_SCALE = 1e-6  # of a data set whose pixels are all alike
+
+
+def _unit(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    pixels = inputs[PIXELS]
+    low, high = tft.min(pixels), tft.max(pixels)
+    return {PIXELS: (pixels - low) / tf.maximum(high - low, _SMALLEST_SCALE)}
+
+
+def _standard(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    pixels = inputs[PIXELS]
+    values = tf.reshape(pixels, [-1, pixels.shape[-1]])
+    mean = tft.mean(values, reduce_instance_dims=False)
+    variance = tft.var(values, reduce_instance_dims=False)
+    return {PIXELS: (pixels - mean) / tf.maximum(tf.sqrt(variance), _SMALLEST_SCALE)}
+
+
+# tf.Transform asks for as many passes as a function has analysers: one function a scaling, with
+# no statistic that it does not use.
+_FUNCTIONS: dict[str, Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]] = {
+    "unit": _unit,
+    "standard": _standard,
+}
+
+
+def pixels_to_features(batch: pa.RecordBatch, image: ImageConfig) -> pa.RecordBatch:
+    """The images of a decoded batch as the one column that tf.Transform reads, list<float>."""
+    images = pixels_from_arrow(batch.column(IMAGE), image.shape, np.dtype(image.dtype))
+    values = pa.array(images.reshape(-1).astype(np.float32))
+    offsets = pa.array(np.arange(len(images) + 1) * int(np.prod(image.shape)), pa.int32())
+    return pa.RecordBatch.from_arrays([pa.ListArray.from_arrays(offsets, values)], [PIXELS])
+
+
+def _adapter_config(image: ImageConfig) -> TensorAdapterConfig:
+    representation = schema_pb2.TensorRepresentation()
+    representation.dense_tensor.column_name = PIXELS
+    for side in image.shape:
+        representation.dense_tensor.shape.dim.add(size=side)
+    schema = pa.schema([(PIXELS, pa.list_(pa.float32()))])
+    return TensorAdapterConfig(schema, {PIXELS: representation})
+
+
+class AnalyzePixels(beam.PTransform):
+    """Decoded records of the training split → tf.Transform's output in a folder.
+
+    Args:
+      image: the shape and type of the pixels.
+      preprocessing: which statistics are computed.
+      output: the folder to write; it must not exist.
+      temporary: a folder for tf.Transform's own files.
+    """
+
+    def __init__(
+        self, image: ImageConfig, preprocessing: PreprocessingConfig, output: str, temporary: str
+    ):
+        super().__init__()
+        self._image, self._preprocessing = image, preprocessing
+        self._output, self._temporary = output, temporary
+
+    def expand(self, records: PCollection[pa.RecordBatch]) -> Any:
+        features = records | "Features" >> beam.Map(
+            pixels_to_features, self._image
+        ).with_output_types(pa.RecordBatch)
+        with tft_beam.Context(temp_dir=self._temporary):
+            transform_fn = (
+                features,
+                _adapter_config(self._image),
+            ) | "Analyze" >> tft_beam.AnalyzeDataset(_FUNCTIONS[self._preprocessing.scaling])
+            return transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(self._output)

@@ -1,0 +1,141 @@
+"""The element of every PCollection: a `pa.RecordBatch` of a bounded number of rows.
+
+A batch of image records has the columns `id`, `source`, the carried ones, `image` and `reject`.
+A record that fails at any stage keeps its row: its `image` becomes null and `reject` says why, so
+no stage can lose a record.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
+REJECT_TYPE = pa.struct(
+    [("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+)
+_RESERVED = {
+    *(ID, SOURCE, IMAGE, REJECT),
+    *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model"),
+    *("stage", "reason", "message"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchLimits:
+    """The most that one batch may hold, in rows and in bytes of images."""
+
+    rows: int = 512
+    image_bytes: int = 32 << 20
+
+
+class RecordBatchCoder(beam.coders.Coder):
+    """Arrow IPC. Pickle, Beam's fallback, would write the whole buffer behind a slice."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, value.schema) as writer:
+            writer.write_batch(value)
+        return sink.getvalue().to_pybytes()
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        with pa.ipc.open_stream(pa.py_buffer(encoded)) as reader:
+            return reader.read_next_batch()
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+beam.coders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
+
+
+def carried_name(name: str) -> str:
+    """The output name of a carried column: one that would clash with ours gets `input_`."""
+    return f"input_{name}" if name in _RESERVED or name.startswith("score_") else name
+
+
+def image_schema(carried: pa.Schema, image: pa.Field) -> pa.Schema:
+    """The schema of image records: `carried` has the output names already."""
+    return pa.schema(
+        [
+            pa.field(ID, pa.string(), nullable=False),
+            pa.field(SOURCE, pa.string(), nullable=False),
+            *carried,
+            image.with_name(IMAGE),
+            pa.field(REJECT, REJECT_TYPE),
+        ]
+    )
+
+
+def image_records(
+    ids: pa.Array | Sequence[str],
+    source: pa.Array | Sequence[str] | str,
+    images: pa.Array | Sequence[bytes | None],
+    carried: Mapping[str, pa.Array] | None = None,
+    rejects: Sequence[dict[str, str] | None] | None = None,
+    image_metadata: Mapping[str, str] | None = None,
+) -> pa.RecordBatch:
+    """A batch of image records.
+
+    Args:
+      ids: (N,) record ids.
+      source: the file of each record, or the one file of them all.
+      images: (N,) encoded or raw bytes, null for a rejected record.
+      carried: further columns, by output name.
+      rejects: (N,) the `reject` of each record, or None for each that is good.
+      image_metadata: of raw pixels, their shape and type (`pixels.raw_metadata`).
+    """
+    ids = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())
+    if isinstance(source, str):
+        source = pa.repeat(pa.scalar(source, pa.string()), len(ids))
+    elif not isinstance(source, pa.Array):
+        source = pa.array(source, pa.string())
+    images = images if isinstance(images, pa.Array) else pa.array(images, pa.binary())
+    reject_column = (
+        pa.nulls(len(ids), REJECT_TYPE) if rejects is None else pa.array(rejects, REJECT_TYPE)
+    )
+    carried = dict(carried or {})
+    fields = [pa.field(name, column.type) for name, column in carried.items()]
+    schema = image_schema(
+        pa.schema(fields), pa.field(IMAGE, images.type, metadata=image_metadata)
+    )
+    columns = [ids, source, *carried.values(), images, reject_column]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def with_column(
+    batch: pa.RecordBatch, name: str, column: pa.Array, metadata: Any = None
+) -> pa.RecordBatch:
+    """`batch` with the column `name` replaced, in its place."""
+    index = batch.schema.get_field_index(name)
+    return batch.set_column(index, pa.field(name, column.type, metadata=metadata), column)
+
+
+def carried_columns(schema: pa.Schema) -> list[str]:
+    """The names of the columns of image records that are carried through."""
+    return [name for name in schema.names if name not in (ID, SOURCE, IMAGE, REJECT)]
+
+
+def conform(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:
+    """Image records with exactly the carried columns of the run: absent ones null, types cast.
+
+    Raises:
+      pa.ArrowInvalid, pa.ArrowNotImplementedError: a column cannot be cast.
+    """
+    present = carried_columns(batch.schema)
+    if batch.schema.equals(image_schema(carried, batch.schema.field(IMAGE))):
+        return batch
+    columns = {
+        field.name: batch.column(field.name).cast(field.type)
+        if field.name in present
+        else pa.nulls(len(batch), field.type)
+        for field in carried
+    }
+    schema = image_schema(carried, batch.schema.field(IMAGE))
+    return pa.RecordBatch.from_arrays(
+        [batch.column(ID), batch.column(SOURCE), *columns.values()]
+        + [batch.column(IMAGE), batch.column(REJECT)],
+        schema=schema,
+    )

@@ -1,0 +1,111 @@
+"""Files through Beam's file systems, with shortcuts for local paths."""
+
+import fnmatch
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import InputError
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def is_local(path: str) -> bool:
+    """Whether the path is on this machine's file system, not behind a scheme such as gs://."""
+    return FileSystems.get_scheme(path) is None
+
+
+def is_glob(path: str) -> bool:
+    return bool(_WILDCARD.search(path)) and not (is_local(path) and os.path.exists(path))
+
+
+def open_binary(path: str, decompress: bool = False) -> BinaryIO:
+    """Opens a file for reading bytes; `decompress` undoes a .gz ending.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    if is_local(path) and not decompress:
+        return open(path, "rb")  # noqa: SIM115 - the caller closes it
+    compression = CompressionTypes.AUTO if decompress else CompressionTypes.UNCOMPRESSED
+    try:
+        return FileSystems.open(path, compression_type=compression)
+    except BeamIOError as error:
+        raise OSError(str(error)) from error
+
+
+def fixed_root(path: str) -> str:
+    """The folder that ids are relative to: a folder itself, else the one that holds the file, or
+    the last one before a glob's first wildcard."""
+    if is_glob(path):
+        path = path[: _WILDCARD.search(path).start()] + "x"  # type: ignore[union-attr]
+        return posixpath.dirname(path)
+    if is_local(path) and os.path.isdir(path):
+        return path.rstrip("/") or "/"
+    return posixpath.dirname(path)
+
+
+def relative_path(path: str, root: str) -> str:
+    """`path` as seen from `root`, with forward slashes."""
+    if is_local(path):
+        return os.path.relpath(path, root or ".").replace(os.sep, "/")
+    return path[len(root.rstrip("/")) + 1 :]
+
+
+def common_root(roots: list[str]) -> str:
+    """The deepest folder that holds all `roots`.
+
+    Raises:
+      InputError: they are on different file systems.
+    """
+    schemes = {FileSystems.get_scheme(root) for root in roots}
+    if len(schemes) > 1:
+        raise InputError(f"inputs on different file systems: {', '.join(sorted(roots))}")
+    if schemes == {None}:
+        return os.path.commonpath([os.path.abspath(root) for root in roots])
+    return posixpath.commonpath(roots).replace(":/", "://", 1)
+
+
+def list_files(path: str) -> Iterator[str]:
+    """The files of a folder, all levels down, of a glob, or the one file: in a fixed order.
+
+    A local folder is walked as it is listed; other listings are held in memory.
+
+    Raises:
+      InputError: nothing is there.
+    """
+    if is_local(path) and not is_glob(path):
+        if os.path.isdir(path):
+            return _walk(path)
+        if os.path.exists(path):
+            return iter([path])
+        raise InputError(f"no such file or folder: {path}")
+    return iter(_match(path if is_glob(path) else f"{path.rstrip('/')}**"))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield os.path.join(parent, name)
+
+
+def _match(pattern: str) -> list[str]:
+    try:
+        (result,) = FileSystems.match([pattern])
+    except (BeamIOError, ValueError) as error:
+        raise InputError(f"cannot list {pattern}: {error}") from error
+    if not result.metadata_list:
+        raise InputError(f"no file matches {pattern}")
+    return sorted(metadata.path for metadata in result.metadata_list)
+
+
+def matches(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the file's name, in lower case, matches one of the patterns."""
+    name = posixpath.basename(path).lower()
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)

@@ -1,0 +1,185 @@
+"""The run folder: its staging area, its ledger `run.json`, and `_SUCCESS`, written last."""
+
+import collections
+import json
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import InputError, OutputError
+from transforms.files import is_local, open_binary
+from transforms.shards import Shard
+from transforms.tallies import EXCLUDED, PASSED_OVER, READ
+
+FORMAT_VERSION = 1
+LEDGER, SUCCESS = "run.json", "_SUCCESS"
+SCORES, REJECTS = "scores", "rejects"
+# In the order in which they are taken away.
+_RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS)
+_STAGING = ".staging-"
+
+
+def staging_folder(output: str, run_id: str) -> str:
+    """Where a run's files lie until it has succeeded; readers pass over dotted names."""
+    return posixpath.join(output, f"{_STAGING}{run_id}")
+
+
+def check_free(output: str, overwrite: bool) -> None:
+    """Raises OutputError if `output` is a file, or holds results that may not be overwritten."""
+    if is_local(output) and os.path.exists(output) and not os.path.isdir(output):
+        raise OutputError(f"{output} is not a folder")
+    held = [name for name in _RESULTS if _holds(output, name)]
+    if held and not overwrite:
+        raise OutputError(
+            f"{output} holds results already ({', '.join(held)}): "
+            "choose another folder, or give --overwrite"
+        )
+
+
+def finish_run(
+    output: str, run_id: str, shards: Iterable[Shard], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.
+
+    What an earlier run left is taken away first, its `_SUCCESS` before anything else: at no time
+    does a folder with `_SUCCESS` hold files of two runs. Runners try failed work again, so this
+    may be called again at any point and goes on from there.
+
+    Args:
+      output: the run folder.
+      run_id: of this run, which `staging_folder` was made with.
+      shards: the finished files of the run.
+      facts: what the ledger says besides the files.
+
+    Returns:
+      The ledger.
+    """
+    finished = read_ledger(output) if _exists(output, SUCCESS) else {}
+    if finished.get("run_id") == run_id:
+        return finished
+    staging = staging_folder(output, run_id)
+    _remove_earlier(output, staging)
+    places = _places(shards)
+    for name in (SCORES, REJECTS):
+        _make_folder(posixpath.join(output, name))
+    for shard, place in places:
+        _move(shard.path, posixpath.join(output, place))
+    files = [{"path": place, "rows": shard.rows} for shard, place in places]
+    ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
+    _write(posixpath.join(output, LEDGER), json.dumps(ledger, indent=2) + "\n")
+    _write(posixpath.join(output, SUCCESS), "")
+    _delete([staging])
+    return ledger
+
+
+def count_records(
+    shards: Iterable[Shard], tallies: Mapping[str, int], rejects_known: bool
+) -> dict[str, Any]:
+    """The ledger's counts. `read` is counted where records are read, the others where they are
+    written, so that one can be held against the other; None means not known."""
+    rows, reasons = collections.Counter[str](), collections.Counter[str]()
+    for shard in shards:
+        rows[shard.kind] += shard.rows
+        reasons.update(shard.reasons)
+    excluded = tallies.get(EXCLUDED, 0)
+    return {
+        "records": {
+            "read": tallies[READ] - excluded if READ in tallies else None,
+            "scored": rows[SCORES],
+            "rejected": rows[REJECTS] if rejects_known else None,
+            "rejected_by_reason": dict(sorted(reasons.items())),
+            "excluded_by_where": excluded,
+        },
+        "files_passed_over": tallies.get(PASSED_OVER, 0),
+    }
+
+
+def read_ledger(output: str) -> dict[str, Any]:
+    """The `run.json` of a finished run.
+
+    Raises:
+      InputError: `output` is no folder of a finished run.
+    """
+    if not _exists(output, SUCCESS):
+        raise InputError(f"{output} holds no finished run: there is no {SUCCESS} in it")
+    try:
+        with open_binary(posixpath.join(output, LEDGER)) as file:
+            ledger = json.load(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {posixpath.join(output, LEDGER)}: {error}") from error
+    if not isinstance(ledger, dict) or ledger.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{posixpath.join(output, LEDGER)} is of no known format")
+    return ledger
+
+
+def result_files(output: str, kind: str) -> list[str]:
+    """The files of a finished run's scores or rejects, by its ledger.
+
+    Raises:
+      InputError: `output` is no folder of a finished run.
+    """
+    paths = [file["path"] for file in read_ledger(output)["files"]]
+    return [posixpath.join(output, path) for path in paths if path.startswith(f"{kind}/")]
+
+
+def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:
+    """Each shard with its path in the run folder: ordered by the records, not by random names."""
+    places = []
+    for kind in (SCORES, REJECTS):
+        ordered = sorted(
+            (shard for shard in shards if shard.kind == kind),
+            key=lambda shard: (shard.first_id, shard.path),
+        )
+        total = len(ordered)
+        places += [
+            (shard, f"{kind}/part-{number:05d}-of-{total:05d}.parquet")
+            for number, shard in enumerate(ordered)
+        ]
+    return places
+
+
+def _remove_earlier(output: str, staging: str) -> None:
+    """Once a run; the mark says that what stands there now is this run's own."""
+    mark = posixpath.join(staging, "earlier-results-removed")
+    if FileSystems.exists(mark):
+        return
+    for name in _RESULTS:
+        _delete([posixpath.join(output, name)])
+    _write(mark, "")
+
+
+def _exists(output: str, name: str) -> bool:
+    return bool(FileSystems.exists(posixpath.join(output, name)))
+
+
+def _holds(output: str, name: str) -> bool:
+    """Whether the file, or a file in the folder, is there."""
+    path = posixpath.join(output, name)
+    if is_local(path) and os.path.isdir(path):
+        return any(os.scandir(path))
+    (result,) = FileSystems.match([f"{path}/*"])
+    return bool(FileSystems.exists(path) or result.metadata_list)
+
+
+def _make_folder(path: str) -> None:
+    if not FileSystems.exists(path):
+        FileSystems.mkdirs(path)
+
+
+def _move(source: str, target: str) -> None:
+    if FileSystems.exists(source):
+        FileSystems.rename([source], [target])
+
+
+def _delete(paths: list[str]) -> None:
+    present = [path for path in paths if FileSystems.exists(path)]
+    if present:
+        FileSystems.delete(present)
+
+
+def _write(path: str, text: str) -> None:
+    with FileSystems.create(path, mime_type="text/plain") as file:
+        file.write(text.encode())

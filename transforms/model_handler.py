@@ -1,0 +1,139 @@
+"""Beam's `ModelHandler` for record batches of raw pixels."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler
+
+from ae_models.bundle import open_bundle
+from ae_models.calibration import conformal_p_values
+from ae_models.scorer import Scorer
+from transforms.batches import IMAGE, REJECT, REJECT_TYPE
+from transforms.pixels import pixels_from_arrow, raw_layout
+from transforms.rejects import Reason, Stage, reject
+from transforms.scored_columns import scored_columns
+from transforms.timing import ProgressLog
+
+
+class LoadedModel:
+    """What a worker process holds of a bundle."""
+
+    def __init__(self, bundle_path: str, fpr: float | None):
+        bundle = open_bundle(bundle_path)
+        self.scorer = Scorer(bundle.path, bundle.config)
+        self.calibration = bundle.calibration_scores()
+        self.fingerprint = bundle.fingerprint
+        self.fpr = bundle.config.scoring.fpr if fpr is None else fpr
+        self.progress = ProgressLog()
+
+
+class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LoadedModel]):
+    """Scores image records whose `image` is raw pixels of the bundle's shape.
+
+    Gives one output batch for each input batch: `image` goes, latents, scores, `p_value`,
+    `is_anomaly` and `model` come. Rows that are rejects keep null scores; a record without a
+    finite score becomes a reject.
+
+    Args:
+      bundle_path: the bundle's folder; it travels, the weights do not.
+      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
+      max_rows: the rows that Beam gathers before the model is called.
+    """
+
+    def __init__(
+        self, bundle_path: str, fpr: float | None = None, max_rows: int = 512, **kwargs: Any
+    ):
+        # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
+        super().__init__(
+            min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
+        )
+        self._bundle_path, self._fpr = bundle_path, fpr
+        self._scored = Metrics.counter("latentbeam", "records_scored")
+
+    def load_model(self) -> LoadedModel:
+        return LoadedModel(self._bundle_path, self._fpr)
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        self._bundle_path = model_path or self._bundle_path
+
+    def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
+        return sum(element.nbytes for element in batch)
+
+    def get_metrics_namespace(self) -> str:
+        return "latentbeam"
+
+    def run_inference(
+        self,
+        batch: Sequence[pa.RecordBatch] | pa.RecordBatch,
+        model: LoadedModel,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[pa.RecordBatch]:
+        del inference_args
+        elements = [batch] if isinstance(batch, pa.RecordBatch) else list(batch)
+        if not elements:
+            return []
+        images = [_images(element, model.scorer) for element in elements]
+        outputs = model.scorer.score(images[0] if len(images) == 1 else np.concatenate(images))
+        results, first = [], 0
+        for element, part in zip(elements, images, strict=True):
+            own = {name: v[first : first + len(part)] for name, v in outputs.items()}
+            results.append(scored_batch(element, own, model))
+            first += len(part)
+        self._scored.inc(first)
+        model.progress.add(first)
+        return results
+
+
+def _rows(element: Any) -> int:
+    """The size of a batch, or of a keyed one, as `KeyedModelHandler` has them."""
+    return len(element[1] if isinstance(element, tuple) else element)
+
+
+def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
+    """The pixels of the rows that are not rejects, (n, H, W, C)."""
+    layout = raw_layout(batch.schema.field(IMAGE).metadata)
+    expected = (scorer.image.shape, np.dtype(scorer.image.dtype))
+    if layout != expected:
+        raise ValueError(
+            f"image must be raw pixels of {expected} (DecodeImages makes them). Received: {layout}"
+        )
+    column = batch.column(IMAGE)
+    rejects = _rejects(batch)
+    if rejects.null_count < len(batch):
+        column = column.filter(rejects.is_null())
+    return pixels_from_arrow(column, *layout)
+
+
+def _rejects(batch: pa.RecordBatch) -> pa.Array:
+    if REJECT in batch.schema.names:
+        return batch.column(REJECT)
+    return pa.nulls(len(batch), REJECT_TYPE)
+
+
+def scored_batch(
+    batch: pa.RecordBatch, outputs: dict[str, np.ndarray], model: LoadedModel
+) -> pa.RecordBatch:
+    """`batch` without its images and with the outputs of its good rows, in order."""
+    p_values = conformal_p_values(outputs["score"], model.calibration)
+    columns = scored_columns(outputs, p_values, p_values <= model.fpr, model.fingerprint)
+    rejects = _rejects(batch)
+    good = rejects.is_null().to_numpy(zero_copy_only=False)
+    finite = np.isfinite(outputs["score"])
+    if not good.all():
+        rows = pa.array(np.cumsum(good) - 1, mask=~good)
+        columns = {name: column.take(rows) for name, column in columns.items()}
+    if not finite.all():
+        rejects = _with_not_finite(rejects, np.flatnonzero(good)[~finite])
+    names = [name for name in batch.schema.names if name not in (IMAGE, REJECT)]
+    kept = {name: batch.column(name) for name in names}
+    return pa.RecordBatch.from_pydict({**kept, **columns, REJECT: rejects})
+
+
+def _with_not_finite(rejects: pa.Array, rows: np.ndarray) -> pa.Array:
+    values = rejects.to_pylist()
+    for row in rows:
+        values[row] = reject(Stage.SCORE, Reason.NOT_FINITE, "the score is not a finite number")
+    return pa.array(values, REJECT_TYPE)

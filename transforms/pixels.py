@@ -1,0 +1,96 @@
+"""Raw pixels between NumPy and Arrow, without a copy."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from ae_models.errors import InputError
+
+_SHAPE, _DTYPE = b"shape", b"dtype"
+Shape = tuple[int, int, int]
+
+
+def raw_metadata(shape: tuple[int, ...], dtype: str | np.dtype) -> dict[str, str]:
+    """The field metadata that says what the raw bytes of each row of `image` are."""
+    return {"shape": json.dumps(list(shape)), "dtype": str(np.dtype(dtype))}
+
+
+def raw_layout(
+    metadata: Mapping[bytes, bytes] | None,
+) -> tuple[Shape, np.dtype] | None:
+    """The shape (H, W, C) and type of raw pixels, or None where images are encoded.
+
+    Raises:
+      InputError: the metadata names a shape or type that is no image's.
+    """
+    if not metadata or _SHAPE not in metadata:
+        return None
+    shape_text, dtype_text = metadata[_SHAPE], metadata.get(_DTYPE, b"uint8")
+    try:
+        shape = tuple(int(side) for side in json.loads(shape_text))
+        dtype = np.dtype(dtype_text.decode())
+    except (ValueError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}") from error
+    return three_dimensional(shape), checked_dtype(dtype)
+
+
+def three_dimensional(shape: tuple[int, ...]) -> Shape:
+    """(H, W, C), a grey image's missing channel added.
+
+    Raises:
+      InputError: it is no image's shape.
+    """
+    shape = (*shape, 1) if len(shape) == 2 else tuple(shape)
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"an image's shape is (H, W) or (H, W, C). Received: {list(shape)}")
+    return shape  # type: ignore[return-value]
+
+
+def checked_dtype(dtype: np.dtype) -> np.dtype:
+    """`dtype` itself.
+
+    Raises:
+      InputError: pixels are not 8 or 16 bit unsigned integers.
+    """
+    if dtype not in (np.uint8, np.uint16):
+        raise InputError(f"pixels must be uint8 or uint16. Received: {dtype}")
+    return dtype
+
+
+def pixels_to_arrow(
+    images: np.ndarray, valid: np.ndarray | None = None
+) -> pa.FixedSizeBinaryArray:
+    """(N, H, W, C) → (N,) of raw bytes; rows where `valid`, (N,) bool, is False become null."""
+    images = np.ascontiguousarray(images)
+    row_type = pa.binary(int(np.prod(images.shape[1:])) * images.dtype.itemsize)
+    mask = None
+    if valid is not None and not valid.all():
+        mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    buffer = pa.py_buffer(images.reshape(-1).view(np.uint8))
+    return pa.FixedSizeBinaryArray.from_buffers(row_type, len(images), [mask, buffer])
+
+
+def pixels_from_arrow(column: pa.Array, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """(N,) of raw bytes, fixed-size or contiguous variable ones → (N, H, W, C).
+
+    Raises:
+      ValueError: a row is null or not of the size that `shape` and `dtype` ask for.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if pa.types.is_fixed_size_binary(column.type):
+        start, length = column.offset * column.type.byte_width, len(column) * size
+        fits = column.type.byte_width == size and column.null_count == 0
+    else:
+        offset_type = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+        offsets = np.frombuffer(column.buffers()[1], offset_type)
+        offsets = offsets[column.offset : column.offset + len(column) + 1]
+        start, length = int(offsets[0]) if len(offsets) else 0, len(column) * size
+        fits = column.null_count == 0 and bool(np.all(np.diff(offsets) == size))
+    if not fits:
+        raise ValueError(f"rows are not all {size} bytes of {shape} {dtype}")
+    if not len(column):
+        return np.empty((0, *shape), dtype)
+    data = column.buffers()[-1].slice(start, length)
+    return np.frombuffer(data, dtype).reshape((-1, *shape))

@@ -1,0 +1,131 @@
+"""From image records to what training reads: decoded splits on disk, and tf.Transform's output."""
+
+import json
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints import with_output_types
+
+from ae_models.config import Configuration, ImageConfig, TrainingConfig
+from ae_models.image_store import Batch
+from ae_models.splits import SPLITS, TRAIN, assign_splits, id_hashes
+from transforms.analysis import AnalyzePixels
+from transforms.batches import ID, IMAGE
+from transforms.decode import DecodeImages
+from transforms.files import open_binary
+from transforms.pixels import pixels_from_arrow
+from transforms.rejects import good_rows, reject_rows
+from transforms.shards import Shard, ShardLimits, WriteShards
+from transforms.timing import ProgressLog
+
+_REJECTS = "rejects"
+_SHARDS = "shards.json"
+# Pixels are read back once, in whole row groups: small ones, and no time spent on compression.
+_LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
+
+
+@with_output_types(pa.RecordBatch)
+class _Split(beam.DoFn):
+    def __init__(self, config: TrainingConfig):
+        self._shares = (config.validation_share, config.calibration_share)
+
+    def setup(self) -> None:
+        self._progress = ProgressLog()
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[Any]:
+        rejects = reject_rows(batch)
+        if len(rejects):
+            yield TaggedOutput(_REJECTS, rejects)
+        records = good_rows(batch).select([ID, IMAGE])
+        splits = assign_splits(id_hashes(records.column(ID).to_pylist()), *self._shares)
+        for split in SPLITS:
+            own = records.filter(pa.array(splits == split))
+            if len(own):
+                yield TaggedOutput(split, own)
+        self._progress.add(len(batch))
+
+
+def _write_list(shards: list[Shard], path: str) -> str:
+    text = json.dumps([vars(shard) for shard in shards], indent=2)
+    with FileSystems.create(path, mime_type="application/json") as file:
+        file.write(text.encode())
+    return path
+
+
+class PrepareTraining(beam.PTransform):
+    """Decodes, splits by the hash of the id, writes the splits, and analyses the training split.
+
+    Args:
+      config: with the image's shape known.
+      folder: for the splits; `read_shards` tells what is in it.
+      transform_output: for tf.Transform's output.
+    """
+
+    def __init__(self, config: Configuration, folder: str, transform_output: str):
+        super().__init__()
+        self._config, self._folder, self._transform_output = config, folder, transform_output
+
+    def expand(self, images: Any) -> PCollection[str]:
+        config = self._config
+        split = (
+            images.records
+            | "Decode" >> DecodeImages(config.image, config.scoring.rows_for(config.image))
+            | "Split"
+            >> beam.ParDo(_Split(config.training)).with_outputs(_REJECTS, *SPLITS)
+        )
+        split[TRAIN] | AnalyzePixels(
+            config.image,
+            config.preprocessing,
+            self._transform_output,
+            posixpath.join(self._folder, "tft"),
+        )
+        shards = [
+            split[name] | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS)
+            for name in (*SPLITS, _REJECTS)
+        ]
+        return (
+            shards
+            | "Shards" >> beam.Flatten()
+            | "Gather" >> beam.combiners.ToList()
+            | "WriteList" >> beam.Map(_write_list, posixpath.join(self._folder, _SHARDS))
+        )
+
+
+def read_shards(folder: str) -> list[Shard]:
+    """The shards that a finished `PrepareTraining` left in `folder`."""
+    with open_binary(posixpath.join(folder, _SHARDS)) as file:
+        return [Shard(**values) for values in json.load(file)]
+
+
+def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
+    """How many records were rejected, by reason."""
+    counts: dict[str, int] = {}
+    for shard in shards:
+        for reason, count in shard.reasons.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return counts
+
+
+def split_reader(
+    shards: Iterable[Shard], split: str, image: ImageConfig
+) -> Callable[[], Iterator[Batch]]:
+    """A function that gives the ids and images of one split's records, in bounded batches."""
+    paths = [shard.path for shard in shards if shard.kind == split]
+
+    def read() -> Iterator[Batch]:
+        for path in paths:
+            with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+                for batch in parquet.iter_batches(1024):
+                    pixels = pixels_from_arrow(
+                        batch.column(IMAGE), image.shape, np.dtype(image.dtype)
+                    )
+                    yield batch.column(ID).to_pylist(), pixels
+
+    return read

@@ -1,0 +1,69 @@
+"""The shape of a run's images, from the first one that can be decoded."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ae_models.config import ImageConfig
+from ae_models.errors import InputError
+from transforms.batches import IMAGE, BatchLimits
+from transforms.image_decoding import decode_as_is
+from transforms.pixels import raw_layout
+from transforms.read import common_carried, read_task
+from transforms.rejects import RecordError
+from transforms.sources import Source
+from transforms.where import Where
+
+_LIMITS = BatchLimits(rows=16)
+
+
+def probe_image(
+    sources: Sequence[Source], wheres: Sequence[Where], config: ImageConfig
+) -> ImageConfig:
+    """`config` with what is None in it taken from the first image that can be decoded.
+
+    Raises:
+      InputError: no image of the inputs can be decoded.
+    """
+    if None not in (config.height, config.width, config.channels, config.bits):
+        return config
+    shape, dtype = next(_layouts(sources, wheres, config), (None, None))
+    if shape is None or dtype is None:
+        raise InputError(f"no image can be decoded in {', '.join(s.uri for s in sources)}")
+    height, width, channels = shape
+    return dataclasses.replace(
+        config,
+        height=config.height or height,
+        width=config.width or width,
+        channels=config.channels or channels,
+        bits=config.bits or dtype.itemsize * 8,
+    )
+
+
+def _layouts(
+    sources: Sequence[Source], wheres: Sequence[Where], config: ImageConfig
+) -> Iterator[tuple[tuple[int, int, int], np.dtype]]:
+    carried = common_carried(sources)
+    for source in sources:
+        for listing in source.listings():
+            if listing.task is None:
+                continue
+            for batch, _ in read_task(source, listing.task, _LIMITS, carried, wheres):
+                yield from _layouts_in(batch, config)
+
+
+def _layouts_in(
+    batch: pa.RecordBatch, config: ImageConfig
+) -> Iterator[tuple[tuple[int, int, int], np.dtype]]:
+    raw = raw_layout(batch.schema.field(IMAGE).metadata)
+    for value in batch.column(IMAGE).drop_null():
+        if raw is not None:
+            yield raw
+            continue
+        try:
+            pixels = decode_as_is(value.as_py(), config.max_pixels)
+        except RecordError:
+            continue
+        yield pixels.shape, pixels.dtype

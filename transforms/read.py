@@ -1,0 +1,166 @@
+"""Reading images of any kind of input as record batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints import with_output_types
+
+from ae_models.errors import InputError
+from transforms.batches import ID, IMAGE, REJECT, SOURCE, BatchLimits, conform, image_records
+from transforms.rejects import Reason, Stage, reject
+from transforms.sources import Source, resolve_inputs
+from transforms.tallies import tally
+from transforms.timing import timed
+from transforms.where import Where
+
+_TALLIES = "tallies"
+
+
+class ImageRecords(NamedTuple):
+    """What `ReadImages` gives: image records, and the counts of what was read or passed over."""
+
+    records: PCollection[pa.RecordBatch]
+    tallies: PCollection[pa.RecordBatch]
+
+
+def common_carried(sources: Sequence[Source]) -> pa.Schema:
+    """The carried columns of all sources together.
+
+    Raises:
+      InputError: a source cannot be read, or two disagree about a column's type.
+    """
+    schemas = [source.carried() for source in sources]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").remove_metadata()
+    except pa.ArrowException as error:
+        raise InputError(f"the inputs' columns do not fit together: {error}") from error
+
+
+def read_task(
+    source: Source,
+    task: Any,
+    limits: BatchLimits,
+    carried: pa.Schema,
+    wheres: Sequence[Where] = (),
+    images: bool = True,
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """The image records of a task with the run's carried columns, and how many were excluded.
+
+    A record that could not be read far enough to know its column is not excluded by it.
+    """
+    for batch in source.read(task, limits, images):
+        try:
+            conformed = conform(batch, carried)
+        except pa.ArrowException as error:
+            conformed = conform(_mismatch(batch, str(error)), carried)
+        kept = _filter(conformed, wheres)
+        yield kept, len(conformed) - len(kept)
+
+
+def _mismatch(batch: pa.RecordBatch, message: str) -> pa.RecordBatch:
+    value = reject(Stage.READ, Reason.SCHEMA_MISMATCH, message)
+    return image_records(
+        batch.column(ID),
+        batch.column(SOURCE),
+        pa.nulls(len(batch), batch.schema.field(IMAGE).type),
+        rejects=[value] * len(batch),
+    )
+
+
+def _filter(batch: pa.RecordBatch, wheres: Sequence[Where]) -> pa.RecordBatch:
+    for where in wheres:
+        column = batch.column(where.column)
+        mask = where.mask(column)
+        if batch.column(REJECT).null_count < len(batch):
+            unknown = pa.compute.and_(batch.column(REJECT).is_valid(), column.is_null())
+            mask = pa.compute.or_(mask, unknown)
+        batch = batch.filter(mask)
+    return batch
+
+
+class _List(beam.DoFn):
+    def process(self, source: Source) -> Iterable[Any]:
+        for task, passed_over in source.listings():
+            if passed_over:
+                yield TaggedOutput(_TALLIES, tally(passed_over=passed_over))
+            if task is not None:
+                yield source, task
+
+
+@with_output_types(pa.RecordBatch)
+class _Read(beam.DoFn):
+    def __init__(self, limits: BatchLimits, carried: pa.Schema, wheres: tuple[Where, ...]):
+        self._limits, self._carried, self._wheres = limits, carried, wheres
+        self._records = Metrics.counter("latentbeam", "records_read")
+        self._milliseconds = Metrics.distribution("latentbeam", "read_milliseconds")
+
+    def process(self, element: tuple[Source, Any]) -> Iterable[Any]:
+        read = excluded = 0
+        batches = read_task(*element, self._limits, self._carried, self._wheres)
+        while True:
+            with timed(self._milliseconds):
+                batch, left_out = next(batches, (None, 0))
+            if batch is None:
+                break
+            read, excluded = read + len(batch), excluded + left_out
+            if len(batch):
+                yield batch
+        self._records.inc(read)
+        yield TaggedOutput(_TALLIES, tally(read=read, excluded=excluded))
+
+
+class ReadImages(beam.PTransform):
+    """Reads images of files, Parquet, TFRecord, NumPy archives or `builtin:digits`.
+
+    Args:
+      inputs: one path or several, of the kinds that README lists.
+      where: conditions on carried columns, as text or `Where`; all must hold.
+      limits: what one batch may hold.
+
+    Returns:
+      `ImageRecords`; pipe it into `ScoreImages`.
+
+    Raises:
+      InputError: an input is not there, holds no image, or is not of the kind its name says.
+      ConfigError: a condition names a column that the inputs do not have.
+    """
+
+    def __init__(
+        self,
+        inputs: str | Sequence[str],
+        where: Sequence[str | Where] = (),
+        limits: BatchLimits | None = None,
+    ):
+        super().__init__()
+        self._inputs = [inputs] if isinstance(inputs, str) else list(inputs)
+        self._wheres = tuple(Where.parse(w) if isinstance(w, str) else w for w in where)
+        self._limits = limits or BatchLimits()
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        sources = resolve_inputs(self._inputs)
+        carried = common_carried(sources)
+        for where in self._wheres:
+            where.check(carried)
+        for source in sources:
+            next(source.listings())  # fails here, not in a worker, where nothing is to be read
+        listed = (
+            pipeline
+            | "Inputs" >> beam.Create(sources, reshuffle=False)
+            | "List" >> beam.ParDo(_List()).with_outputs(_TALLIES, main="tasks")
+        )
+        read = (
+            listed.tasks
+            | "ShuffleTasks" >> beam.Reshuffle()  # paths travel, images never do
+            | "Read"
+            >> beam.ParDo(_Read(self._limits, carried, self._wheres)).with_outputs(
+                _TALLIES, main="records"
+            )
+        )
+        return ImageRecords(
+            records=read.records,
+            tallies=(listed[_TALLIES], read[_TALLIES]) | "Tallies" >> beam.Flatten(),
+        )

@@ -1,0 +1,85 @@
+"""Why a record was not scored: the fixed list of codes, and the rows that carry them."""
+
+import enum
+
+import pyarrow as pa
+
+from transforms.batches import ID, REJECT, SOURCE, image_records
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field(ID, pa.string(), nullable=False),
+        pa.field(SOURCE, pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string()),
+    ]
+)
+_LONGEST_MESSAGE = 500
+
+
+class Stage(enum.StrEnum):
+    """Where a record failed."""
+
+    READ = "read"
+    DECODE = "decode"
+    SCORE = "score"
+
+
+class Reason(enum.StrEnum):
+    """The code of a reject. Other programs match on these: add, never rename."""
+
+    UNREADABLE = "unreadable"  # the file or its record cannot be read
+    EMPTY = "empty"  # zero bytes
+    NO_IMAGE = "no_image"  # the record, or its whole file, has no image
+    SCHEMA_MISMATCH = "schema_mismatch"  # a column's type differs from the rest of the run
+    NOT_AN_IMAGE = "not_an_image"  # no known image format
+    CORRUPT = "corrupt"  # an image format, but truncated or damaged
+    TOO_LARGE = "too_large"  # more pixels than image.max_pixels
+    WRONG_CHANNELS = "wrong_channels"
+    WRONG_BITS = "wrong_bits"
+    WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not fit their shape
+    NOT_FINITE = "not_finite"  # the model gave no finite score
+
+
+class RecordError(Exception):
+    """One record, or one file, cannot be read or decoded."""
+
+    def __init__(self, reason: Reason, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+    def at(self, stage: Stage) -> dict[str, str]:
+        """The value of the `reject` column."""
+        return reject(stage, self.reason, str(self))
+
+
+def reject(stage: Stage, reason: Reason, message: str) -> dict[str, str]:
+    """The value of the `reject` column: one line, of bounded length."""
+    line = " ".join(message.split())[:_LONGEST_MESSAGE]
+    return {"stage": str(stage), "reason": str(reason), "message": line}
+
+
+def rejected_records(
+    ids: list[str], source: str, reason: Reason, message: str
+) -> pa.RecordBatch:
+    """Image records that could not be read."""
+    value = reject(Stage.READ, reason, message)
+    return image_records(ids, source, [None] * len(ids), rejects=[value] * len(ids))
+
+
+def reject_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rejected rows of a batch, in the schema of `rejects/*.parquet`."""
+    rejected = batch.filter(batch.column(REJECT).is_valid())
+    stage, reason, message = rejected.column(REJECT).flatten()
+    return pa.RecordBatch.from_arrays(
+        [rejected.column(ID), rejected.column(SOURCE), stage, reason, message],
+        schema=REJECTS_SCHEMA,
+    )
+
+
+def good_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that were not rejected, without the `reject` column."""
+    if batch.column(REJECT).null_count < len(batch):
+        batch = batch.filter(batch.column(REJECT).is_null())
+    return batch.drop_columns([REJECT])

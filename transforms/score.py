@@ -1,0 +1,73 @@
+"""Scoring image records with a bundle."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints import with_output_types
+
+from ae_models.bundle import open_bundle
+from transforms.decode import DecodeImages
+from transforms.model_handler import AutoencoderModelHandler
+from transforms.read import ImageRecords
+from transforms.rejects import good_rows, reject_rows
+
+_REJECTS = "rejects"
+
+
+class ScoredRecords(NamedTuple):
+    """What `ScoreImages` gives; pipe it into `WriteScores`.
+
+    `tallies` is None where the records did not come from `ReadImages`.
+    """
+
+    scores: PCollection[pa.RecordBatch]
+    rejects: PCollection[pa.RecordBatch]
+    tallies: PCollection[pa.RecordBatch] | None
+
+
+@with_output_types(pa.RecordBatch)
+class _Split(beam.DoFn):
+    def process(self, batch: pa.RecordBatch) -> Iterable[Any]:
+        rejects = reject_rows(batch)
+        if len(rejects):
+            yield TaggedOutput(_REJECTS, rejects)
+        if len(rejects) < len(batch):
+            yield good_rows(batch)
+
+
+class ScoreImages(beam.PTransform):
+    """Decodes image records and applies a bundle's model, through Beam's own `RunInference`.
+
+    Args:
+      bundle_path: the bundle's folder.
+      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
+
+    Returns:
+      `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
+
+    Raises:
+      BundleError: the bundle is missing or was changed.
+    """
+
+    def __init__(self, bundle_path: str, fpr: float | None = None):
+        super().__init__()
+        self._bundle_path, self._fpr = str(bundle_path), fpr
+
+    def expand(self, images: Any) -> Any:
+        bundle = open_bundle(self._bundle_path)
+        records, tallies = (
+            (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
+        )
+        rows = bundle.config.scoring.rows_for(bundle.config.image)
+        handler = AutoencoderModelHandler(self._bundle_path, self._fpr, max_rows=rows)
+        split = (
+            records
+            | "Decode" >> DecodeImages(bundle.config.image, rows)
+            | "RunInference" >> RunInference(handler)
+            | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
+        )
+        return ScoredRecords(split.scores, split[_REJECTS], tallies)

@@ -1,0 +1,48 @@
+"""The columns that scoring adds to a record, in the types of the output."""
+
+import numpy as np
+import pyarrow as pa
+
+from ae_models.export import LATENTS, SCORE_PREFIX
+
+_INDEX = pa.int32()
+
+
+def scored_columns(
+    outputs: dict[str, np.ndarray], p_values: np.ndarray, flags: np.ndarray, fingerprint: str
+) -> dict[str, pa.Array]:
+    """Arrow columns, in their order of output, from what a `Scorer` gives for N records."""
+    columns: dict[str, pa.Array] = {
+        name: _latents(outputs[name]) for name in LATENTS if name in outputs
+    }
+    columns["score"] = pa.array(outputs["score"], pa.float32())
+    for name, values in outputs.items():
+        if name.startswith(SCORE_PREFIX):
+            columns[name] = pa.array(values, pa.float32())
+    columns["p_value"] = pa.array(p_values, pa.float64())
+    columns["is_anomaly"] = pa.array(flags, pa.bool_())
+    indices = pa.array(np.zeros(len(p_values), np.int32), _INDEX)
+    columns["model"] = pa.DictionaryArray.from_arrays(indices, pa.array([fingerprint]))
+    return columns
+
+
+def _latents(values: np.ndarray) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def portable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Plain list<float> latents, double scores and string models, for readers that know no other
+    types."""
+    fields, columns = [], []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        kind = field.type
+        if pa.types.is_fixed_size_list(kind):
+            kind = pa.list_(pa.field("item", kind.value_type))
+        elif pa.types.is_float32(kind):
+            kind = pa.float64()
+        elif pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        fields.append(field.with_type(kind))
+        columns.append(column.cast(kind))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))

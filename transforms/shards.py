@@ -1,0 +1,137 @@
+"""Writing record batches to Parquet files of bounded row groups, each bundle to its own files."""
+
+import collections
+import dataclasses
+import uuid
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.batches import ID
+from transforms.timing import timed
+
+# Columns whose values repeat; for the others a dictionary costs more than it saves.
+_DICTIONARY_COLUMNS = ("source", "label", "model", "stage", "reason")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardLimits:
+    """The size of row groups and files."""
+
+    group_rows: int = 16_384
+    group_bytes: int = 64 << 20
+    file_rows: int = 4_194_304
+    compression: str = "zstd"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A finished file, not yet in its final place."""
+
+    kind: str
+    path: str
+    rows: int
+    first_id: str
+    reasons: dict[str, int]
+
+
+class ShardWriter:
+    """Gathers batches into row groups of one open file after another.
+
+    Memory is bounded by one row group; whatever is added, `close` leaves no file open.
+    """
+
+    def __init__(self, folder: str, kind: str, limits: ShardLimits):
+        self._folder, self._kind, self._limits = folder, kind, limits
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = self._pending_bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[Shard]:
+        """Takes a batch; gives the file that it made complete, if any."""
+        if self._writer is not None and batch.schema != self._writer.schema:
+            yield from self.close()
+        if self._writer is None:
+            self._open(batch)
+        self._pending.append(batch)
+        self._pending_rows += len(batch)
+        self._pending_bytes += batch.nbytes
+        if "reason" in batch.schema.names:
+            self._reasons.update(batch.column("reason").to_pylist())
+        full = self._pending_rows >= self._limits.group_rows
+        if full or self._pending_bytes >= self._limits.group_bytes:
+            self._write_group()
+        if self._rows >= self._limits.file_rows:
+            yield from self.close()
+
+    def close(self) -> Iterator[Shard]:
+        """Writes what is pending; gives the last file, if one is open."""
+        if self._writer is None:
+            return
+        self._write_group()
+        self._writer.close()
+        self._file.close()
+        self._writer = None
+        yield Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))
+
+    def _open(self, batch: pa.RecordBatch) -> None:
+        self._path = FileSystems.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
+        self._file = FileSystems.create(self._path, mime_type="application/vnd.apache.parquet")
+        names = batch.schema.names
+        self._writer = pq.ParquetWriter(
+            self._file,
+            batch.schema,
+            compression=self._limits.compression,
+            use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
+        )
+        self._rows, self._reasons = 0, collections.Counter[str]()
+        self._first_id = batch.column(ID)[0].as_py() if len(batch) else ""
+
+    def _write_group(self) -> None:
+        if self._pending and self._writer is not None:
+            # One dictionary for the whole group, where batches bring their own.
+            table = pa.Table.from_batches(self._pending).unify_dictionaries().combine_chunks()
+            self._writer.write_table(table, row_group_size=max(1, len(table)))
+            self._rows += self._pending_rows
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+
+class _Write(beam.DoFn):
+    def __init__(self, folder: str, kind: str, limits: ShardLimits):
+        self._arguments = (folder, kind, limits)
+        self._milliseconds = Metrics.distribution("latentbeam", "write_milliseconds")
+
+    def start_bundle(self) -> None:
+        self._writer = ShardWriter(*self._arguments)
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[Shard]:
+        with timed(self._milliseconds):
+            shards = list(self._writer.add(batch))
+        yield from shards
+
+    def finish_bundle(self) -> Iterable[WindowedValue]:
+        window = GlobalWindow()
+        for shard in self._writer.close():
+            yield WindowedValue(shard, window.max_timestamp(), [window])
+
+
+class WriteShards(beam.PTransform):
+    """Record batches → `Shard`s under `folder`.
+
+    A bundle that is tried again leaves files behind that no `Shard` names: what is in the folder
+    is no result until someone takes the named ones out of it.
+    """
+
+    def __init__(self, folder: str, kind: str, limits: ShardLimits | None = None):
+        super().__init__()
+        self._folder, self._kind, self._limits = folder, kind, limits or ShardLimits()
+
+    def expand(self, batches: PCollection[pa.RecordBatch]) -> PCollection[Shard]:
+        return batches | beam.ParDo(_Write(self._folder, self._kind, self._limits))

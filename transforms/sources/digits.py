@@ -1,0 +1,36 @@
+"""scikit-learn's embedded 8 × 8 handwritten digits."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from sklearn.datasets import load_digits
+
+from transforms.batches import BatchLimits
+from transforms.sources.array_records import array_records
+from transforms.sources.source import Listing, Source
+
+_HIGHEST_LEVEL = 16  # of the data set's grey levels
+
+
+@dataclasses.dataclass(frozen=True)
+class Digits(Source):
+    """1,797 grey images; `label` is the digit."""
+
+    def listings(self) -> Iterator[Listing]:
+        yield Listing(self.uri)
+
+    def read(
+        self, task: str, limits: BatchLimits, images: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        digits = load_digits()
+        pixels = np.rint(digits.images * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
+        for start in range(0, len(pixels), limits.rows):
+            part = slice(start, start + limits.rows)
+            yield array_records(
+                "digits/", self.uri, start, pixels[part], digits.target[part], images
+            )
+
+    def carried(self) -> pa.Schema:
+        return pa.schema([("label", pa.int64())])

@@ -1,0 +1,171 @@
+"""Parquet files with an `image` column: binary, or Hugging Face's struct<bytes, path>."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ae_models.errors import InputError
+from transforms.batches import ID, IMAGE, BatchLimits, carried_name, image_records
+from transforms.files import list_files, open_binary
+from transforms.pixels import raw_layout, raw_metadata
+from transforms.rejects import Reason, rejected_records
+from transforms.sources.array_records import numbered_ids
+from transforms.sources.source import Listing, Source
+
+_READ_ERRORS = (OSError, pa.ArrowException)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParquetFiles(Source):
+    """The record id is the column `id`, else `FILE#ROW`; every other column is carried through.
+
+    `image` is encoded, or raw where the field's or the schema's metadata has `shape`, [H, W, C],
+    and `dtype`. A task is one row group, read in bounded batches.
+    """
+
+    def listings(self) -> Iterator[Listing]:
+        for path in list_files(self.uri):
+            try:
+                with _open(path) as file:
+                    groups, rows = file.num_row_groups, 0
+                    for group in range(groups):
+                        yield Listing((path, group, rows))
+                        rows += file.metadata.row_group(group).num_rows
+            except _READ_ERRORS:
+                yield Listing((path, None, 0))  # reading it tells why
+
+    def read(
+        self, task: tuple[str, int | None, int], limits: BatchLimits, images: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        path, group, row = task
+        try:
+            with _open(path) as file:
+                if group is None:
+                    raise pa.ArrowInvalid("it changed while it was read")
+                if (problem := _problem(file.schema_arrow)) is not None:
+                    yield rejected_records([self.relative(path)], path, Reason.NO_IMAGE, problem)
+                    return
+                yield from self._read_group(file, path, group, row, limits, images)
+        except _READ_ERRORS as error:
+            yield rejected_records(
+                [self._file_id(path, group)], path, Reason.UNREADABLE, str(error)
+            )
+
+    def _file_id(self, path: str, group: int | None) -> str:
+        """The id of what stands for a row group none of whose records can be told apart."""
+        name = self.relative(path)
+        return name if group is None else f"{name}#row_group={group}"
+
+    def _read_group(
+        self,
+        file: pq.ParquetFile,
+        path: str,
+        group: int,
+        first_row: int,
+        limits: BatchLimits,
+        images: bool,
+    ) -> Iterator[pa.RecordBatch]:
+        metadata = file.metadata.row_group(group)
+        names = file.schema_arrow.names
+        done = 0
+        try:
+            columns = names if images else [name for name in names if name != IMAGE]
+            rows = _batch_rows(metadata, limits)
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+                yield self._records(batch, file.schema_arrow, path, first_row + done)
+                done += len(batch)
+        except _READ_ERRORS as error:
+            columns = [ID] if ID in names else []
+            ids = pa.nulls(metadata.num_rows - done)
+            if columns:
+                ids = file.read_row_group(group, columns)[ID].combine_chunks()[done:]
+            ids = self._ids(ids, path, first_row + done)
+            yield rejected_records(ids.to_pylist(), path, Reason.UNREADABLE, str(error))
+
+    def _records(
+        self, batch: pa.RecordBatch, schema: pa.Schema, path: str, row: int
+    ) -> pa.RecordBatch:
+        names = batch.schema.names
+        ids = batch.column(ID) if ID in names else pa.nulls(len(batch))
+        images = batch.column(IMAGE) if IMAGE in names else pa.nulls(len(batch), pa.binary())
+        if pa.types.is_struct(images.type):
+            images = images.field("bytes")
+        metadata = _raw_metadata(schema) if IMAGE in names else None
+        return image_records(
+            ids=self._ids(ids, path, row),
+            source=path,
+            images=images,
+            carried={
+                carried_name(name): _plain(batch.column(name))
+                for name in names
+                if name not in (ID, IMAGE)
+            },
+            image_metadata=metadata,
+        )
+
+    def _ids(self, column: pa.Array, path: str, row: int) -> pa.Array:
+        numbered = numbered_ids(f"{self.relative(path)}#", row, len(column))
+        if pa.types.is_null(column.type):
+            return numbered
+        return pc.coalesce(column.cast(pa.string()), numbered)
+
+    def carried(self) -> pa.Schema:
+        path = next(iter(list_files(self.uri)))
+        try:
+            with _open(path) as file:
+                schema = file.schema_arrow
+        except _READ_ERRORS as error:
+            raise InputError(f"cannot read {path}: {error}") from error
+        if (problem := _problem(schema)) is not None:
+            raise InputError(f"{path}: {problem}")
+        return pa.schema(
+            [
+                pa.field(carried_name(field.name), _plain_type(field.type))
+                for field in schema
+                if field.name not in (ID, IMAGE)
+            ]
+        )
+
+
+def _open(path: str) -> pq.ParquetFile:
+    return pq.ParquetFile(open_binary(path), pre_buffer=False)
+
+
+def _problem(schema: pa.Schema) -> str | None:
+    """Why the file holds no images that we can read, or None."""
+    if IMAGE not in schema.names:
+        return f"no {IMAGE!r} column (it has {', '.join(schema.names)})"
+    kind = schema.field(IMAGE).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    if not any(check(kind) for check in binary):
+        return f"{IMAGE!r} must be binary or struct<bytes, path>. Received: {kind}"
+    try:
+        _raw_metadata(schema)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _raw_metadata(schema: pa.Schema) -> dict[str, str] | None:
+    layout = raw_layout(schema.field(IMAGE).metadata) or raw_layout(schema.metadata)
+    return raw_metadata(*layout) if layout else None
+
+
+def _batch_rows(row_group: pq.RowGroupMetaData, limits: BatchLimits) -> int:
+    """How many rows stay within the limits, by the row group's average."""
+    bytes_a_row = row_group.total_byte_size / max(1, row_group.num_rows)
+    return max(1, min(limits.rows, int(limits.image_bytes / max(1.0, bytes_a_row))))
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.cast(_plain_type(column.type))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Dictionary-encoded columns as their values: dictionaries differ from batch to batch."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

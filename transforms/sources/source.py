@@ -1,0 +1,66 @@
+"""What every kind of input is."""
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from transforms.batches import BatchLimits
+from transforms.files import relative_path
+
+
+class Listing(NamedTuple):
+    """A part of a source for one worker to read, and how many files were passed over to find it.
+
+    `task` is small and can be pickled; it is None where only passed-over files are told.
+    """
+
+    task: Any
+    passed_over: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Source(abc.ABC):
+    """One `--input`: how to split it into tasks, and how to read a task as image records.
+
+    Args:
+      uri: as the user gave it.
+      root: the folder that record ids are relative to.
+    """
+
+    uri: str
+    root: str
+
+    @abc.abstractmethod
+    def listings(self) -> Iterator[Listing]:
+        """The tasks, in a fixed order.
+
+        Raises:
+          InputError: nothing is there, or it is not of this kind.
+        """
+
+    @abc.abstractmethod
+    def read(
+        self, task: Any, limits: BatchLimits, images: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        """The image records of a task, what cannot be read among them as rejects.
+
+        Args:
+          task: from `listings`.
+          limits: what one batch may hold.
+          images: False where ids and carried columns alone are wanted; `image` is then null.
+        """
+
+    @abc.abstractmethod
+    def carried(self) -> pa.Schema:
+        """The carried columns, by output name, as the first file has them.
+
+        Raises:
+          InputError: the first file is not of this kind.
+        """
+
+    def relative(self, path: str) -> str:
+        """The file's part of a record id."""
+        return relative_path(path, self.root)

@@ -1,0 +1,105 @@
+"""Writing scored records to a run folder."""
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from transforms.ledger import (
+    REJECTS,
+    SCORES,
+    check_free,
+    count_records,
+    finish_run,
+    staging_folder,
+)
+from transforms.score import ScoredRecords
+from transforms.scored_columns import portable
+from transforms.shards import Shard, ShardLimits, WriteShards
+
+
+class _Finish(beam.DoFn):
+    def __init__(
+        self, output: str, run_id: str, started: float, facts: dict[str, Any], rejects_known: bool
+    ):
+        self._output, self._run_id, self._started = output, run_id, started
+        self._facts, self._rejects_known = facts, rejects_known
+
+    def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
+        shards = [part for part in parts if isinstance(part, Shard)]
+        tallies = _sums(part for part in parts if isinstance(part, pa.RecordBatch))
+        counts = count_records(shards, tallies, self._rejects_known)
+        seconds = round(time.time() - self._started, 1)
+        facts = {**counts, **self._facts, "seconds": seconds}
+        yield finish_run(self._output, self._run_id, shards, facts)
+
+
+def _sums(tallies: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
+    sums: dict[str, int] = {}
+    for batch in tallies:
+        for name, count in zip(*batch.to_pydict().values(), strict=True):
+            sums[name] = sums.get(name, 0) + count
+    return sums
+
+
+class WriteScores(beam.PTransform):
+    """Writes `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last, `_SUCCESS`.
+
+    Args:
+      output: the run folder; nothing in it changes until the run has succeeded.
+      overwrite: replace the results that it holds already.
+      facts: what `run.json` says besides the counts: model, options, versions.
+      portable_schema: plain list<float> latents, double scores, string models.
+      limits: of row groups and files.
+
+    Input: `ScoredRecords`, or a PCollection of scores alone; then `run.json` has no counts of what
+    was read and rejected.
+
+    Returns:
+      A PCollection of one element: the ledger.
+
+    Raises:
+      OutputError: the folder holds results and `overwrite` is not set.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        overwrite: bool = False,
+        facts: Mapping[str, Any] | None = None,
+        portable_schema: bool = False,
+        limits: ShardLimits | None = None,
+    ):
+        super().__init__()
+        self._output, self._overwrite = str(output).rstrip("/"), overwrite
+        self._facts, self._portable, self._limits = dict(facts or {}), portable_schema, limits
+
+    def expand(self, scored: Any) -> PCollection[dict[str, Any]]:
+        check_free(self._output, self._overwrite)
+        run_id = uuid.uuid4().hex
+        if not isinstance(scored, ScoredRecords):
+            scored = ScoredRecords(scored, None, None)
+        scores = scored.scores
+        if self._portable:
+            scores |= "Portable" >> beam.Map(portable).with_output_types(pa.RecordBatch)
+        staging = staging_folder(self._output, run_id)
+        parts = [scores | "WriteScores" >> WriteShards(staging, SCORES, self._limits)]
+        if scored.rejects is not None:
+            parts.append(
+                scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, self._limits)
+            )
+        if scored.tallies is not None:
+            parts.append(scored.tallies)
+        finish = _Finish(
+            self._output, run_id, time.time(), self._facts, scored.rejects is not None
+        )
+        return (
+            parts
+            | "Parts" >> beam.Flatten()
+            | "Gather" >> beam.combiners.ToList()
+            | "Finish" >> beam.ParDo(finish)
+        )
