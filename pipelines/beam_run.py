@@ -1,12 +1,12 @@
 """Running a Beam pipeline from the command line."""
 
 import importlib.metadata
-import logging
 import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ae_models.errors import ConfigError
@@ -36,14 +36,23 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
 
 
 def run(
-    build: Callable[[beam.Pipeline], Any], options: PipelineOptions, label: str
+    build: Callable[[beam.Pipeline], Any], options: PipelineOptions, label: str, counter: str
 ) -> None:
-    """Builds a pipeline, runs it to its end, and shows its progress."""
+    """Builds a pipeline, runs it to its end, and shows its progress.
+
+    Args:
+      build: applies the transforms.
+      options: of the pipeline.
+      label: what is being done, for people.
+      counter: the metric that counts the records that are done with.
+    """
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     with Progress(label) as progress, WorkerProgress(progress):
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        result.wait_until_finish()
+        counters = result.metrics().query(MetricsFilter().with_name(counter))["counters"]
+        progress.show(sum(found.result for found in counters))
 
 
 def described_options(options: PipelineOptions) -> dict[str, Any]:

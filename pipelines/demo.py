@@ -24,6 +24,8 @@ from transforms.sources import resolve_inputs
 _INPUT = "builtin:digits"
 _HELD_OUT = "label=0"  # the class that training never sees
 _NORMAL = "label!=0"
+# Small images, few of them: fewer latents, smaller batches, and p-values no finer than 1/150.
+_SETTINGS = ("training.batch_size=32", "scoring.fpr=0.05")
 _SHOWN = 6  # columns of the picture at each end
 
 
@@ -36,7 +38,7 @@ def demo(output: str) -> dict[str, Any]:
     folder = Path(output)
     bundle, scores, picture = folder / "bundle", folder / "run", folder / "picture.png"
     say(f"training a VAE on {_INPUT} where {_NORMAL}")
-    config = train_configuration("vae", overrides=["scoring.fpr=0.05"])
+    config = train_configuration("vae", overrides=_SETTINGS)
     train([_INPUT], config, str(bundle), where=[_NORMAL], overwrite=True)
     say(f"scoring all of {_INPUT}")
     ledger = score([_INPUT], str(bundle), str(scores), overwrite=True)

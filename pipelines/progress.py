@@ -11,6 +11,8 @@ from tqdm import tqdm
 from transforms.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
+# Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads.
+_MEMORY_METRIC = "Resource module is not available"
 
 
 class Progress:
@@ -94,5 +96,8 @@ def configure_logging() -> None:
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    console.addFilter(lambda record: _MEMORY_METRIC not in record.getMessage())
     logging.basicConfig(level=logging.INFO, handlers=[console], force=True)
     LOGGER.setLevel(logging.INFO)
+    tensorflow = logging.getLogger("tensorflow")  # it has a handler of its own, for stderr
+    tensorflow.setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ from ae_models.scores import primary_score
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.ledger import check_free, read_ledger
+from transforms.read import RECORDS_READ
 
 
 def score(
@@ -48,5 +49,6 @@ def score(
         | WriteScores(output, overwrite, facts, portable_schema),
         options,
         "scoring",
+        counter=RECORDS_READ,
     )
     return read_ledger(output)

@@ -30,6 +30,7 @@ from pipelines.progress import Progress, say
 from transforms import ReadImages
 from transforms.prepare import PrepareTraining, read_shards, rejected_by_reason, split_reader
 from transforms.probe import probe_image
+from transforms.read import RECORDS_READ
 from transforms.shards import Shard
 from transforms.sources import resolve_inputs
 from transforms.where import Where
@@ -90,6 +91,7 @@ def train(
             | PrepareTraining(config, str(records), str(bundle / TRANSFORM_OUTPUT)),
             options,
             "reading and analysing",
+            counter=RECORDS_READ,
         )
         shards = read_shards(str(records))
         training = _write_model(bundle, config, _stores(shards, config, work))

@@ -17,6 +17,7 @@ from transforms.tallies import tally
 from transforms.timing import timed
 from transforms.where import Where
 
+RECORDS_READ = "records_read"  # a metric
 _TALLIES = "tallies"
 
 
@@ -95,7 +96,7 @@ class _List(beam.DoFn):
 class _Read(beam.DoFn):
     def __init__(self, limits: BatchLimits, carried: pa.Schema, wheres: tuple[Where, ...]):
         self._limits, self._carried, self._wheres = limits, carried, wheres
-        self._records = Metrics.counter("latentbeam", "records_read")
+        self._records = Metrics.counter("latentbeam", RECORDS_READ)
         self._milliseconds = Metrics.distribution("latentbeam", "read_milliseconds")
 
     def process(self, element: tuple[Source, Any]) -> Iterable[Any]:

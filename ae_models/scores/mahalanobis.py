@@ -12,7 +12,11 @@ _SMALLEST_ERROR = 1e-12  # keeps the logarithm of a perfect reconstruction finit
 
 class LatentMahalanobis(Score):
     """Mahalanobis distance of [z, log reconstruction_mse] to the training records' mean, under
-    their Ledoit-Wolf shrunk covariance (scikit-learn), of the standardised features."""
+    their Ledoit-Wolf shrunk covariance (scikit-learn).
+
+    Shrinkage towards a multiple of the identity keeps a collapsed latent, which hardly varies,
+    from dominating: latents are not standardised first.
+    """
 
     name = "latent_mahalanobis"
 
@@ -25,14 +29,8 @@ class LatentMahalanobis(Score):
         return ops.concatenate([outputs["latent_mean"], ops.log(error)[:, None]], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
-        features = features.astype(np.float64)
-        scale = features.std(axis=0)
-        # A latent that never varies says nothing; standardising first lets shrinkage treat a
-        # small latent and a large log error alike.
-        inverse_scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 1e-8)
-        self.mean = features.mean(axis=0)
-        estimate = LedoitWolf(assume_centered=True).fit((features - self.mean) * inverse_scale)
-        self.whitening = inverse_scale[:, None] * np.linalg.cholesky(estimate.precision_)
+        estimate = LedoitWolf().fit(features.astype(np.float64))
+        self.mean, self.whitening = estimate.location_, np.linalg.cholesky(estimate.precision_)
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         if self.mean is None or self.whitening is None:
