@@ -1,0 +1,51 @@
+# Everything runs in .venv, which is built from requirements.lock when it is missing.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := ae_models transforms pipelines benchmarks tests setup.py
+
+.PHONY: help demo test test-all lint types format bench dist lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml setup.py
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY) ## the whole job on embedded digits
+	$(BIN)/latentbeam demo
+
+test: $(READY) ## the tests, slow ones left out
+	$(BIN)/python -m pytest
+
+test-all: $(READY) ## the slow tests too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(READY) ## mypy
+	$(BIN)/mypy ae_models transforms pipelines
+
+format: $(READY) ## ruff: mend what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(READY) ## images a second beside a plain loop over the SavedModel
+	$(BIN)/python -m benchmarks.throughput
+
+dist: $(READY) ## sdist and wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+lock: $(READY) ## resolve the newest versions that pyproject.toml allows
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-header \
+		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean: ## everything that can be built again
+	rm -rf $(VENV) build dist *.egg-info latentbeam-demo

@@ -1,0 +1,23 @@
+"""What an import may bring with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def _loaded_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_models_know_no_beam() -> None:
+    loaded = _loaded_after("import ae_models, ae_models.scorer, ae_models.training, ae_models.kinds")
+    assert "ae_models.variational" in loaded
+    assert "apache_beam" not in loaded
+
+
+@pytest.mark.parametrize("heavy", ["keras", "tensorflow", "apache_beam", "numpy"])
+def test_help_needs_no_heavy_package(heavy: str) -> None:
+    assert heavy not in _loaded_after("import pipelines.cli")
