@@ -1,11 +1,11 @@
 """The plain auto-encoder."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from ae_models.config import AutoencoderConfig
+from ae_models.config import AutoencoderConfig, ModelConfig
 from ae_models.image_model import ImageModel, Tensor
 from ae_models.losses import LOSSES, LOSSES_ON_LOGITS
 
@@ -14,7 +14,8 @@ from ae_models.losses import LOSSES, LOSSES_ON_LOGITS
 class Autoencoder(ImageModel):
     """z = encoder(x), x' = decoder(z); trained to bring x' to x under a chosen loss."""
 
-    config_class = AutoencoderConfig
+    config_class: ClassVar[type[ModelConfig]] = AutoencoderConfig
+    config: AutoencoderConfig
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """The decoder's output, (N, H, W, C): logits where the loss is on logits."""

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def conformal_p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
-    """p = (1 + #{calibration ≥ s}) / (n + 1), float64, (N,). Vovk et al. (2005); Bates et al. (2023).
+    """p = (1 + #{calibration ≥ s}) / (n + 1), (N,) float64 (Vovk et al. 2005).
 
     Args:
       scores: (N,) float32; a NaN gives a p-value of NaN.

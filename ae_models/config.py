@@ -252,7 +252,9 @@ def model_config_from_mapping(mapping: Any) -> ModelConfig:
     values = dict(mapping)
     kind = values.pop("kind", None)
     if kind not in MODEL_CONFIGS:
-        raise ConfigError(f"model.kind must be one of {', '.join(MODEL_CONFIGS)}. Received: {kind!r}")
+        raise ConfigError(
+            f"model.kind must be one of {', '.join(MODEL_CONFIGS)}. Received: {kind!r}"
+        )
     return from_mapping(MODEL_CONFIGS[kind], values)
 
 

@@ -18,6 +18,7 @@ class DenoisingAutoencoder(Autoencoder):
     """
 
     config_class = DenoisingConfig
+    config: DenoisingConfig
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
         super()._add_networks(seeds)

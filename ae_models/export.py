@@ -38,9 +38,7 @@ class ScoringModule(tf.Module):
         x = self.preprocessing(pixels)
         outputs = self._infer(x)
         latents = {name: outputs[name] for name in LATENTS if name in outputs}
-        return latents | {
-            SCORE_PREFIX + score.name: score(x, outputs) for score in self._scores
-        }
+        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self._scores}
 
     def reconstruct(self, pixels: Any) -> dict[str, Any]:
         """(N, H, W, C) uint8 or uint16 → the scaled `input` and `reconstruction`, float32."""

@@ -34,9 +34,7 @@ def fit_to_records(
         {name: value.numpy() for name, value in features(tf.constant(pixels)).items()}
         for pixels in _first(train.batches(batch_rows), _MOST_RECORDS // batch_rows)
     ]
-    fit_scores(
-        scores, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    )
+    fit_scores(scores, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _first(batches: Iterable[np.ndarray], count: int) -> Iterable[np.ndarray]:

@@ -64,18 +64,19 @@ class ImageStore:
             yield rest
 
 
-def write_image_store(
-    path: str | Path, read_batches: Callable[[], Iterable[Batch]]
-) -> ImageStore | None:
-    """Writes the images in the order of their ids' hashes; None where there is no image.
+def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batch]]) -> ImageStore:
+    """Writes the images in the order of their ids' hashes.
 
     Args:
       path: the `.npy` file to write.
       read_batches: gives the same batches at each call; called twice, first for the ids alone.
+
+    Raises:
+      ValueError: there is no image.
     """
     hashes = [id_hashes(ids) for ids, _ in read_batches()]
     if not hashes:
-        return None
+        raise ValueError(f"no image to write to {path}")
     ranks = np.argsort(np.argsort(np.concatenate(hashes), kind="stable"))
     out, first = None, 0
     for _, images in read_batches():

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that check the type of every field, to and from plain mappings (YAML, JSON)."""
+"""Frozen dataclasses that check the type of every field, to and from plain mappings."""
 
 import dataclasses
 import difflib

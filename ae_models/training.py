@@ -99,6 +99,7 @@ class _Report(keras.callbacks.Callback):
         self._on_progress, self._steps, self._epoch = on_progress, steps, 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del logs
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

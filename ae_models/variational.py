@@ -29,6 +29,7 @@ class VariationalAutoencoder(ImageModel):
     """
 
     config_class = VariationalConfig
+    config: VariationalConfig
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
         self.likelihood = LIKELIHOODS[self.config.likelihood]()
@@ -80,7 +81,7 @@ class VariationalAutoencoder(ImageModel):
         }
 
     def sample(self, count: int, seed: int) -> Tensor:
-        """`count` images drawn from the model: z from N(0, I), x from p(x | z): (count, H, W, C)."""
+        """Images drawn from the model, z from N(0, I) and x from p(x | z): (count, H, W, C)."""
         seeds = keras.random.SeedGenerator(seed)
         z = keras.random.normal((count, self.config.latent_dim), seed=seeds)
         return self.likelihood.sample(self.decoder(z, training=False), seed=seeds)

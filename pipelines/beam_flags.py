@@ -1,9 +1,9 @@
 """Flags that are left over for Beam."""
 
-import argparse
 from collections.abc import Sequence
 
 import click
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
 from ae_models.errors import ConfigError
 from ae_models.mapping import suggestion
@@ -16,8 +16,6 @@ def check_beam_flags(flags: Sequence[str], own: Sequence[click.Parameter]) -> No
       flags: what this command did not know.
       own: its own parameters, to suggest from.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions
-
     parser = _Parser(add_help=False, allow_abbrev=False)
     for options in sorted(_all_subclasses(PipelineOptions), key=lambda cls: cls.__name__):
         if "_add_argparse_args" in vars(options):
@@ -34,14 +32,14 @@ def check_beam_flags(flags: Sequence[str], own: Sequence[click.Parameter]) -> No
         raise ConfigError(f"unknown flag {name}{hint if 'did you mean' in hint else ''}")
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(_BeamArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise ConfigError(message)
 
 
-def _all_subclasses(cls: type) -> set[type]:
+def _all_subclasses(cls: type[PipelineOptions]) -> set[type[PipelineOptions]]:
     """Of Beam itself: other packages may define options of their own, which do not count."""
-    found = set()
+    found: set[type[PipelineOptions]] = set()
     for subclass in cls.__subclasses__():
         if subclass.__module__.startswith("apache_beam."):
             found |= {subclass} | _all_subclasses(subclass)

@@ -25,6 +25,7 @@ class _Examples(click.Command):
         self._example = example
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        del context
         if self._example:
             formatter.write("\nExample:\n\n")
             for line in self._example.splitlines():

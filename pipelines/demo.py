@@ -65,19 +65,19 @@ def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
     ends = [*range(_SHOWN), *range(len(table) - _SHOWN, len(table))]
     chosen = table.take(pa.array(ends))
     (source,) = resolve_inputs([_INPUT])
-    pixels = {}
+    pixels: dict[str, np.ndarray] = {}
     for listing in source.listings():
         for batch in source.read(listing.task, BatchLimits()):
             decoded = decode_batch(batch, bundle.config.image)
             images = pixels_from_arrow(
-                decoded.column(IMAGE), bundle.config.image.shape, np.dtype(bundle.config.image.dtype)
+                decoded.column(IMAGE),
+                bundle.config.image.shape,
+                np.dtype(bundle.config.image.dtype),
             )
             pixels |= dict(zip(decoded.column(ID).to_pylist(), images, strict=True))
     images = np.stack([pixels[record] for record in chosen[ID].to_pylist()])
     outputs = Scorer(bundle.path, bundle.config).reconstruct(images)
-    titles = [
-        f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()
-    ]
+    titles = [f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()]
     reconstruction_grid(
         path,
         outputs["input"],

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import InputError
 from transforms.files import open_binary
 from transforms.ledger import SCORES, result_files
 from transforms.where import Where

@@ -44,9 +44,9 @@ def score(
     }
     run(
         lambda pipeline: (
-            pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr)
-        )
-        | WriteScores(output, overwrite, facts, portable_schema),
+            (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr))
+            | WriteScores(output, overwrite, facts, portable_schema)
+        ),
         options,
         "scoring",
         counter=RECORDS_READ,

@@ -86,9 +86,11 @@ def train(
         bundle, records = work / "bundle", work / "records"
         bundle.mkdir()
         run(
-            lambda pipeline: pipeline
-            | ReadImages(inputs, where=wheres)
-            | PrepareTraining(config, str(records), str(bundle / TRANSFORM_OUTPUT)),
+            lambda pipeline: (
+                pipeline
+                | ReadImages(inputs, where=wheres)
+                | PrepareTraining(config, str(records), str(bundle / TRANSFORM_OUTPUT))
+            ),
             options,
             "reading and analysing",
             counter=RECORDS_READ,
@@ -119,10 +121,11 @@ def train(
 
 def _check_output(output: str, overwrite: bool) -> None:
     path = Path(output)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        if not (overwrite and (path / MANIFEST).is_file()):
-            hint = ", or give --overwrite" if (path / MANIFEST).is_file() else ""
-            raise OutputError(f"{output} exists already: choose another folder{hint}")
+    is_bundle = (path / MANIFEST).is_file()
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not is_empty and not (is_bundle and overwrite):
+        hint = ", or give --overwrite" if is_bundle else ""
+        raise OutputError(f"{output} exists already: choose another folder{hint}")
 
 
 @contextlib.contextmanager
@@ -150,15 +153,13 @@ def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str,
     Raises:
       InputError: a split, the one for calibration included, has too few records.
     """
-    counts = {name: 0 for name in splits.SPLITS}
+    counts = dict.fromkeys(splits.SPLITS, 0)
     for shard in shards:
         if shard.kind in counts:
             counts[shard.kind] += shard.rows
     if min(counts.values()) < _LEAST_RECORDS:
         found = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise InputError(
-            f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}"
-        )
+        raise InputError(f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}")
     stores = {}
     for name in (splits.TRAIN, splits.VALIDATION):
         reader = split_reader(shards, name, config.image)

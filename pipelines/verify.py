@@ -44,7 +44,7 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
 
     with Progress("verifying") as progress:
         differences = reconcile(_shown(expected, progress), lambda: _found(scores))
-    problems = _problems(ledger, scores, differences.found)
+    problems = _problems(ledger, differences.found)
     for name in ("missing", "unexpected", "repeated"):
         if count := getattr(differences, name):
             examples = ", ".join(differences.examples[name])
@@ -70,7 +70,7 @@ def _found(scores: str) -> Iterator[list[str]]:
                 yield batch.column(ID).to_pylist()
 
 
-def _problems(ledger: dict[str, Any], scores: str, found: int) -> list[str]:
+def _problems(ledger: dict[str, Any], found: int) -> list[str]:
     """Where the ledger and the files disagree."""
     problems = []
     records = ledger["records"]

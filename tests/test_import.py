@@ -13,7 +13,9 @@ def _loaded_after(statement: str) -> set[str]:
 
 
 def test_models_know_no_beam() -> None:
-    loaded = _loaded_after("import ae_models, ae_models.scorer, ae_models.training, ae_models.kinds")
+    loaded = _loaded_after(
+        "import ae_models, ae_models.scorer, ae_models.training, ae_models.kinds"
+    )
     assert "ae_models.variational" in loaded
     assert "apache_beam" not in loaded
 

@@ -13,9 +13,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
-REJECT_TYPE = pa.struct(
-    [("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
-)
+REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
     *(ID, SOURCE, IMAGE, REJECT),
     *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model"),
@@ -98,9 +96,7 @@ def image_records(
     )
     carried = dict(carried or {})
     fields = [pa.field(name, column.type) for name, column in carried.items()]
-    schema = image_schema(
-        pa.schema(fields), pa.field(IMAGE, images.type, metadata=image_metadata)
-    )
+    schema = image_schema(pa.schema(fields), pa.field(IMAGE, images.type, metadata=image_metadata))
     columns = [ids, source, *carried.values(), images, reject_column]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -134,8 +130,11 @@ def conform(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:
         for field in carried
     }
     schema = image_schema(carried, batch.schema.field(IMAGE))
-    return pa.RecordBatch.from_arrays(
-        [batch.column(ID), batch.column(SOURCE), *columns.values()]
-        + [batch.column(IMAGE), batch.column(REJECT)],
-        schema=schema,
-    )
+    arrays = [
+        batch.column(ID),
+        batch.column(SOURCE),
+        *columns.values(),
+        batch.column(IMAGE),
+        batch.column(REJECT),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -47,7 +47,9 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
 
 
 def _pixels(
-    data: pa.Buffer | None, layout: tuple[tuple[int, int, int], np.dtype] | None, config: ImageConfig
+    data: pa.Buffer | None,
+    layout: tuple[tuple[int, int, int], np.dtype] | None,
+    config: ImageConfig,
 ) -> np.ndarray:
     if data is None:
         raise RecordError(Reason.NO_IMAGE, "the record's image is null")
@@ -108,6 +110,6 @@ class DecodeImages(beam.PTransform):
         self._config, self._rows = config, rows
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-        return records | "Decode" >> beam.ParDo(_Decode(self._config, self._rows)).with_output_types(
-            pa.RecordBatch
-        )
+        return records | "Decode" >> beam.ParDo(
+            _Decode(self._config, self._rows)
+        ).with_output_types(pa.RecordBatch)

@@ -21,6 +21,7 @@ def is_local(path: str) -> bool:
 
 
 def is_glob(path: str) -> bool:
+    """Whether the path is a pattern; a file that is really named so is not."""
     return bool(_WILDCARD.search(path)) and not (is_local(path) and os.path.exists(path))
 
 
@@ -31,7 +32,7 @@ def open_binary(path: str, decompress: bool = False) -> BinaryIO:
       OSError: it cannot be opened.
     """
     if is_local(path) and not decompress:
-        return open(path, "rb")  # noqa: SIM115 - the caller closes it
+        return open(path, "rb")
     compression = CompressionTypes.AUTO if decompress else CompressionTypes.UNCOMPRESSED
     try:
         return FileSystems.open(path, compression_type=compression)

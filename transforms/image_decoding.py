@@ -101,7 +101,9 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 
 def _is_16_bit_png(data: bytes) -> bool:
-    return data.startswith(_PNG_SIGNATURE) and data[_PNG_DEPTH_BYTE : _PNG_DEPTH_BYTE + 1] == b"\x10"
+    return (
+        data.startswith(_PNG_SIGNATURE) and data[_PNG_DEPTH_BYTE : _PNG_DEPTH_BYTE + 1] == b"\x10"
+    )
 
 
 def _decode_16_bit_png(data: bytes) -> np.ndarray:

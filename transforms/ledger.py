@@ -159,7 +159,7 @@ def _holds(output: str, name: str) -> bool:
     """Whether the file, or a file in the folder, is there."""
     path = posixpath.join(output, name)
     if is_local(path) and os.path.isdir(path):
-        return any(os.scandir(path))
+        return bool(os.listdir(path))
     (result,) = FileSystems.match([f"{path}/*"])
     return bool(FileSystems.exists(path) or result.metadata_list)
 

@@ -32,7 +32,9 @@ def raw_layout(
         shape = tuple(int(side) for side in json.loads(shape_text))
         dtype = np.dtype(dtype_text.decode())
     except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise InputError(f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}") from error
+        raise InputError(
+            f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}"
+        ) from error
     return three_dimensional(shape), checked_dtype(dtype)
 
 
@@ -45,7 +47,7 @@ def three_dimensional(shape: tuple[int, ...]) -> Shape:
     shape = (*shape, 1) if len(shape) == 2 else tuple(shape)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"an image's shape is (H, W) or (H, W, C). Received: {list(shape)}")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def checked_dtype(dtype: np.dtype) -> np.dtype:
@@ -59,9 +61,7 @@ def checked_dtype(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
-def pixels_to_arrow(
-    images: np.ndarray, valid: np.ndarray | None = None
-) -> pa.FixedSizeBinaryArray:
+def pixels_to_arrow(images: np.ndarray, valid: np.ndarray | None = None) -> pa.FixedSizeBinaryArray:
     """(N, H, W, C) → (N,) of raw bytes; rows where `valid`, (N,) bool, is False become null."""
     images = np.ascontiguousarray(images)
     row_type = pa.binary(int(np.prod(images.shape[1:])) * images.dtype.itemsize)

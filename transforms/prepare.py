@@ -77,8 +77,7 @@ class PrepareTraining(beam.PTransform):
         split = (
             images.records
             | "Decode" >> DecodeImages(config.image, config.scoring.rows_for(config.image))
-            | "Split"
-            >> beam.ParDo(_Split(config.training)).with_outputs(_REJECTS, *SPLITS)
+            | "Split" >> beam.ParDo(_Split(config.training)).with_outputs(_REJECTS, *SPLITS)
         )
         split[TRAIN] | AnalyzePixels(
             config.image,

@@ -29,16 +29,16 @@ def probe_image(
     """
     if None not in (config.height, config.width, config.channels, config.bits):
         return config
-    shape, dtype = next(_layouts(sources, wheres, config), (None, None))
-    if shape is None or dtype is None:
+    layout = next(_layouts(sources, wheres, config), None)
+    if layout is None:
         raise InputError(f"no image can be decoded in {', '.join(s.uri for s in sources)}")
-    height, width, channels = shape
+    (height, width, channels), dtype = layout
     return dataclasses.replace(
         config,
         height=config.height or height,
         width=config.width or width,
         channels=config.channels or channels,
-        bits=config.bits or dtype.itemsize * 8,
+        bits=config.bits or (8 if dtype == np.uint8 else 16),
     )
 
 

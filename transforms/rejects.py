@@ -60,9 +60,7 @@ def reject(stage: Stage, reason: Reason, message: str) -> dict[str, str]:
     return {"stage": str(stage), "reason": str(reason), "message": line}
 
 
-def rejected_records(
-    ids: list[str], source: str, reason: Reason, message: str
-) -> pa.RecordBatch:
+def rejected_records(ids: list[str], source: str, reason: Reason, message: str) -> pa.RecordBatch:
     """Image records that could not be read."""
     value = reject(Stage.READ, reason, message)
     return image_records(ids, source, [None] * len(ids), rejects=[value] * len(ids))

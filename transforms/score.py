@@ -21,11 +21,11 @@ _REJECTS = "rejects"
 class ScoredRecords(NamedTuple):
     """What `ScoreImages` gives; pipe it into `WriteScores`.
 
-    `tallies` is None where the records did not come from `ReadImages`.
+    What is not known is None: `tallies` where the records did not come from `ReadImages`.
     """
 
     scores: PCollection[pa.RecordBatch]
-    rejects: PCollection[pa.RecordBatch]
+    rejects: PCollection[pa.RecordBatch] | None
     tallies: PCollection[pa.RecordBatch] | None
 
 

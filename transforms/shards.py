@@ -119,7 +119,7 @@ class _Write(beam.DoFn):
     def finish_bundle(self) -> Iterable[WindowedValue]:
         window = GlobalWindow()
         for shard in self._writer.close():
-            yield WindowedValue(shard, window.max_timestamp(), [window])
+            yield WindowedValue(shard, window.max_timestamp(), (window,))
 
 
 class WriteShards(beam.PTransform):

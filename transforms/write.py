@@ -94,9 +94,7 @@ class WriteScores(beam.PTransform):
             )
         if scored.tallies is not None:
             parts.append(scored.tallies)
-        finish = _Finish(
-            self._output, run_id, time.time(), self._facts, scored.rejects is not None
-        )
+        finish = _Finish(self._output, run_id, time.time(), self._facts, scored.rejects is not None)
         return (
             parts
             | "Parts" >> beam.Flatten()

@@ -21,9 +21,8 @@ class Digits(Source):
     def listings(self) -> Iterator[Listing]:
         yield Listing(self.uri)
 
-    def read(
-        self, task: str, limits: BatchLimits, images: bool = True
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+        del task  # there is one
         digits = load_digits()
         pixels = np.rint(digits.images * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
         for start in range(0, len(pixels), limits.rows):

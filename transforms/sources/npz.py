@@ -5,7 +5,6 @@ import dataclasses
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +38,10 @@ class NpzArrays(Source):
     def listings(self) -> Iterator[Listing]:
         (path,) = list_files(self.path)
         with _open_archive(path) as archive:
-            self._member(archive, path, "x", required=True)
+            self._images(archive, path).close()
         yield Listing(path)
 
-    def read(
-        self, task: str, limits: BatchLimits, images: bool = True
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = f"{self.relative(task)}#{self.part}"
         try:
             yield from self._read_arrays(task, f"{name}/" if self.part else name, limits, images)
@@ -56,10 +53,10 @@ class NpzArrays(Source):
     ) -> Iterator[pa.RecordBatch]:
         with contextlib.ExitStack() as stack:
             archive = stack.enter_context(_open_archive(task))
-            x = stack.enter_context(self._member(archive, task, "x", required=True))
-            y = self._member(archive, task, "y", required=False)
+            x = stack.enter_context(contextlib.closing(self._images(archive, task)))
+            y = self._labels(archive, task)
             if y is not None:
-                stack.enter_context(y)
+                stack.enter_context(contextlib.closing(y))
             shape = three_dimensional(x.shape[1:])
             image_bytes = int(np.prod(shape)) * checked_dtype(x.dtype).itemsize
             rows = max(1, min(limits.rows, limits.image_bytes // image_bytes))
@@ -77,38 +74,43 @@ class NpzArrays(Source):
     def carried(self) -> pa.Schema:
         (path,) = list_files(self.path)
         with _open_archive(path) as archive:
-            with self._member(archive, path, "x", required=True) as x:
+            with contextlib.closing(self._images(archive, path)) as x:
                 three_dimensional(x.shape[1:])
                 checked_dtype(x.dtype)
-            y = self._member(archive, path, "y", required=False)
+            y = self._labels(archive, path)
             if y is None:
                 return pa.schema([])
-            with y:
-                if len(y.shape) != 1 or y.shape[0] != x.shape[0]:
-                    raise InputError(
-                        f"{self.uri}: labels of shape {y.shape} do not fit images {x.shape}"
-                    )
-                return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
+            y.close()
+            if y.shape != x.shape[:1]:
+                raise InputError(
+                    f"{self.uri}: labels of shape {y.shape} do not fit images {x.shape}"
+                )
+            return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
 
-    def _member(
-        self, archive: zipfile.ZipFile, path: str, letter: str, required: bool
-    ) -> "_ArrayStream | None":
-        name = f"{letter}_{self.part}" if self.part else letter
+    def _images(self, archive: zipfile.ZipFile, path: str) -> "_ArrayStream":
+        name = self._array_name("x")
         if f"{name}.npy" in archive.namelist():
-            return _ArrayStream(archive.open(f"{name}.npy"), f"{path}: {name}")
-        if not required:
-            return None
+            return _ArrayStream(archive, name, path)
         arrays = sorted(member.removesuffix(".npy") for member in archive.namelist())
         parts = [array[2:] for array in arrays if array.startswith("x_")]
         hint = f"; did you mean {path}#{parts[0]}?" if parts else ""
         raise InputError(f"no array {name!r} in {path} (it has {', '.join(arrays)}){hint}")
 
+    def _labels(self, archive: zipfile.ZipFile, path: str) -> "_ArrayStream | None":
+        name = self._array_name("y")
+        found = f"{name}.npy" in archive.namelist()
+        return _ArrayStream(archive, name, path) if found else None
+
+    def _array_name(self, letter: str) -> str:
+        return f"{letter}_{self.part}" if self.part else letter
+
 
 class _ArrayStream:
     """A `.npy` member read front to back."""
 
-    def __init__(self, file: BinaryIO, name: str):
-        self._file = file
+    def __init__(self, archive: zipfile.ZipFile, name: str, path: str):
+        self._file = archive.open(f"{name}.npy")
+        name, file = f"{path}: {name}", self._file
         try:
             version = np.lib.format.read_magic(file)
             read_header = {
@@ -130,10 +132,8 @@ class _ArrayStream:
             raise EOFError("the array is cut short")
         return np.frombuffer(data, self.dtype).reshape(shape)
 
-    def __enter__(self) -> "_ArrayStream":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
+        """Closes the member; the archive stays open."""
         self._file.close()
 
 

@@ -1,5 +1,6 @@
 """Parquet files with an `image` column: binary, or Hugging Face's struct<bytes, path>."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 
@@ -130,8 +131,10 @@ class ParquetFiles(Source):
         )
 
 
-def _open(path: str) -> pq.ParquetFile:
-    return pq.ParquetFile(open_binary(path), pre_buffer=False)
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[pq.ParquetFile]:
+    with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+        yield parquet
 
 
 def _problem(schema: pa.Schema) -> str | None:

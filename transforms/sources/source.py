@@ -42,9 +42,7 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read(
-        self, task: Any, limits: BatchLimits, images: bool = True
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, task: Any, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         """The image records of a task, what cannot be read among them as rejects.
 
         Args:

@@ -39,9 +39,7 @@ class TFRecordFiles(Source):
         for path in list_files(self.uri):
             yield Listing(path)
 
-    def read(
-        self, task: str, limits: BatchLimits, images: bool = True
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         carried = self.carried()
         rows = _Rows(self, task, carried, images)
         try:

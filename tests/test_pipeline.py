@@ -1,0 +1,216 @@
+"""The whole pipeline on Beam's local engine, as the command and as Python code use it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.testing.util import assert_that, equal_to
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from ae_models.bundle import open_bundle
+from ae_models.scorer import Scorer
+from pipelines.score import score
+from pipelines.verify import verify
+from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
+from transforms.batches import BatchLimits
+from transforms.decode import DecodeImages
+from transforms.ledger import read_ledger
+
+Bundles = Callable[[str], Path]
+
+
+def _scores(run: Path) -> pa.Table:
+    return pq.read_table(run / "scores").sort_by("id")
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """40 digits as PNG files, in a folder for each, and files that are no image or damaged."""
+    folder = tmp_path / "images"
+    digits = load_digits()
+    for index in range(40):
+        path = folder / str(digits.target[index]) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
+    (folder / "readme.txt").write_text("passed over")
+    (folder / "bad").mkdir()
+    (folder / "bad" / "text.png").write_text("no image")
+    (folder / "bad" / "zero.png").write_bytes(b"")
+    (folder / "bad" / "cut.png").write_bytes((folder / "0" / "0.png").read_bytes()[:-30])
+    Image.new("RGB", (8, 8)).save(folder / "bad" / "colour.png")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["ae", "dae", "vae"])
+def test_each_kind_writes_one_typed_row_a_record(
+    bundle: Bundles, tmp_path: Path, kind: str
+) -> None:
+    score(["builtin:digits"], str(bundle(kind)), str(tmp_path / "run"))
+    table = _scores(tmp_path / "run")
+    latent = pa.list_(pa.float32(), 6)
+    assert len(table) == len(set(table["id"].to_pylist())) == 1797
+    assert table.schema.field("latent_mean").type.equals(latent)
+    assert ("latent_stddev" in table.column_names) == (kind == "vae")
+    assert table.schema.field("score").type == pa.float32()
+    assert table.schema.field("p_value").type == pa.float64()
+    assert table.schema.field("is_anomaly").type == pa.bool_()
+    assert pa.types.is_dictionary(table.schema.field("model").type)
+    assert set(table["model"].to_pylist()) == {open_bundle(bundle(kind)).fingerprint}
+    assert table["score"].equals(table["score_latent_mahalanobis"])
+    flags = table["p_value"].to_numpy() <= 0.05
+    assert np.array_equal(table["is_anomaly"].to_numpy(), flags)
+
+
+def test_rows_hold_what_the_scorer_gives_for_their_own_image(
+    bundle: Bundles, tmp_path: Path
+) -> None:
+    score(["builtin:digits"], str(bundle("vae")), str(tmp_path / "run"))
+    opened = open_bundle(bundle("vae"))
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    expected = Scorer(opened.path, opened.config).score(pixels)
+    rows = {row["id"]: row for row in pq.read_table(tmp_path / "run" / "scores").to_pylist()}
+    for index in (0, 1, 700, 1796):
+        row = rows[f"digits/{index}"]
+        assert row["label"] == digits.target[index]
+        assert row["score_negative_elbo"] == expected["score_negative_elbo"][index]
+        assert row["latent_mean"] == expected["latent_mean"][index].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["multi_processing", "multi_threading"])
+def test_workers_change_no_bit(bundle: Bundles, tmp_path: Path, mode: str) -> None:
+    model = str(bundle("vae"))
+    score(["builtin:digits"], model, str(tmp_path / "one"))
+    flags = [f"--direct_running_mode={mode}", "--direct_num_workers=2"]
+    score(["builtin:digits"], model, str(tmp_path / "two"), beam_flags=flags)
+    assert _scores(tmp_path / "one").equals(_scores(tmp_path / "two"))
+
+
+def test_batch_size_changes_no_bit(bundle: Bundles, tmp_path: Path) -> None:
+    model = str(bundle("ae"))
+    for name, rows in (("large", 512), ("small", 7)):
+        with beam.Pipeline(runner="FnApiRunner") as pipeline:
+            limits = BatchLimits(rows=rows)
+            scored = pipeline | ReadImages("builtin:digits", limits=limits) | ScoreImages(model)
+            scored | WriteScores(str(tmp_path / name))
+    assert _scores(tmp_path / "large").equals(_scores(tmp_path / "small"))
+
+
+def test_bad_files_become_rejects_and_the_run_goes_on(
+    bundle: Bundles, tmp_path: Path, image_folder: Path
+) -> None:
+    run = tmp_path / "run"
+    ledger = score([str(image_folder)], str(bundle("ae")), str(run))
+    assert ledger["records"] == {
+        "read": 44,
+        "scored": 40,
+        "rejected": 4,
+        "rejected_by_reason": {"corrupt": 1, "empty": 1, "not_an_image": 1, "wrong_channels": 1},
+        "excluded_by_where": 0,
+    }
+    assert ledger["files_passed_over"] == 1
+    rejects = {row["id"]: row for row in pq.read_table(run / "rejects").to_pylist()}
+    assert rejects["bad/zero.png"]["stage"] == "read"
+    assert rejects["bad/cut.png"]["stage"] == "decode"
+    assert rejects["bad/colour.png"]["message"] == "3 channels, not 1"
+    assert (run / "_SUCCESS").exists()
+    assert verify(str(run), [str(image_folder)])["ok"]
+
+
+def test_verify_names_a_record_that_is_not_there(
+    bundle: Bundles, tmp_path: Path, image_folder: Path
+) -> None:
+    run = tmp_path / "run"
+    score([str(image_folder)], str(bundle("ae")), str(run))
+    (image_folder / "0" / "0.png").rename(image_folder / "0" / "new.png")
+    result = verify(str(run), [str(image_folder)])
+    assert not result["ok"]
+    assert result["examples"] == {"missing": ["0/new.png"], "unexpected": ["0/0.png"]}
+
+
+def test_where_chooses_records_and_verify_follows(bundle: Bundles, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ledger = score(["builtin:digits"], str(bundle("ae")), str(run), where=["label=3,4"])
+    expected = int(np.isin(load_digits().target, [3, 4]).sum())
+    assert ledger["records"]["read"] == ledger["records"]["scored"] == expected
+    assert ledger["records"]["excluded_by_where"] == 1797 - expected
+    assert verify(str(run), ["builtin:digits"])["expected"] == expected
+
+
+def test_portable_schema_reads_in_duckdb_with_the_same_values(
+    bundle: Bundles, tmp_path: Path
+) -> None:
+    model = str(bundle("vae"))
+    score(["builtin:digits"], model, str(tmp_path / "own"))
+    score(["builtin:digits"], model, str(tmp_path / "portable"), portable_schema=True)
+    schema = pq.read_schema(next((tmp_path / "portable" / "scores").iterdir()))
+    assert schema.field("latent_mean").type.equals(pa.list_(pa.field("item", pa.float32())))
+    assert schema.field("score").type == pa.float64()
+    assert schema.field("model").type == pa.string()
+    query = "select count(*), sum(o.score = p.score) from '{}' o join '{}' p using (id)"
+    paths = [str(tmp_path / name / "scores" / "*.parquet") for name in ("own", "portable")]
+    assert duckdb.sql(query.format(*paths)).fetchall() == [(1797, 1797)]
+
+
+def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    first = score(["builtin:digits"], str(bundle("ae")), run)
+    with pytest.raises(Exception, match="holds results already"):
+        score(["builtin:digits"], str(bundle("ae")), run)
+    assert read_ledger(run)["run_id"] == first["run_id"]
+    second = score(["builtin:digits"], str(bundle("ae")), run, ["label=1"], overwrite=True)
+    assert len(_scores(tmp_path / "run")) == second["records"]["scored"] < 1797
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "_SUCCESS",
+        "rejects",
+        "run.json",
+        "scores",
+    ]
+
+
+def test_a_failed_run_leaves_no_result(bundle: Bundles, tmp_path: Path) -> None:
+    def fail(batch: pa.RecordBatch) -> pa.RecordBatch:
+        raise RuntimeError("on purpose")
+
+    run = tmp_path / "run"
+    pipeline = beam.Pipeline("FnApiRunner")
+    scored = pipeline | ReadImages("builtin:digits") | ScoreImages(str(bundle("ae")))
+    broken = scored.scores | beam.Map(fail).with_output_types(pa.RecordBatch)
+    scored._replace(scores=broken) | WriteScores(str(run))
+    with pytest.raises(RuntimeError, match="on purpose"):
+        pipeline.run()
+    assert not (run / "_SUCCESS").exists()
+    assert not (run / "scores").exists()
+
+
+def test_scores_alone_can_be_written(bundle: Bundles, tmp_path: Path) -> None:
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        scored = pipeline | ReadImages("builtin:digits") | ScoreImages(str(bundle("ae")))
+        scored.scores | WriteScores(str(tmp_path / "run"))
+    ledger = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert ledger["records"]["scored"] == 1797
+    assert ledger["records"]["rejected"] is None
+
+
+def test_plain_run_inference_takes_the_handler(bundle: Bundles) -> None:
+    model = bundle("ae")
+    image = open_bundle(model).config.image
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        read = pipeline | ReadImages("builtin:digits", where=["label=0"])
+        rows = (
+            read.records
+            | DecodeImages(image, 100)
+            | RunInference(AutoencoderModelHandler(str(model)))
+            | beam.Map(len)
+            | beam.CombineGlobally(sum)
+        )
+        assert_that(rows, equal_to([178]))
