@@ -15,7 +15,8 @@ from ae_models.losses import LOSSES
 from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
 from ae_models.networks import NETWORKS
 
-_BATCH_BYTES = 32 << 20  # of pixels, in a batch on its way to the model
+# Of pixels, in a batch for the model, whose activations take some fifty times as much.
+_BATCH_BYTES = 4 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +196,7 @@ class ScoringConfig(Validated):
         self.require(self.batch_rows >= 2, "batch_rows", "at least 2")
 
     def rows_for(self, image: ImageConfig) -> int:
-        """`batch_rows`, or as many as 32 MiB hold where images are large; at least 2."""
+        """`batch_rows`, or as many as 4 MiB hold where images are large; at least 2."""
         return max(2, min(self.batch_rows, _BATCH_BYTES // image.image_bytes))
 
 

@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, label: str, total: int | None = None, unit: str = " records"):
         self._label, self._total, self._unit = label, total, unit
         self._started = self._last_line = time.monotonic()
-        self._done, self._note = 0, ""
+        self._done, self._note, self._printed = 0, "", -1
         self._bar: tqdm | None = None
 
     def __enter__(self) -> Self:
@@ -39,7 +39,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None:
+        elif kind is None and self._printed != self._done:
             self._line()
 
     def show(self, done: int, note: str = "") -> None:
@@ -53,7 +53,7 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._printed = time.monotonic(), self._done
         seconds = self._last_line - self._started
         total = f"/{self._total:,}" if self._total else ""
         note = f", {self._note}" if self._note else ""

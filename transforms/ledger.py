@@ -84,14 +84,13 @@ def count_records(
     for shard in shards:
         rows[shard.kind] += shard.rows
         reasons.update(shard.reasons)
-    excluded = tallies.get(EXCLUDED, 0)
     return {
         "records": {
-            "read": tallies[READ] - excluded if READ in tallies else None,
+            "read": tallies.get(READ),
             "scored": rows[SCORES],
             "rejected": rows[REJECTS] if rejects_known else None,
             "rejected_by_reason": dict(sorted(reasons.items())),
-            "excluded_by_where": excluded,
+            "excluded_by_where": tallies.get(EXCLUDED, 0),
         },
         "files_passed_over": tallies.get(PASSED_OVER, 0),
     }

@@ -1,0 +1,242 @@
+"""The run folder: finished as a whole or not at all, whatever fails on the way."""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import InputError, OutputError
+from transforms import ledger as module
+from transforms.ledger import (
+    REJECTS,
+    SCORES,
+    check_free,
+    count_records,
+    finish_run,
+    read_ledger,
+    result_files,
+    staging_folder,
+)
+from transforms.shards import Shard
+from transforms.tallies import EXCLUDED, PASSED_OVER, READ
+
+CHANGES = ("create", "delete", "mkdirs", "rename")
+
+
+def _shards(output: Path, run_id: str, scores: int, rejects: int) -> list[Shard]:
+    """Staged files that hold the id of their run."""
+    staging = Path(staging_folder(str(output), run_id))
+    staging.mkdir(parents=True)
+    kinds = [SCORES] * scores + [REJECTS] * rejects
+    shards = []
+    for number, kind in enumerate(kinds):
+        path = staging / f"{kind}-{number}.parquet"
+        path.write_text(run_id)
+        first_id = f"r{len(kinds) - number}"  # in the opposite order of the paths
+        shards.append(Shard(kind, str(path), 10 + number, first_id, {}))
+    return shards
+
+
+def _check_consistent(output: Path) -> None:
+    """Whoever sees `_SUCCESS` sees the files of one run, all of them."""
+    if not (output / "_SUCCESS").exists():
+        return
+    ledger = json.loads((output / "run.json").read_text())
+    listed = {file["path"] for file in ledger["files"]}
+    present = {str(path.relative_to(output)) for path in output.glob("*/*.parquet")
+               if not path.parent.name.startswith(".")}  # fmt: skip
+    assert present == listed
+    assert {(output / path).read_text() for path in listed} == {ledger["run_id"]}
+
+
+class _Unreliable:
+    """Beam's `FileSystems`, the n-th change of which fails, before or after it is made."""
+
+    def __init__(self, output: Path, fail_at: int, when: str):
+        self._output, self._fail_at, self._when, self._changes = output, fail_at, when, 0
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(FileSystems, name)
+        return self._change(original) if name in CHANGES else original
+
+    def _change(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*args: Any, **options: Any) -> Any:
+            _check_consistent(self._output)
+            self._changes += 1
+            if self._changes == self._fail_at and self._when == "before":
+                raise OSError("the disk is gone")
+            result = original(*args, **options)
+            if self._changes == self._fail_at and self._when == "after":
+                if result is not None:
+                    result.close()
+                raise OSError("the disk is gone")
+            return result
+
+        return change
+
+
+def _everything(folder: Path) -> dict[str, str]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    shards = _shards(tmp_path, "one", scores=2, rejects=1)
+    ledger = finish_run(str(tmp_path), "one", shards, {"seconds": 1.5})
+    assert ledger == read_ledger(str(tmp_path)) == json.loads((tmp_path / "run.json").read_text())
+    assert ledger["seconds"] == 1.5
+    assert ledger["files"] == [  # in the order of their first records
+        {"path": "scores/part-00000-of-00002.parquet", "rows": 11},
+        {"path": "scores/part-00001-of-00002.parquet", "rows": 10},
+        {"path": "rejects/part-00000-of-00001.parquet", "rows": 12},
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("_SUCCESS", "rejects", "run.json", "scores")
+    ]
+    assert result_files(str(tmp_path), REJECTS) == [
+        f"{tmp_path}/rejects/part-00000-of-00001.parquet"
+    ]
+    assert len(result_files(str(tmp_path), SCORES)) == 2
+    _check_consistent(tmp_path)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    for fail_at in itertools.count(1):
+        output = tmp_path / str(fail_at)
+        finish_run(str(output), "old", _shards(output, "old", scores=3, rejects=1), {})
+        shards = _shards(output, "new", scores=1, rejects=2)
+        monkeypatch.setattr(module, "FileSystems", _Unreliable(output, fail_at, when))
+        try:
+            finish_run(str(output), "new", shards, {})
+        except OSError:
+            failed = True
+        else:
+            failed = False
+        monkeypatch.setattr(module, "FileSystems", FileSystems)
+        _check_consistent(output)
+        ledger = finish_run(str(output), "new", shards, {})
+        _check_consistent(output)
+        assert ledger["run_id"] == "new"
+        found = _everything(output)
+        assert sorted(found) == [
+            "_SUCCESS",
+            "rejects/part-00000-of-00002.parquet",
+            "rejects/part-00001-of-00002.parquet",
+            "run.json",
+            "scores/part-00000-of-00001.parquet",
+        ], f"failure {when} change {fail_at}"
+        if not failed:
+            break
+    assert fail_at > 8
+
+
+def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
+    shards = _shards(tmp_path, "one", scores=1, rejects=0)
+    first = finish_run(str(tmp_path), "one", shards, {"seconds": 1})
+    before = _everything(tmp_path)
+    assert finish_run(str(tmp_path), "one", shards, {"seconds": 2}) == first
+    assert _everything(tmp_path) == before
+
+
+def test_a_shard_that_is_gone_leaves_no_finished_run(tmp_path: Path) -> None:
+    shards = _shards(tmp_path, "one", scores=2, rejects=0)
+    Path(shards[1].path).unlink()
+    with pytest.raises(Exception):  # noqa: B017, PT011 - a runner tries again after any
+        finish_run(str(tmp_path), "one", shards, {})
+    assert not (tmp_path / "_SUCCESS").exists()
+
+
+@pytest.mark.parametrize("text", ["{", '{"format_version": 99}', "[]", None])
+def test_results_that_cannot_be_read_can_be_overwritten(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "_SUCCESS").touch()
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    check_free(str(tmp_path), overwrite=True)
+    finish_run(str(tmp_path), "new", _shards(tmp_path, "new", scores=1, rejects=0), {})
+    _check_consistent(tmp_path)
+    assert read_ledger(str(tmp_path))["run_id"] == "new"
+
+
+def test_what_does_not_belong_to_results_stays(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    finish_run(str(tmp_path), "one", _shards(tmp_path, "one", scores=1, rejects=0), {})
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["_SUCCESS", "run.json", "scores/a.parquet", "rejects/b.parquet"])
+def test_a_folder_with_any_result_is_not_free(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(OutputError, match=name.partition("/")[0]):
+        check_free(str(tmp_path), overwrite=False)
+    check_free(str(tmp_path), overwrite=True)
+
+
+def test_other_folders_are_free(tmp_path: Path) -> None:
+    check_free(str(tmp_path / "new"), overwrite=False)
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "notes.txt").touch()
+    _shards(tmp_path, "failed", scores=1, rejects=0)
+    check_free(str(tmp_path), overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_no_folder(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="not a folder"):
+        check_free(str(tmp_path / "file"), overwrite)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no finished run"),
+        ({"run.json": '{"format_version": 1}'}, "no finished run"),
+        ({"_SUCCESS": ""}, "cannot read"),
+        ({"_SUCCESS": "", "run.json": "{"}, "cannot read"),
+        ({"_SUCCESS": "", "run.json": "\udcff"}, "cannot read"),
+        ({"_SUCCESS": "", "run.json": "[]"}, "no known format"),
+        ({"_SUCCESS": "", "run.json": '{"format_version": 99}'}, "no known format"),
+    ],
+)
+def test_a_folder_without_a_finished_run_is_an_error(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    for read in (read_ledger, lambda output: result_files(output, SCORES)):
+        with pytest.raises(InputError, match=message):
+            read(str(tmp_path))
+
+
+def test_counts_of_a_run() -> None:
+    shards = [
+        Shard(SCORES, "a", 5, "", {}),
+        Shard(SCORES, "b", 7, "", {}),
+        Shard(REJECTS, "c", 3, "", {"empty": 1, "corrupt": 2}),
+        Shard(REJECTS, "d", 1, "", {"empty": 1}),
+    ]
+    tallies = {READ: 16, EXCLUDED: 4, PASSED_OVER: 2}
+    assert count_records(shards, tallies, rejects_known=True) == {
+        "records": {
+            "read": 16,
+            "scored": 12,
+            "rejected": 4,
+            "rejected_by_reason": {"corrupt": 2, "empty": 2},
+            "excluded_by_where": 4,
+        },
+        "files_passed_over": 2,
+    }
+
+
+def test_counts_that_are_not_known_are_none() -> None:
+    records = count_records([], {}, rejects_known=False)["records"]
+    assert (records["read"], records["rejected"], records["scored"]) == (None, None, 0)

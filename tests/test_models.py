@@ -1,0 +1,271 @@
+"""One harness for every kind of model on every network, at sizes that halve badly."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import special, stats
+
+from ae_models import Autoencoder, VariationalAutoencoder
+from ae_models.config import MODEL_CONFIGS, model_config_from_mapping
+from ae_models.corruptions import CORRUPTIONS, corruption
+from ae_models.image_model import ImageModel
+from ae_models.kinds import build_model
+from ae_models.losses import LOSSES
+from ae_models.networks import NETWORKS, convolutional, layer_seeds
+
+LATENT = 3
+ODD = (7, 5, 3)
+SHAPES = [ODD, (28, 28, 1), (13, 9, 1), (8, 8, 4), (1, 1, 1), (2, 33, 1)]
+KINDS = sorted(MODEL_CONFIGS)
+COMBINATIONS = list(itertools.product(KINDS, sorted(NETWORKS)))
+every_model = pytest.mark.parametrize(("kind", "network"), COMBINATIONS)
+
+
+def _model(
+    kind: str, network: str = "dense", shape: tuple[int, int, int] = ODD, seed: int = 0, **more: Any
+) -> ImageModel:
+    widths = [16, 8] if network == "dense" else None
+    values = {"kind": kind, "network": network, "latent_dim": LATENT, "widths": widths, **more}
+    return build_model(model_config_from_mapping(values), shape, seed)
+
+
+def _images(count: int, shape: tuple[int, int, int] = ODD) -> np.ndarray:
+    return np.random.default_rng(7).random((count, *shape), dtype=np.float32)
+
+
+def _inferred(model: ImageModel, x: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in model.infer(x).items()}
+
+
+def _assert_same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        np.testing.assert_array_equal(value, right[name], err_msg=name)
+
+
+@every_model
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_infer_gives_a_latent_and_an_image_of_the_same_shape(
+    kind: str, network: str, shape: tuple[int, int, int]
+) -> None:
+    outputs = _inferred(_model(kind, network, shape), _images(4, shape))
+    expected = {"latent_mean": (4, LATENT), "reconstruction": (4, *shape)}
+    if kind == "vae":
+        expected |= {"latent_stddev": (4, LATENT), "kl": (4,), "expected_log_likelihood": (4,)}
+    assert {name: value.shape for name, value in outputs.items()} == expected
+    assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in outputs.values())
+
+
+@every_model
+def test_infer_depends_on_the_record_alone(kind: str, network: str) -> None:
+    model, x = _model(kind, network), _images(6)
+    whole = _inferred(model, x)
+    _assert_same(_inferred(model, x), whole)
+    for name, value in _inferred(model, x[[4, 1]]).items():
+        np.testing.assert_allclose(value, whole[name][[4, 1]], rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+@every_model
+def test_a_few_steps_lower_the_loss(kind: str, network: str) -> None:
+    x = np.repeat(_images(2), 16, axis=0)
+    model = _model(kind, network)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), jit_compile=False)
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    losses = [float(model.train_on_batch(x, x)) for _ in range(40)]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+    unmoved = [
+        v.path for v in model.trainable_variables if np.array_equal(v.numpy(), before[v.path])
+    ]
+    assert unmoved == [], "variables that training does not reach"
+
+
+@every_model
+def test_a_saved_model_infers_the_same(kind: str, network: str, tmp_path: Path) -> None:
+    model, x = _model(kind, network, seed=5), _images(5)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.01)  # not what the seed alone would give back
+    model(x)  # Keras warns of one that never saw an image
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    assert (loaded.config, loaded.image_shape, loaded.seed) == (model.config, ODD, 5)
+    _assert_same(_inferred(loaded, x), _inferred(model, x))
+
+
+@every_model
+def test_the_seed_alone_decides_the_weights(kind: str, network: str) -> None:
+    first, same, other = (_model(kind, network, seed=seed) for seed in (1, 1, 2))
+    keras.utils.set_random_seed(123)  # global state has no part in it
+    again = _model(kind, network, seed=1)
+    for index, weight in enumerate(first.get_weights()):
+        np.testing.assert_array_equal(same.get_weights()[index], weight)
+        np.testing.assert_array_equal(again.get_weights()[index], weight)
+        if np.any(weight != weight.flat[0]):  # biases and norms start constant
+            assert np.any(other.get_weights()[index] != weight)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seed_decides_the_draws_in_training(kind: str) -> None:
+    x, weights = _images(8), []
+    for seed in (1, 1, 2):
+        model = _model(kind, seed=seed)
+        model.compile(optimizer=keras.optimizers.Adam(1e-2), run_eagerly=True)
+        for _ in range(3):
+            model.train_on_batch(x, x)
+        weights.append(np.concatenate([v.numpy().ravel() for v in model.trainable_variables]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.any(weights[0] != weights[2])
+
+
+@pytest.mark.parametrize("name", sorted(CORRUPTIONS))
+def test_the_denoising_model_corrupts_in_training_only(name: str) -> None:
+    model = _model("dae", corruption=name, corruption_amount=0.4)
+    plain, x = _model("ae"), _images(6)
+    plain.set_weights([v.numpy() for v in model.trainable_variables])
+    still = np.asarray(model(x, training=False))
+    np.testing.assert_array_equal(still, np.asarray(plain(x)))
+    np.testing.assert_array_equal(still, np.asarray(model(x, training=False)))
+    _assert_same(_inferred(model, x), _inferred(plain, x))
+    noisy, again = np.asarray(model(x, training=True)), np.asarray(model(x, training=True))
+    assert np.all(np.abs(noisy - still).max(axis=(1, 2, 3)) > 0)
+    assert np.any(noisy != again)
+
+
+def test_gaussian_noise_has_the_deviation_asked_for() -> None:
+    x = np.full((200, 10, 10, 2), 0.5, np.float32)
+    noise = np.asarray(corruption("gaussian_noise", 0.3, layer_seeds(0))(x, training=True)) - x
+    assert stats.kstest(noise.ravel()[::7], stats.norm(0, 0.3).cdf).pvalue > 1e-3
+    assert np.isclose(noise.std(), 0.3, rtol=0.02)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_masking_blackens_whole_pixels_at_the_share_asked_for(share: float) -> None:
+    x = 0.1 + _images(50, (12, 10, 3))
+    layer = corruption("masking", share, layer_seeds(0))
+    # As in training: a graph that does not know the size of its batch.
+    signature = [tf.TensorSpec((None, 12, 10, 3))]
+    masked = tf.function(lambda x: layer(x, training=True), input_signature=signature)(x).numpy()
+    black = (masked == 0).all(axis=-1)
+    np.testing.assert_array_equal(masked[~black], x[~black])
+    assert stats.binomtest(int(black.sum()), black.size, share).pvalue > 1e-3
+    np.testing.assert_array_equal(np.asarray(layer(x, training=False)), x)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_call_of_the_variational_model_samples(likelihood: str) -> None:
+    model, x = _model("vae", likelihood=likelihood), _images(4)
+    for training in (False, True):
+        first, second = model(x, training=training), model(x, training=training)
+        np.testing.assert_array_equal(first.posterior, second.posterior)
+        assert np.any(np.asarray(first.likelihood) != np.asarray(second.likelihood))
+    per_value = 1 if likelihood == "bernoulli" else 2
+    assert first.posterior.shape == (4, 2 * LATENT)
+    assert first.likelihood.shape == (4, *ODD[:2], ODD[2] * per_value)
+
+
+def _log_likelihood(likelihood: str, outputs: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """log p(x | z) by SciPy from the decoder's raw outputs, (N,)."""
+    outputs = outputs.astype(np.float64)
+    if likelihood == "bernoulli":
+        terms = x * special.log_expit(outputs) + (1 - x) * special.log_expit(-outputs)
+    else:
+        mean, raw = np.split(outputs, 2, axis=-1)
+        terms = stats.norm(mean, 0.01 + np.logaddexp(0, raw)).logpdf(x)
+    return terms.sum(axis=(1, 2, 3))
+
+
+def _posterior(model: ImageModel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation, (N, d), and KL to N(0, I), (N,), in float64."""
+    mean, raw = np.split(np.asarray(model.encoder(x), np.float64), 2, axis=-1)
+    stddev = 1e-4 + np.logaddexp(0, raw)
+    return mean, stddev, (stddev**2 + mean**2 - 1 - 2 * np.log(stddev)).sum(axis=1) / 2
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_the_bound_is_what_scipy_makes_of_decoder_and_noise_table(likelihood: str) -> None:
+    model, x = _model("vae", likelihood=likelihood, noise_samples=6), _images(5)
+    mean, stddev, kl = _posterior(model, x)
+    noise = np.asarray(model.noise_table)
+    assert noise.shape == (6, LATENT)
+    np.testing.assert_array_equal(noise[3:], -noise[:3])
+    decoded = [np.asarray(model.decoder((mean + stddev * e).astype(np.float32))) for e in noise]
+    expected = np.mean([_log_likelihood(likelihood, d, x) for d in decoded], axis=0)
+    outputs = _inferred(model, x)
+    np.testing.assert_allclose(outputs["latent_mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(outputs["latent_stddev"], stddev, rtol=1e-5)
+    np.testing.assert_allclose(outputs["kl"], kl, rtol=1e-4)
+    np.testing.assert_allclose(outputs["expected_log_likelihood"], expected, rtol=1e-4)
+    at_mean = np.asarray(model.decoder(mean.astype(np.float32)))
+    shown = special.expit(at_mean) if likelihood == "bernoulli" else at_mean[..., : ODD[2]]
+    np.testing.assert_allclose(outputs["reconstruction"], shown, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("beta", [1.0, 4.0])
+def test_the_variational_loss_is_the_weighed_negative_bound(likelihood: str, beta: float) -> None:
+    model, x = _model("vae", likelihood=likelihood, beta=beta), _images(5)
+    outputs = model(x, training=True)
+    expected = beta * _posterior(model, x)[2] - _log_likelihood(
+        likelihood, np.asarray(outputs.likelihood), x
+    )
+    np.testing.assert_allclose(model.training_loss(x, outputs), expected, rtol=1e-4)
+    np.testing.assert_allclose(model.compute_loss(x, x, outputs), expected.mean(), rtol=1e-4)
+
+
+def test_images_drawn_from_the_model_follow_their_seed() -> None:
+    model = _model("vae", likelihood="gaussian")
+    drawn = np.asarray(model.sample(6, seed=1))
+    assert drawn.shape == (6, *ODD)
+    np.testing.assert_array_equal(drawn, model.sample(6, seed=1))
+    assert np.any(drawn != np.asarray(model.sample(6, seed=2)))
+
+
+LOSS_ORACLES = {
+    "mse": lambda t, o: ((t - o) ** 2).mean(axis=(1, 2, 3)),
+    "mae": lambda t, o: np.abs(t - o).mean(axis=(1, 2, 3)),
+    "bce": lambda t, o: (
+        -(t * special.log_expit(o) + (1 - t) * special.log_expit(-o)).mean(axis=(1, 2, 3))
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_losses_are_their_definitions(loss: str, generator: np.random.Generator) -> None:
+    target, output = _images(6), generator.normal(scale=20, size=(6, *ODD)).astype(np.float32)
+    expected = LOSS_ORACLES[loss](target.astype(np.float64), output.astype(np.float64))
+    np.testing.assert_allclose(LOSSES[loss](target, output), expected, rtol=1e-5)
+    model = _model("ae", loss=loss)
+    np.testing.assert_allclose(model.compute_loss(None, target, output), expected.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["ae", "dae"])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_loss_on_logits_still_gives_an_image(kind: str, loss: str) -> None:
+    model, x = _model(kind, loss=loss), _images(4)
+    raw = np.asarray(model(x, training=False))
+    expected = special.expit(raw) if loss == "bce" else raw
+    np.testing.assert_allclose(_inferred(model, x)["reconstruction"], expected, rtol=1e-5)
+
+
+def test_a_configuration_of_another_kind_is_refused() -> None:
+    config = model_config_from_mapping({"kind": "vae"})
+    with pytest.raises(TypeError, match=r"a AutoencoderConfig\. Received: Variat"):
+        Autoencoder(config, ODD)
+    with pytest.raises(TypeError, match="VariationalConfig"):
+        VariationalAutoencoder(model_config_from_mapping({"kind": "dae"}), ODD)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (8, 3), (9, 9), (28, 28), (31, 200), (316, 316)])
+def test_convolutions_end_at_eight_pixels_or_fewer(sides: tuple[int, int]) -> None:
+    shape = (*sides, 1)
+    widths = convolutional.default_widths(shape)
+    sizes = convolutional.stage_sizes(shape, len(widths))
+    assert max(sizes[-1]) <= 8
+    assert len(widths) == 1 or max(sizes[-2]) > 8
+    assert max(widths) <= 128

@@ -1,0 +1,220 @@
+"""Scoring with a bundle: the same bits in every batch, as Keras scores, and nothing unpickled."""
+
+import itertools
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ae_models.bundle import open_bundle
+from ae_models.errors import BundleError
+from ae_models.export import ScoringModule, export, relative_difference
+from ae_models.preprocessing import Preprocessing
+from ae_models.scorer import Scorer
+from ae_models.scores import SCORES, Score, fit_scores, score_names
+from ae_models.splits import assign_splits, id_hashes
+
+Bundles = Callable[[str], Path]
+KINDS = ["ae", "dae", "vae"]
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    """All digits as the source `builtin:digits` gives them, (1797, 8, 8, 1) uint8."""
+    return np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loading_unpickles_nothing_and_runs_no_python(bundle: Bundles, kind: str) -> None:
+    seen: list[str] = []
+    watching = True  # an audit hook cannot be taken away again
+
+    def hook(event: str, arguments: object) -> None:
+        if watching and event == "pickle.find_class":
+            seen.append(event)
+
+    sys.addaudithook(hook)
+    pickle.loads(pickle.dumps(Path("x")))
+    assert seen == ["pickle.find_class"], "the hook sees nothing"
+    opened = open_bundle(bundle(kind))
+    Scorer(opened.path, opened.config)
+    keras.models.load_model(opened.path / "model.keras", safe_mode=True)
+    watching = False
+    assert seen == ["pickle.find_class"]
+    for folder in ("scoring", "transform_fn/transform_fn"):
+        saved = saved_model_pb2.SavedModel()
+        saved.ParseFromString((opened.path / folder / "saved_model.pb").read_bytes())
+        graph = saved.meta_graphs[0].graph_def
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        assert nodes
+        assert not {node.op for node in nodes if "PyFunc" in node.op}
+
+
+def _scorer(path: Path) -> Scorer:
+    opened = open_bundle(path)
+    return Scorer(opened.path, opened.config)
+
+
+def _assert_same_bits(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        assert value.dtype == np.float32
+        assert value.tobytes() == right[name].tobytes(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_scores_the_same_bits_in_every_batch(
+    bundle: Bundles, kind: str, pixels: np.ndarray, generator: np.random.Generator
+) -> None:
+    scorer = _scorer(bundle(kind))
+    assert scorer.batch_rows == 256
+    x = pixels[:700]
+    whole = scorer.score(x)
+    _assert_same_bits(scorer.score(x), whole)
+    order = generator.permutation(700)
+    _assert_same_bits(scorer.score(x[order]), {n: v[order] for n, v in whole.items()})
+    bounds = [0, 1, 2, 9, 256, 512, 513, 700]
+    parts = [scorer.score(x[a:b]) for a, b in itertools.pairwise(bounds)]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    _assert_same_bits(joined, whole)
+    among_white = np.full((256, 8, 8, 1), 255, np.uint8)
+    among_white[100] = x[3]
+    _assert_same_bits(
+        {n: v[100:101] for n, v in scorer.score(among_white).items()},
+        {n: v[3:4] for n, v in whole.items()},
+    )
+    _assert_same_bits(_scorer(bundle(kind)).score(x), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_record_has_no_scores_but_all_their_columns(
+    bundle: Bundles, kind: str, pixels: np.ndarray
+) -> None:
+    scorer = _scorer(bundle(kind))
+    some, none = scorer.score(pixels[:3]), scorer.score(pixels[:0])
+    latents = ["latent_mean", *(["latent_stddev"] if kind == "vae" else [])]
+    config = open_bundle(bundle(kind)).config
+    names = ["score", *(f"score_{name}" for name in score_names(config)), *latents]
+    assert sorted(some) == sorted(none) == sorted(names)
+    assert {name: v.shape[1:] for name, v in some.items()} == {
+        name: v.shape[1:] for name, v in none.items()
+    }
+    assert some["latent_mean"].shape == (3, 6)
+    assert len(none["score"]) == 0
+    np.testing.assert_array_equal(some["score"], some["score_latent_mahalanobis"])
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 3), (8, 8, 1)])
+def test_pixels_of_another_shape_or_type_are_refused(bundle: Bundles, shape: tuple) -> None:
+    scorer = _scorer(bundle("ae"))
+    with pytest.raises(ValueError, match=r"pixels must be \(N, 8, 8, 1\) uint8. Received"):
+        scorer.score(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=r"Received: .* float32"):
+        scorer.score(np.zeros((2, 8, 8, 1), np.float32))
+
+
+def _training_split(pixels: np.ndarray) -> np.ndarray:
+    ids = [f"digits/{i}" for i in range(len(pixels))]
+    train = assign_splits(id_hashes(ids), 0.1, 0.1) == "train"
+    return pixels[train & (load_digits().target != 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keras_and_the_saved_model_agree(bundle: Bundles, kind: str, pixels: np.ndarray) -> None:
+    """Scores are fitted afresh here, to the records that the split rule says trained."""
+    opened = open_bundle(bundle(kind))
+    preprocessing = Preprocessing(opened.path / "transform_fn")
+    model = keras.models.load_model(opened.path / "model.keras")
+    scores = [SCORES[name]() for name in score_names(opened.config)]
+    x = preprocessing(_training_split(pixels))
+    outputs = model.infer(x)
+    features = {score.name: score.features(x, outputs) for score in scores}
+    fit_scores(scores, {name: f.numpy() for name, f in features.items() if f is not None})
+    by_keras = ScoringModule(preprocessing, model, scores).score(pixels)
+    by_saved_model = Scorer(opened.path, opened.config).score(pixels)
+    assert set(by_saved_model) == {*by_keras, "score"}
+    for name, value in by_keras.items():
+        assert relative_difference(value.numpy(), by_saved_model[name]) < 1e-4, name
+
+
+def test_the_scaled_input_is_the_share_of_the_range(bundle: Bundles, pixels: np.ndarray) -> None:
+    outputs = _scorer(bundle("ae")).reconstruct(pixels[:9])
+    np.testing.assert_allclose(outputs["input"], pixels[:9] / 255, rtol=1e-6)
+    assert outputs["reconstruction"].shape == (9, 8, 8, 1)
+    mse = ((outputs["input"] - outputs["reconstruction"]).astype(np.float64) ** 2).mean((1, 2, 3))
+    scores = _scorer(bundle("ae")).score(pixels[:9])
+    np.testing.assert_allclose(scores["score_reconstruction_mse"], mse, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_calibration_holds_the_scores_of_its_split(
+    bundle: Bundles, kind: str, pixels: np.ndarray
+) -> None:
+    opened = open_bundle(bundle(kind))
+    table = pq.read_table(opened.path / "calibration.parquet")
+    numbers = [int(i.removeprefix("digits/")) for i in table["id"].to_pylist()]
+    ids = [f"digits/{i}" for i in range(len(pixels))]
+    held_out = assign_splits(id_hashes(ids), 0.1, 0.1) == "calibration"
+    assert sorted(numbers) == np.flatnonzero(held_out & (load_digits().target != 0)).tolist()
+    outputs = Scorer(opened.path, opened.config).score(pixels[numbers])
+    for name in table.column_names[1:]:
+        np.testing.assert_array_equal(table[name].to_numpy(), outputs[name], err_msg=name)
+    np.testing.assert_array_equal(opened.calibration_scores(), np.sort(outputs["score"]))
+    assert opened.manifest["calibration"]["records"] == len(numbers)
+    assert opened.manifest["calibration"]["median"] == pytest.approx(np.median(outputs["score"]))
+
+
+class _Unsteady(Score):
+    """Differs at each call, as a score that drew its own noise would."""
+
+    name = "unsteady"
+
+    def __init__(self, spread: float):
+        self.spread = spread
+
+    def __call__(self, x: Any, outputs: Any) -> Any:
+        return 1.0 + tf.random.uniform([tf.shape(x)[0]], -self.spread, self.spread)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3])
+def test_export_refuses_what_differs_from_keras(
+    bundle: Bundles, pixels: np.ndarray, tmp_path: Path, spread: float
+) -> None:
+    opened = open_bundle(bundle("ae"))
+    model = keras.models.load_model(opened.path / "model.keras")
+    preprocessing = Preprocessing(opened.path / "transform_fn")
+    arguments = (tmp_path, opened.config.image, preprocessing, model, [_Unsteady(spread)])
+    if spread:
+        with pytest.raises(BundleError, match="score_unsteady differs between Keras and the Saved"):
+            export(*arguments, pixels[:64])
+    else:
+        export(*arguments, pixels[:64])
+        saved = tf.saved_model.load(str(tmp_path / "scoring"))
+        assert np.all(saved.signatures["score"](tf.constant(pixels[:3]))["score_unsteady"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "difference"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 0.0),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.3], 0.1),
+        ([-4.0, 4.0], [4.0, 4.0], 2.0),
+        ([0.0, 2.0], [0.01, 2.0], 0.01),  # near zero: of the mean magnitude, 1
+        ([[3.0, 0.0], [1.0, 4.0]], [[3.0, 0.35], [1.0, 4.0]], 0.1),  # 0.35 / 3.5
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([1.0, np.nan], [1.0, np.nan], np.nan),
+        ([1.0, 1.0], [1.0, np.nan], np.nan),
+    ],
+)
+def test_relative_difference(expected: list, actual: list, difference: float) -> None:
+    value = relative_difference(np.array(expected), np.array(actual))
+    assert value == pytest.approx(difference, nan_ok=True)

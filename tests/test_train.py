@@ -1,0 +1,126 @@
+"""Training: what is trained on, what is not, and that a seed decides the rest."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+from ae_models.bundle import open_bundle
+from ae_models.config import configuration_to_mapping
+from ae_models.errors import InputError, OutputError
+from ae_models.preprocessing import Preprocessing
+from ae_models.scorer import Scorer
+from ae_models.splits import assign_splits, id_hashes
+from pipelines.train import train, train_configuration
+
+Bundles = Callable[[str], Path]
+_SMALL = ("model.widths=[8]", "model.latent_dim=3")
+
+
+def _weights(path: Path) -> list[np.ndarray]:
+    return keras.models.load_model(path / "model.keras").get_weights()
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels, labels and the name of each record's split."""
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    hashes = id_hashes([f"digits/{index}" for index in range(len(pixels))])
+    return pixels, digits.target, assign_splits(hashes, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["ae", "dae", "vae"])
+def test_a_seed_decides_the_weights(tmp_path: Path, kind: str) -> None:
+    weights = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        config = train_configuration(kind, overrides=_SMALL, flags={"epochs": 1, "seed": seed})
+        train(["builtin:digits"], config, str(tmp_path / name), where=["label=1,2"])
+        weights.append(_weights(tmp_path / name))
+    assert all(np.array_equal(one, two) for one, two in zip(*weights[:2], strict=True))
+    assert not all(np.array_equal(one, two) for one, two in zip(*weights[1:], strict=True))
+
+
+def test_calibration_records_are_the_held_out_ones_scored(bundle: Bundles) -> None:
+    opened = open_bundle(bundle("ae"))
+    pixels, labels, split = _digits()
+    held_out = np.flatnonzero((split == "calibration") & (labels != 0))
+    table = pq.read_table(opened.path / "calibration.parquet")
+    assert set(table["id"].to_pylist()) == {f"digits/{index}" for index in held_out}
+    assert opened.manifest["training"]["records"] == {
+        name: int(np.sum((split == name) & (labels != 0))) for name in ("train", "validation")
+    }
+    order = [int(name.removeprefix("digits/")) for name in table["id"].to_pylist()]
+    expected = Scorer(opened.path, opened.config).score(pixels[order])["score"]
+    assert np.array_equal(table["score"].to_numpy(), expected)
+
+
+@pytest.mark.parametrize("scaling", ["unit", "standard"])
+def test_preprocessing_is_that_of_the_training_split_alone(tmp_path: Path, scaling: str) -> None:
+    settings = [*_SMALL, f"preprocessing.scaling={scaling}"]
+    config = train_configuration("ae", overrides=settings, flags={"epochs": 1})
+    train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    pixels, labels, split = _digits()
+    seen = pixels[(split == "train") & np.isin(labels, [1, 2])].astype(np.float64)
+    scaled = Preprocessing(tmp_path / "m" / "transform_fn")(tf.constant(pixels[:50])).numpy()
+    if scaling == "unit":
+        expected = (pixels[:50] - seen.min()) / (seen.max() - seen.min())
+    else:
+        expected = (pixels[:50] - seen.mean()) / seen.std()
+    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_manifest_tells_configuration_and_versions(bundle: Bundles) -> None:
+    manifest = open_bundle(bundle("dae")).manifest
+    assert manifest["config"]["model"]["kind"] == "dae"
+    assert manifest["config"]["image"]["height"] == 8
+    assert manifest["versions"]["apache-beam"].startswith("2.77")
+    assert manifest["training"]["where"] == ["label!=0"]
+    assert configuration_to_mapping(open_bundle(bundle("dae")).config) == manifest["config"]
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
+    # A learning rate that makes the loss rise again soon.
+    settings = [*_SMALL, "training.learning_rate=0.3", "training.patience=2"]
+    config = train_configuration("ae", overrides=settings, flags={"epochs": 40})
+    manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
+    training = manifest["training"]
+    assert training["epochs"] == training["best_epoch"] + 2 < 40
+    pixels, labels, split = _digits()
+    x = Preprocessing(tmp_path / "m" / "transform_fn")(
+        pixels[(split == "validation") & (labels == 1)]
+    )
+    model = keras.models.load_model(tmp_path / "m" / "model.keras")
+    error = float(np.mean((x.numpy() - model.infer(x)["reconstruction"].numpy()) ** 2))
+    assert error == pytest.approx(training["validation_loss"], rel=1e-4)
+
+
+def test_too_few_records_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=np.zeros((20, 8, 8), np.uint8))
+    config = train_configuration("ae")
+    with pytest.raises(InputError, match="too few records to train on"):
+        train([str(tmp_path / "few.npz")], config, str(tmp_path / "m"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz"]
+
+
+def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        train(["builtin:digits"], train_configuration("ae"), str(tmp_path), overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_16_bit_colour_images_of_odd_size_train_and_score(
+    tmp_path: Path, generator: np.random.Generator
+) -> None:
+    images = generator.integers(0, 4096, (160, 7, 5, 3), dtype=np.uint16)
+    np.savez(tmp_path / "deep.npz", x=images)
+    config = train_configuration("vae", overrides=_SMALL, flags={"epochs": 1})
+    manifest = train([str(tmp_path / "deep.npz")], config, str(tmp_path / "m"))
+    assert manifest["config"]["image"]["bits"] == 16
+    opened = open_bundle(tmp_path / "m")
+    assert np.isfinite(Scorer(opened.path, opened.config).score(images)["score"]).all()
