@@ -7,7 +7,7 @@ from ae_models.bundle import open_bundle
 from ae_models.scores import primary_score
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from transforms import ReadImages, ScoreImages, WriteScores
-from transforms.ledger import check_free, read_ledger
+from transforms.ledger import check_free, held, read_ledger
 from transforms.read import RECORDS_READ
 
 
@@ -42,13 +42,14 @@ def score(
         "options": described_options(options),
         "versions": versions(),
     }
-    run(
-        lambda pipeline: (
-            (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr))
-            | WriteScores(output, overwrite, facts, portable_schema)
-        ),
-        options,
-        "scoring",
-        counter=RECORDS_READ,
-    )
+    with held(output):
+        run(
+            lambda pipeline: (
+                (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr))
+                | WriteScores(output, overwrite, facts, portable_schema)
+            ),
+            options,
+            "scoring",
+            counter=RECORDS_READ,
+        )
     return read_ledger(output)

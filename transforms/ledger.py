@@ -1,10 +1,12 @@
 """The run folder: its staging area, its ledger `run.json`, and `_SUCCESS`, written last."""
 
 import collections
+import contextlib
+import fcntl
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
@@ -39,8 +41,40 @@ def check_free(output: str, overwrite: bool) -> None:
         )
 
 
+@contextlib.contextmanager
+def held(output: str) -> Iterator[None]:
+    """Keeps a local run folder to this process; the system lets go of it when the process dies.
+
+    Raises:
+      OutputError: another run holds it, or it cannot be made.
+    """
+    if not is_local(output):
+        yield
+        return
+    try:
+        os.makedirs(output, exist_ok=True)
+        folder = os.open(output, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error.strerror}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise OutputError(f"another run is writing to {output}") from error
+    try:
+        yield
+    finally:
+        os.close(folder)
+        with contextlib.suppress(OSError):  # an empty folder of a run that never began
+            os.rmdir(output)
+
+
 def finish_run(
-    output: str, run_id: str, shards: Iterable[Shard], facts: Mapping[str, Any]
+    output: str,
+    run_id: str,
+    shards: Iterable[Shard],
+    facts: Mapping[str, Any],
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.
 
@@ -53,15 +87,19 @@ def finish_run(
       run_id: of this run, which `staging_folder` was made with.
       shards: the finished files of the run.
       facts: what the ledger says besides the files.
+      overwrite: whether results of another run may be taken away.
 
     Returns:
       The ledger.
+
+    Raises:
+      OutputError: another run has finished here since this one began, and `overwrite` is not set.
     """
     finished = read_ledger(output) if _exists(output, SUCCESS) else {}
     if finished.get("run_id") == run_id:
         return finished
     staging = staging_folder(output, run_id)
-    _remove_earlier(output, staging)
+    _remove_earlier(output, staging, overwrite)
     places = _places(shards)
     for name in (SCORES, REJECTS):
         _make_folder(posixpath.join(output, name))
@@ -140,11 +178,12 @@ def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:
     return places
 
 
-def _remove_earlier(output: str, staging: str) -> None:
+def _remove_earlier(output: str, staging: str, overwrite: bool) -> None:
     """Once a run; the mark says that what stands there now is this run's own."""
     mark = posixpath.join(staging, "earlier-results-removed")
     if FileSystems.exists(mark):
         return
+    check_free(output, overwrite)
     for name in _RESULTS:
         _delete([posixpath.join(output, name)])
     _write(mark, "")

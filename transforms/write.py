@@ -24,9 +24,16 @@ from transforms.shards import Shard, ShardLimits, WriteShards
 
 class _Finish(beam.DoFn):
     def __init__(
-        self, output: str, run_id: str, started: float, facts: dict[str, Any], rejects_known: bool
+        self,
+        output: str,
+        run_id: str,
+        overwrite: bool,
+        started: float,
+        facts: dict[str, Any],
+        rejects_known: bool,
     ):
-        self._output, self._run_id, self._started = output, run_id, started
+        self._output, self._run_id, self._overwrite = output, run_id, overwrite
+        self._started = started
         self._facts, self._rejects_known = facts, rejects_known
 
     def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
@@ -35,7 +42,7 @@ class _Finish(beam.DoFn):
         counts = count_records(shards, tallies, self._rejects_known)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
-        yield finish_run(self._output, self._run_id, shards, facts)
+        yield finish_run(self._output, self._run_id, shards, facts, self._overwrite)
 
 
 def _sums(tallies: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
@@ -94,7 +101,14 @@ class WriteScores(beam.PTransform):
             )
         if scored.tallies is not None:
             parts.append(scored.tallies)
-        finish = _Finish(self._output, run_id, time.time(), self._facts, scored.rejects is not None)
+        finish = _Finish(
+            self._output,
+            run_id,
+            self._overwrite,
+            time.time(),
+            self._facts,
+            rejects_known=scored.rejects is not None,
+        )
         return (
             parts
             | "Parts" >> beam.Flatten()
