@@ -16,13 +16,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.bundle import open_bundle
+from ae_models.errors import OutputError
 from ae_models.scorer import Scorer
 from pipelines.score import score
 from pipelines.verify import verify
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
 from transforms.batches import BatchLimits
 from transforms.decode import DecodeImages
-from transforms.ledger import read_ledger
+from transforms.ledger import held, read_ledger
 
 Bundles = Callable[[str], Path]
 
@@ -164,7 +165,7 @@ def test_portable_schema_reads_in_duckdb_with_the_same_values(
 def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     first = score(["builtin:digits"], str(bundle("ae")), run)
-    with pytest.raises(Exception, match="holds results already"):
+    with pytest.raises(OutputError, match="holds results already"):
         score(["builtin:digits"], str(bundle("ae")), run)
     assert read_ledger(run)["run_id"] == first["run_id"]
     second = score(["builtin:digits"], str(bundle("ae")), run, ["label=1"], overwrite=True)
@@ -175,6 +176,28 @@ def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_pa
         "run.json",
         "scores",
     ]
+
+
+def test_a_folder_that_a_run_holds_is_refused(bundle: Bundles, tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    with held(run), pytest.raises(OutputError, match="another run is writing to"):
+        score(["builtin:digits"], str(bundle("ae")), run)
+    score(["builtin:digits"], str(bundle("ae")), run)
+
+
+def test_of_two_runs_into_one_folder_the_first_to_finish_stays(
+    bundle: Bundles, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    pipelines = []
+    for label in (1, 2):  # both are built while the folder is free
+        pipelines.append(beam.Pipeline("FnApiRunner"))
+        read = pipelines[-1] | ReadImages("builtin:digits", where=[f"label={label}"])
+        read | ScoreImages(str(bundle("ae"))) | WriteScores(str(run))
+    pipelines[0].run()
+    with pytest.raises(Exception, match="holds results already"):
+        pipelines[1].run()
+    assert set(_scores(run)["label"].to_pylist()) == {1}
 
 
 def test_a_failed_run_leaves_no_result(bundle: Bundles, tmp_path: Path) -> None:
