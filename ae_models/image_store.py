@@ -1,5 +1,6 @@
 """Decoded images of one split in one file, in an order that does not depend on who wrote them."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class ImageStore:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Images start to stop, (stop − start, H, W, C), in memory of their own."""
         stop = min(stop, len(self))
-        # np.fromfile, not a memory map: mapped pages would count as this process's memory.
+        # No memory map here or below: mapped pages would count as this process's memory.
         values = np.fromfile(
             self.path,
             dtype=self.dtype,
@@ -37,6 +38,13 @@ class ImageStore:
             offset=self._offset + start * self.image_bytes,
         )
         return values.reshape((stop - start, *self.shape[1:]))
+
+    def write(self, positions: np.ndarray, images: np.ndarray) -> None:
+        """Puts images, (N, H, W, C), at their positions, (N,)."""
+        with self.path.open("r+b") as file:
+            for position, image in zip(positions, np.ascontiguousarray(images), strict=True):
+                offset = self._offset + int(position) * self.image_bytes
+                os.pwrite(file.fileno(), image.data, offset)
 
     def batches(self, rows: int) -> Iterator[np.ndarray]:
         """All images in stored order, `rows` at a time."""
@@ -78,12 +86,13 @@ def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batc
     if not hashes:
         raise ValueError(f"no image to write to {path}")
     ranks = np.argsort(np.argsort(np.concatenate(hashes), kind="stable"))
-    out, first = None, 0
+    store, first = None, 0
     for _, images in read_batches():
-        if out is None:
-            shape = (len(ranks), *images.shape[1:])
-            out = np.lib.format.open_memmap(path, mode="w+", dtype=images.dtype, shape=shape)
-        out[ranks[first : first + len(images)]] = images
+        if store is None:
+            np.lib.format.open_memmap(  # the header, and room for what follows
+                path, mode="w+", dtype=images.dtype, shape=(len(ranks), *images.shape[1:])
+            )
+            store = ImageStore(path)
+        store.write(ranks[first : first + len(images)], images)
         first += len(images)
-    del out  # flushes
     return ImageStore(path)

@@ -79,26 +79,23 @@ def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[st
     value = float(metric(truth, score))
     if min(map(len, parts)) < 2:
         return {"value": value, "low": float("nan"), "high": float("nan")}
-    result = bootstrap(
+
+    def of_kinds(positive: np.ndarray, negative: np.ndarray) -> float:
+        labels = np.repeat([True, False], [len(positive), len(negative)])
+        return float(metric(labels, np.concatenate([positive, negative])))
+
+    interval = bootstrap(
         parts,
-        lambda positive, negative: metric(
-            np.repeat([True, False], [len(positive), len(negative)]),
-            np.concatenate([positive, negative]),
-        ),
+        of_kinds,
         n_resamples=_RESAMPLES,
         confidence_level=_CONFIDENCE,
         vectorized=False,
         method="percentile",
         rng=generator,
     ).confidence_interval
-    centre = float(metric(*_labelled(parts)))
-    narrowing = np.sqrt(share)
+    centre, narrowing = of_kinds(*parts), np.sqrt(share)
     return {
         "value": value,
-        "low": float(value + (result.low - centre) * narrowing),
-        "high": float(value + (result.high - centre) * narrowing),
+        "low": float(value + (interval.low - centre) * narrowing),
+        "high": float(value + (interval.high - centre) * narrowing),
     }
-
-
-def _labelled(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return np.repeat([True, False], [len(part) for part in parts]), np.concatenate(parts)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
@@ -77,8 +78,8 @@ def _filter(batch: pa.RecordBatch, wheres: Sequence[Where]) -> pa.RecordBatch:
         column = batch.column(where.column)
         mask = where.mask(column)
         if batch.column(REJECT).null_count < len(batch):
-            unknown = pa.compute.and_(batch.column(REJECT).is_valid(), column.is_null())
-            mask = pa.compute.or_(mask, unknown)
+            unknown = pc.and_(batch.column(REJECT).is_valid(), column.is_null())
+            mask = pc.or_(mask, unknown)
         batch = batch.filter(mask)
     return batch
 
