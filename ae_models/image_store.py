@@ -58,18 +58,19 @@ class ImageStore:
 
         The stored order is that of a hash, so each buffer is itself a random part of the whole.
         """
-        buffers = max(1, buffer_bytes // (self.image_bytes * rows)) * rows
-        starts = generator.permutation(np.arange(0, len(self), buffers))
-        rest = self.read(0, 0)
-        for start in starts:
-            images = self.read(start, start + buffers)
-            images = np.concatenate([rest, images[generator.permutation(len(images))]])
-            whole = len(images) // rows * rows
-            for first in range(0, whole, rows):
-                yield images[first : first + rows]
-            rest = images[whole:]
-        if len(rest):
-            yield rest
+        buffer_rows = max(1, buffer_bytes // (self.image_bytes * rows)) * rows
+        incomplete = None  # of the one buffer that is not a multiple of `rows`
+        for start in generator.permutation(np.arange(0, len(self), buffer_rows)):
+            images = self.read(start, start + buffer_rows)
+            order = generator.permutation(len(images))
+            for first in range(0, len(images), rows):
+                batch = images[order[first : first + rows]]
+                if len(batch) == rows:
+                    yield batch
+                else:
+                    incomplete = batch
+        if incomplete is not None:
+            yield incomplete
 
 
 def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batch]]) -> ImageStore:
