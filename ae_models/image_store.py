@@ -83,10 +83,10 @@ def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batc
     Raises:
       ValueError: there is no image.
     """
-    hashes = [id_hashes(ids) for ids, _ in read_batches()]
-    if not hashes:
+    hashes = np.concatenate([id_hashes([]), *(id_hashes(ids) for ids, _ in read_batches())])
+    if not len(hashes):
         raise ValueError(f"no image to write to {path}")
-    ranks = np.argsort(np.argsort(np.concatenate(hashes), kind="stable"))
+    ranks = np.argsort(np.argsort(hashes, kind="stable"))
     store, first = None, 0
     for _, images in read_batches():
         if store is None:
