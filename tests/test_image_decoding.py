@@ -1,4 +1,4 @@
-"""Encoded images to pixels: formats, depths, orientation, fitting, and damage of every kind."""
+"""Encoded images to pixels: formats, depths, orientation, and damage of every kind."""
 
 import io
 import struct
@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
 from ae_models.config import ImageConfig
-from transforms.image_decoding import decode_image, fit_image
+from transforms.image_decoding import decode_image
 from transforms.rejects import Reason, RecordError
 
 AS_IS = ImageConfig()
@@ -191,79 +191,6 @@ def test_exif_orientation_of_16_bit_png(channels: int, orientation: int) -> None
     plain = tf.io.encode_png(pixels).numpy()
     exif = _chunk(b"eXIf", _exif(orientation).tobytes().removeprefix(b"Exif\x00\x00"))
     np.testing.assert_array_equal(decode_image(plain[:33] + exif + plain[33:], AS_IS), expected)
-
-
-@pytest.mark.parametrize("size", [(20, 20), (31, 17), (100, 40)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_fitting_is_as_pillow_pads_and_fits(channels: int, size: tuple[int, int]) -> None:
-    smooth = ImageOps.fit(_image(_noise(6, 9, channels)), (48, 24), Image.Resampling.BICUBIC)
-    oracles = {"pad": ImageOps.pad, "crop": ImageOps.fit}
-    for fit, oracle in oracles.items():
-        config = ImageConfig(height=size[1], width=size[0], fit=fit)
-        fitted = decode_image(_encode(smooth, "PNG"), config).squeeze().astype(int)
-        expected = np.asarray(oracle(smooth, size, Image.Resampling.BICUBIC)).astype(int)
-        assert np.abs(fitted - expected).max() <= 1, fit
-
-
-@pytest.mark.parametrize("fit", ["pad", "crop"])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-@pytest.mark.parametrize("size", [(90, 60), (41, 80)])
-def test_a_circle_stays_a_circle(fit: str, dtype: str, size: tuple[int, int]) -> None:
-    image = Image.new("L", (200, 120))
-    ImageDraw.Draw(image).ellipse((70, 30, 130, 90), fill=255)
-    pixels = np.asarray(image).astype(dtype)[..., None] * (1 if dtype == "uint8" else 257)
-    fitted = fit_image(pixels, ImageConfig(height=size[0], width=size[1], fit=fit))
-    assert (fitted.shape, fitted.dtype) == ((*size, 1), np.dtype(dtype))
-    rows, columns = np.nonzero(fitted[..., 0] > np.iinfo(dtype).max // 2)
-    assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
-    scale = (min if fit == "pad" else max)(size[0] / 120, size[1] / 200)
-    assert np.ptp(rows) == pytest.approx(60 * scale, abs=2)
-
-
-def test_16_bit_resizing_agrees_with_8_bit() -> None:
-    pixels = _noise(19, 11, 3)
-    config = ImageConfig(height=8, width=8)
-    fitted = fit_image(pixels.astype(np.uint16) * 257, config)
-    assert np.abs(fitted / 257 - fit_image(pixels, config)).max() <= 1
-
-
-def test_channels_of_any_number_are_resized_one_by_one() -> None:
-    pixels = _noise(12, 10, 5)
-    config = ImageConfig(height=6, width=9)
-    alone = [fit_image(pixels[..., index : index + 1], config) for index in range(5)]
-    np.testing.assert_array_equal(fit_image(pixels, config), np.concatenate(alone, axis=-1))
-
-
-@pytest.mark.parametrize("channels", CHANNELS.values())
-@pytest.mark.parametrize("wanted", CHANNELS.values())
-def test_channels_are_converted_only_when_asked(channels: int, wanted: int) -> None:
-    pixels = _noise(4, 4, channels)
-    data = _encode(_image(pixels), "PNG")
-    if channels != wanted:
-        assert _reason(data, ImageConfig(channels=wanted)) == Reason.WRONG_CHANNELS
-    modes = list(CHANNELS)
-    expected = np.asarray(_image(pixels).convert(modes[wanted - 1])).reshape(4, 4, wanted)
-    converted = decode_image(data, ImageConfig(channels=wanted, convert=True))
-    np.testing.assert_array_equal(converted, expected)
-    deep = decode_image(data, ImageConfig(channels=wanted, bits=16, convert=True))
-    np.testing.assert_allclose(deep / 257, expected, atol=1)
-
-
-def test_bits_are_converted_only_when_asked() -> None:
-    pixels = _noise(4, 4, 3)
-    eight = _encode(_image(pixels), "PNG")
-    sixteen = tf.io.encode_png(pixels.astype(np.uint16) * 257).numpy()
-    for data, bits in ((eight, 16), (sixteen, 8)):
-        assert _reason(data, ImageConfig(bits=bits)) == Reason.WRONG_BITS
-    np.testing.assert_array_equal(decode_image(sixteen, ImageConfig(bits=8, convert=True)), pixels)
-    widened = decode_image(eight, ImageConfig(bits=16, convert=True))
-    np.testing.assert_array_equal(widened, decode_image(sixteen, AS_IS))
-
-
-def test_channels_without_a_meaning_are_not_converted() -> None:
-    with pytest.raises(RecordError) as caught:
-        fit_image(_noise(4, 4, 5), ImageConfig(channels=3, convert=True))
-    assert caught.value.reason == Reason.WRONG_CHANNELS
 
 
 def test_what_is_no_image_says_so() -> None:

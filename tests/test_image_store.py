@@ -107,6 +107,16 @@ def test_shuffling_follows_the_generator(tmp_path: Path, buffer_bytes: int) -> N
     assert first != _numbers(store.read(0, 64))
 
 
+def test_buffers_come_in_an_order_of_their_own(tmp_path: Path) -> None:
+    store = _store(tmp_path, 64)
+    stored = _numbers(store.read(0, 64))
+    batches = store.shuffled_batches(8, 0, np.random.default_rng(0))
+    # A buffer of one batch: each batch is a run of eight in stored order.
+    runs = [sorted(stored.index(n) for n in _numbers(batch)) for batch in batches]
+    assert sorted(runs) == [list(range(start, start + 8)) for start in range(0, 64, 8)]
+    assert runs != sorted(runs)
+
+
 def test_a_buffer_holds_no_more_than_it_may(tmp_path: Path) -> None:
     store = _store(tmp_path, 64)
     read, asked = store.read, []

@@ -17,6 +17,7 @@ from transforms.ledger import (
     check_free,
     count_records,
     finish_run,
+    held,
     read_ledger,
     result_files,
     staging_folder,
@@ -104,24 +105,26 @@ def test_a_finished_run(tmp_path: Path) -> None:
     _check_consistent(tmp_path)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, overwrite: bool
 ) -> None:
     for fail_at in itertools.count(1):
         output = tmp_path / str(fail_at)
-        finish_run(str(output), "old", _shards(output, "old", scores=3, rejects=1), {})
+        if overwrite:
+            finish_run(str(output), "old", _shards(output, "old", scores=3, rejects=1), {})
         shards = _shards(output, "new", scores=1, rejects=2)
         monkeypatch.setattr(module, "FileSystems", _Unreliable(output, fail_at, when))
         try:
-            finish_run(str(output), "new", shards, {})
+            finish_run(str(output), "new", shards, {}, overwrite)
         except OSError:
             failed = True
         else:
             failed = False
         monkeypatch.setattr(module, "FileSystems", FileSystems)
         _check_consistent(output)
-        ledger = finish_run(str(output), "new", shards, {})
+        ledger = finish_run(str(output), "new", shards, {}, overwrite)
         _check_consistent(output)
         assert ledger["run_id"] == "new"
         found = _everything(output)
@@ -159,9 +162,40 @@ def test_results_that_cannot_be_read_can_be_overwritten(tmp_path: Path, text: st
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     check_free(str(tmp_path), overwrite=True)
-    finish_run(str(tmp_path), "new", _shards(tmp_path, "new", scores=1, rejects=0), {})
+    shards = _shards(tmp_path, "new", scores=1, rejects=0)
+    finish_run(str(tmp_path), "new", shards, {}, overwrite=True)
     _check_consistent(tmp_path)
     assert read_ledger(str(tmp_path))["run_id"] == "new"
+
+
+def test_a_run_that_finished_meanwhile_is_not_replaced_unasked(tmp_path: Path) -> None:
+    shards = _shards(tmp_path, "slow", scores=1, rejects=0)
+    finish_run(str(tmp_path), "fast", _shards(tmp_path, "fast", scores=2, rejects=1), {})
+    with pytest.raises(OutputError, match="holds results"):
+        finish_run(str(tmp_path), "slow", shards, {})
+    assert read_ledger(str(tmp_path))["run_id"] == "fast"
+    _check_consistent(tmp_path)
+
+
+def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "run"
+    with held(str(output)):
+        assert output.is_dir()
+        with pytest.raises(OutputError, match="another run"), held(str(output)):
+            pass
+        (output / "notes.txt").touch()
+    with held(str(output)):
+        pass
+    assert (output / "notes.txt").exists()
+
+
+def test_a_folder_that_was_held_for_nothing_is_gone(tmp_path: Path) -> None:
+    with held(str(tmp_path / "run")):
+        pass
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"), held(str(tmp_path / "file" / "run")):
+        pass
 
 
 def test_what_does_not_belong_to_results_stays(tmp_path: Path) -> None:

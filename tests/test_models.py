@@ -70,6 +70,14 @@ def test_infer_depends_on_the_record_alone(kind: str, network: str) -> None:
         np.testing.assert_allclose(value, whole[name][[4, 1]], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_a_record_knows_no_neighbours_even_in_training(network: str) -> None:
+    model, x = _model("ae", network), _images(6)
+    whole = np.asarray(model(x, training=True))
+    alone = np.asarray(model(x[:2], training=True))
+    np.testing.assert_allclose(alone, whole[:2], rtol=2e-5, atol=1e-6)
+
+
 @every_model
 def test_a_few_steps_lower_the_loss(kind: str, network: str) -> None:
     x = np.repeat(_images(2), 16, axis=0)
@@ -110,11 +118,13 @@ def test_the_seed_alone_decides_the_weights(kind: str, network: str) -> None:
             assert np.any(other.get_weights()[index] != weight)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_decides_the_draws_in_training(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "more"), [("ae", {}), ("dae", {}), ("dae", {"corruption": "masking"}), ("vae", {})]
+)
+def test_the_seed_decides_the_draws_in_training(kind: str, more: dict[str, Any]) -> None:
     x, weights = _images(8), []
     for seed in (1, 1, 2):
-        model = _model(kind, seed=seed)
+        model = _model(kind, seed=seed, **more)
         model.compile(optimizer=keras.optimizers.Adam(1e-2), run_eagerly=True)
         for _ in range(3):
             model.train_on_batch(x, x)

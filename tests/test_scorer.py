@@ -35,6 +35,7 @@ def pixels() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loading_unpickles_nothing_and_runs_no_python(bundle: Bundles, kind: str) -> None:
+    path = bundle(kind)  # training it may unpickle
     seen: list[str] = []
     watching = True  # an audit hook cannot be taken away again
 
@@ -45,7 +46,7 @@ def test_loading_unpickles_nothing_and_runs_no_python(bundle: Bundles, kind: str
     sys.addaudithook(hook)
     pickle.loads(pickle.dumps(Path("x")))
     assert seen == ["pickle.find_class"], "the hook sees nothing"
-    opened = open_bundle(bundle(kind))
+    opened = open_bundle(path)
     Scorer(opened.path, opened.config)
     keras.models.load_model(opened.path / "model.keras", safe_mode=True)
     watching = False
@@ -165,6 +166,8 @@ def test_calibration_holds_the_scores_of_its_split(
     ids = [f"digits/{i}" for i in range(len(pixels))]
     held_out = assign_splits(id_hashes(ids), 0.1, 0.1) == "calibration"
     assert sorted(numbers) == np.flatnonzero(held_out & (load_digits().target != 0)).tolist()
+    hashes = id_hashes(table["id"].to_pylist())
+    assert np.all(hashes[:-1] < hashes[1:]), "in the order of their hashes"
     outputs = Scorer(opened.path, opened.config).score(pixels[numbers])
     for name in table.column_names[1:]:
         np.testing.assert_array_equal(table[name].to_numpy(), outputs[name], err_msg=name)
