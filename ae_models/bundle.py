@@ -44,7 +44,7 @@ def seal_bundle(path: Path, facts: dict[str, Any]) -> Bundle:
     """Writes the manifest of a folder that holds all other files of a bundle."""
     manifest = {"format_version": FORMAT_VERSION, **facts, "files": _file_digests(path)}
     manifest[_FINGERPRINT] = _fingerprint(manifest)
-    (path / MANIFEST).write_text(_canonical(manifest), encoding="utf-8")
+    (path / MANIFEST).write_bytes(_canonical(manifest).encode())
     return open_bundle(path)
 
 
@@ -81,9 +81,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise BundleError(f"no such model bundle: {path}")
     try:
-        text = (path / MANIFEST).read_text(encoding="utf-8")
+        text = (path / MANIFEST).read_bytes().decode("utf-8")
         manifest = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no model bundle: {MANIFEST}: {error}") from error
     # The exact text is compared, so that no byte of the manifest itself can change unseen.
     intact = (
@@ -110,7 +110,9 @@ def _file_digests(path: Path) -> dict[str, str]:
     digests = {}
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
-        if file.is_file() and name != MANIFEST:
+        if file.is_symlink():
+            digests[name] = "a link"  # what it leads to may change, or lie outside
+        elif file.is_file() and name != MANIFEST:
             with file.open("rb") as content:
                 digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
     return digests

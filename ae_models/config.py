@@ -252,7 +252,7 @@ def model_config_from_mapping(mapping: Any) -> ModelConfig:
         raise ConfigError(f"model must be a mapping with a kind. Received: {mapping!r}")
     values = dict(mapping)
     kind = values.pop("kind", None)
-    if kind not in MODEL_CONFIGS:
+    if not isinstance(kind, str) or kind not in MODEL_CONFIGS:
         raise ConfigError(
             f"model.kind must be one of {', '.join(MODEL_CONFIGS)}. Received: {kind!r}"
         )
@@ -288,10 +288,12 @@ def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, A
       ConfigError: the file cannot be read, is no YAML mapping, or an override has no `=`.
     """
     try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, no UTF-8
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+    if mapping is None:  # an empty file
+        mapping = {}
     if not isinstance(mapping, dict):
         raise ConfigError(f"{path} must hold a mapping. Received: {mapping!r}")
     return with_overrides(mapping, overrides)
@@ -309,7 +311,7 @@ def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[st
             raise ConfigError(f"--set takes SECTION.KEY=VALUE. Received: {override!r}")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"--set {path}: not a YAML value. Received: {text!r}") from error
         if not isinstance(result.setdefault(section, {}), dict):
             raise ConfigError(f"{section} must be a mapping. Received: {result[section]!r}")

@@ -1,7 +1,9 @@
 """Frozen dataclasses that check the type of every field, to and from plain mappings."""
 
+import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -95,7 +97,7 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
         (hint,) = (argument for argument in arguments if argument is not type(None))
         return _checked(value, hint, path)
     if origin is typing.Literal:
-        if value not in arguments:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
             raise ConfigError(
                 f"{path} must be one of {', '.join(map(str, arguments))}. Received: {value!r}"
             )
@@ -104,8 +106,19 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{path} must be a list. Received: {value!r}")
         return tuple(_checked(item, arguments[0], path) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float:
+        return _finite(value, path)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{path} must be of type {hint.__name__}. Received: {value!r}")
     return value
+
+
+def _finite(value: Any, path: str) -> float:
+    """A number; YAML 1.1 takes 1e-3 for text."""
+    number = math.nan
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
+        raise ConfigError(f"{path} must be of type float. Received: {value!r}")
+    return number

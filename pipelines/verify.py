@@ -49,6 +49,11 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
         if count := getattr(differences, name):
             examples = ", ".join(differences.examples[name])
             problems.append(f"{count} {name} records, such as {examples}")
+    if not problems and not differences.none:
+        problems.append(
+            f"the inputs hold {differences.expected} records, the run {differences.found}: "
+            "some ids are there twice"
+        )
     return {**vars(differences), "problems": problems, "ok": not problems}
 
 

@@ -11,8 +11,10 @@ from transforms.rejects import Reason, RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first
-_DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_ORIENTATION_TAG = 0x0112
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_DEPTH_32_MODES = ("I", "F")
+_ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
 _MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -46,6 +48,7 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
         try:
             if _is_16_bit_png(data):
                 return _upright(_decode_16_bit_png(data), image)
+            _check_depth(image)
             return _pixels(ImageOps.exif_transpose(image))
         except RecordError:
             raise
@@ -73,7 +76,7 @@ def fit_image(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
 
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RecordError(Reason.TOO_LARGE, str(error)) from error
     except UnidentifiedImageError as error:
@@ -98,6 +101,15 @@ def _pixels(image: Image.Image) -> np.ndarray:
         mode = "RGBA" if image.has_transparency_data else "RGB"
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _check_depth(image: Image.Image) -> None:
+    """Pillow has no modes for 16-bit colour, and drops the low bytes of a TIFF's."""
+    stored = max(getattr(image, "tag_v2", {}).get(_BITS_TAG, (8,)))
+    if image.mode in _DEPTH_32_MODES or (stored > 8 and image.mode not in _DEPTH_16_MODES):
+        raise RecordError(
+            Reason.WRONG_BITS, f"{image.format} of {max(stored, 16)} bits, mode {image.mode}"
+        )
 
 
 def _is_16_bit_png(data: bytes) -> bool:

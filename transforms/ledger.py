@@ -95,10 +95,12 @@ def finish_run(
     Raises:
       OutputError: another run has finished here since this one began, and `overwrite` is not set.
     """
-    finished = read_ledger(output) if _exists(output, SUCCESS) else {}
-    if finished.get("run_id") == run_id:
-        return finished
     staging = staging_folder(output, run_id)
+    with contextlib.suppress(InputError):  # no ledger, or one that cannot be read
+        finished = read_ledger(output)
+        if finished.get("run_id") == run_id:
+            _delete([staging])
+            return finished
     _remove_earlier(output, staging, overwrite)
     places = _places(shards)
     for name in (SCORES, REJECTS):
@@ -208,8 +210,11 @@ def _make_folder(path: str) -> None:
 
 
 def _move(source: str, target: str) -> None:
+    """A source that is not there was moved by an earlier attempt, or the run has lost a file."""
     if FileSystems.exists(source):
         FileSystems.rename([source], [target])
+    elif not FileSystems.exists(target):
+        raise OutputError(f"{source} is gone: the run cannot be finished")
 
 
 def _delete(paths: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Raw pixels between NumPy and Arrow, without a copy."""
 
 import json
+import operator
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,7 +30,7 @@ def raw_layout(
         return None
     shape_text, dtype_text = metadata[_SHAPE], metadata.get(_DTYPE, b"uint8")
     try:
-        shape = tuple(int(side) for side in json.loads(shape_text))
+        shape = tuple(operator.index(side) for side in json.loads(shape_text))
         dtype = np.dtype(dtype_text.decode())
     except (ValueError, TypeError, UnicodeDecodeError) as error:
         raise InputError(

@@ -148,7 +148,9 @@ class ReadImages(beam.PTransform):
         for where in self._wheres:
             where.check(carried)
         for source in sources:
-            next(source.listings())  # fails here, not in a worker, where nothing is to be read
+            # Fails here, not in a worker, where nothing is to be read.
+            if next(source.listings(), None) is None:
+                raise InputError(f"no record in {source.uri}")
         listed = (
             pipeline
             | "Inputs" >> beam.Create(sources, reshuffle=False)

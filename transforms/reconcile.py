@@ -28,7 +28,10 @@ class Differences:
 
     @property
     def none(self) -> bool:
-        return not (self.missing or self.unexpected or self.repeated)
+        """Whether each expected id was found once, and no other."""
+        return self.expected == self.found and not (
+            self.missing or self.unexpected or self.repeated
+        )
 
 
 def reconcile(expected: IdBatches, found: IdBatches) -> Differences:
@@ -71,8 +74,9 @@ class _Partitions:
         folder.mkdir()
         self._folder, self.count = folder, 0
         for ids in batches:
-            self._append(_digests(ids))
-            self.count += len(ids)
+            if ids:
+                self._append(_digests(ids))
+                self.count += len(ids)
 
     def _append(self, digests: np.ndarray) -> None:
         first_bytes = digests.view(np.uint8).reshape(-1, _DIGEST_BYTES)[:, 0]

@@ -9,6 +9,8 @@ from ae_models.scores.score import Outputs, Score, Tensor
 
 _SMALLEST_ERROR = 1e-12  # keeps the logarithm of a perfect reconstruction finite
 
+_SMALLEST_VARIANCE = 1e-10  # keeps the covariance of records that are all alike invertible
+
 
 class LatentMahalanobis(Score):
     """Mahalanobis distance of [z, log reconstruction_mse] to the training records' mean, under
@@ -30,7 +32,9 @@ class LatentMahalanobis(Score):
 
     def fit(self, features: np.ndarray) -> None:
         estimate = LedoitWolf().fit(features.astype(np.float64))
-        self.mean, self.whitening = estimate.location_, np.linalg.cholesky(estimate.precision_)
+        covariance = estimate.covariance_ + _SMALLEST_VARIANCE * np.eye(features.shape[1])
+        self.mean = estimate.location_
+        self.whitening = np.linalg.cholesky(np.linalg.inv(covariance))
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         if self.mean is None or self.whitening is None:

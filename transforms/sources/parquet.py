@@ -31,8 +31,11 @@ class ParquetFiles(Source):
         for path in list_files(self.uri):
             try:
                 with _open(path) as file:
-                    groups, rows = file.num_row_groups, 0
-                    for group in range(groups):
+                    if _problem(file.schema_arrow) is not None:
+                        yield Listing((path, None, 0))
+                        continue
+                    rows = 0
+                    for group in range(file.num_row_groups):
                         yield Listing((path, group, rows))
                         rows += file.metadata.row_group(group).num_rows
             except _READ_ERRORS:
@@ -44,11 +47,12 @@ class ParquetFiles(Source):
         path, group, row = task
         try:
             with _open(path) as file:
+                if (problem := _problem(file.schema_arrow)) is not None:
+                    names = [self._file_id(path, group)]
+                    yield rejected_records(names, path, Reason.NO_IMAGE, problem)
+                    return
                 if group is None:
                     raise pa.ArrowInvalid("it changed while it was read")
-                if (problem := _problem(file.schema_arrow)) is not None:
-                    yield rejected_records([self.relative(path)], path, Reason.NO_IMAGE, problem)
-                    return
                 yield from self._read_group(file, path, group, row, limits, images)
         except _READ_ERRORS as error:
             yield rejected_records(
@@ -76,7 +80,8 @@ class ParquetFiles(Source):
             columns = names if images else [name for name in names if name != IMAGE]
             rows = _batch_rows(metadata, limits)
             for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
-                yield self._records(batch, file.schema_arrow, path, first_row + done)
+                records = self._records(batch, file.schema_arrow, path, first_row + done)
+                yield from _bounded(records, limits)
                 done += len(batch)
         except _READ_ERRORS as error:
             columns = [ID] if ID in names else []
@@ -141,6 +146,9 @@ def _problem(schema: pa.Schema) -> str | None:
     """Why the file holds no images that we can read, or None."""
     if IMAGE not in schema.names:
         return f"no {IMAGE!r} column (it has {', '.join(schema.names)})"
+    names = [name if name in (ID, IMAGE) else carried_name(name) for name in schema.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"several columns would be called {', '.join(twice)}"
     kind = schema.field(IMAGE).type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
@@ -163,6 +171,14 @@ def _batch_rows(row_group: pq.RowGroupMetaData, limits: BatchLimits) -> int:
     """How many rows stay within the limits, by the row group's average."""
     bytes_a_row = row_group.total_byte_size / max(1, row_group.num_rows)
     return max(1, min(limits.rows, int(limits.image_bytes / max(1.0, bytes_a_row))))
+
+
+def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:
+    """Slices within the limit of bytes: images that are alike take next to no room in a file."""
+    image_bytes = max(1, records.column(IMAGE).nbytes // max(1, len(records)))
+    rows = max(1, limits.image_bytes // image_bytes)
+    for start in range(0, len(records), rows):
+        yield records.slice(start, rows)
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -1,9 +1,9 @@
 """TFRecord files of `tf.train.Example`."""
 
 import dataclasses
-import functools
 import itertools
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits, carried_name, image_records
-from transforms.files import list_files, open_binary
+from transforms.files import list_files, open_decompressed
 from transforms.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.sources.source import Listing, Source
 
@@ -24,7 +24,7 @@ _LABEL_FEATURE = "image/class/label"
 _RECORDS_THAT_TELL_COLUMNS = 100
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
-_READ_ERRORS = (OSError, EOFError)
+_READ_ERRORS = (OSError, EOFError, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TFRecordFiles(Source):
         carried = self.carried()
         rows = _Rows(self, task, carried, images)
         try:
-            with open_binary(task, decompress=True) as file:
+            with open_decompressed(task) as file:
                 for number, data in enumerate(_records(file)):
                     rows.add(number, data)
                     if rows.full(limits):
@@ -59,23 +59,18 @@ class TFRecordFiles(Source):
             yield rows.take()
 
     def carried(self) -> pa.Schema:
-        return _carried(self.uri)
-
-
-@functools.lru_cache(maxsize=16)
-def _carried(uri: str) -> pa.Schema:
-    path = next(iter(list_files(uri)))
-    fields: dict[str, pa.DataType] = {}
-    try:
-        with open_binary(path, decompress=True) as file:
-            for data in itertools.islice(_records(file), _RECORDS_THAT_TELL_COLUMNS):
-                for name, feature in _parse(data).items():
-                    if kind := _scalar_type(name, feature):
-                        fields.setdefault(_column(name), kind)
-    except (RecordError, *_READ_ERRORS) as error:
-        if not fields:
-            raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
-    return pa.schema(sorted(fields.items()))
+        path = next(iter(list_files(self.uri)))
+        fields: dict[str, pa.DataType] = {}
+        try:
+            with open_decompressed(path) as file:
+                for data in itertools.islice(_records(file), _RECORDS_THAT_TELL_COLUMNS):
+                    for name, feature in _parse(data).items():
+                        if kind := _scalar_type(name, feature):
+                            fields.setdefault(_column(name), kind)
+        except (RecordError, *_READ_ERRORS) as error:
+            if not fields:
+                raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
+        return pa.schema(sorted(fields.items()))
 
 
 class _Rows:
@@ -94,21 +89,34 @@ class _Rows:
         self._bytes = 0
 
     def add(self, number: int, data: bytes) -> None:
-        given, image, failure, features = None, None, None, {}
+        given, image, failure, values = None, None, None, dict[str, Any]()
         try:
             features = _parse(data)
             given = _first(features.get(_ID_FEATURE))
+            values = self._values(features)
             image = _image(features)
         except RecordError as error:
             failure = error.at(Stage.READ)
         self.ids.append(given or f"{self._source.relative(self._path)}#{number}")
         self._images.append(image if self._with_images else None)
         self._rejects.append(failure)
-        values = {_column(name): _first(feature) for name, feature in features.items()
-                  if _scalar_type(name, feature)}  # fmt: skip
         for name, column in self._columns.items():
             column.append(values.get(name))
         self._bytes += len(image or b"")
+
+    def _values(self, features: Any) -> dict[str, Any]:
+        values = {}
+        for name, feature in features.items():
+            kind, column = _scalar_type(name, feature), _column(name)
+            if kind is None or column not in self._columns:
+                continue
+            expected = self._carried.field(column).type
+            if kind != expected:
+                raise RecordError(
+                    Reason.SCHEMA_MISMATCH, f"{name} is of type {kind}, elsewhere of {expected}"
+                )
+            values[column] = _first(feature)
+        return values
 
     def full(self, limits: BatchLimits) -> bool:
         return len(self.ids) >= limits.rows or self._bytes >= limits.image_bytes
