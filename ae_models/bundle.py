@@ -106,13 +106,20 @@ def _canonical(value: dict[str, Any]) -> str:
 
 
 def _file_digests(path: Path) -> dict[str, str]:
-    """SHA-256 of every file but the manifest, by its path within the bundle."""
+    """SHA-256 of every file but the manifest, by its path within the bundle.
+
+    Raises:
+      BundleError: a link, whose target nobody vouches for, or a file that cannot be read.
+    """
     digests = {}
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         if file.is_symlink():
-            digests[name] = "a link"  # what it leads to may change, or lie outside
-        elif file.is_file() and name != MANIFEST:
-            with file.open("rb") as content:
-                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+            raise BundleError(f"{path}: {name} is not in {MANIFEST}: links are never followed")
+        if file.is_file() and name != MANIFEST:
+            try:
+                with file.open("rb") as content:
+                    digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+            except OSError as error:
+                raise BundleError(f"{path}: cannot read {name}: {error.strerror}") from error
     return digests

@@ -192,6 +192,7 @@ class ScoringConfig(Validated):
 
     def validate(self) -> None:
         self.require(0 < self.fpr < 1, "fpr", "between 0 and 1")
+        self.require(self.scores != (), "scores", "null, or a list of at least one score")
         # Kernels for a single row round differently from those for a batch.
         self.require(self.batch_rows >= 2, "batch_rows", "at least 2")
 

@@ -35,6 +35,7 @@ class ImageModel(keras.Model, abc.ABC):
         self.image_shape = tuple(image_shape)
         self.seed = seed
         self._add_networks(layer_seeds(seed))
+        self.built = True  # every weight exists before the first call
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
         network = NETWORKS[self.config.network]

@@ -20,7 +20,8 @@ def mean_absolute_error(target: Tensor, output: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
-    """Mean over the values of the cross-entropy, in nats; the target lies in [0, 1]."""
+    """Mean over the values of the cross-entropy, in nats; the target is clipped to [0, 1]."""
+    target = ops.clip(target, 0.0, 1.0)
     return ops.mean(ops.softplus(logits) - target * logits, axis=_IMAGE_AXES)
 
 

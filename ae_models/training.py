@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ae_models.config import TrainingConfig
+from ae_models.errors import ConfigError
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.preprocessing import Preprocessing
@@ -41,6 +42,9 @@ def fit(
     """Trains until the validation loss stops falling, and leaves the best weights in `model`.
 
     The same model seed, data and configuration give the same weights on one kind of machine.
+
+    Raises:
+      ConfigError: the loss is never finite.
     """
     started = time.monotonic()
     # XLA on a CPU compiles for longer than it saves on networks of this size.
@@ -64,6 +68,11 @@ def fit(
         verbose=0,
     ).history
     losses = history["val_loss"]
+    if not np.isfinite(losses).any():
+        raise ConfigError(
+            "training diverged: no validation loss was finite. "
+            f"Received: training.learning_rate {config.learning_rate:g}"
+        )
     best = int(np.nanargmin(losses))
     return TrainingSummary(
         epochs=len(losses),

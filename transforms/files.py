@@ -1,6 +1,8 @@
 """Files through Beam's file systems, with shortcuts for local paths."""
 
+import contextlib
 import fnmatch
+import gzip
 import os
 import posixpath
 import re
@@ -25,19 +27,35 @@ def is_glob(path: str) -> bool:
     return bool(_WILDCARD.search(path)) and not (is_local(path) and os.path.exists(path))
 
 
-def open_binary(path: str, decompress: bool = False) -> BinaryIO:
-    """Opens a file for reading bytes; `decompress` undoes a .gz ending.
+def open_binary(path: str) -> BinaryIO:
+    """Opens a file for reading its bytes as they are.
 
     Raises:
       OSError: it cannot be opened.
     """
-    if is_local(path) and not decompress:
+    if is_local(path):
         return open(path, "rb")
-    compression = CompressionTypes.AUTO if decompress else CompressionTypes.UNCOMPRESSED
     try:
-        return FileSystems.open(path, compression_type=compression)
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     except BeamIOError as error:
         raise OSError(str(error)) from error
+
+
+@contextlib.contextmanager
+def open_decompressed(path: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading, decompressed where its name ends in .gz.
+
+    Python's own gzip, unlike Beam's reader, notices that a file was cut short.
+
+    Raises:
+      OSError, EOFError, zlib.error: it cannot be opened or, later, read.
+    """
+    with open_binary(path) as file:
+        if not path.endswith(".gz"):
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as content:
+            yield content  # type: ignore[misc]
 
 
 def fixed_root(path: str) -> str:
@@ -56,6 +74,12 @@ def relative_path(path: str, root: str) -> str:
     if is_local(path):
         return os.path.relpath(path, root or ".").replace(os.sep, "/")
     return path[len(root.rstrip("/")) + 1 :]
+
+
+def parent_name(path: str) -> str:
+    """The name of the folder that holds the file, of the current one too."""
+    absolute = os.path.abspath(path) if is_local(path) else path
+    return posixpath.basename(posixpath.dirname(absolute))
 
 
 def common_root(roots: list[str]) -> str:
@@ -90,10 +114,15 @@ def list_files(path: str) -> Iterator[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_unlisted):
         folders.sort()
         for name in sorted(names):
             yield os.path.join(parent, name)
+
+
+def _unlisted(error: OSError) -> None:
+    """A folder that cannot be listed hides records: nobody could count them."""
+    raise InputError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
 def _match(pattern: str) -> list[str]:

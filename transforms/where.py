@@ -46,10 +46,13 @@ class Where:
                 if schema.names
                 else f"no column {self.column!r}: this input carries no columns"
             )
-        self._typed_values(schema.field(self.column).type)
+        kind = schema.field(self.column).type
+        self._typed_values(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
     def mask(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """(N,) bool without nulls."""
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         matches = pc.is_in(column, value_set=self._typed_values(column.type))
         return pc.invert(matches) if self.negated else matches
 

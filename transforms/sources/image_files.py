@@ -1,14 +1,13 @@
 """Image files in a folder (all levels down), of a glob, or one alone."""
 
 import dataclasses
-import posixpath
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits, image_records
-from transforms.files import list_files, matches, open_binary
+from transforms.files import list_files, matches, open_binary, parent_name
 from transforms.rejects import Reason, Stage, reject
 from transforms.sources.source import Listing, Source
 
@@ -58,7 +57,7 @@ class ImageFiles(Source):
     def _records(
         self, paths: tuple[str, ...], data: list[bytes | None], rejects: list
     ) -> pa.RecordBatch:
-        labels = [posixpath.basename(posixpath.dirname(path)) for path in paths]
+        labels = [parent_name(path) for path in paths]
         return image_records(
             ids=[self.relative(path) for path in paths],
             source=paths,

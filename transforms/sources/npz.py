@@ -29,17 +29,15 @@ class NpzArrays(Source):
 
     @property
     def path(self) -> str:
-        return self.uri.partition("#")[0]
+        return split_npz(self.uri)[0]
 
     @property
     def part(self) -> str:
-        return self.uri.partition("#")[2]
+        return split_npz(self.uri)[1]
 
     def listings(self) -> Iterator[Listing]:
-        (path,) = list_files(self.path)
-        with _open_archive(path) as archive:
-            self._images(archive, path).close()
-        yield Listing(path)
+        for path in list_files(self.path):
+            yield Listing(path)
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = f"{self.relative(task)}#{self.part}"
@@ -72,7 +70,7 @@ class NpzArrays(Source):
                 yield from _unreadable(prefix, task, start, x, shape, rows, error)
 
     def carried(self) -> pa.Schema:
-        (path,) = list_files(self.path)
+        path = next(iter(list_files(self.path)))
         with _open_archive(path) as archive:
             with contextlib.closing(self._images(archive, path)) as x:
                 three_dimensional(x.shape[1:])
@@ -85,7 +83,10 @@ class NpzArrays(Source):
                 raise InputError(
                     f"{self.uri}: labels of shape {y.shape} do not fit images {x.shape}"
                 )
-            return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
+            try:
+                return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
+            except pa.ArrowException as error:
+                raise InputError(f"{self.uri}: labels of type {y.dtype}: {error}") from error
 
     def _images(self, archive: zipfile.ZipFile, path: str) -> "_ArrayStream":
         name = self._array_name("x")
@@ -105,6 +106,12 @@ class NpzArrays(Source):
         return f"{letter}_{self.part}" if self.part else letter
 
 
+def split_npz(uri: str) -> tuple[str, str]:
+    """The path, and what follows `.npz#`: `test` of `a#b/c.npz#test`."""
+    path, mark, part = uri.rpartition(".npz#")
+    return (f"{path}.npz", part) if mark else (uri, "")
+
+
 class _ArrayStream:
     """A `.npy` member read front to back."""
 
@@ -117,11 +124,12 @@ class _ArrayStream:
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            self.shape, fortran_order, self.dtype = read_header(file)
+            self.shape, fortran_order, self._stored = read_header(file)
         except (*_READ_ERRORS, KeyError) as error:
             raise InputError(f"{name} is not a NumPy array: {error}") from error
-        if fortran_order or self.dtype.hasobject or not self.shape:
+        if fortran_order or self._stored.hasobject or not self.shape:
             raise InputError(f"{name} must be a plain array in C order")
+        self.dtype = self._stored.newbyteorder("=")
 
     def read(self, rows: int) -> np.ndarray:
         """The next rows; EOFError where the member is cut short."""
@@ -130,7 +138,7 @@ class _ArrayStream:
         data = self._file.read(size)
         if len(data) < size:
             raise EOFError("the array is cut short")
-        return np.frombuffer(data, self.dtype).reshape(shape)
+        return np.frombuffer(data, self._stored).astype(self.dtype, copy=False).reshape(shape)
 
     def close(self) -> None:
         """Closes the member; the archive stays open."""

@@ -1,19 +1,21 @@
 """From the text of an `--input` to its source."""
 
+import collections
+import os
 from collections.abc import Sequence
 
 from ae_models.errors import InputError
-from transforms.files import common_root, fixed_root, matches
+from transforms.files import common_root, fixed_root, is_local, matches
 from transforms.sources.digits import Digits
 from transforms.sources.image_files import ImageFiles
-from transforms.sources.npz import NpzArrays
+from transforms.sources.npz import NpzArrays, split_npz
 from transforms.sources.parquet import ParquetFiles
 from transforms.sources.source import Source
 from transforms.sources.tfrecord import TFRecordFiles
 
 _BUILTIN = "builtin:"
 _KINDS: tuple[tuple[type[Source], tuple[str, ...]], ...] = (
-    (NpzArrays, ("*.npz", "*.npz#*")),
+    (NpzArrays, ("*.npz",)),
     (ParquetFiles, ("*.parquet",)),
     (TFRecordFiles, ("*.tfrecord", "*.tfrecord.gz", "*.tfrecord-*", "*.tfrecord*-of-*")),
 )
@@ -26,16 +28,16 @@ def resolve_inputs(uris: Sequence[str]) -> list[Source]:
     folder that holds them all, so that they stay unique.
 
     Raises:
-      InputError: none is given, one is given twice, or is of no known kind.
+      InputError: none is given, one is of no known kind, or two plainly hold the same records.
     """
     if not uris:
         raise InputError("no input given")
-    twice = sorted({uri for uri in uris if uris.count(uri) > 1})
-    if twice:
-        raise InputError(f"input given twice: {', '.join(twice)}")
-    roots = [fixed_root(uri.partition("#")[0]) for uri in uris if not uri.startswith(_BUILTIN)]
-    shared = common_root(roots) if len(set(roots)) > 1 else next(iter(roots), "")
-    return [_kind(uri)(uri, shared) for uri in uris]
+    kinds = [_kind(uri) for uri in uris]
+    _check_apart(uris, kinds)
+    roots = [fixed_root(split_npz(uri)[0]) for uri in uris if not uri.startswith(_BUILTIN)]
+    distinct = {os.path.abspath(root) if is_local(root) else root for root in roots}
+    shared = common_root(roots) if len(distinct) > 1 else next(iter(roots), "")
+    return [kind(uri, shared) for kind, uri in zip(kinds, uris, strict=True)]
 
 
 def _kind(uri: str) -> type[Source]:
@@ -46,6 +48,26 @@ def _kind(uri: str) -> type[Source]:
     if matches(uri, ("*.tar",)):
         raise InputError(f"WebDataset archives cannot be read yet: {uri}")
     for kind, patterns in _KINDS:
-        if matches(uri, patterns):
+        if matches(split_npz(uri)[0], patterns):
             return kind
     return ImageFiles
+
+
+def _check_apart(uris: Sequence[str], kinds: Sequence[type[Source]]) -> None:
+    """Refuses the same path twice, and an image folder beside something in it. Patterns that
+    overlap in other ways are found by `verify`."""
+    paths = [os.path.abspath(uri) if is_local(uri) else uri for uri in uris]
+    counts = collections.Counter(paths)
+    if twice := sorted({uri for uri, path in zip(uris, paths, strict=True) if counts[path] > 1}):
+        raise InputError(f"input given twice: {', '.join(twice)}")
+    images = [
+        (uri, path)
+        for uri, path, kind in zip(uris, paths, kinds, strict=True)
+        if kind is ImageFiles
+    ]
+    for folder, folder_path in images:
+        if not os.path.isdir(folder_path):
+            continue
+        for uri, path in images:
+            if path.startswith(f"{folder_path.rstrip('/')}/"):
+                raise InputError(f"{uri} lies in {folder}: its records would be read twice")
