@@ -13,7 +13,6 @@ from ae_models.errors import ConfigError
 from pipelines.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
-_LOSES_DATA = "DaskRunner"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
 
@@ -28,9 +27,11 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     """
     options = PipelineOptions(list(flags))
     standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
+    # Beam takes names in any case, with or without their module and the ending.
+    name = (standard.runner or "direct").rpartition(".")[2].lower().removesuffix("runner")
+    if name == "direct":
         standard.runner = _LOCAL_RUNNER
-    if standard.runner == _LOSES_DATA:
+    if name == "dask":
         raise ConfigError("DaskRunner loses records without an error: choose another runner")
     return options
 

@@ -63,7 +63,12 @@ def cli() -> None:
 
 
 @cli.command(cls=_Examples, example="latentbeam demo --output latentbeam-demo")
-@click.option("--output", default="latentbeam-demo", show_default=True, help="Folder to write.")
+@click.option(
+    "--output",
+    default="latentbeam-demo",
+    show_default=True,
+    help="Folder to write; an earlier demo in it is replaced.",
+)
 @_json
 def demo(output: str, as_json: bool) -> None:
     """Train, score and evaluate on embedded digits."""
@@ -263,8 +268,7 @@ def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:
     percent = f"{result['confidence']:.0%}"
     metrics = [
-        f"{label}: {result[name]['value']:.4f} "
-        f"({percent} interval {result[name]['low']:.4f} to {result[name]['high']:.4f})"
+        f"{label}: {_measured(result[name], percent)}"
         for name, label in (("auroc", "AUROC"), ("average_precision", "average precision"))
     ]
     flagged = result["flagged"]
@@ -274,6 +278,12 @@ def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:
         f"flagged: {flagged['true_positive_rate']:.1%} of the anomalous, "
         f"{flagged['false_positive_rate']:.1%} of the others",
     ]
+
+
+def _measured(metric: Mapping[str, float | None], percent: str) -> str:
+    if metric["low"] is None:
+        return f"{metric['value']:.4f}"
+    return f"{metric['value']:.4f} ({percent} interval {metric['low']:.4f} to {metric['high']:.4f})"
 
 
 def _verified_lines(result: Mapping[str, Any]) -> list[str]:
@@ -328,7 +338,7 @@ def _user_error(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, LatentbeamError):
             return " ".join(str(error).split())
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 

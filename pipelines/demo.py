@@ -66,8 +66,8 @@ def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
     chosen = table.take(pa.array(ends))
     (source,) = resolve_inputs([_INPUT])
     pixels: dict[str, np.ndarray] = {}
-    for listing in source.listings():
-        for batch in source.read(listing.task, BatchLimits()):
+    for task in source.tasks():
+        for batch in source.read(task, BatchLimits()):
             decoded = decode_batch(batch, bundle.config.image)
             images = pixels_from_arrow(
                 decoded.column(IMAGE),

@@ -52,20 +52,22 @@ def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
 def _read(scores: str, where: Where) -> pa.Table:
     tables = []
     for path in result_files(scores, SCORES):
-        with open_binary(path) as file:
-            parquet = pq.ParquetFile(file)
-            where.check(parquet.schema_arrow)
-            tables.append(parquet.read(columns=[where.column, "score", "is_anomaly"]))
+        try:
+            with open_binary(path) as file, pq.ParquetFile(file) as parquet:
+                where.check(parquet.schema_arrow)
+                tables.append(parquet.read(columns=[where.column, "score", "is_anomaly"]))
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"cannot read {path}: {error}") from error
     if not tables:
         raise InputError(f"{scores} holds no scored record")
     return pa.concat_tables(tables)
 
 
-def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[str, float]:
+def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[str, float | None]:
     """The metric over all records, and a percentile interval by resampling each kind apart.
 
     Of very many records a seeded part is resampled, and the interval narrowed to their number by
-    the square root of the ratio.
+    the square root of the ratio. A kind of one record alone has no interval.
     """
     generator = np.random.default_rng(_SEED)
     kinds = [score[truth], score[~truth]]
@@ -78,7 +80,7 @@ def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[st
     ]
     value = float(metric(truth, score))
     if min(map(len, parts)) < 2:
-        return {"value": value, "low": float("nan"), "high": float("nan")}
+        return {"value": value, "low": None, "high": None}
 
     def of_kinds(positive: np.ndarray, negative: np.ndarray) -> float:
         labels = np.repeat([True, False], [len(positive), len(negative)])

@@ -115,6 +115,7 @@ def train(
             "calibration": calibration,
         }
         manifest = seal_bundle(bundle, facts).manifest
+        _check_output(output, overwrite)  # hours have passed
         _put_in_place(bundle, Path(output), work)
     return manifest
 
@@ -134,10 +135,11 @@ def _work_folder(output: str) -> Iterator[Path]:
     path = Path(output).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-            yield Path(folder)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
         raise OutputError(f"cannot write {output}: {error}") from error
+    with folder as name:
+        yield Path(name)
 
 
 def _put_in_place(bundle: Path, output: Path, work: Path) -> None:

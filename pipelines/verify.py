@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.progress import Progress
 from transforms.batches import ID, BatchLimits
 from transforms.files import open_binary
-from transforms.ledger import REJECTS, SCORES, read_ledger, result_files
+from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.read import common_carried, read_task
 from transforms.reconcile import reconcile
 from transforms.sources import resolve_inputs
@@ -21,8 +22,8 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
     """Reads the ids of the inputs again, under the run's own conditions, and compares.
 
     Returns:
-      Counts of `expected`, `found`, `missing`, `unexpected` and `repeated` records, `examples` of
-      ids, `problems` as sentences, and `ok`.
+      `ok`, `problems` as sentences and, where every file can be read, counts of `expected`,
+      `found`, `missing`, `unexpected` and `repeated` records and `examples` of ids.
 
     Raises:
       InputError: no finished run, or an input that is not there.
@@ -34,14 +35,14 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
 
     def expected() -> Iterator[list[str]]:
         for source in sources:
-            for listing in source.listings():
-                if listing.task is None:
-                    continue
-                for batch, _ in read_task(
-                    source, listing.task, _LIMITS, carried, wheres, images=False
-                ):
+            for task in source.tasks():
+                for batch, _ in read_task(source, task, _LIMITS, carried, wheres, images=False):
                     yield batch.column(ID).to_pylist()
 
+    problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
+    problems += [f"cannot read {problem}" for problem in _unreadable(scores)]
+    if problems:  # what the files hold cannot be compared
+        return {"problems": problems, "ok": False}
     with Progress("verifying") as progress:
         differences = reconcile(_shown(expected, progress), lambda: _found(scores))
     problems = _problems(ledger, differences.found)
@@ -66,6 +67,15 @@ def _shown(batches: Any, progress: Progress) -> Any:
             yield ids
 
     return shown
+
+
+def _unreadable(scores: str) -> Iterator[str]:
+    for path in (*result_files(scores, SCORES), *result_files(scores, REJECTS)):
+        try:
+            with open_binary(path) as file, pq.ParquetFile(file):
+                pass
+        except (OSError, pa.ArrowException) as error:
+            yield f"{path}: {error}"
 
 
 def _found(scores: str) -> Iterator[list[str]]:

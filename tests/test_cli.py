@@ -107,6 +107,7 @@ def test_click_names_a_flag_that_is_wrong(
         (["--zzzzqqq=1"], "unknown flag --zzzzqqq\n"),
         (["stray"], "unexpected argument 'stray'"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
+        (["--runner=dask"], "DaskRunner loses records"),
         (["--where", "lable=1"], "no column 'lable'; did you mean 'label'?"),
         (["--where", "label=one"], "column 'label' is of type int64. Received: 'one'"),
         (["--where", "label"], "expected COLUMN=VALUE"),

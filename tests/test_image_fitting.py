@@ -104,3 +104,12 @@ def test_channels_without_a_meaning_are_not_converted() -> None:
     with pytest.raises(RecordError) as caught:
         fit_image(_noise(4, 4, 5), ImageConfig(channels=3, convert=True))
     assert caught.value.reason == Reason.WRONG_CHANNELS
+
+
+@pytest.mark.parametrize("target", [(28, 28), (64, 64), (48, 64)])
+def test_every_size_can_be_cropped_and_padded(target: tuple[int, int]) -> None:
+    for side in range(1, 260):
+        pixels = np.zeros((side, side + side % 3, 1), np.uint8)
+        for fit in ("crop", "pad"):
+            fitted = fit_image(pixels, ImageConfig(*target, 1, 8, fit=fit))
+            assert fitted.shape == (*target, 1)

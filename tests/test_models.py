@@ -16,7 +16,7 @@ from ae_models.corruptions import CORRUPTIONS, corruption
 from ae_models.image_model import ImageModel
 from ae_models.kinds import build_model
 from ae_models.losses import LOSSES
-from ae_models.networks import NETWORKS, convolutional, layer_seeds
+from ae_models.networks import NETWORKS, layer_seeds, stages
 
 LATENT = 3
 ODD = (7, 5, 3)
@@ -274,8 +274,8 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
 @pytest.mark.parametrize("sides", [(1, 1), (8, 3), (9, 9), (28, 28), (31, 200), (316, 316)])
 def test_convolutions_end_at_eight_pixels_or_fewer(sides: tuple[int, int]) -> None:
     shape = (*sides, 1)
-    widths = convolutional.default_widths(shape)
-    sizes = convolutional.stage_sizes(shape, len(widths))
+    widths = stages.default_widths(shape)
+    sizes = stages.stage_sizes(shape, len(widths))
     assert max(sizes[-1]) <= 8
     assert len(widths) == 1 or max(sizes[-2]) > 8
     assert max(widths) <= 128

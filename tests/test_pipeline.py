@@ -16,8 +16,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.bundle import open_bundle
-from ae_models.errors import OutputError
+from ae_models.errors import InputError, OutputError
 from ae_models.scorer import Scorer
+from pipelines.evaluate import evaluate
 from pipelines.score import score
 from pipelines.verify import verify
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
@@ -238,3 +239,23 @@ def test_plain_run_inference_takes_the_handler(bundle: Bundles) -> None:
             | beam.CombineGlobally(sum)
         )
         assert_that(rows, equal_to([178]))
+
+
+def test_verify_finds_files_that_are_gone_or_foreign(bundle: Bundles, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    score(["builtin:digits"], str(bundle("ae")), str(run))
+    part = run / "scores" / "part-00000-of-00001.parquet"
+    part.rename(run / "scores" / "other.parquet")
+    problems = verify(str(run), ["builtin:digits"])["problems"]
+    assert problems[0] == f"{run}/scores/other.parquet is not in the ledger"
+    assert problems[1].startswith(f"cannot read {part}: ")
+    with pytest.raises(InputError, match="cannot read"):
+        evaluate(str(run), "label=0")
+
+
+def test_what_dead_runs_left_goes_with_the_next(bundle: Bundles, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / ".staging-dead").mkdir(parents=True)
+    (run / ".staging-dead" / "scores-1.parquet").write_bytes(b"half")
+    score(["builtin:digits"], str(bundle("ae")), str(run))
+    assert not (run / ".staging-dead").exists()

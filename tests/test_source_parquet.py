@@ -27,8 +27,8 @@ def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.Reco
     carried = common_carried(sources)
     return [
         batch
-        for listing in sources[0].listings()
-        for batch, _ in read_task(sources[0], listing.task, limits, carried, images=images)
+        for task in sources[0].tasks()
+        for batch, _ in read_task(sources[0], task, limits, carried, images=images)
     ]
 
 
@@ -243,3 +243,37 @@ def test_input_without_a_row_is_an_error(path: Path) -> None:
         pass
     with pytest.raises(InputError):
         ReadImages(str(path)).expand(None)  # type: ignore[arg-type] - it fails before it is used
+
+
+def test_a_column_of_the_first_file_without_a_value_refuses_no_other_file(tmp_path: Path) -> None:
+    _write(tmp_path / "a.parquet", {"label": pa.nulls(6)})
+    _write(tmp_path / "b.parquet", {"label": range(6)})
+    rows = _rows(tmp_path / "*.parquet")
+    assert [row["label"] for row in rows] == [None] * 6 + list("012345")
+    assert all(row["reject"] is None for row in rows)
+
+
+@pytest.mark.parametrize("rows_a_batch", [1, 2, 512])
+def test_a_value_that_does_not_fit_rejects_its_own_row(tmp_path: Path, rows_a_batch: int) -> None:
+    _write(tmp_path / "a.parquet", {"label": range(6)})
+    _write(tmp_path / "b.parquet", {"label": [0.0, 1.5, 2.0, 3.0, 4.5, 5.0]})
+    rows = _rows(tmp_path / "*.parquet", BatchLimits(rows=rows_a_batch))
+    assert [row["label"] for row in rows[6:]] == [0, None, 2, 3, None, 5]
+    reasons = [row["reject"] and row["reject"]["reason"] for row in rows[6:]]
+    assert reasons == [None, "schema_mismatch", None, None, "schema_mismatch", None]
+
+
+def test_ids_that_are_no_utf8_are_written_out(path: Path) -> None:
+    _write(path, {"id": pa.array([b"a", b"\xff", b"c", b"d", b"e", b"f"], pa.binary())})
+    assert [row["id"] for row in _rows(path)] == ["a", "\\xff", "c", "d", "e", "f"]
+
+
+def test_a_bad_first_file_and_foreign_files_of_a_folder_stop_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "set.parquet"
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    (folder / "a.parquet").touch()
+    _write(folder / "b.parquet", {"label": range(6)})
+    rows = _rows(folder)
+    assert [row["label"] for row in rows] == [None, *range(6)]
+    assert rows[0]["reject"]["reason"] == "unreadable"

@@ -212,3 +212,9 @@ def test_files_that_change_between_two_runs_are_looked_at_again(tmp_path: Path) 
     assert _rows(path)[0]["fold"] == 1
     _write(path, [_example(image=b"x", group=2)])
     assert _rows(path)[0]["group"] == 2
+
+
+def test_a_name_that_is_no_text_is_no_id(tmp_path: Path) -> None:
+    records = [_example(image__encoded=b"x", image__filename=7), _plain(1)]
+    _write(tmp_path / "a.tfrecord", records)
+    assert [row["id"] for row in _rows(tmp_path / "a.tfrecord")] == ["a.tfrecord#0", "a.tfrecord#1"]

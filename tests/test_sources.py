@@ -1,6 +1,7 @@
 """Image files, NumPy archives and embedded digits as image records, and the choice of a source."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,19 @@ def test_npz_damage_is_noticed_and_loses_no_record(tmp_path: Path, save: Any) ->
     rows = _rows(path, limits=BatchLimits(rows=10))
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     assert {row["reject"]["reason"] for row in rows if row["reject"]} == {"unreadable"}
+
+
+def test_a_name_that_is_no_utf8_is_written_out(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(_png(1))
+    (row,) = _rows(folder)
+    assert row["id"] == "caf\\xe9.png"
+    assert row["image"] == _png(1)
+
+
+def test_a_glob_without_a_folder_is_of_the_current_one(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pets / "cat")
+    assert _ids("*.png") == ["a.png"]

@@ -12,6 +12,8 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from transforms.files import printable
+
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
@@ -87,9 +89,9 @@ def image_records(
     """
     ids = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())
     if isinstance(source, str):
-        source = pa.repeat(pa.scalar(source, pa.string()), len(ids))
+        source = pa.repeat(pa.scalar(printable(source), pa.string()), len(ids))
     elif not isinstance(source, pa.Array):
-        source = pa.array(source, pa.string())
+        source = pa.array(map(printable, source), pa.string())
     images = images if isinstance(images, pa.Array) else pa.array(images, pa.binary())
     reject_column = (
         pa.nulls(len(ids), REJECT_TYPE) if rejects is None else pa.array(rejects, REJECT_TYPE)

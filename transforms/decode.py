@@ -13,7 +13,7 @@ from ae_models.errors import InputError
 from transforms.batches import IMAGE, REJECT, REJECT_TYPE, with_column
 from transforms.image_decoding import decode_image, fit_image
 from transforms.pixels import pixels_from_arrow, pixels_to_arrow, raw_layout, raw_metadata
-from transforms.rejects import Reason, RecordError, Stage
+from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import timed
 
 
@@ -43,6 +43,9 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
             images[index] = _pixels(value.as_buffer(), layout, config)
         except RecordError as error:
             rejects[index] = error.at(Stage.DECODE)
+        except Exception as error:  # one image never ends the run
+            message = f"{type(error).__name__}: {error}"
+            rejects[index] = reject(Stage.DECODE, Reason.CORRUPT, message)
     return _with_pixels(batch, images, rejects, config)
 
 

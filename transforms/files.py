@@ -72,14 +72,19 @@ def fixed_root(path: str) -> str:
 def relative_path(path: str, root: str) -> str:
     """`path` as seen from `root`, with forward slashes."""
     if is_local(path):
-        return os.path.relpath(path, root or ".").replace(os.sep, "/")
+        return printable(os.path.relpath(path, root or ".").replace(os.sep, "/"))
     return path[len(root.rstrip("/")) + 1 :]
+
+
+def printable(path: str) -> str:
+    """A path as valid Unicode: bytes of a name that are no UTF-8 are written as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace") if not path.isascii() else path
 
 
 def parent_name(path: str) -> str:
     """The name of the folder that holds the file, of the current one too."""
     absolute = os.path.abspath(path) if is_local(path) else path
-    return posixpath.basename(posixpath.dirname(absolute))
+    return printable(posixpath.basename(posixpath.dirname(absolute)))
 
 
 def common_root(roots: list[str]) -> str:
@@ -126,6 +131,8 @@ def _unlisted(error: OSError) -> None:
 
 
 def _match(pattern: str) -> list[str]:
+    if is_local(pattern) and not posixpath.dirname(pattern):
+        pattern = f"./{pattern}"  # without a folder, Beam's matching finds nothing
     try:
         (result,) = FileSystems.match([pattern])
     except (BeamIOError, ValueError) as error:

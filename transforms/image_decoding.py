@@ -190,7 +190,8 @@ def _crop(pixels: np.ndarray, target: tuple[int, int]) -> np.ndarray:
     """Scaled to cover `target`, cut around the centre."""
     height, width = pixels.shape[:2]
     scale = max(target[0] / height, target[1] / width)
-    inner_height, inner_width = target[0] / scale, target[1] / scale
+    # Rounding may give a box that is larger than the image by the last bit.
+    inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
     left, top = (width - inner_width) / 2, (height - inner_height) / 2
     return _resize(pixels, target, (left, top, left + inner_width, top + inner_height))
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import posixpath
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ def check_free(output: str, overwrite: bool) -> None:
     """Raises OutputError if `output` is a file, or holds results that may not be overwritten."""
     if is_local(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{output} is not a folder")
+    if overwrite and not is_local(output):
+        raise OutputError(f"--overwrite works on local folders only. Received: {output}")
     held = [name for name in _RESULTS if _holds(output, name)]
     if held and not overwrite:
         raise OutputError(
@@ -58,15 +61,26 @@ def held(output: str) -> Iterator[None]:
         raise OutputError(f"cannot write to {output}: {error.strerror}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_abandoned(output)
     except BlockingIOError as error:
         os.close(folder)
         raise OutputError(f"another run is writing to {output}") from error
+    except OSError:
+        # A network file system without locks: of two runs, the first to finish stays.
+        pass
     try:
         yield
     finally:
         os.close(folder)
         with contextlib.suppress(OSError):  # an empty folder of a run that never began
             os.rmdir(output)
+
+
+def _remove_abandoned(output: str) -> None:
+    """Takes away what runs that died have left; who holds the folder knows that none lives."""
+    for name in os.listdir(output):
+        if name.startswith(_STAGING):
+            shutil.rmtree(os.path.join(output, name))
 
 
 def finish_run(
@@ -162,6 +176,15 @@ def result_files(output: str, kind: str) -> list[str]:
     """
     paths = [file["path"] for file in read_ledger(output)["files"]]
     return [posixpath.join(output, path) for path in paths if path.startswith(f"{kind}/")]
+
+
+def unlisted_files(output: str) -> list[str]:
+    """Files among a finished run's scores and rejects that its ledger does not know: a reader of
+    the folder would take them for results."""
+    listed = {*result_files(output, SCORES), *result_files(output, REJECTS)}
+    patterns = [posixpath.join(output, kind, "*") for kind in (SCORES, REJECTS)]
+    found = [m.path for result in FileSystems.match(patterns) for m in result.metadata_list]
+    return sorted(set(found) - listed)
 
 
 def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:

@@ -117,11 +117,12 @@ def split_reader(
 ) -> Callable[[], Iterator[Batch]]:
     """A function that gives the ids and images of one split's records, in bounded batches."""
     paths = [shard.path for shard in shards if shard.kind == split]
+    rows = max(1, min(1024, _LIMITS.group_bytes // image.image_bytes))
 
     def read() -> Iterator[Batch]:
         for path in paths:
             with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(1024):
+                for batch in parquet.iter_batches(rows):
                     pixels = pixels_from_arrow(
                         batch.column(IMAGE), image.shape, np.dtype(image.dtype)
                     )

@@ -47,10 +47,8 @@ def _layouts(
 ) -> Iterator[tuple[tuple[int, int, int], np.dtype]]:
     carried = common_carried(sources)
     for source in sources:
-        for listing in source.listings():
-            if listing.task is None:
-                continue
-            for batch, _ in read_task(source, listing.task, _LIMITS, carried, wheres):
+        for task in source.tasks():
+            for batch, _ in read_task(source, task, _LIMITS, carried, wheres):
                 yield from _layouts_in(batch, config)
 
 

@@ -55,12 +55,20 @@ def read_task(
     A record that could not be read far enough to know its column is not excluded by it.
     """
     for batch in source.read(task, limits, images):
-        try:
-            conformed = conform(batch, carried)
-        except pa.ArrowException as error:
-            conformed = conform(_mismatch(batch, str(error)), carried)
+        conformed = _conformed(batch, carried)
         kept = _filter(conformed, wheres)
         yield kept, len(conformed) - len(kept)
+
+
+def _conformed(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:
+    """The rows with the run's columns; one whose values do not fit is a reject, and it alone."""
+    try:
+        return conform(batch, carried)
+    except pa.ArrowException as error:
+        if len(batch) == 1:
+            return conform(_mismatch(batch, str(error)), carried)
+    rows = [_conformed(batch.slice(row, 1), carried) for row in range(len(batch))]
+    return pa.concat_batches(rows)
 
 
 def _mismatch(batch: pa.RecordBatch, message: str) -> pa.RecordBatch:
@@ -70,6 +78,7 @@ def _mismatch(batch: pa.RecordBatch, message: str) -> pa.RecordBatch:
         batch.column(SOURCE),
         pa.nulls(len(batch), batch.schema.field(IMAGE).type),
         rejects=[value] * len(batch),
+        image_metadata=batch.schema.field(IMAGE).metadata,
     )
 
 

@@ -1,114 +1,28 @@
-"""Convolutional networks: each stage halves the image, rounding up, so any size will do."""
+"""Convolutional networks: strided convolutions, nothing between them."""
 
 from collections.abc import Iterator, Sequence
 
 import keras
 
-Shape = tuple[int, int, int]
-_SMALLEST_SIDE = 8
-_WIDEST = 128
+from ae_models.networks.stages import Shape, default_widths, staged_decoder, staged_encoder
 
-
-def default_widths(image_shape: Shape) -> tuple[int, ...]:
-    """Filters of each stage, as many stages as bring the longer side to 8 pixels or fewer."""
-    side, widths = max(image_shape[:2]), [16]
-    while (side := -(-side // 2)) > _SMALLEST_SIDE:
-        widths.append(min(2 * widths[-1], _WIDEST))
-    return tuple(widths)
-
-
-def stage_sizes(image_shape: Shape, stages: int) -> list[tuple[int, int]]:
-    """(height, width) before the first stage and after each: stages + 1 pairs."""
-    sizes = [(image_shape[0], image_shape[1])]
-    for _ in range(stages):
-        height, width = sizes[-1]
-        sizes.append((-(-height // 2), -(-width // 2)))
-    return sizes
+__all__ = ["decoder", "default_widths", "encoder"]
 
 
 def encoder(
     image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
-    image = keras.Input(image_shape)
-    x = image
-    for index, filters in enumerate(widths):
-        x = downsample(x, filters, seeds, f"down_{index}")
-    x = keras.layers.Flatten()(x)
-    return keras.Model(image, linear(x, outputs, seeds), name="encoder")
+    return staged_encoder(image_shape, widths, outputs, seeds, _no_block)
 
 
 def decoder(
     image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
-    sizes = stage_sizes(image_shape, len(widths))
-    latent = keras.Input((latent_dim,))
-    x = smallest_image(latent, sizes[-1], widths[-1], seeds)
-    for index, size in reversed(list(enumerate(sizes[:-1]))):
-        x = upsample(x, widths[max(index - 1, 0)], size, seeds, f"up_{index}")
-    return keras.Model(latent, pixels(x, channels, seeds), name="decoder")
+    return staged_decoder(image_shape, widths, latent_dim, channels, seeds, _no_block)
 
 
-def downsample(
-    x: keras.KerasTensor, filters: int, seeds: Iterator[int], name: str
-) -> keras.KerasTensor:
-    """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
-    return keras.layers.Conv2D(
-        filters,
-        3,
-        strides=2,
-        padding="same",
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
-        name=name,
-    )(x)
-
-
-def upsample(
-    x: keras.KerasTensor, filters: int, size: tuple[int, int], seeds: Iterator[int], name: str
-) -> keras.KerasTensor:
-    """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
-    x = keras.layers.Conv2DTranspose(
-        filters,
-        3,
-        strides=2,
-        padding="same",
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
-        name=name,
-    )(x)
-    surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
-    if any(surplus):
-        x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
+def _no_block(x: keras.KerasTensor, seeds: Iterator[int], name: str) -> keras.KerasTensor:
+    del seeds, name
     return x
-
-
-def smallest_image(
-    latent: keras.KerasTensor, size: tuple[int, int], filters: int, seeds: Iterator[int]
-) -> keras.KerasTensor:
-    """(N, latent_dim) → (N, *size, filters)."""
-    x = keras.layers.Dense(
-        size[0] * size[1] * filters,
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
-        name="smallest",
-    )(latent)
-    return keras.layers.Reshape((*size, filters))(x)
-
-
-def pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.KerasTensor:
-    """The linear last layer: (N, H, W, ·) → (N, H, W, channels)."""
-    return keras.layers.Conv2D(
-        channels,
-        3,
-        padding="same",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        name="pixels",
-    )(x)
-
-
-def linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
-    """The linear layer that gives the latent, or the posterior's parameters: (N, units)."""
-    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
-    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)

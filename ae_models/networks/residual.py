@@ -1,19 +1,10 @@
-"""Residual networks: each stage of the convolutional ones, followed by a block with a shortcut."""
+"""Residual networks: each stage of the convolutional ones, with a block that has a shortcut."""
 
 from collections.abc import Iterator, Sequence
 
 import keras
 
-from ae_models.networks.convolutional import (
-    Shape,
-    default_widths,
-    downsample,
-    linear,
-    pixels,
-    smallest_image,
-    stage_sizes,
-    upsample,
-)
+from ae_models.networks.stages import Shape, default_widths, staged_decoder, staged_encoder
 
 __all__ = ["decoder", "default_widths", "encoder"]
 
@@ -22,26 +13,14 @@ def encoder(
     image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
-    image = keras.Input(image_shape)
-    x = image
-    for index, filters in enumerate(widths):
-        x = downsample(x, filters, seeds, f"down_{index}")
-        x = _block(x, seeds, f"block_{index}")
-    x = keras.layers.Flatten()(x)
-    return keras.Model(image, linear(x, outputs, seeds), name="encoder")
+    return staged_encoder(image_shape, widths, outputs, seeds, _block)
 
 
 def decoder(
     image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
-    sizes = stage_sizes(image_shape, len(widths))
-    latent = keras.Input((latent_dim,))
-    x = smallest_image(latent, sizes[-1], widths[-1], seeds)
-    for index, size in reversed(list(enumerate(sizes[:-1]))):
-        x = _block(x, seeds, f"block_{index}")
-        x = upsample(x, widths[max(index - 1, 0)], size, seeds, f"up_{index}")
-    return keras.Model(latent, pixels(x, channels, seeds), name="decoder")
+    return staged_decoder(image_shape, widths, latent_dim, channels, seeds, _block)
 
 
 def _block(x: keras.KerasTensor, seeds: Iterator[int], name: str) -> keras.KerasTensor:

@@ -15,7 +15,7 @@ from transforms.files import list_files, open_binary
 from transforms.pixels import checked_dtype, raw_metadata, three_dimensional
 from transforms.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
-from transforms.sources.source import Listing, Source
+from transforms.sources.source import Listing, Source, first_schema
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
@@ -70,7 +70,9 @@ class NpzArrays(Source):
                 yield from _unreadable(prefix, task, start, x, shape, rows, error)
 
     def carried(self) -> pa.Schema:
-        path = next(iter(list_files(self.path)))
+        return first_schema(list_files(self.path), self._carried)
+
+    def _carried(self, path: str) -> pa.Schema:
         with _open_archive(path) as archive:
             with contextlib.closing(self._images(archive, path)) as x:
                 three_dimensional(x.shape[1:])

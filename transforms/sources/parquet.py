@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
 from transforms.batches import ID, IMAGE, BatchLimits, carried_name, image_records
-from transforms.files import list_files, open_binary
+from transforms.files import list_files, matches, open_binary
 from transforms.pixels import raw_layout, raw_metadata
 from transforms.rejects import Reason, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.source import Listing, Source
+from transforms.sources.source import Listing, Source, first_schema
 
 _READ_ERRORS = (OSError, pa.ArrowException)
+_PATTERNS = ("*.parquet",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,11 @@ class ParquetFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
+        passed_over = 0
         for path in list_files(self.uri):
+            if not matches(path, _PATTERNS):  # a folder of Parquet files holds others too
+                passed_over += 1
+                continue
             try:
                 with _open(path) as file:
                     if _problem(file.schema_arrow) is not None:
@@ -40,6 +45,8 @@ class ParquetFiles(Source):
                         rows += file.metadata.row_group(group).num_rows
             except _READ_ERRORS:
                 yield Listing((path, None, 0))  # reading it tells why
+        if passed_over:
+            yield Listing(None, passed_over)
 
     def read(
         self, task: tuple[str, int | None, int], limits: BatchLimits, images: bool = True
@@ -84,10 +91,10 @@ class ParquetFiles(Source):
                 yield from _bounded(records, limits)
                 done += len(batch)
         except _READ_ERRORS as error:
-            columns = [ID] if ID in names else []
             ids = pa.nulls(metadata.num_rows - done)
-            if columns:
-                ids = file.read_row_group(group, columns)[ID].combine_chunks()[done:]
+            if ID in names:
+                with contextlib.suppress(*_READ_ERRORS):  # else they are numbered
+                    ids = file.read_row_group(group, [ID])[ID].combine_chunks()[done:]
             ids = self._ids(ids, path, first_row + done)
             yield rejected_records(ids.to_pylist(), path, Reason.UNREADABLE, str(error))
 
@@ -116,24 +123,28 @@ class ParquetFiles(Source):
         numbered = numbered_ids(f"{self.relative(path)}#", row, len(column))
         if pa.types.is_null(column.type):
             return numbered
-        return pc.coalesce(column.cast(pa.string()), numbered)
+        return pc.coalesce(_texts(column), numbered)
 
     def carried(self) -> pa.Schema:
-        path = next(iter(list_files(self.uri)))
-        try:
-            with _open(path) as file:
-                schema = file.schema_arrow
-        except _READ_ERRORS as error:
-            raise InputError(f"cannot read {path}: {error}") from error
-        if (problem := _problem(schema)) is not None:
-            raise InputError(f"{path}: {problem}")
-        return pa.schema(
-            [
-                pa.field(carried_name(field.name), _plain_type(field.type))
-                for field in schema
-                if field.name not in (ID, IMAGE)
-            ]
-        )
+        paths = (path for path in list_files(self.uri) if matches(path, _PATTERNS))
+        return first_schema(paths, _carried)
+
+
+def _carried(path: str) -> pa.Schema:
+    try:
+        with _open(path) as file:
+            schema = file.schema_arrow
+    except _READ_ERRORS as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if (problem := _problem(schema)) is not None:
+        raise InputError(f"{path}: {problem}")
+    return pa.schema(
+        [
+            pa.field(carried_name(field.name), _plain_type(field.type))
+            for field in schema
+            if field.name not in (ID, IMAGE)
+        ]
+    )
 
 
 @contextlib.contextmanager
@@ -149,6 +160,8 @@ def _problem(schema: pa.Schema) -> str | None:
     names = [name if name in (ID, IMAGE) else carried_name(name) for name in schema.names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         return f"several columns would be called {', '.join(twice)}"
+    if ID in schema.names and pa.types.is_nested(schema.field(ID).type):
+        return f"{ID!r} must be a plain column. Received: {schema.field(ID).type}"
     kind = schema.field(IMAGE).type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
@@ -173,6 +186,16 @@ def _batch_rows(row_group: pq.RowGroupMetaData, limits: BatchLimits) -> int:
     return max(1, min(limits.rows, int(limits.image_bytes / max(1.0, bytes_a_row))))
 
 
+def _texts(ids: pa.Array) -> pa.Array:
+    try:
+        return ids.cast(pa.string())
+    except pa.ArrowInvalid:  # bytes that are no UTF-8
+        values = [
+            v if v is None else v.decode("utf-8", "backslashreplace") for v in ids.to_pylist()
+        ]
+        return pa.array(values, pa.string())
+
+
 def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:
     """Slices within the limit of bytes: images that are alike take next to no room in a file."""
     image_bytes = max(1, records.column(IMAGE).nbytes // max(1, len(records)))
@@ -186,5 +209,8 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Dictionary-encoded columns as their values: dictionaries differ from batch to batch."""
+    """Dictionary-encoded columns as their values: dictionaries differ from batch to batch. A
+    column without any value has no type, and is taken for text."""
+    if pa.types.is_null(kind):
+        return pa.string()
     return kind.value_type if pa.types.is_dictionary(kind) else kind

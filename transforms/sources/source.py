@@ -2,11 +2,12 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from ae_models.errors import InputError
 from transforms.batches import BatchLimits
 from transforms.files import relative_path
 
@@ -19,6 +20,21 @@ class Listing(NamedTuple):
 
     task: Any
     passed_over: int = 0
+
+
+def first_schema(paths: Iterable[str], schema_of: Callable[[str], pa.Schema]) -> pa.Schema:
+    """The schema of the first file that has one; the others become rejects when they are read.
+
+    Raises:
+      InputError: no file has one.
+    """
+    failure: InputError | None = None
+    for path in paths:
+        try:
+            return schema_of(path)
+        except InputError as error:
+            failure = failure or error
+    raise failure or InputError("no file to read")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +57,10 @@ class Source(abc.ABC):
           InputError: nothing is there, or it is not of this kind.
         """
 
+    def tasks(self) -> Iterator[Any]:
+        """The tasks alone, without what was passed over."""
+        return (listing.task for listing in self.listings() if listing.task is not None)
+
     @abc.abstractmethod
     def read(self, task: Any, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         """The image records of a task, what cannot be read among them as rejects.
@@ -53,10 +73,10 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def carried(self) -> pa.Schema:
-        """The carried columns, by output name, as the first file has them.
+        """The carried columns, by output name, as the first file that can be read has them.
 
         Raises:
-          InputError: the first file is not of this kind.
+          InputError: no file is of this kind.
         """
 
     def relative(self, path: str) -> str:

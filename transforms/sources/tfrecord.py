@@ -16,7 +16,7 @@ from ae_models.errors import InputError
 from transforms.batches import BatchLimits, carried_name, image_records
 from transforms.files import list_files, open_decompressed
 from transforms.rejects import Reason, RecordError, Stage, rejected_records
-from transforms.sources.source import Listing, Source
+from transforms.sources.source import Listing, Source, first_schema
 
 _ID_FEATURE = "image/filename"
 _IMAGE_FEATURES = ("image/encoded", "image")
@@ -59,18 +59,21 @@ class TFRecordFiles(Source):
             yield rows.take()
 
     def carried(self) -> pa.Schema:
-        path = next(iter(list_files(self.uri)))
-        fields: dict[str, pa.DataType] = {}
-        try:
-            with open_decompressed(path) as file:
-                for data in itertools.islice(_records(file), _RECORDS_THAT_TELL_COLUMNS):
-                    for name, feature in _parse(data).items():
-                        if kind := _scalar_type(name, feature):
-                            fields.setdefault(_column(name), kind)
-        except (RecordError, *_READ_ERRORS) as error:
-            if not fields:
-                raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
-        return pa.schema(sorted(fields.items()))
+        return first_schema(list_files(self.uri), _carried)
+
+
+def _carried(path: str) -> pa.Schema:
+    fields: dict[str, pa.DataType] = {}
+    try:
+        with open_decompressed(path) as file:
+            for data in itertools.islice(_records(file), _RECORDS_THAT_TELL_COLUMNS):
+                for name, feature in _parse(data).items():
+                    if kind := _scalar_type(name, feature):
+                        fields.setdefault(_column(name), kind)
+    except (RecordError, *_READ_ERRORS) as error:
+        if not fields:
+            raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
+    return pa.schema(sorted(fields.items()))
 
 
 class _Rows:
@@ -92,7 +95,7 @@ class _Rows:
         given, image, failure, values = None, None, None, dict[str, Any]()
         try:
             features = _parse(data)
-            given = _first(features.get(_ID_FEATURE))
+            given = _name(features)
             values = self._values(features)
             image = _image(features)
         except RecordError as error:
@@ -169,6 +172,12 @@ def _image(features: Any) -> bytes:
     raise RecordError(Reason.NO_IMAGE, f"no feature {_IMAGE_FEATURES[0]!r}")
 
 
+def _name(features: Any) -> str | None:
+    """The record's own id, if it has one that is a text."""
+    values = features[_ID_FEATURE].bytes_list.value if _ID_FEATURE in features else ()
+    return values[0].decode("utf-8", "backslashreplace") if values else None
+
+
 def _column(name: str) -> str:
     return "label" if name == _LABEL_FEATURE else carried_name(name)
 
@@ -183,10 +192,5 @@ def _scalar_type(name: str, feature: Any) -> pa.DataType | None:
 
 
 def _first(feature: Any) -> Any:
-    if feature is None:
-        return None
-    values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
-    if not values:
-        return None
-    value = values[0]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    value = getattr(feature, feature.WhichOneof("kind")).value[0]
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

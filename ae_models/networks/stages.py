@@ -1,0 +1,127 @@
+"""What convolutional and residual networks share: stages that halve and double an image.
+
+Each stage rounds up where it halves, and cuts what is too much where it doubles, so any size will
+do.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+
+Shape = tuple[int, int, int]
+# A further block of a stage: feature maps, seeds, a name → feature maps of the same shape.
+Block = Callable[[keras.KerasTensor, Iterator[int], str], keras.KerasTensor]
+_SMALLEST_SIDE = 8
+_NARROWEST, _WIDEST = 16, 128
+
+
+def default_widths(image_shape: Shape) -> tuple[int, ...]:
+    """Filters of each stage, as many stages as bring the longer side to 8 pixels or fewer."""
+    side, widths = max(image_shape[:2]), [_NARROWEST]
+    while (side := -(-side // 2)) > _SMALLEST_SIDE:
+        widths.append(min(2 * widths[-1], _WIDEST))
+    return tuple(widths)
+
+
+def staged_encoder(
+    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int], block: Block
+) -> keras.Model:
+    """(N, H, W, C) → (N, outputs): each stage halves the image, then applies `block`."""
+    image = keras.Input(image_shape)
+    x = image
+    for index, filters in enumerate(widths):
+        x = _downsample(x, filters, seeds, f"down_{index}")
+        x = block(x, seeds, f"block_{index}")
+    x = keras.layers.Flatten()(x)
+    return keras.Model(image, _linear(x, outputs, seeds), name="encoder")
+
+
+def staged_decoder(
+    image_shape: Shape,
+    widths: Sequence[int],
+    latent_dim: int,
+    channels: int,
+    seeds: Iterator[int],
+    block: Block,
+) -> keras.Model:
+    """(N, latent_dim) → (N, H, W, channels): each stage applies `block`, then doubles the image."""
+    sizes = stage_sizes(image_shape, len(widths))
+    latent = keras.Input((latent_dim,))
+    x = _smallest_image(latent, sizes[-1], widths[-1], seeds)
+    for index, size in reversed(list(enumerate(sizes[:-1]))):
+        x = block(x, seeds, f"block_{index}")
+        x = _upsample(x, widths[max(index - 1, 0)], size, seeds, f"up_{index}")
+    return keras.Model(latent, _pixels(x, channels, seeds), name="decoder")
+
+
+def stage_sizes(image_shape: Shape, stages: int) -> list[tuple[int, int]]:
+    """(height, width) before the first stage and after each: stages + 1 pairs."""
+    sizes = [(image_shape[0], image_shape[1])]
+    for _ in range(stages):
+        height, width = sizes[-1]
+        sizes.append((-(-height // 2), -(-width // 2)))
+    return sizes
+
+
+def _downsample(
+    x: keras.KerasTensor, filters: int, seeds: Iterator[int], name: str
+) -> keras.KerasTensor:
+    """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
+    return keras.layers.Conv2D(
+        filters,
+        3,
+        strides=2,
+        padding="same",
+        activation="relu",
+        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        name=name,
+    )(x)
+
+
+def _upsample(
+    x: keras.KerasTensor, filters: int, size: tuple[int, int], seeds: Iterator[int], name: str
+) -> keras.KerasTensor:
+    """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
+    x = keras.layers.Conv2DTranspose(
+        filters,
+        3,
+        strides=2,
+        padding="same",
+        activation="relu",
+        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        name=name,
+    )(x)
+    surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
+    if any(surplus):
+        x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
+    return x
+
+
+def _smallest_image(
+    latent: keras.KerasTensor, size: tuple[int, int], filters: int, seeds: Iterator[int]
+) -> keras.KerasTensor:
+    """(N, latent_dim) → (N, *size, filters)."""
+    x = keras.layers.Dense(
+        size[0] * size[1] * filters,
+        activation="relu",
+        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        name="smallest",
+    )(latent)
+    return keras.layers.Reshape((*size, filters))(x)
+
+
+def _pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.KerasTensor:
+    """The linear last layer: (N, H, W, ·) → (N, H, W, channels)."""
+    return keras.layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        name="pixels",
+    )(x)
+
+
+def _linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
+    """The linear layer that gives the latent, or the posterior's parameters: (N, units)."""
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)
