@@ -1,6 +1,7 @@
 """Fitting the scores that learn from training records, once the model is trained."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -32,11 +33,8 @@ def fit_to_records(
 
     parts = [
         {name: value.numpy() for name, value in features(tf.constant(pixels)).items()}
-        for pixels in _first(train.batches(batch_rows), _MOST_RECORDS // batch_rows)
+        for pixels in itertools.islice(
+            train.batches(batch_rows), max(1, _MOST_RECORDS // batch_rows)
+        )
     ]
     fit_scores(scores, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-
-
-def _first(batches: Iterable[np.ndarray], count: int) -> Iterable[np.ndarray]:
-    for _, batch in zip(range(max(1, count)), batches, strict=False):
-        yield batch

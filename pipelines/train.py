@@ -28,10 +28,10 @@ from ae_models.training import fit
 from pipelines.beam_run import pipeline_options, run, versions
 from pipelines.progress import Progress, say
 from transforms import ReadImages
-from transforms.prepare import PrepareTraining, read_shards, rejected_by_reason, split_reader
+from transforms.prepare import PrepareTraining, read_shards, split_reader
 from transforms.probe import probe_image
 from transforms.read import RECORDS_READ
-from transforms.shards import Shard
+from transforms.shards import Shard, rejected_by_reason
 from transforms.sources import resolve_inputs
 from transforms.where import Where
 

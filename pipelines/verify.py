@@ -70,7 +70,7 @@ def _shown(batches: Any, progress: Progress) -> Any:
 
 
 def _unreadable(scores: str) -> Iterator[str]:
-    for path in (*result_files(scores, SCORES), *result_files(scores, REJECTS)):
+    for path in result_files(scores, SCORES, REJECTS):
         try:
             with open_binary(path) as file, pq.ParquetFile(file):
                 pass
@@ -79,7 +79,7 @@ def _unreadable(scores: str) -> Iterator[str]:
 
 
 def _found(scores: str) -> Iterator[list[str]]:
-    for path in (*result_files(scores, SCORES), *result_files(scores, REJECTS)):
+    for path in result_files(scores, SCORES, REJECTS):
         with open_binary(path) as file, pq.ParquetFile(file) as parquet:
             for batch in parquet.iter_batches(_LIMITS.rows, columns=[ID]):
                 yield batch.column(ID).to_pylist()

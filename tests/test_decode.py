@@ -11,8 +11,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image
 
 from ae_models.config import ImageConfig
-from transforms.batches import REJECT_TYPE, image_records
-from transforms.decode import DecodeImages, bounded_slices, decode_batch
+from transforms.batches import REJECT_TYPE, bounded_slices, image_records
+from transforms.decode import DecodeImages, decode_batch
 from transforms.pixels import pixels_from_arrow, raw_layout, raw_metadata
 from transforms.rejects import Reason, Stage, good_rows, reject, reject_rows
 

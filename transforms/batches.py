@@ -6,7 +6,7 @@ no stage can lose a record.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -109,6 +109,12 @@ def with_column(
     """`batch` with the column `name` replaced, in its place."""
     index = batch.schema.get_field_index(name)
     return batch.set_column(index, pa.field(name, column.type, metadata=metadata), column)
+
+
+def bounded_slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of at most `rows` rows."""
+    for start in range(0, len(batch), rows):
+        yield batch.slice(start, rows)
 
 
 def carried_columns(schema: pa.Schema) -> list[str]:

@@ -1,6 +1,6 @@
 """Image records with encoded or raw images to records with raw pixels of one shape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import apache_beam as beam
 import numpy as np
@@ -10,7 +10,7 @@ from apache_beam.pvalue import PCollection
 
 from ae_models.config import ImageConfig
 from ae_models.errors import InputError
-from transforms.batches import IMAGE, REJECT, REJECT_TYPE, with_column
+from transforms.batches import IMAGE, REJECT, REJECT_TYPE, bounded_slices, with_column
 from transforms.image_decoding import decode_image, fit_image
 from transforms.pixels import pixels_from_arrow, pixels_to_arrow, raw_layout, raw_metadata
 from transforms.rejects import Reason, RecordError, Stage, reject
@@ -84,12 +84,6 @@ def _with_pixels(
         raw_metadata(config.shape, config.dtype),
     )
     return with_column(batch, REJECT, pa.array(rejects, REJECT_TYPE))
-
-
-def bounded_slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
-    """The batch in slices of at most `rows` rows."""
-    for start in range(0, len(batch), rows):
-        yield batch.slice(start, rows)
 
 
 class _Decode(beam.DoFn):

@@ -7,14 +7,14 @@ import json
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
 from transforms.files import is_local, open_binary
-from transforms.shards import Shard
+from transforms.shards import Shard, rejected_by_reason
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 FORMAT_VERSION = 1
@@ -130,20 +130,19 @@ def finish_run(
 
 
 def count_records(
-    shards: Iterable[Shard], tallies: Mapping[str, int], rejects_known: bool
+    shards: Sequence[Shard], tallies: Mapping[str, int], rejects_known: bool
 ) -> dict[str, Any]:
     """The ledger's counts. `read` is counted where records are read, the others where they are
     written, so that one can be held against the other; None means not known."""
-    rows, reasons = collections.Counter[str](), collections.Counter[str]()
+    rows = collections.Counter[str]()
     for shard in shards:
         rows[shard.kind] += shard.rows
-        reasons.update(shard.reasons)
     return {
         "records": {
             "read": tallies.get(READ),
             "scored": rows[SCORES],
             "rejected": rows[REJECTS] if rejects_known else None,
-            "rejected_by_reason": dict(sorted(reasons.items())),
+            "rejected_by_reason": rejected_by_reason(shards),
             "excluded_by_where": tallies.get(EXCLUDED, 0),
         },
         "files_passed_over": tallies.get(PASSED_OVER, 0),
@@ -168,20 +167,20 @@ def read_ledger(output: str) -> dict[str, Any]:
     return ledger
 
 
-def result_files(output: str, kind: str) -> list[str]:
-    """The files of a finished run's scores or rejects, by its ledger.
+def result_files(output: str, *kinds: str) -> list[str]:
+    """The files of a finished run's scores, rejects or both, by its ledger.
 
     Raises:
       InputError: `output` is no folder of a finished run.
     """
     paths = [file["path"] for file in read_ledger(output)["files"]]
-    return [posixpath.join(output, path) for path in paths if path.startswith(f"{kind}/")]
+    return [posixpath.join(output, path) for path in paths if path.partition("/")[0] in kinds]
 
 
 def unlisted_files(output: str) -> list[str]:
     """Files among a finished run's scores and rejects that its ledger does not know: a reader of
     the folder would take them for results."""
-    listed = {*result_files(output, SCORES), *result_files(output, REJECTS)}
+    listed = set(result_files(output, SCORES, REJECTS))
     patterns = [posixpath.join(output, kind, "*") for kind in (SCORES, REJECTS)]
     found = [m.path for result in FileSystems.match(patterns) for m in result.metadata_list]
     return sorted(set(found) - listed)

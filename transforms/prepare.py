@@ -103,15 +103,6 @@ def read_shards(folder: str) -> list[Shard]:
         return [Shard(**values) for values in json.load(file)]
 
 
-def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
-    """How many records were rejected, by reason."""
-    counts: dict[str, int] = {}
-    for shard in shards:
-        for reason, count in shard.reasons.items():
-            counts[reason] = counts.get(reason, 0) + count
-    return counts
-
-
 def split_reader(
     shards: Iterable[Shard], split: str, image: ImageConfig
 ) -> Callable[[], Iterator[Batch]]:

@@ -42,6 +42,14 @@ class Shard:
     reasons: dict[str, int]
 
 
+def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
+    """How many records were rejected, by reason."""
+    reasons = collections.Counter[str]()
+    for shard in shards:
+        reasons.update(shard.reasons)
+    return dict(sorted(reasons.items()))
+
+
 class ShardWriter:
     """Gathers batches into row groups of one open file after another.
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
-from transforms.batches import ID, IMAGE, BatchLimits, carried_name, image_records
+from transforms.batches import ID, IMAGE, BatchLimits, bounded_slices, carried_name, image_records
 from transforms.files import list_files, matches, open_binary
 from transforms.pixels import raw_layout, raw_metadata
 from transforms.rejects import Reason, rejected_records
@@ -199,9 +199,7 @@ def _texts(ids: pa.Array) -> pa.Array:
 def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:
     """Slices within the limit of bytes: images that are alike take next to no room in a file."""
     image_bytes = max(1, records.column(IMAGE).nbytes // max(1, len(records)))
-    rows = max(1, limits.image_bytes // image_bytes)
-    for start in range(0, len(records), rows):
-        yield records.slice(start, rows)
+    return bounded_slices(records, max(1, limits.image_bytes // image_bytes))
 
 
 def _plain(column: pa.Array) -> pa.Array:
