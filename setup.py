@@ -6,8 +6,10 @@ from setuptools import setup
 setup(
     packages=[
         "ae_models",
-        "ae_models.distributions",
+        "ae_models.likelihoods",
         "ae_models.networks",
+        "ae_models.posteriors",
+        "ae_models.priors",
         "ae_models.scores",
         "pipelines",
         "transforms",

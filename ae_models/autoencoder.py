@@ -7,6 +7,7 @@ from keras import ops
 
 from ae_models.config import AutoencoderConfig, ModelConfig
 from ae_models.image_model import ImageModel, Tensor
+from ae_models.inference import Inference
 from ae_models.losses import LOSSES, LOSSES_ON_LOGITS
 
 
@@ -21,12 +22,18 @@ class Autoencoder(ImageModel):
         """The decoder's output, (N, H, W, C): logits where the loss is on logits."""
         return self.decoder(self.encoder(x, training=training), training=training)
 
-    def training_loss(self, target: Tensor, outputs: Any) -> Tensor:
+    def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
+        del training
         return LOSSES[self.config.loss](target, outputs)
 
-    def infer(self, x: Tensor) -> dict[str, Tensor]:
-        latent = self.encoder(x, training=False)
+    def infer(self, x: Tensor) -> Inference:
+        return Inference(
+            {
+                "latent_mean": lambda _: self.encoder(x, training=False),
+                "reconstruction": lambda own: self._image(own["latent_mean"]),
+            }
+        )
+
+    def _image(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent, training=False)
-        if self.config.loss in LOSSES_ON_LOGITS:
-            output = ops.sigmoid(output)
-        return {"latent_mean": latent, "reconstruction": output}
+        return ops.sigmoid(output) if self.config.loss in LOSSES_ON_LOGITS else output

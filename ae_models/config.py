@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Literal
 import yaml
 
 from ae_models.corruptions import CORRUPTIONS
-from ae_models.distributions import LIKELIHOODS
 from ae_models.errors import ConfigError
+from ae_models.likelihoods import LIKELIHOODS, LikelihoodOptions
 from ae_models.losses import LOSSES
 from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
-from ae_models.networks import NETWORKS
+from ae_models.networks import ACTIVATIONS, NETWORKS
+from ae_models.posteriors import POSTERIORS
+from ae_models.priors import PRIORS
 
 # Of pixels, in a batch for the model, whose activations take some fifty times as much.
 _BATCH_BYTES = 4 << 20
@@ -71,12 +73,18 @@ class ImageConfig(Validated):
 class PreprocessingConfig(Validated):
     """What tf.Transform computes over all training records, and applies to each.
 
-    `unit`: (x − min) / (max − min) over all pixels; `standard`: (x − mean) / stddev per channel.
+    `unit`: (x − min) / (max − min) over all pixels; `full_range`: x / (2^bits − 1), whatever the
+    records hold; `standard`: (x − mean) / stddev per channel.
     """
 
     section: ClassVar[str] = "preprocessing"
 
-    scaling: Literal["unit", "standard"] = "unit"
+    scaling: Literal["unit", "full_range", "standard"] = "unit"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the training records' values lie between 0 and 1."""
+        return self.scaling != "standard"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +97,13 @@ class ModelConfig(Validated):
     network: str = "convolutional"
     latent_dim: int = 32
     widths: tuple[int, ...] | None = None
+    activation: str = "relu"
 
     def validate(self) -> None:
         self.require_known("network", NETWORKS)
+        self.require_known("activation", ACTIVATIONS)
+        gated = self.network == "residual" and self.activation == "glu"
+        self.require(not gated, "activation", "another than glu in a residual network")
         self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
         widths_fit = self.widths is None or (len(self.widths) > 0 and min(self.widths) >= 1)
         self.require(widths_fit, "widths", "a list of at least one number, each at least 1")
@@ -133,21 +145,72 @@ class DenoisingConfig(AutoencoderConfig):
 
 @dataclasses.dataclass(frozen=True)
 class VariationalConfig(ModelConfig):
-    """The variational auto-encoder; `beta` weighs the KL term in training only."""
+    """The variational auto-encoder.
+
+    `likelihood` is the decoder's distribution over images. Of one with a scale, `scale` says
+    whether that is learned for each pixel (twice the decoder outputs), learned once for all, or
+    fixed at `scale_value`; `likelihood_bits` are those of a discretised likelihood's levels.
+    `prior_components` are those of a learned mixture.
+
+    Training: `objective` elbo maximises E_q[log p(x | z)] − beta·KL, with `samples` draws of z;
+    `kl_warmup_epochs` raise the weight of the KL term to beta linearly, and `free_bits` (Kingma
+    et al. 2016), a dimension, are what it may reach at no cost. `iwae` maximises the
+    importance-weighted bound with `samples` draws (Burda et al. 2016).
+
+    Scores: `noise_samples` draws of z from a table that is saved with the weights, and
+    `regret_steps` of optimising q(z | x) alone for a likelihood regret.
+    """
 
     kind: ClassVar[str] = "vae"
 
+    posterior: str = "diagonal_gaussian"
+    prior: str = "standard"
+    prior_components: int = 64
     likelihood: str = "bernoulli"
+    scale: Literal["per_pixel", "shared", "fixed"] = "per_pixel"
+    scale_value: float = 0.1
+    min_scale: float = 0.01
+    likelihood_bits: Literal[8, 16] = 8
+    objective: Literal["elbo", "iwae"] = "elbo"
+    samples: int = 1
     beta: float = 1.0
+    kl_warmup_epochs: int = 0
+    free_bits: float = 0.0
     noise_samples: int = 8
+    regret_steps: int = 50
 
     def validate(self) -> None:
         super().validate()
-        self.require_known("likelihood", LIKELIHOODS)
-        self.require(self.beta > 0, "beta", "greater than 0")
+        for field, known in _FAMILIES.items():
+            self.require_known(field, known)
+        for field in ("prior_components", "samples", "regret_steps"):
+            self.require(getattr(self, field) >= 1, field, "at least 1")
+        for field in ("beta", "scale_value", "min_scale"):
+            self.require(getattr(self, field) > 0, field, "greater than 0")
+        for field in ("kl_warmup_epochs", "free_bits"):
+            self.require(getattr(self, field) >= 0, field, "at least 0")
         even = self.noise_samples >= 2 and self.noise_samples % 2 == 0
         self.require(even, "noise_samples", "an even number (antithetic pairs), at least 2")
+        if self.objective == "iwae":
+            self._require_plain_bound()
 
+    def _require_plain_bound(self) -> None:
+        """The importance-weighted bound has no KL term of its own to weigh."""
+        rule = "{} with objective iwae, which has no KL term by itself"
+        self.require(self.beta == 1.0, "beta", rule.format(1))
+        self.require(self.kl_warmup_epochs == 0, "kl_warmup_epochs", rule.format(0))
+        self.require(self.free_bits == 0.0, "free_bits", rule.format(0))
+
+    @property
+    def likelihood_options(self) -> LikelihoodOptions:
+        return LikelihoodOptions(self.scale, self.scale_value, self.min_scale, self.likelihood_bits)
+
+
+_FAMILIES: dict[str, Iterable[str]] = {
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "likelihood": LIKELIHOODS,
+}
 
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
     config.kind: config for config in (AutoencoderConfig, DenoisingConfig, VariationalConfig)
@@ -156,17 +219,24 @@ MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Validated):
-    """How Keras trains. Shares are of all records, by a hash of the record id."""
+    """How Keras trains. Shares are of all records, by a hash of the record id.
+
+    `schedule` cosine lets the learning rate fall to 0 over the `epochs`. `binarise` draws every
+    value as 0 or 1, anew each time it is seen, with its grey level as the probability (dynamic
+    binarisation, Salakhutdinov and Murray 2008): in training alone.
+    """
 
     section: ClassVar[str] = "training"
 
     epochs: int = 60
     batch_size: int = 128
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
     patience: int = 8
     validation_share: float = 0.1
     calibration_share: float = 0.1
     shuffle_mebibytes: int = 256
+    binarise: bool = False
     seed: int = 0
 
     def validate(self) -> None:
@@ -212,16 +282,34 @@ class Configuration(Validated):
     scoring: ScoringConfig = ScoringConfig()
 
     def validate(self) -> None:
-        scaling = self.preprocessing.scaling
         likelihood = getattr(self.model, "likelihood", None)
-        if likelihood and LIKELIHOODS[likelihood].needs_unit_scaling and scaling != "unit":
+        if likelihood and LIKELIHOODS[likelihood].needs_unit_scaling:
+            self._require_bounded(f"model.likelihood {likelihood!r}")
+        if getattr(self.model, "loss", None) == "bce":
+            self._require_bounded("model.loss 'bce'")
+        if self.training.binarise:
+            self._require_bounded("training.binarise")
+        if isinstance(self.model, VariationalConfig) and likelihood == "discretised_logistic":
+            self._require_levels(self.model)
+
+    def _require_bounded(self, what: str) -> None:
+        if not self.preprocessing.bounded:
             raise ConfigError(
-                f"model.likelihood {likelihood!r} needs preprocessing.scaling 'unit'. "
-                f"Received: {scaling!r}"
+                f"{what} needs preprocessing.scaling 'unit' or 'full_range'. "
+                f"Received: {self.preprocessing.scaling!r}"
             )
-        if getattr(self.model, "loss", None) == "bce" and scaling != "unit":
+
+    def _require_levels(self, model: "VariationalConfig") -> None:
+        """The cells of a discretised likelihood are the levels of a pixel, no others."""
+        if self.preprocessing.scaling != "full_range":
             raise ConfigError(
-                f"model.loss 'bce' needs preprocessing.scaling 'unit'. Received: {scaling!r}"
+                f"model.likelihood {model.likelihood!r} needs preprocessing.scaling 'full_range'. "
+                f"Received: {self.preprocessing.scaling!r}"
+            )
+        if self.image.bits not in (None, model.likelihood_bits):
+            raise ConfigError(
+                f"model.likelihood_bits must be {self.image.bits}, as the images have. "
+                f"Received: {model.likelihood_bits}"
             )
 
     def with_image(self, image: ImageConfig) -> "Configuration":

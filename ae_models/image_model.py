@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ae_models.config import ModelConfig, model_config_from_mapping, model_config_to_mapping
+from ae_models.inference import Inference
 from ae_models.networks import NETWORKS, layer_seeds
 
 Tensor = Any
@@ -32,17 +33,18 @@ class ImageModel(keras.Model, abc.ABC):
             raise TypeError(f"config must be a {self.config_class.__name__}. Received: {config!r}")
         super().__init__(**kwargs)
         self.config = config
-        self.image_shape = tuple(image_shape)
+        self.image_shape: tuple[int, int, int] = image_shape
         self.seed = seed
         self._add_networks(layer_seeds(seed))
         self.built = True  # every weight exists before the first call
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
         network = NETWORKS[self.config.network]
-        widths = self.config.widths or network.default_widths(self.image_shape)
-        self.encoder = network.encoder(self.image_shape, widths, self.encoder_outputs, seeds)
+        shape, activation = self.image_shape, self.config.activation
+        widths = self.config.widths or network.default_widths(shape)
+        self.encoder = network.encoder(shape, widths, self.encoder_outputs, activation, seeds)
         self.decoder = network.decoder(
-            self.image_shape, widths, self.config.latent_dim, self.decoder_channels, seeds
+            shape, widths, self.config.latent_dim, self.decoder_channels, activation, seeds
         )
 
     @property
@@ -56,15 +58,22 @@ class ImageModel(keras.Model, abc.ABC):
         return self.image_shape[-1]
 
     @abc.abstractmethod
-    def infer(self, x: Tensor) -> dict[str, Tensor]:
+    def infer(self, x: Tensor) -> Inference:
         """What scores are computed from; a record's values depend on the record alone.
 
         Always `latent_mean` (N, d) and `reconstruction` (N, H, W, C); a kind may add its own.
         """
 
     @abc.abstractmethod
-    def training_loss(self, target: Tensor, outputs: Any) -> Tensor:
-        """The loss of each record, (N,), given the outputs of `call`."""
+    def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
+        """The loss of each record, (N,), given the outputs of `call`; `training`: as it is weighed
+        in this epoch, else as it is in the end."""
+
+    def initialise(self, images: Tensor) -> None:
+        """Sees a few training images, (n, H, W, C) scaled, before training starts."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before each epoch of training, counted from 0."""
 
     def compute_loss(
         self,
@@ -75,8 +84,8 @@ class ImageModel(keras.Model, abc.ABC):
         training: bool = True,
     ) -> Tensor:
         """The mean of `training_loss` over the batch, as Keras' training step asks for it."""
-        del x, sample_weight, training
-        return ops.mean(self.training_loss(y, y_pred))
+        del x, sample_weight
+        return ops.mean(self.training_loss(y, y_pred, training))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """Training with Keras, streaming from disk."""
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from ae_models.errors import ConfigError
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.preprocessing import Preprocessing
+
+_FIRST_SEEN = 1024  # training images by which a model may be initialised
 
 # Called after each batch with (epoch, batches of it done, batches in it, losses so far).
 ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
@@ -48,17 +51,18 @@ def fit(
     """
     started = time.monotonic()
     # XLA on a CPU compiles for longer than it saves on networks of this size.
-    model.compile(optimizer=keras.optimizers.Adam(config.learning_rate), jit_compile=False)
+    steps = math.ceil(len(train) / config.batch_size)
+    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
+    model.initialise(preprocessing(train.read(0, _FIRST_SEEN)))
     stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
     stop.set_model(model)
-    steps = math.ceil(len(train) / config.batch_size)
-    callbacks = [stop, keras.callbacks.TerminateOnNaN()]
+    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
     if on_progress:
         callbacks.append(_Report(on_progress, steps))
     history = model.fit(
-        _dataset(lambda: _epochs(train, config), train, preprocessing),
+        _dataset(lambda: _epochs(train, config), train, preprocessing, config),
         validation_data=_dataset(
-            lambda: validation.batches(config.batch_size), validation, preprocessing
+            lambda: validation.batches(config.batch_size), validation, preprocessing, config
         ),
         epochs=config.epochs,
         steps_per_epoch=steps,
@@ -92,14 +96,44 @@ def _epochs(store: ImageStore, config: TrainingConfig) -> Iterator[np.ndarray]:
         )
 
 
+def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
+    return keras.optimizers.Adam(rate)
+
+
 def _dataset(
-    batches: Callable[[], Iterator[np.ndarray]], store: ImageStore, preprocessing: Preprocessing
+    batches: Callable[[], Iterator[np.ndarray]],
+    store: ImageStore,
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
 ) -> tf.data.Dataset:
     """(input, target) pairs of scaled images, the target being the input."""
     spec = tf.TensorSpec((None, *store.shape[1:]), store.dtype)
     pixels = tf.data.Dataset.from_generator(batches, output_signature=spec)
     scaled = pixels.map(preprocessing, num_parallel_calls=1)
+    if config.binarise:
+        scaled = scaled.enumerate().map(functools.partial(_binarised, config.seed))
     return scaled.map(lambda x: (x, x)).prefetch(2)
+
+
+def _binarised(seed: int, index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Each value of the batch 1 with its grey level as the probability, else 0."""
+    seeds = tf.stack([tf.constant(seed, tf.int64), index])
+    return tf.cast(tf.random.stateless_uniform(tf.shape(x), seeds) < x, x.dtype)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Tells an image model which epoch begins."""
+
+    def __init__(self, model: ImageModel):
+        super().__init__()
+        self._image_model = model
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del logs
+        self._image_model.begin_epoch(epoch)
 
 
 class _Report(keras.callbacks.Callback):

@@ -1,5 +1,6 @@
 """The variational auto-encoder."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,21 +9,27 @@ import numpy as np
 from keras import ops
 
 from ae_models.config import VariationalConfig
-from ae_models.distributions import LIKELIHOODS, DiagonalGaussian
 from ae_models.image_model import ImageModel, Tensor
+from ae_models.inference import Inference
+from ae_models.likelihoods import LIKELIHOODS
+from ae_models.posteriors import POSTERIORS, Posterior
+from ae_models.priors import PRIORS
+from ae_models.regret import optimised_gain
 
 
 class VariationalOutputs(NamedTuple):
-    """What `call` gives: raw parameters of q(z | x), (N, 2d), and of p(x | z), (N, H, W, ·)."""
+    """What `call` gives, for S samples of z: raw parameters of q(z | x), (N, ·), z, (S, N, d),
+    and raw parameters of p(x | z), (S, N, H, W, ·)."""
 
     posterior: Tensor
+    z: Tensor
     likelihood: Tensor
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")
 class VariationalAutoencoder(ImageModel):
     """q(z | x) from the encoder, z sampled from it, p(x | z) from the decoder (Kingma and Welling
-    2014); trained on the evidence lower bound with the KL term weighed by beta.
+    2014); posterior, prior and likelihood are families that the configuration names.
 
     Scores use one table of noise, drawn once from the seed and saved with the weights, in
     antithetic pairs (ε, −ε): a record's score depends on the record alone.
@@ -32,66 +39,150 @@ class VariationalAutoencoder(ImageModel):
     config: VariationalConfig
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
-        self.likelihood = LIKELIHOODS[self.config.likelihood]()
+        config = self.config
+        self._family = POSTERIORS[config.posterior]
+        self.likelihood = LIKELIHOODS[config.likelihood](config.likelihood_options)
         super()._add_networks(seeds)
         self.seed_generator = keras.random.SeedGenerator(next(seeds))
         self.noise_table = self.add_weight(
             name="noise_table",
-            shape=(self.config.noise_samples, self.config.latent_dim),
-            initializer=_antithetic_noise(next(seeds)),
+            shape=(config.noise_samples, config.latent_dim),
+            initializer=_antithetic(self._family, next(seeds)),
             trainable=False,
+        )
+        self.kl_weight = self.add_weight(
+            name="kl_weight",
+            shape=(),
+            initializer=keras.initializers.Constant(config.beta),
+            trainable=False,
+        )
+        self.prior = PRIORS[config.prior](
+            config.latent_dim, config.prior_components, self.image_shape, self.encode
         )
 
     @property
     def encoder_outputs(self) -> int:
-        return DiagonalGaussian.outputs(self.config.latent_dim)
+        return self._family.outputs(self.config.latent_dim)
 
     @property
     def decoder_channels(self) -> int:
         return self.image_shape[-1] * self.likelihood.parameters_per_value
 
+    def encode(self, x: Tensor) -> Posterior:
+        """q(z | x) of images (N, H, W, C)."""
+        return self._posterior(self.encoder(x, training=False))
+
+    def _posterior(self, parameters: Tensor) -> Posterior:
+        return self._family(parameters, self.config.latent_dim)
+
+    def initialise(self, images: Tensor) -> None:
+        self.prior.initialise(images)
+
+    def begin_epoch(self, epoch: int) -> None:
+        done = (epoch + 1) / max(1, self.config.kl_warmup_epochs)
+        self.kl_weight.assign(self.config.beta * min(1.0, done))
+
     def call(self, x: Tensor, training: bool = False) -> VariationalOutputs:
         parameters = self.encoder(x, training=training)
-        posterior = DiagonalGaussian(parameters)
-        noise = keras.random.normal(ops.shape(posterior.mean), seed=self.seed_generator)
+        posterior = self._posterior(parameters)
+        shape = (self.config.samples, *ops.shape(posterior.mean))
+        z = posterior.sample(posterior.noise(shape, self.seed_generator))
+        decoded = self.decoder(ops.reshape(z, (-1, shape[-1])), training=training)
+        images = ops.reshape(decoded, (*shape[:2], *decoded.shape[1:]))
+        return VariationalOutputs(parameters, z, images)
+
+    def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
+        """In nats: −E_q[log p(x | z)] + β·KL, or −log 1/S·Σ p(x | z)·p(z) / q(z | x)."""
+        posterior = self._posterior(outputs.posterior)
+        log_likelihood = self.likelihood.log_prob(outputs.likelihood, target)
+        if self.config.objective == "iwae":
+            log_weights = log_likelihood + self._log_ratio(posterior, outputs.z)
+            return math.log(self.config.samples) - ops.logsumexp(log_weights, axis=0)
+        kl = self._kl(posterior, outputs.z)
+        if self.config.free_bits:
+            dimensions = self.config.latent_dim // kl.shape[-1]
+            floor = self.config.free_bits * math.log(2.0) * dimensions
+            kl = ops.maximum(ops.mean(kl, axis=0, keepdims=True), floor)
+        weight = self.kl_weight if training else self.config.beta
+        return weight * ops.sum(kl, axis=-1) - ops.mean(log_likelihood, axis=0)
+
+    def _kl(self, posterior: Posterior, z: Tensor) -> Tensor:
+        """KL(q(z | x) ‖ p(z)), (N, d) or (N, 1): in closed form, or its mean over z, (S, N, d)."""
+        exact = self.prior.kl_from(posterior)
+        if exact is not None:
+            return exact
+        return -ops.mean(self._log_ratio(posterior, z), axis=0)[:, None]
+
+    def _log_ratio(self, posterior: Posterior, z: Tensor) -> Tensor:
+        """log p(z) / q(z | x) of z (S, N, d): (S, N)."""
+        return self.prior.log_prob(z) - posterior.log_prob(z)
+
+    def infer(self, x: Tensor) -> Inference:
+        """Adds `latent_stddev` (N, d), and in nats: `kl`, `expected_log_likelihood`, that is
+        E_q[log p(x | z)], and `elbo_gain`, by optimising q for each record, (N,); `log_weights`,
+        log p(x, z) / q(z | x), (K, N). Expectations are over the K rows of the noise table."""
+        parameters = self.encoder(x, training=False)
+        posterior = self._posterior(parameters)
+        noise = self.noise_table[:, None, :]  # (K, 1, d)
+        return Inference(
+            {
+                "latent_mean": lambda _: posterior.mean,
+                "latent_stddev": lambda _: posterior.stddev,
+                "reconstruction": lambda _: self._image(posterior.mean),
+                "z": lambda _: posterior.sample(noise),
+                "kl": lambda own: ops.sum(self._kl(posterior, own["z"]), axis=-1),
+                "log_likelihoods": lambda own: self._log_likelihoods(x, own["z"]),
+                "expected_log_likelihood": lambda own: ops.mean(own["log_likelihoods"], axis=0),
+                "log_weights": lambda own: (
+                    own["log_likelihoods"] + self._log_ratio(posterior, own["z"])
+                ),
+                "elbo_gain": lambda _: optimised_gain(
+                    lambda free: self._elbo(x, free, noise), parameters, self.config.regret_steps
+                ),
+            }
+        )
+
+    def log_weights(self, x: Tensor, samples: int, seed: Any) -> Tensor:
+        """log p(x, z) / q(z | x), in nats, of z drawn anew from q(z | x): (samples, N)."""
+        posterior = self.encode(x)
+        shape = (samples, *ops.shape(posterior.mean))
+        z = posterior.sample(posterior.noise(shape, seed))
+        decoded = self.decoder(ops.reshape(z, (-1, shape[-1])), training=False)
+        images = ops.reshape(decoded, (*shape[:2], *decoded.shape[1:]))
+        return self.likelihood.log_prob(images, x) + self._log_ratio(posterior, z)
+
+    def _image(self, z: Tensor) -> Tensor:
+        return self.likelihood.mean(self.decoder(z, training=False))
+
+    def _log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) of each sample, (K, N), one after another: memory for one at a time."""
+        return ops.stack(
+            [
+                self.likelihood.log_prob(self.decoder(z[index], training=False), x)
+                for index in range(self.config.noise_samples)
+            ]
+        )
+
+    def _elbo(self, x: Tensor, parameters: Tensor, noise: Tensor) -> Tensor:
+        """The evidence lower bound, in nats, (N,), for a posterior by its raw parameters."""
+        posterior = self._posterior(parameters)
         z = posterior.sample(noise)
-        return VariationalOutputs(parameters, self.decoder(z, training=training))
-
-    def training_loss(self, target: Tensor, outputs: Any) -> Tensor:
-        """−log p(x | z) + β·KL, in nats, with one sample of z."""
-        kl = DiagonalGaussian(outputs.posterior).kl_to_standard()
-        return self.config.beta * kl - self.likelihood.log_prob(outputs.likelihood, target)
-
-    def infer(self, x: Tensor) -> dict[str, Tensor]:
-        """Adds `latent_stddev` (N, d), and in nats, (N,): `kl` and `expected_log_likelihood`,
-        E_q[log p(x | z)] over the noise table."""
-        posterior = DiagonalGaussian(self.encoder(x, training=False))
-        log_probs = [
-            self.likelihood.log_prob(
-                self.decoder(posterior.sample(self.noise_table[index]), training=False), x
-            )
-            for index in range(self.config.noise_samples)
-        ]
-        return {
-            "latent_mean": posterior.mean,
-            "latent_stddev": posterior.stddev,
-            "reconstruction": self.likelihood.mean(self.decoder(posterior.mean, training=False)),
-            "kl": posterior.kl_to_standard(),
-            "expected_log_likelihood": ops.mean(ops.stack(log_probs), axis=0),
-        }
+        kl = ops.sum(self._kl(posterior, z), axis=-1)
+        return ops.mean(self._log_likelihoods(x, z), axis=0) - kl
 
     def sample(self, count: int, seed: int) -> Tensor:
-        """Images drawn from the model, z from N(0, I) and x from p(x | z): (count, H, W, C)."""
+        """Images drawn from the model, z from p(z) and x from p(x | z): (count, H, W, C)."""
         seeds = keras.random.SeedGenerator(seed)
-        z = keras.random.normal((count, self.config.latent_dim), seed=seeds)
+        z = self.prior.sample(count, seeds)
         return self.likelihood.sample(self.decoder(z, training=False), seed=seeds)
 
 
-def _antithetic_noise(seed: int) -> Any:
-    """An initialiser of shape (samples, d): standard normal draws, then the same negated."""
+def _antithetic(family: type[Posterior], seed: int) -> Any:
+    """An initialiser of shape (samples, d): draws from the family's noise, then the same negated,
+    as that noise is symmetric."""
 
     def initialise(shape: tuple[int, int], dtype: Any = None) -> np.ndarray:
-        half = np.random.default_rng(seed).standard_normal((shape[0] // 2, shape[1]))
+        half = family.noise_table((shape[0] // 2, shape[1]), np.random.default_rng(seed))
         return np.concatenate([half, -half]).astype(dtype or "float32")
 
     return initialise

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from ae_models.distributions import LIKELIHOODS, Bernoulli, DiagonalGaussian, Gaussian
+from ae_models.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, LikelihoodOptions
+from ae_models.posteriors import DiagonalGaussian
 
 SHAPE = (5, 4, 3, 2)  # (N, H, W, C)
 DRAWS = 40_000
@@ -36,10 +37,10 @@ def test_gaussian_log_prob_is_scipys(generator: np.random.Generator) -> None:
 
 def test_gaussian_scale_never_falls_below_its_minimum() -> None:
     parameters = np.array([0.5, -200.0], np.float32).reshape(1, 1, 1, 2)
-    assert np.isclose(np.asarray(Gaussian(0.02).scale(parameters)).item(), 0.02)
+    assert np.isclose(np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).scale(parameters)).item(), 0.02)
     x = np.full((1, 1, 1, 1), 0.5, np.float32)
     expected = stats.norm(0.5, 0.02).logpdf(0.5)
-    assert np.isclose(np.asarray(Gaussian(0.02).log_prob(parameters, x)).item(), expected)
+    assert np.isclose(np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).log_prob(parameters, x)).item(), expected)
 
 
 def test_bernoulli_log_prob_is_scipys(generator: np.random.Generator) -> None:
@@ -117,7 +118,7 @@ def test_log_prob_takes_any_leading_axes(name: str, generator: np.random.Generat
 
 def _posterior(generator: np.random.Generator, d: int = 4) -> tuple[np.ndarray, DiagonalGaussian]:
     parameters = generator.normal(scale=1.5, size=(6, DiagonalGaussian.outputs(d)))
-    return parameters.astype(np.float32), DiagonalGaussian(parameters.astype(np.float32))
+    return parameters.astype(np.float32), DiagonalGaussian(parameters.astype(np.float32), d)
 
 
 def test_posterior_log_prob_is_scipys_multivariate_normal(generator: np.random.Generator) -> None:
@@ -134,7 +135,7 @@ def test_posterior_log_prob_is_scipys_multivariate_normal(generator: np.random.G
 
 def test_posterior_samples_have_the_declared_moments(generator: np.random.Generator) -> None:
     parameters = np.array([[-1.0, 2.0, -4.0, 1.0]], np.float32)
-    posterior = DiagonalGaussian(np.repeat(parameters, DRAWS, axis=0))
+    posterior = DiagonalGaussian(np.repeat(parameters, DRAWS, axis=0), 2)
     noise = generator.standard_normal((DRAWS, 2)).astype(np.float32)
     z = np.asarray(posterior.sample(noise), np.float64)
     stddev = 1e-4 + _softplus(parameters[0, 2:])
@@ -156,7 +157,7 @@ def test_kl_is_the_closed_form_and_never_negative(values: list[tuple[float, floa
     mean, raw = np.array(values, np.float32).T
     stddev = 1e-4 + _softplus(raw)
     expected = np.sum(stddev**2 + mean.astype(np.float64) ** 2 - 1 - 2 * np.log(stddev)) / 2
-    value = np.asarray(DiagonalGaussian(np.concatenate([mean, raw])[None]).kl_to_standard())
+    value = np.sum(DiagonalGaussian(np.concatenate([mean, raw])[None], len(mean)).kl_to_standard(), -1)
     # float32's own rounding of terms that cancel.
     np.testing.assert_allclose(value, [expected], rtol=1e-5, atol=1e-5)
     assert value.item() > -1e-5
@@ -168,7 +169,7 @@ def test_kl_is_the_integral_that_defines_it(mean: float, raw: float) -> None:
     expected, _ = integrate.quad(
         lambda z: q.pdf(z) * (q.logpdf(z) - stats.norm.logpdf(z)), *q.interval(1 - 1e-13)
     )
-    value = DiagonalGaussian(np.array([[mean, raw]], np.float32)).kl_to_standard()
+    value = DiagonalGaussian(np.array([[mean, raw]], np.float32), 1).kl_to_standard()
     np.testing.assert_allclose(np.asarray(value).item(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -176,7 +177,7 @@ def test_kl_is_the_mean_log_ratio_of_samples(generator: np.random.Generator) -> 
     parameters, posterior = _posterior(generator, d=3)
     noise = generator.standard_normal((DRAWS, 3)).astype(np.float32)
     for row in range(len(parameters)):
-        one = DiagonalGaussian(parameters[row : row + 1])
+        one = DiagonalGaussian(parameters[row : row + 1], 3)
         z = np.asarray(one.sample(noise))
         ratios = np.asarray(one.log_prob(z)) - stats.norm.logpdf(z).sum(axis=1)
         error = ratios.std() / np.sqrt(DRAWS)

@@ -1,5 +1,6 @@
 """tf.Transform's full pass over the training records' pixels."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,18 @@ def _standard(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {PIXELS: (pixels - mean) / tf.maximum(tf.sqrt(variance), _SMALLEST_SCALE)}
 
 
-# tf.Transform asks for as many passes as a function has analysers: one function a scaling, with
-# no statistic that it does not use.
-_FUNCTIONS: dict[str, Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]] = {
-    "unit": _unit,
-    "standard": _standard,
-}
+def _full_range(largest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {PIXELS: inputs[PIXELS] / largest}
+
+
+def _scaling(
+    name: str, image: ImageConfig
+) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
+    with no statistic that it does not use."""
+    if name == "full_range":
+        return functools.partial(_full_range, float(np.iinfo(image.dtype).max))
+    return {"unit": _unit, "standard": _standard}[name]
 
 
 def pixels_to_features(batch: pa.RecordBatch, image: ImageConfig) -> pa.RecordBatch:
@@ -85,5 +92,7 @@ class AnalyzePixels(beam.PTransform):
             transform_fn = (
                 features,
                 _adapter_config(self._image),
-            ) | "Analyze" >> tft_beam.AnalyzeDataset(_FUNCTIONS[self._preprocessing.scaling])
+            ) | "Analyze" >> tft_beam.AnalyzeDataset(
+                _scaling(self._preprocessing.scaling, self._image)
+            )
             return transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(self._output)

@@ -1,13 +1,15 @@
 """Encoder and decoder networks, one architecture a file, for any (H, W, C).
 
 Each architecture gives `default_widths(image_shape)`, `encoder(image_shape, widths, outputs,
-seeds)` and `decoder(image_shape, widths, latent_dim, channels, seeds)`: Keras models from
-(N, H, W, C) to (N, outputs) and from (N, latent_dim) to (N, H, W, channels), both float32.
+activation, seeds)` and `decoder(image_shape, widths, latent_dim, channels, activation, seeds)`:
+Keras models from (N, H, W, C) to (N, outputs) and from (N, latent_dim) to (N, H, W, channels),
+both float32.
 """
 
 from types import ModuleType
 
 from ae_models.networks import convolutional, dense, residual
+from ae_models.networks.activations import ACTIVATIONS
 from ae_models.networks.seeds import layer_seeds
 
 NETWORKS: dict[str, ModuleType] = {
@@ -16,4 +18,4 @@ NETWORKS: dict[str, ModuleType] = {
     "residual": residual,
 }
 
-__all__ = ["NETWORKS", "layer_seeds"]
+__all__ = ["ACTIVATIONS", "NETWORKS", "layer_seeds"]

@@ -10,19 +10,30 @@ __all__ = ["decoder", "default_widths", "encoder"]
 
 
 def encoder(
-    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    outputs: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
-    return staged_encoder(image_shape, widths, outputs, seeds, _no_block)
+    return staged_encoder(image_shape, widths, outputs, activation, seeds, _no_block)
 
 
 def decoder(
-    image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    latent_dim: int,
+    channels: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
-    return staged_decoder(image_shape, widths, latent_dim, channels, seeds, _no_block)
+    return staged_decoder(image_shape, widths, latent_dim, channels, activation, seeds, _no_block)
 
 
-def _no_block(x: keras.KerasTensor, seeds: Iterator[int], name: str) -> keras.KerasTensor:
-    del seeds, name
+def _no_block(
+    x: keras.KerasTensor, activation: str, seeds: Iterator[int], name: str
+) -> keras.KerasTensor:
+    del activation, seeds, name
     return x

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
+from ae_models.networks.activations import hidden_initializer, units_before
+
 Shape = tuple[int, int, int]
 
 
@@ -14,31 +16,44 @@ def default_widths(image_shape: Shape) -> tuple[int, ...]:
 
 
 def encoder(
-    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    outputs: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
     image = keras.Input(image_shape)
-    hidden = _hidden(keras.layers.Flatten()(image), widths, seeds)
+    hidden = _hidden(keras.layers.Flatten()(image), widths, activation, seeds)
     return keras.Model(image, _linear(hidden, outputs, seeds), name="encoder")
 
 
 def decoder(
-    image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    latent_dim: int,
+    channels: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
     height, width, _ = image_shape
     latent = keras.Input((latent_dim,))
-    hidden = _hidden(latent, list(reversed(widths)), seeds)
+    hidden = _hidden(latent, list(reversed(widths)), activation, seeds)
     flat = _linear(hidden, height * width * channels, seeds)
     image = keras.layers.Reshape((height, width, channels))(flat)
     return keras.Model(latent, image, name="decoder")
 
 
-def _hidden(x: keras.KerasTensor, widths: Sequence[int], seeds: Iterator[int]) -> keras.KerasTensor:
+def _hidden(
+    x: keras.KerasTensor, widths: Sequence[int], activation: str, seeds: Iterator[int]
+) -> keras.KerasTensor:
     for index, units in enumerate(widths):
-        initializer = keras.initializers.HeNormal(seed=next(seeds))
         x = keras.layers.Dense(
-            units, activation="relu", kernel_initializer=initializer, name=f"hidden_{index}"
+            units_before(activation, units),
+            activation=activation,
+            kernel_initializer=hidden_initializer(activation, next(seeds)),
+            name=f"hidden_{index}",
         )(x)
     return x
 

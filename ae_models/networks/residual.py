@@ -4,26 +4,38 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
+from ae_models.networks.activations import hidden_initializer
 from ae_models.networks.stages import Shape, default_widths, staged_decoder, staged_encoder
 
 __all__ = ["decoder", "default_widths", "encoder"]
 
 
 def encoder(
-    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    outputs: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
-    return staged_encoder(image_shape, widths, outputs, seeds, _block)
+    return staged_encoder(image_shape, widths, outputs, activation, seeds, _block)
 
 
 def decoder(
-    image_shape: Shape, widths: Sequence[int], latent_dim: int, channels: int, seeds: Iterator[int]
+    image_shape: Shape,
+    widths: Sequence[int],
+    latent_dim: int,
+    channels: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
-    return staged_decoder(image_shape, widths, latent_dim, channels, seeds, _block)
+    return staged_decoder(image_shape, widths, latent_dim, channels, activation, seeds, _block)
 
 
-def _block(x: keras.KerasTensor, seeds: Iterator[int], name: str) -> keras.KerasTensor:
+def _block(
+    x: keras.KerasTensor, activation: str, seeds: Iterator[int], name: str
+) -> keras.KerasTensor:
     """x + f(x), with normalisation first (He et al. 2016, identity mappings).
 
     Normalised over the channels of each pixel, not over the batch: a record's output must not
@@ -32,12 +44,12 @@ def _block(x: keras.KerasTensor, seeds: Iterator[int], name: str) -> keras.Keras
     shortcut = x
     for part in ("a", "b"):
         x = keras.layers.LayerNormalization(name=f"{name}{part}_norm")(x)
-        x = keras.layers.Activation("relu", name=f"{name}{part}_relu")(x)
+        x = keras.layers.Activation(activation, name=f"{name}{part}_activation")(x)
         x = keras.layers.Conv2D(
             shortcut.shape[-1],
             3,
             padding="same",
-            kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+            kernel_initializer=hidden_initializer(activation, next(seeds)),
             name=f"{name}{part}_conv",
         )(x)
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import keras
 
+from ae_models.networks.activations import hidden_initializer, units_before
+
 Shape = tuple[int, int, int]
-# A further block of a stage: feature maps, seeds, a name → feature maps of the same shape.
-Block = Callable[[keras.KerasTensor, Iterator[int], str], keras.KerasTensor]
+# A further block of a stage: feature maps, activation, seeds, name → maps of the same shape.
+Block = Callable[[keras.KerasTensor, str, Iterator[int], str], keras.KerasTensor]
 _SMALLEST_SIDE = 8
 _NARROWEST, _WIDEST = 16, 128
 
@@ -24,14 +26,19 @@ def default_widths(image_shape: Shape) -> tuple[int, ...]:
 
 
 def staged_encoder(
-    image_shape: Shape, widths: Sequence[int], outputs: int, seeds: Iterator[int], block: Block
+    image_shape: Shape,
+    widths: Sequence[int],
+    outputs: int,
+    activation: str,
+    seeds: Iterator[int],
+    block: Block,
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs): each stage halves the image, then applies `block`."""
     image = keras.Input(image_shape)
     x = image
     for index, filters in enumerate(widths):
-        x = _downsample(x, filters, seeds, f"down_{index}")
-        x = block(x, seeds, f"block_{index}")
+        x = _downsample(x, filters, activation, seeds, f"down_{index}")
+        x = block(x, activation, seeds, f"block_{index}")
     x = keras.layers.Flatten()(x)
     return keras.Model(image, _linear(x, outputs, seeds), name="encoder")
 
@@ -41,16 +48,17 @@ def staged_decoder(
     widths: Sequence[int],
     latent_dim: int,
     channels: int,
+    activation: str,
     seeds: Iterator[int],
     block: Block,
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels): each stage applies `block`, then doubles the image."""
     sizes = stage_sizes(image_shape, len(widths))
     latent = keras.Input((latent_dim,))
-    x = _smallest_image(latent, sizes[-1], widths[-1], seeds)
+    x = _smallest_image(latent, sizes[-1], widths[-1], activation, seeds)
     for index, size in reversed(list(enumerate(sizes[:-1]))):
-        x = block(x, seeds, f"block_{index}")
-        x = _upsample(x, widths[max(index - 1, 0)], size, seeds, f"up_{index}")
+        x = block(x, activation, seeds, f"block_{index}")
+        x = _upsample(x, widths[max(index - 1, 0)], size, activation, seeds, f"up_{index}")
     return keras.Model(latent, _pixels(x, channels, seeds), name="decoder")
 
 
@@ -64,31 +72,36 @@ def stage_sizes(image_shape: Shape, stages: int) -> list[tuple[int, int]]:
 
 
 def _downsample(
-    x: keras.KerasTensor, filters: int, seeds: Iterator[int], name: str
+    x: keras.KerasTensor, filters: int, activation: str, seeds: Iterator[int], name: str
 ) -> keras.KerasTensor:
     """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
     return keras.layers.Conv2D(
-        filters,
+        units_before(activation, filters),
         3,
         strides=2,
         padding="same",
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        activation=activation,
+        kernel_initializer=hidden_initializer(activation, next(seeds)),
         name=name,
     )(x)
 
 
 def _upsample(
-    x: keras.KerasTensor, filters: int, size: tuple[int, int], seeds: Iterator[int], name: str
+    x: keras.KerasTensor,
+    filters: int,
+    size: tuple[int, int],
+    activation: str,
+    seeds: Iterator[int],
+    name: str,
 ) -> keras.KerasTensor:
     """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
     x = keras.layers.Conv2DTranspose(
-        filters,
+        units_before(activation, filters),
         3,
         strides=2,
         padding="same",
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        activation=activation,
+        kernel_initializer=hidden_initializer(activation, next(seeds)),
         name=name,
     )(x)
     surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
@@ -98,16 +111,20 @@ def _upsample(
 
 
 def _smallest_image(
-    latent: keras.KerasTensor, size: tuple[int, int], filters: int, seeds: Iterator[int]
+    latent: keras.KerasTensor,
+    size: tuple[int, int],
+    filters: int,
+    activation: str,
+    seeds: Iterator[int],
 ) -> keras.KerasTensor:
     """(N, latent_dim) → (N, *size, filters)."""
     x = keras.layers.Dense(
-        size[0] * size[1] * filters,
-        activation="relu",
-        kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+        size[0] * size[1] * units_before(activation, filters),
+        kernel_initializer=hidden_initializer(activation, next(seeds)),
         name="smallest",
     )(latent)
-    return keras.layers.Reshape((*size, filters))(x)
+    x = keras.layers.Reshape((*size, units_before(activation, filters)))(x)
+    return keras.layers.Activation(activation, name="smallest_activation")(x)
 
 
 def _pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.KerasTensor:

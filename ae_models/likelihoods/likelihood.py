@@ -1,21 +1,43 @@
 """What the variational auto-encoder asks of a distribution over images."""
 
 import abc
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar
 
+import keras
 from keras import ops
 
 Tensor = Any  # a Keras tensor or anything that keras.ops accepts
 
 
-class Likelihood(abc.ABC):
+@dataclasses.dataclass(frozen=True)
+class LikelihoodOptions:
+    """What a family may take from the configuration (`VariationalConfig`, which validates it)."""
+
+    scale: str = "per_pixel"
+    scale_value: float = 0.1
+    min_scale: float = 0.01
+    bits: int = 8
+
+
+class Likelihood(keras.layers.Layer, abc.ABC):
     """A distribution p(x | z), independent over the values of an image.
 
     `parameters` is always the decoder's raw output, (..., H, W, C * parameters_per_value) float32.
+    A layer, so that a family may have weights of its own beside them.
     """
 
-    parameters_per_value: int
-    needs_unit_scaling: bool = False
+    family: ClassVar[str]
+    needs_unit_scaling: ClassVar[bool] = False  # it is a distribution over [0, 1]
+    parameters_per_value: int = 1
+
+    def __init__(self, options: LikelihoodOptions = LikelihoodOptions()):
+        super().__init__(name=self.family)
+        self.built = True
+        self._configure(options)
+
+    def _configure(self, options: LikelihoodOptions) -> None:
+        """Takes what the family needs, and adds its weights."""
 
     @abc.abstractmethod
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -24,6 +46,10 @@ class Likelihood(abc.ABC):
     @abc.abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:
         """The expected image, (..., H, W, C)."""
+
+    @abc.abstractmethod
+    def variance(self, parameters: Tensor) -> Tensor:
+        """The variance of each value, (..., H, W, C)."""
 
     @abc.abstractmethod
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:

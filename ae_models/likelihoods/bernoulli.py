@@ -5,26 +5,30 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.distributions.likelihood import Likelihood, Tensor
+from ae_models.likelihoods.likelihood import Likelihood, Tensor
 
 
 class Bernoulli(Likelihood):
     """P(x = 1) = sigmoid(logit) for each value.
 
-    On grey levels between 0 and 1 this is the usual cross-entropy, no normalised density: scores
-    rank records, but are not comparable with those of another likelihood. x is clipped to [0, 1],
-    outside which the expression would reward what no image can be.
+    On grey levels between 0 and 1 this is the usual cross-entropy, no normalised density: it is
+    the mean, over images whose values are drawn as 0 or 1 with these levels as probabilities, of
+    log p. Scores rank records, but are not comparable with those of another likelihood. x is
+    clipped to [0, 1], outside which the expression would reward what no image can be.
     """
 
-    parameters_per_value = 1
+    family = "bernoulli"
     needs_unit_scaling = True
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        return ops.sigmoid(parameters)
 
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
         # x·l − softplus(l) = x·log σ(l) + (1 − x)·log(1 − σ(l)), without overflow.
         return ops.clip(x, 0.0, 1.0) * parameters - ops.softplus(parameters)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return ops.sigmoid(parameters)
+
+    def variance(self, parameters: Tensor) -> Tensor:
+        return ops.sigmoid(parameters) * ops.sigmoid(-parameters)
 
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:
         mean = self.mean(parameters)

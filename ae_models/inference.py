@@ -1,0 +1,38 @@
+"""What a model infers of a batch of records, each quantity computed when it is first asked for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Tensor = Any
+# A quantity as a function of the inference that it belongs to, from which it may take others.
+Quantity = Callable[["Inference"], Tensor]
+
+
+class Inference(Mapping[str, Tensor]):
+    """Named tensors, lazily: a score that no one configured costs nothing.
+
+    >>> inference = Inference({"one": lambda _: 1, "two": lambda own: own["one"] + 1})
+    >>> inference["two"]
+    2
+    """
+
+    def __init__(self, quantities: Mapping[str, Quantity]):
+        self._quantities = dict(quantities)
+        self._computed: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._computed:
+            self._computed[name] = self._quantities[name](self)
+        return self._computed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._quantities)
+
+    def __len__(self) -> int:
+        return len(self._quantities)
+
+    def __or__(self, more: Mapping[str, Quantity]) -> "Inference":
+        """An inference that knows `more` quantities."""
+        result = Inference(self._quantities | dict(more))
+        result._computed = dict(self._computed)
+        return result

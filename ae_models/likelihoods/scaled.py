@@ -1,0 +1,47 @@
+"""What the families with a location and a scale share: where the scale comes from."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ae_models.likelihoods.likelihood import Likelihood, LikelihoodOptions, Tensor
+
+
+class ScaledLikelihood(Likelihood):
+    """A family with a location m from the decoder, and a scale s for each value.
+
+    `options.scale` says where s comes from: `per_pixel`, through a softplus from as
+    many decoder outputs again; `shared`, one learned number that starts at `scale_value`; `fixed`,
+    `scale_value` itself. A learned scale is at least `min_scale`, which keeps the density of a
+    value that never varies finite.
+    """
+
+    def _configure(self, options: LikelihoodOptions) -> None:
+        self._source, self._least = options.scale, options.min_scale
+        self.parameters_per_value = 2 if options.scale == "per_pixel" else 1
+        self._fixed = options.scale_value
+        if options.scale == "shared":
+            above = max(options.scale_value - options.min_scale, 1e-6)
+            self._raw = self.add_weight(
+                name="raw_scale",
+                shape=(),
+                initializer=keras.initializers.Constant(float(np.log(np.expm1(above)))),
+            )
+
+    def location(self, parameters: Tensor) -> Tensor:
+        """m, (..., H, W, C)."""
+        return ops.split(parameters, self.parameters_per_value, axis=-1)[0]
+
+    def scale(self, parameters: Tensor) -> Any:
+        """s, (..., H, W, C), or one number for all values."""
+        if self._source == "fixed":
+            return self._fixed
+        if self._source == "shared":
+            return self._least + ops.softplus(self._raw)
+        return self._least + ops.softplus(ops.split(parameters, 2, axis=-1)[1])
+
+    def _like_location(self, parameters: Tensor, value: Any) -> Tensor:
+        """`value`, of one number or one a value, in the shape of the image."""
+        return ops.ones_like(self.location(parameters)) * value

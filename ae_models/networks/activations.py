@@ -1,0 +1,19 @@
+"""Activations of the hidden layers, and what each asks of a layer's units and weights."""
+
+import keras
+
+# `glu` is the gated linear unit, of twice the units: a · sigmoid(b) (Dauphin et al. 2017).
+ACTIVATIONS = ("relu", "elu", "gelu", "silu", "tanh", "glu")
+_SATURATING = frozenset({"tanh", "glu"})
+
+
+def units_before(activation: str, units: int) -> int:
+    """How many units a layer has so that `units` come out of the activation."""
+    return 2 * units if activation == "glu" else units
+
+
+def hidden_initializer(activation: str, seed: int) -> keras.Initializer:
+    """Weights whose variance suits the activation."""
+    if activation in _SATURATING:
+        return keras.initializers.GlorotUniform(seed=seed)
+    return keras.initializers.HeNormal(seed=seed)

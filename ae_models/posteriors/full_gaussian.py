@@ -1,0 +1,69 @@
+"""The Gaussian posterior with a full covariance, by its Cholesky factor."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+class FullGaussian(Posterior):
+    """q(z | x) = N(z; mean, L·Lᵀ), by d + d·(d + 1)/2 raw outputs: mean, diagonal of L, and what
+    lies below it, row by row."""
+
+    name = "full_gaussian"
+    factorised = False
+
+    @staticmethod
+    def outputs(latent_dim: int) -> int:
+        return latent_dim + latent_dim * (latent_dim + 1) // 2
+
+    def __init__(self, parameters: Tensor, latent_dim: int):
+        d = latent_dim
+        self.mean, raw, below = ops.split(parameters, [d, 2 * d], axis=-1)
+        self._diagonal = MIN_STDDEV + ops.softplus(raw)
+        values = ops.concatenate(
+            [self._diagonal, below, ops.zeros_like(parameters[..., :1])], axis=-1
+        )
+        # (N, d, d), lower triangular
+        self.cholesky = ops.reshape(ops.take(values, _places(d), axis=-1), (-1, d, d))
+        self.stddev = ops.sqrt(ops.sum(ops.square(self.cholesky), axis=-1))
+
+    @staticmethod
+    def noise(shape: tuple[Any, ...], seed: Any) -> Tensor:
+        return keras.random.normal(shape, seed=seed)
+
+    @staticmethod
+    def noise_table(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+        return generator.standard_normal(shape)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return self.mean + ops.squeeze(ops.matmul(self.cholesky, noise[..., None]), axis=-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        centred = (z - self.mean)[..., None]
+        cholesky = self.cholesky if centred.ndim == 3 else self.cholesky[None]
+        white = ops.solve_triangular(cholesky, centred, lower=True)
+        distance = ops.sum(ops.square(white), axis=(-2, -1))
+        log_determinant = ops.sum(ops.log(self._diagonal), axis=-1)
+        return -0.5 * (distance + self.mean.shape[-1] * _LOG_TWO_PI) - log_determinant
+
+    def kl_to_standard(self) -> Tensor:
+        """½·(tr(L·Lᵀ) + meanᵀ·mean − d − log det(L·Lᵀ))."""
+        trace = ops.sum(ops.square(self.cholesky), axis=(-2, -1))
+        distance = ops.sum(ops.square(self.mean), axis=-1)
+        log_determinant = 2.0 * ops.sum(ops.log(self._diagonal), axis=-1)
+        return 0.5 * (trace + distance - self.mean.shape[-1] - log_determinant)[..., None]
+
+
+def _places(d: int) -> np.ndarray:
+    """Where each entry of L, (d·d,), stands among diagonal, entries below it, and one zero."""
+    places = np.full((d, d), d + d * (d - 1) // 2)
+    places[np.diag_indices(d)] = np.arange(d)
+    places[np.tril_indices(d, -1)] = d + np.arange(d * (d - 1) // 2)
+    return places.reshape(-1)

@@ -1,0 +1,27 @@
+"""The standard normal prior."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from ae_models.posteriors import Posterior
+from ae_models.priors.prior import Prior, Tensor
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+class StandardPrior(Prior):
+    """p(z) = N(z; 0, I)."""
+
+    family = "standard"
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -0.5 * ops.sum(ops.square(z) + _LOG_TWO_PI, axis=-1)
+
+    def sample(self, count: int, seed: Any) -> Tensor:
+        return keras.random.normal((count, self._latent_dim), seed=seed)
+
+    def kl_from(self, posterior: Posterior) -> Tensor:
+        return posterior.kl_to_standard()

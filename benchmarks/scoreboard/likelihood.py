@@ -1,0 +1,117 @@
+"""Negative log-likelihood on MNIST, binarised anew at each sight of an image."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ae_models.config import TrainingConfig, VariationalConfig
+from ae_models.kinds import build_model
+from ae_models.marginal_likelihood import log_marginal_likelihood
+from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.rows import Row
+from benchmarks.scoreboard.training import Split, train
+
+TASK = "MNIST likelihood"
+_SAMPLES = 5000
+_VALIDATION = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of training: what differs from the model's configuration, and for how long."""
+
+    model: dict[str, Any]
+    epochs: int
+    learning_rate: float = 1e-3
+
+
+# The network of Burda et al. (2016) with one stochastic layer.
+_BURDA = VariationalConfig(
+    network="dense", widths=(200, 200), activation="tanh", latent_dim=50, noise_samples=2
+)
+# Two gated layers, as in Tomczak and Welling (2018).
+_GATED = VariationalConfig(
+    network="dense",
+    widths=(300, 300),
+    activation="glu",
+    latent_dim=40,
+    prior="vamp",
+    prior_components=100,
+    noise_samples=2,
+)
+_RUNS: dict[str, tuple[VariationalConfig, tuple[Stage, ...]]] = {
+    "Burda's one-layer network, one sample": (_BURDA, (Stage({}, 140, 2e-3),)),
+    "Burda's one-layer network, IWAE": (
+        _BURDA,
+        (
+            Stage({}, 60, 2e-3),
+            Stage({"objective": "iwae", "samples": 5}, 50),
+            Stage({"objective": "iwae", "samples": 50}, 8, 5e-4),
+        ),
+    ),
+    "VampPrior, gated layers, IWAE": (
+        _GATED,
+        (
+            Stage({"kl_warmup_epochs": 20}, 90),
+            Stage({"objective": "iwae", "samples": 5}, 12, 5e-4),
+        ),
+    ),
+}
+_BATCH = 128
+
+
+def rows(data: Data) -> Iterator[Row]:
+    """One row a network and objective; one seed, as each takes long."""
+    for name, (config, stages) in _RUNS.items():
+        settings = _described(config, stages)
+        yield Row(TASK, name, "test set", 0, settings, _Measure(data, config, stages))
+
+
+def _described(config: VariationalConfig, stages: tuple[Stage, ...]) -> str:
+    default = VariationalConfig()
+    own = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(default, field.name)
+    }
+    parts = [f"{name} {value}" for name, value in own.items()]
+    for stage in stages:
+        settings = "".join(f", {name} {value}" for name, value in stage.model.items())
+        parts.append(f"{stage.epochs} epochs at {stage.learning_rate:g}{settings}")
+    return "; ".join([*parts, f"batch {_BATCH}, cosine"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measure:
+    data: Data
+    config: VariationalConfig
+    stages: tuple[Stage, ...]
+
+    def __call__(self) -> Mapping[str, float]:
+        images = np.random.default_rng(0).permutation(self.data.mnist["x_train"])
+        held_out = images[:_VALIDATION]
+        split = Split(images[_VALIDATION:], held_out, held_out)
+        weights = None
+        for stage in self.stages:
+            config = dataclasses.replace(self.config, **stage.model)
+            model = build_model(config, images.shape[1:], 0)
+            if weights is not None:
+                model.set_weights(weights)
+            train(model, split, self._training(stage))
+            weights = model.get_weights()
+        grey = self.data.mnist["x_test"].astype(np.float32) / 255.0
+        drawn = np.random.default_rng(0).random(grey.shape) < grey
+        values = log_marginal_likelihood(model, drawn.astype(np.float32), _SAMPLES, seed=0)
+        return {"nats": -values.mean(), "standard error": values.std() / np.sqrt(len(values))}
+
+    def _training(self, stage: Stage) -> TrainingConfig:
+        return TrainingConfig(
+            epochs=stage.epochs,
+            batch_size=_BATCH,
+            learning_rate=stage.learning_rate,
+            schedule="cosine",
+            patience=stage.epochs,
+            binarise=True,
+        )

@@ -1,0 +1,83 @@
+"""Rows of the scoreboard: what is to be measured, and what was."""
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measurement: `measure` gives figures by name, and takes as long as it takes.
+
+    Attributes:
+      task: the table that it belongs to.
+      name: the row of the table.
+      case: the class or the pair that it is about; rows of several cases are averaged.
+      seed: of this repetition.
+      settings: what was configured, for the page.
+      measure: computes the figures.
+    """
+
+    task: str
+    name: str
+    case: str
+    seed: int
+    settings: str
+    measure: Callable[[], Mapping[str, float]]
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        return (self.task, self.name, self.case, self.seed, self.settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished row, as it stands in the file."""
+
+    task: str
+    name: str
+    case: str
+    seed: int
+    settings: str
+    figures: dict[str, float]
+    seconds: float
+    date: str
+    versions: dict[str, str]
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        return (self.task, self.name, self.case, self.seed, self.settings)
+
+
+class ResultFile:
+    """Finished rows, one JSON object a line: a run that is cut short loses the row in hand."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __iter__(self) -> Iterator[Result]:
+        if self._path.exists():
+            for line in self._path.read_text().splitlines():
+                yield Result(**json.loads(line))
+
+    def measure(self, row: Row) -> Result:
+        """Measures a row and appends it."""
+        started = time.monotonic()
+        figures = {name: float(value) for name, value in row.measure().items()}
+        result = Result(
+            *row.key,
+            figures=figures,
+            seconds=round(time.monotonic() - started, 1),
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            versions={name: metadata.version(name) for name in _PACKAGES},
+        )
+        with self._path.open("a") as file:
+            file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+        return result
