@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -59,5 +60,5 @@ def _with_channels(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _decoded(jpeg: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     data = jpeg.tobytes()
-    ends = zip(offsets[:-1], offsets[1:], strict=True)
+    ends = itertools.pairwise(offsets)
     return np.stack([np.asarray(Image.open(io.BytesIO(data[a:b])).convert("RGB")) for a, b in ends])
