@@ -36,14 +36,14 @@ class Scorer:
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
 
-    def score(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    def score(self, pixels: np.ndarray, error_maps: bool = False) -> dict[str, np.ndarray]:
         """Scores (N, H, W, C) raw pixels.
 
         Returns:
           `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>` and `score`, the primary
-          one, (N,): all float32.
+          one, (N,), and on request `error_map`, (N, H, W): all float32.
         """
-        outputs = self._run("score", pixels)
+        outputs = self._run("score_with_maps" if error_maps else "score", pixels)
         return outputs | {"score": outputs[self.primary]}
 
     def reconstruct(self, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -136,6 +136,7 @@ def train(
 @click.option("--fpr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
+@click.option("--error_maps", is_flag=True, help="A column of each pixel's squared error too.")
 @_overwrite
 @_json
 @click.pass_context
@@ -147,6 +148,7 @@ def score(
     where: Sequence[str],
     fpr: float | None,
     portable_schema: bool,
+    error_maps: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -157,7 +159,15 @@ def score(
     program = _program("score")
 
     ledger = program.score(
-        inputs, model, output, where, _beam_flags(context), fpr, overwrite, portable_schema
+        inputs,
+        model,
+        output,
+        where,
+        _beam_flags(context),
+        fpr,
+        overwrite,
+        portable_schema,
+        error_maps,
     )
     _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
 

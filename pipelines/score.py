@@ -20,6 +20,7 @@ def score(
     fpr: float | None = None,
     overwrite: bool = False,
     portable_schema: bool = False,
+    error_maps: bool = False,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
 
@@ -45,7 +46,7 @@ def score(
     with held(output):
         run(
             lambda pipeline: (
-                (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr=fpr))
+                (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr, error_maps))
                 | WriteScores(output, overwrite, facts, portable_schema)
             ),
             options,

@@ -37,10 +37,15 @@ def test_gaussian_log_prob_is_scipys(generator: np.random.Generator) -> None:
 
 def test_gaussian_scale_never_falls_below_its_minimum() -> None:
     parameters = np.array([0.5, -200.0], np.float32).reshape(1, 1, 1, 2)
-    assert np.isclose(np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).scale(parameters)).item(), 0.02)
+    assert np.isclose(
+        np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).scale(parameters)).item(), 0.02
+    )
     x = np.full((1, 1, 1, 1), 0.5, np.float32)
     expected = stats.norm(0.5, 0.02).logpdf(0.5)
-    assert np.isclose(np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).log_prob(parameters, x)).item(), expected)
+    assert np.isclose(
+        np.asarray(Gaussian(LikelihoodOptions(min_scale=0.02)).log_prob(parameters, x)).item(),
+        expected,
+    )
 
 
 def test_bernoulli_log_prob_is_scipys(generator: np.random.Generator) -> None:
@@ -157,7 +162,9 @@ def test_kl_is_the_closed_form_and_never_negative(values: list[tuple[float, floa
     mean, raw = np.array(values, np.float32).T
     stddev = 1e-4 + _softplus(raw)
     expected = np.sum(stddev**2 + mean.astype(np.float64) ** 2 - 1 - 2 * np.log(stddev)) / 2
-    value = np.sum(DiagonalGaussian(np.concatenate([mean, raw])[None], len(mean)).kl_to_standard(), -1)
+    value = np.sum(
+        DiagonalGaussian(np.concatenate([mean, raw])[None], len(mean)).kl_to_standard(), -1
+    )
     # float32's own rounding of terms that cancel.
     np.testing.assert_allclose(value, [expected], rtol=1e-5, atol=1e-5)
     assert value.item() > -1e-5

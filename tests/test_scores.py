@@ -4,25 +4,34 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from scipy import stats
+from scipy import special, stats
 from sklearn.covariance import LedoitWolf
+from sklearn.neighbors import NearestNeighbors
 
 from ae_models.calibration import conformal_p_values
-from ae_models.config import MODEL_CONFIGS, Configuration, ScoringConfig
-from ae_models.errors import ConfigError
-from ae_models.scores import (
-    SCORES,
-    LatentMahalanobis,
-    fit_scores,
-    primary_score,
-    score_names,
+from ae_models.config import (
+    MODEL_CONFIGS,
+    Configuration,
+    ImageConfig,
+    PreprocessingConfig,
+    ScoringConfig,
+    VariationalConfig,
 )
+from ae_models.errors import ConfigError
+from ae_models.scores import SCORES, fit_scores, primary_score, score_names
+from ae_models.scores.complexity import code_length
+from ae_models.scores.mahalanobis import LatentMahalanobis
+from ae_models.scores.neighbours import LatentNeighbours
 
-RECONSTRUCTION = ("reconstruction_mse", "reconstruction_mae", "latent_mahalanobis")
-VARIATIONAL = (*RECONSTRUCTION, "negative_elbo", "kl")
+RECONSTRUCTION = ("reconstruction_mse", "reconstruction_mae", "latent_mahalanobis", "latent_knn")
+VARIATIONAL = (
+    *RECONSTRUCTION,
+    *("negative_elbo", "kl", "reconstruction_probability", "negative_log_likelihood"),
+)
 
 numbers = st.floats(-5, 5, width=32)
 
@@ -37,6 +46,9 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
         "reconstruction": x + noise * generator.random((count, 1, 1, 1), dtype=np.float32),
         "kl": generator.random(count, dtype=np.float32),
         "expected_log_likelihood": -40 * generator.random(count, dtype=np.float32),
+        "log_weights": -40 * generator.random((6, count), dtype=np.float32),
+        "elbo_gain": generator.random(count, dtype=np.float32),
+        "pixels": generator.integers(0, 256, (count, 6, 5, 3), np.uint8),
     }
     return x, outputs
 
@@ -50,6 +62,24 @@ def _features(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     return np.column_stack([outputs["latent_mean"].astype(np.float64), log_mse])
 
 
+def _nearest(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
+    latents = outputs["latent_mean"].astype(np.float64)
+    estimate = LedoitWolf().fit(latents)
+    neighbours = NearestNeighbors(
+        n_neighbors=5, metric="mahalanobis", metric_params={"VI": estimate.precision_}
+    )
+    return neighbours.fit(latents).kneighbors(latents)[0].mean(axis=1)
+
+
+def _marginal(o: dict[str, Any]) -> np.ndarray:
+    return np.log(6) - special.logsumexp(o["log_weights"].astype(np.float64), axis=0)
+
+
+def _png_nats(pixels: np.ndarray) -> np.ndarray:
+    lengths = [len(tf.io.encode_png(image).numpy()) for image in pixels]
+    return np.array(lengths) * 8 * np.log(2)
+
+
 ORACLES = {
     "reconstruction_mse": lambda x, o: (_errors(x, o) ** 2).mean(axis=(1, 2, 3)),
     "reconstruction_mae": lambda x, o: np.abs(_errors(x, o)).mean(axis=(1, 2, 3)),
@@ -58,6 +88,11 @@ ORACLES = {
     ),
     "negative_elbo": lambda _, o: o["kl"].astype(np.float64) - o["expected_log_likelihood"],
     "kl": lambda _, o: o["kl"],
+    "latent_knn": _nearest,
+    "reconstruction_probability": lambda _, o: -o["expected_log_likelihood"],
+    "negative_log_likelihood": lambda _, o: _marginal(o),
+    "complexity_adjusted": lambda _, o: _marginal(o) - _png_nats(o["pixels"]),
+    "likelihood_regret": lambda _, o: o["elbo_gain"],
 }
 
 
@@ -71,7 +106,56 @@ def test_score_is_what_its_definition_gives(name: str, generator: np.random.Gene
     value = np.asarray(score(x, outputs))
     assert value.shape == (200,)
     assert value.dtype == np.float32
-    np.testing.assert_allclose(value, ORACLES[name](x, outputs), rtol=2e-4)
+    # A training record is its own nearest neighbour, at a distance that float32 has no digits for.
+    tolerance = 1e-3 if name == "latent_knn" else 0.0
+    np.testing.assert_allclose(value, ORACLES[name](x, outputs), rtol=2e-4, atol=tolerance)
+
+
+def test_neighbours_are_sought_among_a_bounded_core_set(generator: np.random.Generator) -> None:
+    latents = generator.normal(size=(5000, 2)).astype(np.float32)
+    score = LatentNeighbours()
+    score.fit(latents)
+    beyond, within = latents[4096:4200], latents[:100]
+    x = np.zeros((1, 2, 2, 1), np.float32)
+    distances = [np.asarray(score(x, {"latent_mean": part})) for part in (beyond, within)]
+    estimate = LedoitWolf().fit(latents.astype(np.float64))
+    search = NearestNeighbors(
+        n_neighbors=5, metric="mahalanobis", metric_params={"VI": estimate.precision_}
+    ).fit(latents[:4096])
+    expected = search.kneighbors(beyond)[0].mean(axis=1)
+    np.testing.assert_allclose(distances[0], expected, rtol=5e-3, atol=1e-3)
+    assert distances[1].mean() < distances[0].mean()
+
+
+def test_fewer_training_records_than_neighbours_will_do(generator: np.random.Generator) -> None:
+    score = LatentNeighbours()
+    score.fit(generator.normal(size=(3, 2)).astype(np.float32))
+    value = score(np.zeros((1, 2, 2, 1)), {"latent_mean": np.zeros((4, 2), np.float32)})
+    assert np.isfinite(np.asarray(value)).all()
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (3, np.uint16)])
+def test_code_length_is_that_of_a_lossless_image(
+    channels: int, dtype: type, generator: np.random.Generator
+) -> None:
+    noise = generator.integers(0, np.iinfo(dtype).max, (2, 16, 16, channels), dtype)
+    lengths = np.asarray(code_length(np.concatenate([noise, np.zeros_like(noise)])))
+    entropy = noise[0].size * np.iinfo(dtype).bits * np.log(2)
+    assert np.all(lengths[:2] > entropy), "noise has no shorter code"
+    assert np.all(lengths[:2] < 1.4 * entropy + 600)
+    assert np.all(lengths[2:] < lengths[:2] / 2)
+
+
+def test_complexity_needs_probabilities_and_channels_of_a_png() -> None:
+    grey = ImageConfig(8, 8, 1, 8)
+    names = ScoringConfig(scores=("complexity_adjusted", "latent_mahalanobis"))
+    full = PreprocessingConfig("full_range")
+    levels = VariationalConfig(likelihood="discretised_logistic")
+    assert score_names(Configuration(levels, grey, full, scoring=names)) == names.scores
+    with pytest.raises(ConfigError, match=r"needs model.likelihood 'discretised_logistic'"):
+        score_names(Configuration(VariationalConfig(), grey, full, scoring=names))
+    with pytest.raises(ConfigError, match=r"1, 3 or 4 channels.*Received: 2"):
+        score_names(Configuration(levels, ImageConfig(8, 8, 2, 8), full, scoring=names))
 
 
 def test_mahalanobis_of_new_records_uses_the_training_records(
@@ -114,10 +198,14 @@ def test_fit_scores_leaves_the_others_alone(generator: np.random.Generator) -> N
     scores = [SCORES[name]() for name in VARIATIONAL]
     features = generator.normal(size=(20, 4)).astype(np.float32)
     fit_scores(scores, {"latent_mahalanobis": features})
-    fitted = [score for score in scores if getattr(score, "mean", None) is not None]
-    assert [score.name for score in fitted] == ["latent_mahalanobis"]
-    mean = getattr(fitted[0], "mean", None)
-    np.testing.assert_allclose(mean, features.mean(axis=0, dtype=np.float64))
+    x, outputs = _records(generator, 3)
+    fitted = [score for score in scores if score.name.startswith("latent")]
+    for score in fitted:
+        if score.name == "latent_mahalanobis":
+            assert np.isfinite(np.asarray(score(x, outputs))).all()
+        else:
+            with pytest.raises(ValueError, match="not fitted"):
+                score(x, outputs)
 
 
 def _configuration(kind: str, **scoring: Any) -> Configuration:
@@ -127,7 +215,9 @@ def _configuration(kind: str, **scoring: Any) -> Configuration:
 @pytest.mark.parametrize(
     ("kind", "names"), [("ae", RECONSTRUCTION), ("dae", RECONSTRUCTION), ("vae", VARIATIONAL)]
 )
-def test_without_a_choice_a_kind_has_all_of_its_scores(kind: str, names: tuple[str, ...]) -> None:
+def test_without_a_choice_a_kind_has_all_but_its_costly_scores(
+    kind: str, names: tuple[str, ...]
+) -> None:
     config = _configuration(kind)
     assert score_names(config) == names
     assert primary_score(config) == "latent_mahalanobis"

@@ -18,7 +18,7 @@ ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
     *(ID, SOURCE, IMAGE, REJECT),
-    *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model"),
+    *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model", "error_map"),
     *("stage", "reason", "message"),
 }
 

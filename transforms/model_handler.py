@@ -40,17 +40,23 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
     Args:
       bundle_path: the bundle's folder; it travels, the weights do not.
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
+      error_maps: a column `error_map` too, the squared error of each pixel.
       max_rows: the rows that Beam gathers before the model is called.
     """
 
     def __init__(
-        self, bundle_path: str, fpr: float | None = None, max_rows: int = 512, **kwargs: Any
+        self,
+        bundle_path: str,
+        fpr: float | None = None,
+        error_maps: bool = False,
+        max_rows: int = 512,
+        **kwargs: Any,
     ):
         # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
         super().__init__(
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
-        self._bundle_path, self._fpr = bundle_path, fpr
+        self._bundle_path, self._fpr, self._error_maps = bundle_path, fpr, error_maps
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
     def load_model(self) -> LoadedModel:
@@ -76,7 +82,8 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         if not elements:
             return []
         images = [_images(element, model.scorer) for element in elements]
-        outputs = model.scorer.score(images[0] if len(images) == 1 else np.concatenate(images))
+        pixels = images[0] if len(images) == 1 else np.concatenate(images)
+        outputs = model.scorer.score(pixels, self._error_maps)
         results, first = [], 0
         for element, part in zip(elements, images, strict=True):
             own = {name: v[first : first + len(part)] for name, v in outputs.items()}

@@ -45,6 +45,7 @@ class ScoreImages(beam.PTransform):
     Args:
       bundle_path: the bundle's folder.
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
+      error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
 
     Returns:
       `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
@@ -53,9 +54,9 @@ class ScoreImages(beam.PTransform):
       BundleError: the bundle is missing or was changed.
     """
 
-    def __init__(self, bundle_path: str, fpr: float | None = None):
+    def __init__(self, bundle_path: str, fpr: float | None = None, error_maps: bool = False):
         super().__init__()
-        self._bundle_path, self._fpr = str(bundle_path), fpr
+        self._bundle_path, self._fpr, self._error_maps = str(bundle_path), fpr, error_maps
 
     def expand(self, images: Any) -> Any:
         bundle = open_bundle(self._bundle_path)
@@ -63,7 +64,9 @@ class ScoreImages(beam.PTransform):
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
         rows = bundle.config.scoring.rows_for(bundle.config.image)
-        handler = AutoencoderModelHandler(self._bundle_path, self._fpr, max_rows=rows)
+        handler = AutoencoderModelHandler(
+            self._bundle_path, self._fpr, self._error_maps, max_rows=rows
+        )
         split = (
             records
             | "Decode" >> DecodeImages(bundle.config.image, rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from ae_models.export import LATENTS, SCORE_PREFIX
+from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
 
 _INDEX = pa.int32()
 
@@ -13,12 +13,15 @@ def scored_columns(
 ) -> dict[str, pa.Array]:
     """Arrow columns, in their order of output, from what a `Scorer` gives for N records."""
     columns: dict[str, pa.Array] = {
-        name: _latents(outputs[name]) for name in LATENTS if name in outputs
+        name: _vectors(outputs[name]) for name in LATENTS if name in outputs
     }
     columns["score"] = pa.array(outputs["score"], pa.float32())
     for name, values in outputs.items():
         if name.startswith(SCORE_PREFIX):
             columns[name] = pa.array(values, pa.float32())
+    if ERROR_MAP in outputs:
+        maps = outputs[ERROR_MAP]
+        columns[ERROR_MAP] = _vectors(maps.reshape(len(maps), maps.shape[1] * maps.shape[2]))
     columns["p_value"] = pa.array(p_values, pa.float64())
     columns["is_anomaly"] = pa.array(flags, pa.bool_())
     indices = pa.array(np.zeros(len(p_values), np.int32), _INDEX)
@@ -26,7 +29,7 @@ def scored_columns(
     return columns
 
 
-def _latents(values: np.ndarray) -> pa.FixedSizeListArray:
+def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
     flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 

@@ -1,4 +1,4 @@
-"""The evidence lower bound of a variational auto-encoder, and its KL term, in nats."""
+"""The evidence lower bound of a variational auto-encoder, and its terms, in nats."""
 
 from ae_models.scores.score import Outputs, Score, Tensor
 
@@ -23,3 +23,14 @@ class KL(Score):
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         del x
         return outputs["kl"]
+
+
+class ReconstructionProbability(Score):
+    """−E_q[log p(x|z)] (An and Cho 2015)."""
+
+    name = "reconstruction_probability"
+    kinds = frozenset({"vae"})
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        del x
+        return -outputs["expected_log_likelihood"]

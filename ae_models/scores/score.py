@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ae_models.config import Configuration
+
 Tensor = Any
-Outputs = Mapping[str, Tensor]  # of ImageModel.infer
+Outputs = Mapping[str, Tensor]  # of ImageModel.infer, and the raw `pixels`
 
 
 class Score(abc.ABC):
@@ -15,6 +17,14 @@ class Score(abc.ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset({"ae", "dae", "vae"})
+    by_default: ClassVar[bool] = True  # a costly one is computed only where it is asked for
+    parity: ClassVar[float] = 1e-5  # the most that Keras and the SavedModel may differ, relative
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        """Why the score cannot be had with this configuration, or None."""
+        del config
+        return None
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor | None:
         """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""

@@ -1,0 +1,29 @@
+"""Features of records brought to mean 0 and covariance I, as the training records' have them."""
+
+import numpy as np
+from keras import ops
+from sklearn.covariance import LedoitWolf
+
+from ae_models.scores.score import Tensor
+
+_SMALLEST_VARIANCE = 1e-10  # keeps the covariance of records that are all alike invertible
+
+
+class Whitening:
+    """x → (x − mean)·W with W·Wᵀ the inverse of the Ledoit-Wolf shrunk covariance (scikit-learn).
+
+    Shrinkage towards a multiple of the identity keeps a collapsed latent, which hardly varies,
+    from dominating: features are not standardised first.
+    """
+
+    def __init__(self, features: np.ndarray):
+        """Fits to (N, k) features of training records."""
+        estimate = LedoitWolf().fit(features.astype(np.float64))
+        covariance = estimate.covariance_ + _SMALLEST_VARIANCE * np.eye(features.shape[1])
+        self.mean = estimate.location_
+        self.matrix = np.linalg.cholesky(np.linalg.inv(covariance))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(N, k) → (N, k), float32."""
+        centred = features - ops.convert_to_tensor(self.mean, "float32")
+        return ops.matmul(centred, ops.convert_to_tensor(self.matrix, "float32"))
