@@ -98,6 +98,16 @@ def test_workers_change_no_bit(bundle: Bundles, tmp_path: Path, mode: str) -> No
     assert _scores(tmp_path / "one").equals(_scores(tmp_path / "two"))
 
 
+def test_error_maps_come_out_as_a_column(bundle: Bundles, tmp_path: Path) -> None:
+    model = str(bundle("ae"))
+    score(["builtin:digits"], model, str(tmp_path / "run"), error_maps=True)
+    table = _scores(tmp_path / "run")
+    assert table.schema.field("error_map").type.equals(pa.list_(pa.float32(), 64))
+    maps = table["error_map"].combine_chunks().flatten().to_numpy().reshape(-1, 64)
+    np.testing.assert_allclose(maps.mean(axis=1), table["score_reconstruction_mse"], rtol=1e-4)
+    assert table["p_value"].to_numpy().min() < 1.0
+
+
 def test_batch_size_changes_no_bit(bundle: Bundles, tmp_path: Path) -> None:
     model = str(bundle("ae"))
     for name, rows in (("large", 512), ("small", 7)):

@@ -156,6 +156,18 @@ def test_the_scaled_input_is_the_share_of_the_range(bundle: Bundles, pixels: np.
     np.testing.assert_allclose(scores["score_reconstruction_mse"], mse, rtol=1e-5)
 
 
+def test_error_maps_are_what_the_reconstruction_lacks(bundle: Bundles, pixels: np.ndarray) -> None:
+    scorer = _scorer(bundle("vae"))
+    found = scorer.score(pixels[:9], error_maps=True)
+    images = scorer.reconstruct(pixels[:9])
+    expected = ((images["input"] - images["reconstruction"]) ** 2).mean(axis=-1)
+    np.testing.assert_allclose(found.pop("error_map"), expected, rtol=1e-4, atol=1e-7)
+    without = scorer.score(pixels[:9])
+    assert set(found) == set(without), "nothing else changes"
+    for name, values in without.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_calibration_holds_the_scores_of_its_split(
     bundle: Bundles, kind: str, pixels: np.ndarray

@@ -1,0 +1,93 @@
+"""One class is normal, the others are anomalies: AUROC on the test set."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.scoreboard.controls import CONTROLS, Control
+from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.recipes import RECIPES, Recipe
+from benchmarks.scoreboard.rows import Row
+from benchmarks.scoreboard.training import split, trained_scorer
+
+_MOST_SEEDS = 5
+_CIFAR_CLASSES = {"car": 1, "dog": 5}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    name: str
+    read: Callable[[Data], dict[str, np.ndarray]]
+    classes: dict[str, int]
+
+
+_DIGITS = {str(digit): digit for digit in range(10)}
+_TASKS = (
+    _Task("one-class MNIST", lambda data: data.mnist, _DIGITS),
+    _Task("one-class Fashion-MNIST", lambda data: data.fashion, _DIGITS),
+    _Task("one-class CIFAR-10, JPEG copy", lambda data: data.cifar10, _CIFAR_CLASSES),
+)
+
+
+def rows(data: Data) -> Iterator[Row]:
+    """Controls of each class, then each recipe's, one seed after another."""
+    for task in _TASKS:
+        for name, control in CONTROLS.items():
+            for case, label in task.classes.items():
+                measure = _MeasureControl(data, task, label, control)
+                yield Row(task.name, name, case, 0, "", measure)
+        for seed in range(_MOST_SEEDS):
+            for recipe in RECIPES[task.name]:
+                if seed < recipe.seeds:
+                    for case, label in task.classes.items():
+                        measure = _MeasureRecipe(data, task, label, recipe, seed)
+                        yield Row(task.name, recipe.name, case, seed, recipe.settings, measure)
+
+
+def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    """In per cent."""
+    labels = np.repeat([0, 1], [len(normal), len(anomalous)])
+    return 100.0 * float(roc_auc_score(labels, np.concatenate([normal, anomalous])))
+
+
+def _parts(arrays: dict[str, np.ndarray], label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The class's training images; test images of the class; those of the others."""
+    own = arrays["y_test"] == label
+    return (
+        arrays["x_train"][arrays["y_train"] == label],
+        arrays["x_test"][own],
+        arrays["x_test"][~own],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeasureControl:
+    data: Data
+    task: _Task
+    label: int
+    control: Control
+
+    def __call__(self) -> Mapping[str, float]:
+        train, normal, anomalous = _parts(self.task.read(self.data), self.label)
+        score = self.control(train)
+        return {"AUROC": auroc(score(normal), score(anomalous))}
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeasureRecipe:
+    """Every score that the recipe computes; its own, the one it was declared with, first."""
+
+    data: Data
+    task: _Task
+    label: int
+    recipe: Recipe
+    seed: int
+
+    def __call__(self) -> Mapping[str, float]:
+        train, normal, anomalous = _parts(self.task.read(self.data), self.label)
+        score = trained_scorer(self.recipe.seeded(self.seed), split(train, self.seed))
+        by_normal, by_anomalous = score(normal), score(anomalous)
+        found = {name: auroc(by_normal[name], by_anomalous[name]) for name in by_normal}
+        return {"AUROC": found[self.recipe.score]} | found

@@ -1,0 +1,86 @@
+"""All of one data set is normal, another one, or the same changed, is not: AUROC on test images."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from benchmarks.scoreboard.controls import CONTROLS
+from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.one_class import auroc
+from benchmarks.scoreboard.recipes import OUT_OF_DISTRIBUTION, Recipe
+from benchmarks.scoreboard.rows import Row
+from benchmarks.scoreboard.training import split, trained_scorer
+
+TASK = "out of distribution"
+_CONTROL_TRAIN = 10_000  # images; nearest neighbours of 60,000 take long and say no more
+
+
+def upside_down(images: np.ndarray) -> np.ndarray:
+    """Each image turned by 180°."""
+    return images[:, ::-1, ::-1]
+
+
+def blurred(images: np.ndarray) -> np.ndarray:
+    """Each image under a Gaussian of one pixel's standard deviation."""
+    return ndimage.gaussian_filter(images, (0.0, 1.0, 1.0, 0.0))
+
+
+_OUTSIDE: dict[str, dict[str, Callable[[Data], np.ndarray]]] = {
+    "Fashion": {
+        "MNIST": lambda data: data.mnist["x_test"],
+        "Fashion upside down": lambda data: upside_down(data.fashion["x_test"]),
+        "Fashion blurred": lambda data: blurred(data.fashion["x_test"]),
+    },
+    "MNIST": {
+        "Fashion": lambda data: data.fashion["x_test"],
+        "MNIST blurred": lambda data: blurred(data.mnist["x_test"]),
+    },
+}
+
+
+def rows(data: Data) -> Iterator[Row]:
+    """A row a model and normal data set, its pairs as figures; controls before models."""
+    for inside in _OUTSIDE:
+        for name in CONTROLS:
+            yield Row(TASK, name, inside, 0, "", _MeasureControl(data, inside, name))
+        for recipe in OUT_OF_DISTRIBUTION:
+            for seed in range(recipe.seeds):
+                measure = _MeasureRecipe(data, inside, recipe, seed)
+                yield Row(TASK, recipe.name, inside, seed, recipe.settings, measure)
+
+
+def _pixels(data: Data, inside: str) -> dict[str, np.ndarray]:
+    return {"Fashion": data.fashion, "MNIST": data.mnist}[inside]
+
+
+def _figures(
+    score: Callable[[np.ndarray], np.ndarray], data: Data, inside: str
+) -> Mapping[str, float]:
+    normal = score(_pixels(data, inside)["x_test"])
+    return {name: auroc(normal, score(read(data))) for name, read in _OUTSIDE[inside].items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeasureControl:
+    data: Data
+    inside: str
+    control: str
+
+    def __call__(self) -> Mapping[str, float]:
+        train = np.random.default_rng(0).permutation(_pixels(self.data, self.inside)["x_train"])
+        return _figures(CONTROLS[self.control](train[:_CONTROL_TRAIN]), self.data, self.inside)
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeasureRecipe:
+    data: Data
+    inside: str
+    recipe: Recipe
+    seed: int
+
+    def __call__(self) -> Mapping[str, float]:
+        train = split(_pixels(self.data, self.inside)["x_train"], self.seed, held_out=0.05)
+        score = trained_scorer(self.recipe.seeded(self.seed), train)
+        return _figures(lambda images: score(images)[self.recipe.score], self.data, self.inside)

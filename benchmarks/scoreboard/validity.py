@@ -1,0 +1,57 @@
+"""Conformal p-values of held-out normal records: the share at or below each level."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from scipy import stats
+
+from ae_models.calibration import conformal_p_values
+from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.recipes import VALIDITY, Recipe
+from benchmarks.scoreboard.rows import Row
+from benchmarks.scoreboard.training import Split, trained_scorer
+
+TASK = "conformal validity"
+LEVELS = (0.01, 0.05, 0.1)
+_TRAIN, _VALIDATION, _CALIBRATION, _HELD_OUT = 6_000, 500, 20_000, 2_000
+_DATA_SETS: dict[str, Callable[[Data], np.ndarray]] = {
+    "MNIST": lambda data: data.mnist["x_train"],
+    "Fashion-MNIST": lambda data: data.fashion["x_train"],
+    "CIFAR-10, JPEG copy": lambda data: data.cifar10["x_train"],
+}
+
+
+def rows(data: Data) -> Iterator[Row]:
+    """A row a model and data set; its figures are shares by score and level."""
+    for case in _DATA_SETS:
+        for recipe in VALIDITY:
+            yield Row(TASK, recipe.name, case, 0, recipe.settings, _Measure(data, case, recipe))
+
+
+def interval(level: float) -> tuple[float, float]:
+    """Where a share lies with 99% probability, a binomial's of the held-out records."""
+    low, high = stats.binom.interval(0.99, _HELD_OUT, level)
+    return low / _HELD_OUT, high / _HELD_OUT
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measure:
+    data: Data
+    case: str
+    recipe: Recipe
+
+    def __call__(self) -> Mapping[str, float]:
+        images = np.random.default_rng(0).permutation(_DATA_SETS[self.case](self.data))
+        train, validation, calibration, held_out, _ = np.split(
+            images, np.cumsum([_TRAIN, _VALIDATION, _CALIBRATION, _HELD_OUT])
+        )
+        score = trained_scorer(self.recipe.config, Split(train, validation, calibration))
+        known, new = score(calibration), score(held_out)
+        return {
+            f"{name} at {level:g}": np.mean(
+                conformal_p_values(new[name], np.sort(known[name])) <= level
+            )
+            for name in new
+            for level in LEVELS
+        }
