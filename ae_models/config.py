@@ -251,7 +251,8 @@ class TrainingConfig(Validated):
 @dataclasses.dataclass(frozen=True)
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
-    `primary` None: `latent_mahalanobis`. `batch_rows` is the one shape that every batch is padded to."""
+    `primary` None: `latent_mahalanobis`. `batch_rows` is the one shape that every batch is padded
+    to."""
 
     section: ClassVar[str] = "scoring"
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from scipy import special, stats
 from sklearn.covariance import LedoitWolf
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from ae_models.calibration import conformal_p_values
 from ae_models.config import (
@@ -27,7 +29,13 @@ from ae_models.scores.complexity import code_length
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.neighbours import LatentNeighbours
 
-RECONSTRUCTION = ("reconstruction_mse", "reconstruction_mae", "latent_mahalanobis", "latent_knn")
+RECONSTRUCTION = (
+    "reconstruction_mse",
+    "reconstruction_mae",
+    "latent_mahalanobis",
+    "latent_knn",
+    "typicality",
+)
 VARIATIONAL = (
     *RECONSTRUCTION,
     *("negative_elbo", "kl", "reconstruction_probability", "negative_log_likelihood"),
@@ -71,6 +79,26 @@ def _nearest(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     return neighbours.fit(latents).kneighbors(latents)[0].mean(axis=1)
 
 
+def _untypical(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
+    """Of 200 records: neighbours among the first 100, two components for the others."""
+    latents = outputs["latent_mean"].astype(np.float64)
+    estimate = LedoitWolf().fit(latents[:100])
+    search = NearestNeighbors(
+        n_neighbors=5, metric="mahalanobis", metric_params={"VI": estimate.precision_}
+    ).fit(latents[:100])
+    distances = search.kneighbors(latents)[0].mean(axis=1)
+    errors = _errors(x, outputs)
+    statistics = np.log(
+        np.column_stack(
+            [(errors**2).mean(axis=(1, 2, 3)), np.abs(errors).mean(axis=(1, 2, 3)), distances]
+        )
+    )
+    scaler = StandardScaler().fit(statistics[100:])
+    mixture = GaussianMixture(2, random_state=0, reg_covar=1e-4)
+    standardised = scaler.transform(statistics)
+    return -mixture.fit(standardised[100:]).score_samples(standardised)
+
+
 def _marginal(o: dict[str, Any]) -> np.ndarray:
     return np.log(6) - special.logsumexp(o["log_weights"].astype(np.float64), axis=0)
 
@@ -89,6 +117,7 @@ ORACLES = {
     "negative_elbo": lambda _, o: o["kl"].astype(np.float64) - o["expected_log_likelihood"],
     "kl": lambda _, o: o["kl"],
     "latent_knn": _nearest,
+    "typicality": _untypical,
     "reconstruction_probability": lambda _, o: -o["expected_log_likelihood"],
     "negative_log_likelihood": lambda _, o: _marginal(o),
     "complexity_adjusted": lambda _, o: _marginal(o) - _png_nats(o["pixels"]),
@@ -107,7 +136,7 @@ def test_score_is_what_its_definition_gives(name: str, generator: np.random.Gene
     assert value.shape == (200,)
     assert value.dtype == np.float32
     # A training record is its own nearest neighbour, at a distance that float32 has no digits for.
-    tolerance = 1e-3 if name == "latent_knn" else 0.0
+    tolerance = 1e-3 if name in ("latent_knn", "typicality") else 0.0
     np.testing.assert_allclose(value, ORACLES[name](x, outputs), rtol=2e-4, atol=tolerance)
 
 
@@ -125,6 +154,18 @@ def test_neighbours_are_sought_among_a_bounded_core_set(generator: np.random.Gen
     expected = search.kneighbors(beyond)[0].mean(axis=1)
     np.testing.assert_allclose(distances[0], expected, rtol=5e-3, atol=1e-3)
     assert distances[1].mean() < distances[0].mean()
+
+
+@pytest.mark.parametrize("factor", [0.02, 20.0], ids=["easier", "harder"])
+def test_what_is_easier_is_as_untypical_as_what_is_harder(
+    factor: float, generator: np.random.Generator
+) -> None:
+    x, outputs = _records(generator, 1000)
+    score = SCORES["typicality"]()
+    score.fit(np.asarray(score.features(x, outputs)))
+    normal = np.asarray(score(x, outputs))[500:]
+    changed = {**outputs, "reconstruction": x + factor * (outputs["reconstruction"] - x)}
+    assert np.median(np.asarray(score(x, changed))) > np.quantile(normal, 0.9)
 
 
 def test_fewer_training_records_than_neighbours_will_do(generator: np.random.Generator) -> None:
@@ -199,7 +240,7 @@ def test_fit_scores_leaves_the_others_alone(generator: np.random.Generator) -> N
     features = generator.normal(size=(20, 4)).astype(np.float32)
     fit_scores(scores, {"latent_mahalanobis": features})
     x, outputs = _records(generator, 3)
-    fitted = [score for score in scores if score.name.startswith("latent")]
+    fitted = [score for score in scores if score.features(x, outputs) is not None]
     for score in fitted:
         if score.name == "latent_mahalanobis":
             assert np.isfinite(np.asarray(score(x, outputs))).all()

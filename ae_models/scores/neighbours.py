@@ -7,7 +7,7 @@ from ae_models.scores.score import Outputs, Score, Tensor
 from ae_models.scores.whitening import Whitening
 
 _NEIGHBOURS = 5
-_CORE_SET = 4096  # kept in the bundle; the first training records are a random sample of them
+CORE_SET = 4096  # kept in the bundle; the first training records are a random sample of them
 
 
 class LatentNeighbours(Score):
@@ -26,12 +26,16 @@ class LatentNeighbours(Score):
 
     def fit(self, features: np.ndarray) -> None:
         self._whitening = Whitening(features)
-        self._core = np.asarray(self._whitening(features[:_CORE_SET]))
+        self._core = np.asarray(self._whitening(features[:CORE_SET]))
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return self.distance(self.features(x, outputs))
+
+    def distance(self, latents: Tensor) -> Tensor:
+        """(N, d) → (N,)."""
         if self._whitening is None or self._core is None:
             raise ValueError(f"{self.name} is not fitted")
-        white = self._whitening(self.features(x, outputs))
+        white = self._whitening(latents)
         # |a − b|² = |a|² + |b|² − 2a·b: no array of (N, core-set, d)
         squares = np.sum(np.square(self._core), axis=-1)
         products = ops.matmul(white, ops.convert_to_tensor(self._core.T))

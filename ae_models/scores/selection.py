@@ -14,6 +14,7 @@ from ae_models.scores.neighbours import LatentNeighbours
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.regret import LikelihoodRegret
 from ae_models.scores.score import Score
+from ae_models.scores.typicality import Typicality
 
 SCORES: dict[str, type[Score]] = {
     score.name: score
@@ -22,6 +23,7 @@ SCORES: dict[str, type[Score]] = {
         ReconstructionMAE,
         LatentMahalanobis,
         LatentNeighbours,
+        Typicality,
         NegativeElbo,
         KL,
         ReconstructionProbability,

@@ -1,0 +1,81 @@
+"""How usual a record's errors and its latent's surroundings are, in either direction."""
+
+import math
+
+import numpy as np
+from keras import ops
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
+
+from ae_models.losses import mean_absolute_error, mean_squared_error
+from ae_models.scores.neighbours import CORE_SET, LatentNeighbours
+from ae_models.scores.score import Outputs, Score, Tensor
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
+_MOST_COMPONENTS = 16
+_RECORDS_A_COMPONENT = 50
+_SMALLEST_COVARIANCE = 1e-4  # of standardised statistics
+_SMALLEST = 1e-9  # keeps the logarithm of a perfect reconstruction finite
+
+
+class Typicality(Score):
+    """−log of the density, in nats, of three statistics of a record among those of the training
+    records: log reconstruction_mse, log reconstruction_mae, log latent_knn, each standardised; the
+    density is a mixture of 16 Gaussians.
+
+    A record that is easier than any normal one, a blurred image for one, is as untypical as one
+    that is harder. After "density of states estimation" (Morningstar et al. 2021).
+    """
+
+    name = "typicality"
+
+    def __init__(self) -> None:
+        self._neighbours = LatentNeighbours()
+        self._scaler: StandardScaler | None = None
+        self._mixture: GaussianMixture | None = None
+
+    def features(self, x: Tensor, outputs: Outputs) -> Tensor:
+        latent, image = outputs["latent_mean"], outputs["reconstruction"]
+        errors = (mean_squared_error(x, image), mean_absolute_error(x, image))
+        logs = [ops.log(ops.maximum(error, _SMALLEST))[:, None] for error in errors]
+        return ops.concatenate([latent, *logs], axis=-1)
+
+    def fit(self, features: np.ndarray) -> None:
+        """Neighbours are sought among the first records, and the density is that of the others:
+        a record is its own neighbour."""
+        core, rest = np.split(features, [min(CORE_SET, len(features) // 2)])
+        self._neighbours.fit(core[:, :-2])
+        statistics = np.asarray(self._statistics(rest), np.float64)
+        self._scaler = StandardScaler().fit(statistics)
+        components = min(_MOST_COMPONENTS, max(1, len(rest) // _RECORDS_A_COMPONENT))
+        self._mixture = GaussianMixture(
+            components, random_state=0, reg_covar=_SMALLEST_COVARIANCE
+        ).fit(self._scaler.transform(statistics))
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        if self._scaler is None or self._mixture is None:
+            raise ValueError(f"{self.name} is not fitted")
+        statistics = self._statistics(self.features(x, outputs))
+        standardised = (statistics - _constant(self._scaler.mean_)) / _constant(self._scaler.scale_)
+        return -_log_density(self._mixture, standardised)
+
+    def _statistics(self, features: Tensor) -> Tensor:
+        """(N, d + 2) → (N, 3)."""
+        distance = self._neighbours.distance(features[:, :-2])
+        return ops.concatenate(
+            [features[:, -2:], ops.log(ops.maximum(distance, _SMALLEST))[:, None]], axis=-1
+        )
+
+
+def _log_density(mixture: GaussianMixture, x: Tensor) -> Tensor:
+    """What `mixture.score_samples` gives, as a graph: (N, k) → (N,)."""
+    factors = mixture.precisions_cholesky_  # (K, k, k), of which P·Pᵀ is the precision
+    centred = x[:, None, :] - _constant(mixture.means_)
+    white = ops.einsum("nki,kij->nkj", centred, _constant(factors))
+    log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    constants = np.log(mixture.weights_) + log_determinants - 0.5 * x.shape[-1] * _LOG_TWO_PI
+    return ops.logsumexp(_constant(constants) - 0.5 * ops.sum(ops.square(white), axis=-1), axis=-1)
+
+
+def _constant(values: np.ndarray) -> Tensor:
+    return ops.convert_to_tensor(values, "float32")
