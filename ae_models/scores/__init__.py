@@ -6,6 +6,7 @@ One family a file. A score is added by its file and a line in `SCORES`.
 from ae_models.scores.elbo import KL, NegativeElbo
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
+from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
 from ae_models.scores.selection import SCORES, fit_scores, primary_score, score_names
 
@@ -16,6 +17,8 @@ __all__ = [
     "NegativeElbo",
     "ReconstructionMAE",
     "ReconstructionMSE",
+    "RestorationMAE",
+    "RestorationMSE",
     "Score",
     "fit_scores",
     "primary_score",

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ae_models.config import Configuration
+
 Tensor = Any
 Outputs = Mapping[str, Tensor]  # of ImageModel.infer
 
@@ -15,6 +17,13 @@ class Score(abc.ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset({"ae", "dae", "vae"})
+    by_default: ClassVar[bool] = True  # a costly one is computed only where it is asked for
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        """Why the score cannot be had with this configuration, or None."""
+        del config
+        return None
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor | None:
         """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""

@@ -9,30 +9,44 @@ from ae_models.errors import ConfigError
 from ae_models.scores.elbo import KL, NegativeElbo
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
+from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
 
 SCORES: dict[str, type[Score]] = {
     score.name: score
-    for score in (ReconstructionMSE, ReconstructionMAE, LatentMahalanobis, NegativeElbo, KL)
+    for score in (
+        ReconstructionMSE,
+        ReconstructionMAE,
+        LatentMahalanobis,
+        RestorationMSE,
+        RestorationMAE,
+        NegativeElbo,
+        KL,
+    )
 }
 _DEFAULT_PRIMARY = LatentMahalanobis.name
 
 
 def score_names(config: Configuration) -> tuple[str, ...]:
-    """The names of the configured scores.
+    """The names of the configured scores; where none are named, those that are had by default.
 
     Raises:
-      ConfigError: a name is unknown, or not for this kind of model.
+      ConfigError: a name is unknown, not for this kind of model, or cannot be had with this
+        configuration.
     """
     kind = config.model.kind
-    available = tuple(name for name, score in SCORES.items() if kind in score.kinds)
-    chosen = config.scoring.scores
-    for name in chosen or ():
-        if name not in available:
+    known = tuple(name for name, score in SCORES.items() if kind in score.kinds)
+    if config.scoring.scores is None:
+        offered = (name for name in known if SCORES[name].by_default)
+        return tuple(name for name in offered if SCORES[name].refusal(config) is None)
+    for name in config.scoring.scores:
+        if name not in known:
             raise ConfigError(
-                f"scoring.scores for {kind} must be of {', '.join(available)}. Received: {name!r}"
+                f"scoring.scores for {kind} must be of {', '.join(known)}. Received: {name!r}"
             )
-    return chosen or available
+        if reason := SCORES[name].refusal(config):
+            raise ConfigError(f"the score {name} {reason}")
+    return config.scoring.scores
 
 
 def primary_score(config: Configuration) -> str:
