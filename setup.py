@@ -6,6 +6,7 @@ from setuptools import setup
 setup(
     packages=[
         "ae_models",
+        "ae_models.corruptions",
         "ae_models.likelihoods",
         "ae_models.networks",
         "ae_models.posteriors",

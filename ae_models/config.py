@@ -2,13 +2,13 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 
-from ae_models.corruptions import CORRUPTIONS
+from ae_models.corruptions import CORRUPTIONS, Step, parse_corruption
 from ae_models.errors import ConfigError
 from ae_models.likelihoods import LIKELIHOODS, LikelihoodOptions
 from ae_models.losses import LOSSES
@@ -16,6 +16,8 @@ from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
 from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
+
+T = TypeVar("T")
 
 # Of pixels, in a batch for the model, whose activations take some fifty times as much.
 _BATCH_BYTES = 4 << 20
@@ -112,6 +114,18 @@ class ModelConfig(Validated):
         """Raises ConfigError unless the field's value is one of `known`."""
         self.require(getattr(self, field) in known, field, f"one of {', '.join(known)}")
 
+    def parsed(self, field: str, parse: Callable[[str], T]) -> T:
+        """The field's expression as `parse` reads it.
+
+        Raises:
+          ConfigError: `parse` raised a ValueError.
+        """
+        value = getattr(self, field)
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ConfigError(f"{self._path(field)}: {error}. Received: {value!r}") from error
+
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(ModelConfig):
@@ -128,19 +142,24 @@ class AutoencoderConfig(ModelConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingConfig(AutoencoderConfig):
-    """The denoising auto-encoder; `corruption_amount` is a standard deviation or a share."""
+    """The denoising auto-encoder.
+
+    `corruption` is what its input undergoes in training: NAME[:AMOUNT] joined by `+`, applied from
+    left to right, such as `rotation`, `greyscale+rotation` or `gaussian_noise:0.5+clip`.
+    """
 
     kind: ClassVar[str] = "dae"
 
-    corruption: str = "gaussian_noise"
-    corruption_amount: float = 0.3
+    corruption: str = "gaussian_noise:0.3"
 
     def validate(self) -> None:
         super().validate()
-        self.require_known("corruption", CORRUPTIONS)
-        self.require(self.corruption_amount > 0, "corruption_amount", "greater than 0")
-        if self.corruption == "masking":
-            self.require(self.corruption_amount < 1, "corruption_amount", "below 1 for masking")
+        self.parsed("corruption", parse_corruption)
+
+    @property
+    def corruption_steps(self) -> tuple[Step, ...]:
+        """The corruptions in the order in which they act."""
+        return self.parsed("corruption", parse_corruption)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,6 +307,8 @@ class Configuration(Validated):
             self._require_bounded(f"model.likelihood {likelihood!r}")
         if getattr(self.model, "loss", None) == "bce":
             self._require_bounded("model.loss 'bce'")
+        if isinstance(self.model, DenoisingConfig):
+            self._require_corruptible(self.model)
         if self.training.binarise:
             self._require_bounded("training.binarise")
         if isinstance(self.model, VariationalConfig) and likelihood == "discretised_logistic":
@@ -299,6 +320,16 @@ class Configuration(Validated):
                 f"{what} needs preprocessing.scaling 'unit' or 'full_range'. "
                 f"Received: {self.preprocessing.scaling!r}"
             )
+
+    def _require_corruptible(self, model: "DenoisingConfig") -> None:
+        for step in model.corruption_steps:
+            if CORRUPTIONS[step.name].needs_unit_scaling:
+                self._require_bounded(f"model.corruption {step.name!r}")
+            if step.name == "greyscale" and self.image.channels not in (None, 3, 4):
+                raise ConfigError(
+                    "model.corruption 'greyscale' needs image.channels 3 or 4. "
+                    f"Received: {self.image.channels}"
+                )
 
     def _require_levels(self, model: "VariationalConfig") -> None:
         """The cells of a discretised likelihood are the levels of a pixel, no others."""

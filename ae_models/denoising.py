@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 
 import keras
+from keras import ops
 
 from ae_models.autoencoder import Autoencoder
 from ae_models.config import DenoisingConfig
-from ae_models.corruptions import corruption
+from ae_models.corruptions import build_corruption
 from ae_models.image_model import Tensor
+from ae_models.inference import Inference
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")
 class DenoisingAutoencoder(Autoencoder):
     """Learns to give x back from a corrupted x (Vincent et al. 2008).
 
-    The corruption acts in training only: a record is scored as it is.
+    The corruption acts in training only: a record is scored as it is, and, where a score asks for
+    it, as it is restored from a few fixed views of it.
     """
 
     config_class = DenoisingConfig
@@ -22,7 +25,20 @@ class DenoisingAutoencoder(Autoencoder):
 
     def _add_networks(self, seeds: Iterator[int]) -> None:
         super()._add_networks(seeds)
-        self.corruption = corruption(self.config.corruption, self.config.corruption_amount, seeds)
+        self.corruption = build_corruption(self.config.corruption_steps, seeds)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         return super().call(self.corruption(x, training=training), training=training)
+
+    def infer(self, x: Tensor) -> Inference:
+        """Adds, of the V views of the corruption: `view_latents`, (V, N, d), and `restorations`,
+        (V, N, H, W, C), one view after another: memory for the activations of one at a time."""
+        views = self.corruption.views(self.image_shape)
+        return super().infer(x) | {
+            "view_latents": lambda _: ops.stack(
+                [self.encoder(view(x), training=False) for view in views]
+            ),
+            "restorations": lambda own: ops.stack(
+                [self._image(own["view_latents"][index]) for index in range(len(views))]
+            ),
+        }

@@ -44,8 +44,7 @@ models = st.one_of(
         DenoisingConfig,
         **shared,
         loss=losses,
-        corruption=st.sampled_from(["gaussian_noise", "masking"]),
-        corruption_amount=st.floats(1e-6, 0.999),
+        corruption=st.sampled_from(["rotation", "gaussian_noise:0.25+clip", "masking+blur:2"]),
     ),
     st.builds(
         VariationalConfig,
@@ -128,11 +127,28 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"widths": [4, 0]}}, ["model.widths", "(4, 0)"]),
     ({"model": {"widths": [4, "a"]}}, ["model.widths must be of type int", "'a'"]),
     ({"model": {"loss": "l2"}}, ["model.loss must be one of mse, mae, bce", "'l2'"]),
-    ({"model": {"kind": "dae", "corruption": "rain"}}, ["model.corruption", "'rain'"]),
-    ({"model": {"kind": "dae", "corruption_amount": 0}}, ["corruption_amount", "0.0"]),
     (
-        {"model": {"kind": "dae", "corruption": "masking", "corruption_amount": 1}},
-        ["model.corruption_amount", "1.0"],
+        {"model": {"kind": "dae", "corruption": "blur+rain"}},
+        ["model.corruption: 'rain' is none of gaussian_noise", "Received: 'blur+rain'"],
+    ),
+    (
+        {"model": {"kind": "dae", "corruption": "masking:1"}},
+        ["model.corruption", "masking must be between 0 and 1", "'masking:1'"],
+    ),
+    ({"model": {"kind": "dae", "corruption_amount": 0}}, ["'corruption_amount'", "in model"]),
+    (
+        {"model": {"kind": "dae", "corruption": "blur+greyscale"}, "image": {"channels": 1}},
+        ["'greyscale' needs image.channels 3 or 4", "Received: 1"],
+    ),
+    *(
+        (
+            {
+                "model": {"kind": "dae", "corruption": f"gaussian_noise+{name}"},
+                "preprocessing": {"scaling": "standard"},
+            },
+            [f"model.corruption '{name}' needs preprocessing.scaling 'unit'", "'standard'"],
+        )
+        for name in ("clip", "salt_and_pepper")
     ),
     ({"model": {"kind": "vae", "likelihood": "cauchy"}}, ["model.likelihood", "'cauchy'"]),
     ({"model": {"kind": "vae", "beta": -1}}, ["model.beta", "-1.0"]),

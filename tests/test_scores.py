@@ -52,6 +52,7 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
     outputs = {
         "latent_mean": latent.astype(np.float32),
         "reconstruction": x + noise * generator.random((count, 1, 1, 1), dtype=np.float32),
+        "restorations": np.stack([x + generator.random() * noise for _ in range(3)]),
         "kl": generator.random(count, dtype=np.float32),
         "expected_log_likelihood": -40 * generator.random(count, dtype=np.float32),
         "log_weights": -40 * generator.random((6, count), dtype=np.float32),
@@ -63,6 +64,10 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
 
 def _errors(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     return x.astype(np.float64) - outputs["reconstruction"]
+
+
+def _restored(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
+    return outputs["restorations"].astype(np.float64) - x
 
 
 def _features(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
@@ -114,6 +119,8 @@ ORACLES = {
     "latent_mahalanobis": lambda x, o: np.sqrt(
         LedoitWolf().fit(_features(x, o)).mahalanobis(_features(x, o))
     ),
+    "restoration_mse": lambda x, o: (_restored(x, o) ** 2).mean(axis=(0, 2, 3, 4)),
+    "restoration_mae": lambda x, o: np.abs(_restored(x, o)).mean(axis=(0, 2, 3, 4)),
     "negative_elbo": lambda _, o: o["kl"].astype(np.float64) - o["expected_log_likelihood"],
     "kl": lambda _, o: o["kl"],
     "latent_knn": _nearest,

@@ -13,6 +13,7 @@ from ae_models.scores.marginal import NegativeLogLikelihood
 from ae_models.scores.neighbours import LatentNeighbours
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.regret import LikelihoodRegret
+from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
 from ae_models.scores.typicality import Typicality
 
@@ -24,6 +25,8 @@ SCORES: dict[str, type[Score]] = {
         LatentMahalanobis,
         LatentNeighbours,
         Typicality,
+        RestorationMSE,
+        RestorationMAE,
         NegativeElbo,
         KL,
         ReconstructionProbability,

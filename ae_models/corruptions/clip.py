@@ -1,0 +1,20 @@
+"""Values cut to what a file can hold."""
+
+from keras import ops
+
+from ae_models.corruptions.corruption import FixedCorruption, Tensor
+
+
+class Clip(FixedCorruption):
+    """Clips values to [0, 1].
+
+    After noise: an image that comes in to be denoised was stored, and so clipped; a denoiser that
+    never saw clipped noise meets another distribution there.
+    """
+
+    family = "clip"
+    needs_unit_scaling = True
+
+    def corrupted(self, x: Tensor, draws: None) -> Tensor:
+        del draws
+        return ops.clip(x, 0.0, 1.0)

@@ -1,0 +1,34 @@
+"""Corruptions one after another."""
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+import keras
+
+from ae_models.corruptions.corruption import Corruption, Tensor, View
+
+
+class Composition(keras.layers.Layer):
+    """Applies its steps from left to right, in training only; no step leaves x as it is."""
+
+    def __init__(self, steps: Sequence[Corruption]):
+        super().__init__(name="corruption")
+        self.steps = list(steps)
+        self.built = True
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        for step in self.steps:
+            x = step(x, training=training)
+        return x
+
+    def views(self, image_shape: tuple[int, int, int]) -> list[View]:
+        """Every combination of one view of each step, for images (H, W, C)."""
+        combinations = itertools.product(*(step.views(image_shape) for step in self.steps))
+        return [functools.partial(_in_turn, views) for views in combinations]
+
+
+def _in_turn(views: Sequence[View], x: Tensor) -> Tensor:
+    for view in views:
+        x = view(x)
+    return x

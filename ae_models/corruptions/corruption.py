@@ -1,0 +1,91 @@
+"""What every corruption of an image is."""
+
+import abc
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+from keras import ops
+
+from ae_models.networks.seeds import layer_seeds
+
+Tensor = Any
+# Images (N, H, W, C) → corrupted ones, always in the same way.
+View = Callable[[Tensor], Tensor]
+
+
+class Amounts(NamedTuple):
+    """What a family's `amount` may be."""
+
+    default: float
+    rule: str
+    allows: Callable[[float], bool]
+
+
+def positive(default: float) -> Amounts:
+    """Any amount above 0."""
+    return Amounts(default, "greater than 0", lambda amount: amount > 0)
+
+
+def share(default: float) -> Amounts:
+    """A share of the pixels, some of which must stay."""
+    return Amounts(default, "between 0 and 1", lambda amount: 0 < amount < 1)
+
+
+class Corruption(keras.layers.Layer, abc.ABC):
+    """Corrupts images (N, H, W, C) float32, scaled, in training only: each record by draws of its
+    own.
+
+    What is drawn is kept apart from what is done with it, so that `views` can do the same to every
+    record.
+
+    Args:
+      amount: how strong the corruption is, in the family's own unit; unused where it has none.
+      seed: of all draws.
+    """
+
+    family: ClassVar[str]
+    amounts: ClassVar[Amounts | None] = None  # None: there is nothing to choose
+    needs_unit_scaling: ClassVar[bool] = False  # it knows images between 0 and 1 alone
+    most_views: ClassVar[int] = 4
+
+    def __init__(self, amount: float, seed: int):
+        super().__init__(name=self.family)
+        self.amount = amount
+        self.built = True
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._seed = seed
+
+    @abc.abstractmethod
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Any:
+        """What is random in the corruption of images of the shape (N, H, W, C); each random
+        operation takes the next seed, an int or a SeedGenerator."""
+
+    @abc.abstractmethod
+    def corrupted(self, x: Tensor, draws: Any) -> Tensor:
+        """Images (N, H, W, C) under `draws` for N records, or for one that serves them all."""
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        if not training:
+            return x
+        return self.corrupted(x, self.draws(ops.shape(x), itertools.repeat(self.seed_generator)))
+
+    def views(self, image_shape: tuple[int, int, int]) -> list[View]:
+        """A fixed number of ways to corrupt images of a shape (H, W, C), the same for every record
+        and at every call: here from draws of the seed."""
+        seeds = itertools.islice(layer_seeds(self._seed), self.most_views)
+        return [functools.partial(self._view, (1, *image_shape), seed) for seed in seeds]
+
+    def _view(self, shape: tuple[int, ...], seed: int, x: Tensor) -> Tensor:
+        return self.corrupted(x, self.draws(shape, layer_seeds(seed)))
+
+
+class FixedCorruption(Corruption):
+    """A corruption in which nothing is random: it has one view."""
+
+    most_views = 1
+
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> None:
+        del shape, seeds

@@ -1,0 +1,37 @@
+"""Gaussian noise, of one strength or of many."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from ae_models.corruptions.corruption import Corruption, Tensor, positive
+
+
+class GaussianNoise(Corruption):
+    """Adds noise of standard deviation `amount`, in scaled units.
+
+    Values may leave [0, 1]: where those to be restored are clipped, as the pixels of any file
+    are, let `clip` follow.
+    """
+
+    family = "gaussian_noise"
+    amounts = positive(0.3)
+
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
+        return self.amount * keras.random.normal(shape, seed=next(seeds))
+
+    def corrupted(self, x: Tensor, draws: Tensor) -> Tensor:
+        return x + draws
+
+
+class RandomGaussianNoise(GaussianNoise):
+    """Adds noise whose standard deviation is uniform between 0 and `amount`, one for each record:
+    a denoiser trained on it need not be told how noisy an image is."""
+
+    family = "random_gaussian_noise"
+    amounts = positive(0.75)
+
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
+        strength = keras.random.uniform((shape[0], 1, 1, 1), seed=next(seeds))
+        return strength * super().draws(shape, seeds)

@@ -1,0 +1,25 @@
+"""Pixels that are all white or all black."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from ae_models.corruptions.corruption import Corruption, Tensor, share
+
+
+class SaltAndPepper(Corruption):
+    """Sets a share `amount` of the pixels, all channels of a pixel together, to 0 or to 1, with
+    equal odds."""
+
+    family = "salt_and_pepper"
+    amounts = share(0.1)
+    needs_unit_scaling = True
+
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
+        return keras.random.uniform((*shape[:-1], 1), seed=next(seeds))
+
+    def corrupted(self, x: Tensor, draws: Tensor) -> Tensor:
+        white_or_black = ops.cast(draws < 0.5 * self.amount, x.dtype)
+        return ops.where(draws < self.amount, white_or_black, x)

@@ -1,0 +1,33 @@
+"""Errors of restoring a record from corrupted views of it, in scaled units.
+
+A model that was trained to undo a corruption can do so for records like those of its training:
+what it fails to restore is anomalous (ARNet, Fei et al. 2020). Each view is a pass through the
+model, so these are computed only where they are asked for.
+"""
+
+from keras import ops
+
+from ae_models.losses import mean_absolute_error, mean_squared_error
+from ae_models.scores.score import Outputs, Score, Tensor
+
+
+class RestorationMSE(Score):
+    """Mean over the views and the values of (x − x')², x' being restored from the view."""
+
+    name = "restoration_mse"
+    kinds = frozenset({"dae"})
+    by_default = False
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return ops.mean(mean_squared_error(x, outputs["restorations"]), axis=0)
+
+
+class RestorationMAE(Score):
+    """Mean over the views and the values of |x − x'|, x' being restored from the view."""
+
+    name = "restoration_mae"
+    kinds = frozenset({"dae"})
+    by_default = False
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return ops.mean(mean_absolute_error(x, outputs["restorations"]), axis=0)
