@@ -12,11 +12,23 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from benchmarks.scoreboard import likelihood
+from benchmarks.scoreboard import (
+    likelihood,
+    one_class,
+    out_of_distribution,
+    primary,
+    validity,
+)
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.rows import ResultFile, Row
 
-_TASKS: tuple[Callable[[Data], Iterator[Row]], ...] = (likelihood.rows,)
+_TASKS: tuple[Callable[[Data], Iterator[Row]], ...] = (
+    primary.rows,
+    one_class.rows,
+    out_of_distribution.rows,
+    likelihood.rows,
+    validity.rows,
+)
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 
 

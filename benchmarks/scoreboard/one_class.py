@@ -36,14 +36,14 @@ def rows(data: Data) -> Iterator[Row]:
     for task in _TASKS:
         for name, control in CONTROLS.items():
             for case, label in task.classes.items():
-                measure = _MeasureControl(data, task, label, control)
-                yield Row(task.name, name, case, 0, "", measure)
+                by_control = _MeasureControl(data, task, label, control)
+                yield Row(task.name, name, case, 0, "", by_control)
         for seed in range(_MOST_SEEDS):
-            for recipe in RECIPES[task.name]:
+            for recipe in RECIPES.get(task.name, ()):
                 if seed < recipe.seeds:
                     for case, label in task.classes.items():
-                        measure = _MeasureRecipe(data, task, label, recipe, seed)
-                        yield Row(task.name, recipe.name, case, seed, recipe.settings, measure)
+                        by_recipe = _MeasureRecipe(data, task, label, recipe, seed)
+                        yield Row(task.name, recipe.name, case, seed, recipe.settings, by_recipe)
 
 
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
@@ -87,7 +87,9 @@ class _MeasureRecipe:
 
     def __call__(self) -> Mapping[str, float]:
         train, normal, anomalous = _parts(self.task.read(self.data), self.label)
-        score = trained_scorer(self.recipe.seeded(self.seed), split(train, self.seed))
+        score = trained_scorer(
+            self.recipe.seeded(self.seed), split(train, self.seed, held_out=0.05)
+        )
         by_normal, by_anomalous = score(normal), score(anomalous)
         found = {name: auroc(by_normal[name], by_anomalous[name]) for name in by_normal}
         return {"AUROC": found[self.recipe.score]} | found

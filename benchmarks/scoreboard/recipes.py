@@ -6,11 +6,19 @@ other classes and test sets were looked at when a recipe was settled, once.
 """
 
 import dataclasses
+from typing import Any
 
 from ae_models.config import (
+    AutoencoderConfig,
     Configuration,
+    DenoisingConfig,
+    ModelConfig,
     PreprocessingConfig,
+    ScoringConfig,
+    TrainingConfig,
+    VariationalConfig,
 )
+from ae_models.scores import SCORES
 
 _FULL_RANGE = PreprocessingConfig("full_range")
 
@@ -39,3 +47,73 @@ class Recipe:
         """The configuration with a seed of its own."""
         training = dataclasses.replace(self.config.training, seed=seed)
         return dataclasses.replace(self.config, training=training)
+
+
+def _training(epochs: int, **more: Any) -> TrainingConfig:
+    """Cosine decay to the last epoch: there is nothing to stop early."""
+    return TrainingConfig(epochs=epochs, patience=epochs, schedule="cosine", **more)
+
+
+def _dense(units: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    return {"network": "dense", "widths": units, **more}
+
+
+def _recipe(name: str, model: ModelConfig, epochs: int, score: str, seeds: int = 5) -> Recipe:
+    config = Configuration(
+        model,
+        preprocessing=_FULL_RANGE,
+        training=_training(epochs),
+        scoring=ScoringConfig(scores=_scores(model), primary=score),
+    )
+    return Recipe(name, config, score, seeds)
+
+
+def _scores(model: ModelConfig) -> tuple[str, ...]:
+    """All but likelihood regret, whose cost is a hundredfold."""
+    config = Configuration(model, preprocessing=_FULL_RANGE)
+    return tuple(
+        name
+        for name, score in SCORES.items()
+        if model.kind in score.kinds
+        and score.refusal(config) is None
+        and name != "likelihood_regret"
+    )
+
+
+_ERASING = DenoisingConfig(**_dense((1024, 512), corruption="cutout", loss="bce"))
+_TURNING = DenoisingConfig(**_dense((512, 256), corruption="rotation", loss="bce"))
+_PLAIN = AutoencoderConfig(**_dense((512, 256), loss="bce"))
+_VARIATIONAL = VariationalConfig(**_dense((512, 256)))
+_LEVELS = VariationalConfig(
+    **_dense((512, 256), likelihood="discretised_logistic", min_scale=0.001)
+)
+
+_PLAIN_ROW = _recipe("plain AE", _PLAIN, 20, "latent_mahalanobis", seeds=1)
+_VARIATIONAL_ROW = _recipe("VAE", _VARIATIONAL, 20, "negative_elbo", seeds=1)
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {
+    "one-class MNIST": (
+        _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_mse"),
+        _PLAIN_ROW,
+        _VARIATIONAL_ROW,
+    ),
+}
+OUT_OF_DISTRIBUTION = (_recipe("DAE, turned by k·90°", _TURNING, 10, "typicality", seeds=3),)
+VALIDITY = (
+    _recipe("DAE, turned by k·90°", _TURNING, 4, "restoration_mse", seeds=1),
+    _recipe("VAE, discretised logistic", _LEVELS, 4, "negative_elbo", seeds=1),
+)
+PRIMARY = (
+    _recipe("AE", _PLAIN, 20, "reconstruction_mse", seeds=1),
+    _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_mse", seeds=1),
+    _recipe("DAE, turned by k·90°", _TURNING, 20, "restoration_mse", seeds=1),
+    _recipe(
+        "DAE, noise",
+        DenoisingConfig(**_dense((512, 256), loss="bce")),
+        20,
+        "reconstruction_mse",
+        seeds=1,
+    ),
+    _recipe("VAE, Bernoulli", _VARIATIONAL, 20, "negative_elbo", seeds=1),
+    _recipe("VAE, discretised logistic", _LEVELS, 20, "negative_elbo", seeds=1),
+)

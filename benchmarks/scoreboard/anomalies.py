@@ -1,0 +1,71 @@
+"""Anomalies made from normal records: what settings are chosen by, when no anomaly may be seen."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+Images = np.ndarray  # (N, H, W, C) uint8
+
+
+def moved_patch(images: Images, generator: np.random.Generator) -> Images:
+    """A quarter of each image's area put somewhere else in it (CutPaste, Li et al. 2021)."""
+    result = images.copy()
+    height, width = images.shape[1] // 2, images.shape[2] // 2
+    for image, source in zip(result, images, strict=True):
+        top, left, to_top, to_left = generator.integers(0, (height, width, height, width))
+        patch = source[top : top + height, left : left + width]
+        image[to_top : to_top + height, to_left : to_left + width] = patch
+    return result
+
+
+def swapped_halves(images: Images, generator: np.random.Generator) -> Images:
+    """The upper half of each image with the lower half of another."""
+    half = images.shape[1] // 2
+    others = images[np.roll(generator.permutation(len(images)), 1)]
+    return np.concatenate([images[:, :half], others[:, half:]], axis=1)
+
+
+def warped(images: Images, generator: np.random.Generator) -> Images:
+    """A smooth random displacement of some pixels (elastic distortion, Simard et al. 2003)."""
+    height, width = images.shape[1:3]
+    grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))
+    result = np.empty_like(images)
+    for index, image in enumerate(images):
+        field = ndimage.gaussian_filter(generator.normal(size=(2, height, width)), (0, 3, 3))
+        places = grid + 3.0 * field / field.std()
+        for channel in range(image.shape[-1]):
+            result[index, ..., channel] = ndimage.map_coordinates(
+                image[..., channel], places, order=1, mode="nearest"
+            )
+    return result
+
+
+def thickened(images: Images, generator: np.random.Generator) -> Images:
+    """The brightest of each pixel's neighbours, 3 × 3."""
+    del generator
+    return ndimage.grey_dilation(images, (1, 3, 3, 1))
+
+
+def thinned(images: Images, generator: np.random.Generator) -> Images:
+    """The darkest of each pixel's neighbours, 3 × 3."""
+    del generator
+    return ndimage.grey_erosion(images, (1, 3, 3, 1))
+
+
+def blurred(images: Images, generator: np.random.Generator) -> Images:
+    """Under a Gaussian of one pixel's standard deviation."""
+    del generator
+    return ndimage.gaussian_filter(images, (0.0, 1.0, 1.0, 0.0))
+
+
+def turned(images: Images, generator: np.random.Generator) -> Images:
+    """Turned by 45°."""
+    del generator
+    return ndimage.rotate(images, 45.0, axes=(1, 2), reshape=False, order=1)
+
+
+ANOMALIES: dict[str, Callable[[Images, np.random.Generator], Images]] = {
+    function.__name__.replace("_", " "): function
+    for function in (moved_patch, swapped_halves, warped, thickened, thinned, blurred, turned)
+}
