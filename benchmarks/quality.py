@@ -6,7 +6,6 @@ it stopped. A row whose settings change is another row.
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -21,14 +20,9 @@ from benchmarks.scoreboard import (
 )
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.rows import ResultFile, Row
+from benchmarks.scoreboard.table import scoreboard
 
-_TASKS: tuple[Callable[[Data], Iterator[Row]], ...] = (
-    primary.rows,
-    one_class.rows,
-    out_of_distribution.rows,
-    likelihood.rows,
-    validity.rows,
-)
+_TASKS = (primary, one_class, out_of_distribution, likelihood, validity)
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 
 
@@ -40,27 +34,37 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "late
     required=True,
     help="The folder of mnist.npz, fashion_mnist.npz and cifar10_jpeg.npz.",
 )
-@click.option("--only", default="*", help="Rows whose task/name/case match, with * and ?.")
+@click.option("--only", default="*", help="Rows whose task/name/case/seed match, with * and ?.")
 @click.option("--results", type=click.Path(path_type=Path), default=_CACHE / "scoreboard.jsonl")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the page: docs/scoreboard.md.")
 @click.option("--list", "listed", is_flag=True, help="Say which rows are missing; measure none.")
-def main(folder: Path, only: str, results: Path, listed: bool) -> None:
+def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool) -> None:
     """The command line of the scoreboard."""
-    file = ResultFile(results)
+    file, data = ResultFile(results), Data(folder)
+    rows = [row for task in _TASKS for row in task.rows(data)]
+    if page is None:
+        _measure(file, [row for row in rows if fnmatch.fnmatch(_path(row), only)], listed)
+        return
+    finished = {result.key: result for result in file}
+    found = [finished[row.key] for row in rows if row.key in finished]
+    notes = {name: note for task in _TASKS for name, note in task.NOTES.items()}
+    page.write_text(scoreboard(found, notes))
+    click.echo(f"{page}: {len(found)} of {len(rows)} rows are measured")
+
+
+def _measure(file: ResultFile, rows: list[Row], listed: bool) -> None:
     finished = {result.key for result in file}
-    data = Data(folder)
-    missing = [
-        row
-        for task in _TASKS
-        for row in task(data)
-        if row.key not in finished and fnmatch.fnmatch(f"{row.task}/{row.name}/{row.case}", only)
-    ]
+    missing = [row for row in rows if row.key not in finished]
     for row in tqdm(missing, unit=" rows", disable=listed):
-        label = f"{row.task}/{row.name}/{row.case}, seed {row.seed}"
         if listed:
-            click.echo(label)
+            click.echo(_path(row))
             continue
         result = file.measure(row)
-        tqdm.write(f"{label}: {result.figures}, {result.seconds:.0f} s")
+        tqdm.write(f"{_path(row)}: {result.figures}, {result.seconds:.0f} s")
+
+
+def _path(row: Row) -> str:
+    return f"{row.task}/{row.name}/{row.case}/{row.seed}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,16 @@ _TASKS = (
     _Task("one-class CIFAR-10, JPEG copy", lambda data: data.cifar10, _CIFAR_CLASSES),
 )
 
+NOTES = {
+    task.name: """\
+AUROC, in per cent, of the test images of one class against those of all others, by a
+model that saw training images of that class alone; the mean over the classes. The first figure is
+that of the score which the row was declared with; the other scores' are for comparison, and chose
+nothing.
+"""
+    for task in _TASKS
+}
+
 
 def rows(data: Data) -> Iterator[Row]:
     """Controls of each class, then each recipe's, one seed after another."""

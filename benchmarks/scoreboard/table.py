@@ -1,6 +1,6 @@
 """The page of the scoreboard, from finished rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ those of one seed, all cases together, other work beside it. Negative results st
 """
 
 
-def page(results: Iterable[Result], notes: dict[str, str]) -> str:
+def scoreboard(results: Iterable[Result], notes: dict[str, str]) -> str:
     """Markdown: a table for each task, with what was said about it above.
 
     Args:
@@ -25,8 +25,7 @@ def page(results: Iterable[Result], notes: dict[str, str]) -> str:
     rows = list(results)
     parts = [_HEAD, _made_with(rows)]
     for task in dict.fromkeys(row.task for row in rows):
-        own = [row for row in rows if row.task == task]
-        parts += [f"## {task}", notes[task], _table(own)]
+        parts += [f"## {task}\n", notes[task], *_tables([row for row in rows if row.task == task])]
     return "\n".join(parts)
 
 
@@ -37,22 +36,33 @@ def _made_with(rows: Sequence[Result]) -> str:
     return f"{span}; {', '.join(sorted(packages))}.\n"
 
 
-def _table(rows: Sequence[Result]) -> str:
-    """One line a name and settings, one column a figure that every one of its results has."""
+def _tables(rows: Sequence[Result]) -> Iterator[str]:
+    """What every row has; then what only some have."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for row in rows:
         groups.setdefault((row.name, row.settings), []).append(row)
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
-    lines = [
-        _line(["row", *figures, "cases", "seeds", "seconds", "settings"]),
-        _line(["---"] * (len(figures) + 5)),
-    ]
+    common = [name for name in figures if all(name in row.figures for row in rows)]
+    yield _table(groups, common, with_settings=True)
+    if further := [name for name in figures if name not in common]:
+        some = {key: own for key, own in groups.items() if set(further) & set(own[0].figures)}
+        yield _table(some, further, with_settings=False)
+
+
+def _table(
+    groups: Mapping[tuple[str, str], list[Result]], figures: Sequence[str], with_settings: bool
+) -> str:
+    """One line a name and settings, one column a figure."""
+    about = ["cases", "seeds", "seconds", "settings"] if with_settings else []
+    lines = [_line(["row", *figures, *about]), _line(["---"] * (1 + len(figures) + len(about)))]
     for (name, settings), own in groups.items():
         seeds = sorted({row.seed for row in own})
-        cells = [_figure(own, seeds, figure) for figure in figures]
-        seconds = sum(row.seconds for row in own) / len(seeds)
-        cases = ", ".join(dict.fromkeys(row.case for row in own))
-        lines.append(_line([name, *cells, cases, len(seeds), f"{seconds:.0f}", settings]))
+        cells: list[object] = [name, *(_figure(own, seeds, figure) for figure in figures)]
+        if with_settings:
+            seconds = sum(row.seconds for row in own) / len(seeds)
+            cases = ", ".join(dict.fromkeys(row.case for row in own))
+            cells += [cases, len(seeds), f"{seconds:.0f}", settings]
+        lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 
 
