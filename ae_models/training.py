@@ -34,6 +34,11 @@ class TrainingSummary:
     seconds: float
 
 
+def initialise(model: ImageModel, preprocessing: Preprocessing, train: ImageStore) -> None:
+    """Shows an untrained model its first records, which are a random sample of all."""
+    model.initialise(preprocessing(train.read(0, _FIRST_SEEN)))
+
+
 def fit(
     model: ImageModel,
     preprocessing: Preprocessing,
@@ -53,7 +58,6 @@ def fit(
     # XLA on a CPU compiles for longer than it saves on networks of this size.
     steps = math.ceil(len(train) / config.batch_size)
     model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
-    model.initialise(preprocessing(train.read(0, _FIRST_SEEN)))
     stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
     stop.set_model(model)
     callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]

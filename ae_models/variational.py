@@ -12,6 +12,7 @@ from ae_models.config import VariationalConfig
 from ae_models.image_model import ImageModel, Tensor
 from ae_models.inference import Inference
 from ae_models.likelihoods import LIKELIHOODS
+from ae_models.networks import NETWORKS
 from ae_models.posteriors import POSTERIORS, Posterior
 from ae_models.priors import PRIORS
 from ae_models.regret import optimised_gain
@@ -76,7 +77,11 @@ class VariationalAutoencoder(ImageModel):
         return self._family(parameters, self.config.latent_dim)
 
     def initialise(self, images: Tensor) -> None:
+        """The decoder starts at the mean image: one that has to find it first learns to do without
+        the latent, and many dimensions never come back."""
         self.prior.initialise(images)
+        mean = self.likelihood.parameters_of(ops.mean(images, axis=0))
+        NETWORKS[self.config.network].start_at(self.decoder, mean)
 
     def begin_epoch(self, epoch: int) -> None:
         done = (epoch + 1) / max(1, self.config.kl_warmup_epochs)

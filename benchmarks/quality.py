@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard import (
+    denoising,
     likelihood,
     one_class,
     out_of_distribution,
@@ -22,7 +23,7 @@ from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.rows import ResultFile, Row
 from benchmarks.scoreboard.table import scoreboard
 
-_TASKS = (primary, one_class, out_of_distribution, likelihood, validity)
+_TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 
 

@@ -24,7 +24,7 @@ from ae_models.kinds import build_model
 from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
 from ae_models.scores import SCORES, primary_score, score_names
-from ae_models.training import fit
+from ae_models.training import fit, initialise
 from pipelines.beam_run import pipeline_options, run, versions
 from pipelines.progress import Progress, say
 from transforms import ReadImages
@@ -176,6 +176,7 @@ def _write_model(
     train_store, validation_store = stores[splits.TRAIN], stores[splits.VALIDATION]
     preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
     model = build_model(config.model, config.image.shape, config.training.seed)
+    initialise(model, preprocessing, train_store)
     with Progress("training", unit=" batches") as progress:
         summary = fit(
             model,

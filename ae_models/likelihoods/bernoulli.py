@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Likelihood, Tensor
+from ae_models.likelihoods.likelihood import LEAST_LEVEL, Likelihood, Tensor
 
 
 class Bernoulli(Likelihood):
@@ -29,6 +29,10 @@ class Bernoulli(Likelihood):
 
     def variance(self, parameters: Tensor) -> Tensor:
         return ops.sigmoid(parameters) * ops.sigmoid(-parameters)
+
+    def parameters_of(self, mean: Tensor) -> Tensor:
+        level = ops.clip(mean, LEAST_LEVEL, 1.0 - LEAST_LEVEL)
+        return ops.log(level) - ops.log1p(-level)
 
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:
         mean = self.mean(parameters)

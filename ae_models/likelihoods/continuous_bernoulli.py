@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Likelihood, Tensor
+from ae_models.likelihoods.likelihood import LEAST_LEVEL, Likelihood, Tensor
 
 # Below it, in size, the closed forms lose digits, and the Taylor series are exact to float32.
 _SMALL = 0.5
@@ -40,6 +40,10 @@ class ContinuousBernoulli(Likelihood):
         # 1 / (2·sinh(l / 2)) = exp(−l / 2) / (1 − exp(−l))
         exact = 1.0 / size**2 - ops.square(ops.exp(-0.5 * size) / ops.expm1(-size))
         return ops.where(small, series, exact)
+
+    def parameters_of(self, mean: Tensor) -> Tensor:
+        level = ops.clip(mean, LEAST_LEVEL, 1.0 - LEAST_LEVEL)
+        return ops.log(level) - ops.log1p(-level)
 
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:
         """The inverse of F(x) = (exp(l·x) − 1) / (exp(l) − 1) at uniform draws."""

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 Tensor = Any  # a Keras tensor or anything that keras.ops accepts
+LEAST_LEVEL = 1e-3  # of a mean image, whose logits must be finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Likelihood(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def variance(self, parameters: Tensor) -> Tensor:
         """The variance of each value, (..., H, W, C)."""
+
+    @abc.abstractmethod
+    def parameters_of(self, mean: Tensor) -> Tensor:
+        """Raw parameters, (..., H, W, C * parameters_per_value), of which `mean` is about the
+        expected image: where training may start."""
 
     @abc.abstractmethod
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:

@@ -42,6 +42,10 @@ class ScaledLikelihood(Likelihood):
             return self._least + ops.softplus(self._raw)
         return self._least + ops.softplus(ops.split(parameters, 2, axis=-1)[1])
 
+    def parameters_of(self, mean: Tensor) -> Tensor:
+        rest = [ops.zeros_like(mean)] * (self.parameters_per_value - 1)
+        return ops.concatenate([mean, *rest], axis=-1)
+
     def _like_location(self, parameters: Tensor, value: Any) -> Tensor:
         """`value`, of one number or one a value, in the shape of the image."""
         return ops.ones_like(self.location(parameters)) * value

@@ -4,9 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from ae_models.networks.stages import Shape, default_widths, staged_decoder, staged_encoder
+from ae_models.networks.stages import (
+    Shape,
+    default_widths,
+    staged_decoder,
+    staged_encoder,
+    start_at,
+)
 
-__all__ = ["decoder", "default_widths", "encoder"]
+__all__ = ["decoder", "default_widths", "encoder", "start_at"]
 
 
 def encoder(

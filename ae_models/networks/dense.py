@@ -1,6 +1,7 @@
 """Fully connected networks."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -43,6 +44,11 @@ def decoder(
     flat = _linear(hidden, height * width * channels, seeds)
     image = keras.layers.Reshape((height, width, channels))(flat)
     return keras.Model(latent, image, name="decoder")
+
+
+def start_at(decoder: keras.Model, image: Any) -> None:
+    """Makes the decoder's outputs scatter around `image`, (H, W, channels)."""
+    decoder.get_layer("linear").bias.assign(keras.ops.reshape(image, (-1,)))
 
 
 def _hidden(

@@ -5,6 +5,7 @@ do.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -60,6 +61,12 @@ def staged_decoder(
         x = block(x, activation, seeds, f"block_{index}")
         x = _upsample(x, widths[max(index - 1, 0)], size, activation, seeds, f"up_{index}")
     return keras.Model(latent, _pixels(x, channels, seeds), name="decoder")
+
+
+def start_at(decoder: keras.Model, image: Any) -> None:
+    """Makes the decoder's outputs scatter around the channels' means of `image`,
+    (H, W, channels)."""
+    decoder.get_layer("pixels").bias.assign(keras.ops.mean(image, axis=(0, 1)))
 
 
 def stage_sizes(image_shape: Shape, stages: int) -> list[tuple[int, int]]:

@@ -50,13 +50,13 @@ _GATED = VariationalConfig(
     noise_samples=2,
 )
 _RUNS: dict[str, tuple[VariationalConfig, tuple[Stage, ...]]] = {
-    "Burda's one-layer network, one sample": (_BURDA, (Stage({}, 140, 2e-3),)),
+    "Burda's one-layer network, one sample": (_BURDA, (Stage({"kl_warmup_epochs": 20}, 240),)),
     "Burda's one-layer network, IWAE": (
         _BURDA,
         (
-            Stage({}, 60, 2e-3),
-            Stage({"objective": "iwae", "samples": 5}, 50),
-            Stage({"objective": "iwae", "samples": 50}, 8, 5e-4),
+            Stage({"kl_warmup_epochs": 20}, 100),
+            Stage({"objective": "iwae", "samples": 5}, 60),
+            Stage({"objective": "iwae", "samples": 50}, 10, 5e-4),
         ),
     ),
     "VampPrior, gated layers, IWAE": (
@@ -105,9 +105,7 @@ class _Measure:
         for stage in self.stages:
             config = dataclasses.replace(self.config, **stage.model)
             model = build_model(config, images.shape[1:], 0)
-            if weights is not None:
-                model.set_weights(weights)
-            train(model, split, self._training(stage))
+            train(model, split, self._training(stage), weights)
             weights = model.get_weights()
         grey = self.data.mnist["x_test"].astype(np.float32) / 255.0
         drawn = np.random.default_rng(0).random(grey.shape) < grey

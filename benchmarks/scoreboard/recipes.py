@@ -98,6 +98,23 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
         _VARIATIONAL_ROW,
     ),
 }
+DENOISING = Recipe(
+    "DAE, noise of any strength",
+    Configuration(
+        DenoisingConfig(
+            **_dense(
+                (1024,),
+                latent_dim=256,
+                corruption="random_gaussian_noise:0.8+clip",
+                loss="bce",
+            )
+        ),
+        preprocessing=_FULL_RANGE,
+        training=_training(25),
+    ),
+    "PSNR",
+    seeds=1,
+)
 OUT_OF_DISTRIBUTION = (_recipe("DAE, turned by k·90°", _TURNING, 10, "typicality", seeds=3),)
 VALIDITY = (
     _recipe("DAE, turned by k·90°", _TURNING, 4, "restoration_mse", seeds=1),

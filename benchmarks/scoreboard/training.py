@@ -17,7 +17,7 @@ from ae_models.image_store import ImageStore
 from ae_models.kinds import build_model
 from ae_models.preprocessing import Preprocessing
 from ae_models.scores import SCORES, score_names
-from ae_models.training import TrainingSummary, fit
+from ae_models.training import TrainingSummary, fit, initialise
 
 _ROWS = 256
 
@@ -51,14 +51,21 @@ def split(images: np.ndarray, seed: int, held_out: float = 0.1) -> Split:
     )
 
 
-def train(model: ImageModel, data: Split, config: TrainingConfig) -> TrainingSummary:
-    """Trains `model` as `latentbeam train` does, from files in a folder of their own."""
+def train(
+    model: ImageModel, data: Split, config: TrainingConfig, weights: Any = None
+) -> TrainingSummary:
+    """Trains `model` as `latentbeam train` does, from files in a folder of their own; from
+    `weights`, where an earlier training left some."""
     with tempfile.TemporaryDirectory() as folder:
         stores = {}
         for name in ("train", "validation"):
             path = Path(folder) / f"{name}.npy"
             np.save(path, getattr(data, name))
             stores[name] = ImageStore(path)
+        if weights is None:
+            initialise(model, FullRange(), stores["train"])
+        else:
+            model.set_weights(weights)
         return fit(model, FullRange(), stores["train"], stores["validation"], config)
 
 
