@@ -7,16 +7,20 @@ import numpy as np
 from ae_models.config import Configuration
 from ae_models.errors import ConfigError
 from ae_models.scores.elbo import KL, NegativeElbo
+from ae_models.scores.local import ReconstructionMax
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
+from ae_models.scores.ssim import ReconstructionSSIM
 
 SCORES: dict[str, type[Score]] = {
     score.name: score
     for score in (
         ReconstructionMSE,
         ReconstructionMAE,
+        ReconstructionSSIM,
+        ReconstructionMax,
         LatentMahalanobis,
         RestorationMSE,
         RestorationMAE,
