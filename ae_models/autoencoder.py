@@ -8,7 +8,6 @@ from keras import ops
 from ae_models.config import AutoencoderConfig, ModelConfig
 from ae_models.image_model import ImageModel, Tensor
 from ae_models.inference import Inference
-from ae_models.losses import LOSSES, LOSSES_ON_LOGITS
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")
@@ -19,12 +18,12 @@ class Autoencoder(ImageModel):
     config: AutoencoderConfig
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """The decoder's output, (N, H, W, C): logits where the loss is on logits."""
+        """The decoder's output, (N, H, W, C): logits where images are its sigmoid."""
         return self.decoder(self.encoder(x, training=training), training=training)
 
     def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
         del training
-        return LOSSES[self.config.loss](target, outputs)
+        return self.config.loss_terms(target, self._bounded(outputs), outputs)
 
     def infer(self, x: Tensor) -> Inference:
         return Inference(
@@ -35,5 +34,7 @@ class Autoencoder(ImageModel):
         )
 
     def _image(self, latent: Tensor) -> Tensor:
-        output = self.decoder(latent, training=False)
-        return ops.sigmoid(output) if self.config.loss in LOSSES_ON_LOGITS else output
+        return self._bounded(self.decoder(latent, training=False))
+
+    def _bounded(self, output: Tensor) -> Tensor:
+        return ops.sigmoid(output) if self.config.sigmoid_output else output

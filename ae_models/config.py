@@ -11,7 +11,7 @@ import yaml
 from ae_models.corruptions import CORRUPTIONS, Step, parse_corruption
 from ae_models.errors import ConfigError
 from ae_models.likelihoods import LIKELIHOODS, LikelihoodOptions
-from ae_models.losses import LOSSES
+from ae_models.losses import LOSSES_OF_UNIT_SCALING, Loss, parse_loss
 from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
 from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
@@ -129,15 +129,32 @@ class ModelConfig(Validated):
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(ModelConfig):
-    """The plain auto-encoder."""
+    """The plain auto-encoder.
+
+    `loss` is [WEIGHT*]NAME joined by `+`, such as `mse` or `0.5*bce+ssim`. `output` is what the
+    decoder's last layer goes through; None: a sigmoid where `bce` is in the loss, else nothing.
+    """
 
     kind: ClassVar[str] = "ae"
 
     loss: str = "mse"
+    output: Literal["linear", "sigmoid"] | None = None
 
     def validate(self) -> None:
         super().validate()
-        self.require_known("loss", LOSSES)
+        on_logits = self.parsed("loss", parse_loss).on_logits
+        refused = on_logits and self.output == "linear"
+        self.require(not refused, "output", "sigmoid, or null, with bce in model.loss")
+
+    @property
+    def loss_terms(self) -> Loss:
+        """The loss as a function."""
+        return self.parsed("loss", parse_loss)
+
+    @property
+    def sigmoid_output(self) -> bool:
+        """Whether an image is the sigmoid of what the decoder gives."""
+        return self.output == "sigmoid" or self.loss_terms.on_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +172,13 @@ class DenoisingConfig(AutoencoderConfig):
     def validate(self) -> None:
         super().validate()
         self.parsed("corruption", parse_corruption)
+        collapses = self.output == "sigmoid" and not self.loss_terms.on_logits
+        self.require(
+            not collapses,
+            "output",
+            "linear, or null, without bce in model.loss: a denoising model with a sigmoid and no "
+            "bce was seen to give black images alone; add bce to the loss to have a sigmoid",
+        )
 
     @property
     def corruption_steps(self) -> tuple[Step, ...]:
@@ -305,8 +329,8 @@ class Configuration(Validated):
         likelihood = getattr(self.model, "likelihood", None)
         if likelihood and LIKELIHOODS[likelihood].needs_unit_scaling:
             self._require_bounded(f"model.likelihood {likelihood!r}")
-        if getattr(self.model, "loss", None) == "bce":
-            self._require_bounded("model.loss 'bce'")
+        if isinstance(self.model, AutoencoderConfig):
+            self._require_range_of_loss(self.model)
         if isinstance(self.model, DenoisingConfig):
             self._require_corruptible(self.model)
         if self.training.binarise:
@@ -320,6 +344,13 @@ class Configuration(Validated):
                 f"{what} needs preprocessing.scaling 'unit' or 'full_range'. "
                 f"Received: {self.preprocessing.scaling!r}"
             )
+
+    def _require_range_of_loss(self, model: "AutoencoderConfig") -> None:
+        for name in LOSSES_OF_UNIT_SCALING:
+            if name in model.loss_terms.weights:
+                self._require_bounded(f"model.loss {name!r}")
+        if model.sigmoid_output:
+            self._require_bounded("model.output 'sigmoid'")
 
     def _require_corruptible(self, model: "DenoisingConfig") -> None:
         for step in model.corruption_steps:

@@ -37,9 +37,9 @@ shared = {
     "latent_dim": counts,
     "widths": st.none() | st.lists(counts, min_size=1, max_size=4).map(tuple),
 }
-losses = st.sampled_from(["mse", "mae", "bce"])
+losses = st.sampled_from(["mse", "mae", "bce", "huber+0.2*ssim"])
 models = st.one_of(
-    st.builds(AutoencoderConfig, **shared, loss=losses),
+    st.builds(AutoencoderConfig, **shared, loss=losses, output=st.sampled_from([None, "sigmoid"])),
     st.builds(
         DenoisingConfig,
         **shared,
@@ -126,7 +126,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"widths": []}}, ["model.widths", "()"]),
     ({"model": {"widths": [4, 0]}}, ["model.widths", "(4, 0)"]),
     ({"model": {"widths": [4, "a"]}}, ["model.widths must be of type int", "'a'"]),
-    ({"model": {"loss": "l2"}}, ["model.loss must be one of mse, mae, bce", "'l2'"]),
+    ({"model": {"loss": "mse+l2"}}, ["model.loss: 'l2' is none of mse, mae", "'mse+l2'"]),
+    ({"model": {"output": "tanh"}}, ["model.output must be one of linear, sigmoid", "'tanh'"]),
     (
         {"model": {"kind": "dae", "corruption": "blur+rain"}},
         ["model.corruption: 'rain' is none of gaussian_noise", "Received: 'blur+rain'"],
@@ -176,6 +177,14 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"model": {"loss": "bce"}, "preprocessing": {"scaling": "standard"}},
         ["'bce' needs preprocessing.scaling 'unit'", "'standard'"],
+    ),
+    (
+        {"model": {"loss": "mse+ssim"}, "preprocessing": {"scaling": "standard"}},
+        ["'ssim' needs preprocessing.scaling 'unit'", "'standard'"],
+    ),
+    (
+        {"model": {"output": "sigmoid"}, "preprocessing": {"scaling": "standard"}},
+        ["model.output 'sigmoid' needs preprocessing.scaling 'unit'", "'standard'"],
     ),
 ]
 

@@ -14,7 +14,6 @@ from ae_models.config import MODEL_CONFIGS, model_config_from_mapping
 from ae_models.corruptions import CORRUPTIONS
 from ae_models.image_model import ImageModel
 from ae_models.kinds import build_model
-from ae_models.losses import LOSSES
 from ae_models.networks import NETWORKS, stages
 
 LATENT = 3
@@ -232,33 +231,6 @@ def test_images_drawn_from_the_model_follow_their_seed() -> None:
     assert drawn.shape == (6, *ODD)
     np.testing.assert_array_equal(drawn, model.sample(6, seed=1))
     assert np.any(drawn != np.asarray(model.sample(6, seed=2)))
-
-
-LOSS_ORACLES = {
-    "mse": lambda t, o: ((t - o) ** 2).mean(axis=(1, 2, 3)),
-    "mae": lambda t, o: np.abs(t - o).mean(axis=(1, 2, 3)),
-    "bce": lambda t, o: (
-        -(t * special.log_expit(o) + (1 - t) * special.log_expit(-o)).mean(axis=(1, 2, 3))
-    ),
-}
-
-
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_losses_are_their_definitions(loss: str, generator: np.random.Generator) -> None:
-    target, output = _images(6), generator.normal(scale=20, size=(6, *ODD)).astype(np.float32)
-    expected = LOSS_ORACLES[loss](target.astype(np.float64), output.astype(np.float64))
-    np.testing.assert_allclose(LOSSES[loss](target, output), expected, rtol=1e-5)
-    model = _model("ae", loss=loss)
-    np.testing.assert_allclose(model.compute_loss(None, target, output), expected.mean(), rtol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["ae", "dae"])
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_a_loss_on_logits_still_gives_an_image(kind: str, loss: str) -> None:
-    model, x = _model(kind, loss=loss), _images(4)
-    raw = np.asarray(model(x, training=False))
-    expected = special.expit(raw) if loss == "bce" else raw
-    np.testing.assert_allclose(_inferred(model, x)["reconstruction"], expected, rtol=1e-5)
 
 
 def test_a_configuration_of_another_kind_is_refused() -> None:

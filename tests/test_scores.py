@@ -1,5 +1,7 @@
 """Scores against NumPy, SciPy and scikit-learn; conformal p-values against their definition."""
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from scipy import special, stats
+from scipy import ndimage, signal, special, stats
 from sklearn.covariance import LedoitWolf
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
@@ -30,11 +32,8 @@ from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.neighbours import LatentNeighbours
 
 RECONSTRUCTION = (
-    "reconstruction_mse",
-    "reconstruction_mae",
-    "latent_mahalanobis",
-    "latent_knn",
-    "typicality",
+    *("reconstruction_mse", "reconstruction_mae", "reconstruction_ssim", "reconstruction_max"),
+    *("latent_mahalanobis", "latent_knn", "typicality"),
 )
 VARIATIONAL = (
     *RECONSTRUCTION,
@@ -64,6 +63,29 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
 
 def _errors(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     return x.astype(np.float64) - outputs["reconstruction"]
+
+
+def _pairs(x: np.ndarray, outputs: dict[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return zip(x.astype(np.float64), outputs["reconstruction"].astype(np.float64), strict=True)
+
+
+def ssim_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    """The formula of Wang et al. (2004) for two images (H, W, C), from SciPy's windows and
+    correlation, with a window that fits."""
+    sides = [min(11, side if side % 2 else side - 1) for side in x.shape[:2]]
+    window = np.outer(*(signal.windows.gaussian(side, 1.5) for side in sides))
+    window /= window.sum()
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return signal.correlate(values, window, mode="valid", method="direct")
+
+    maps = []
+    for a, b in zip(np.moveaxis(x, -1, 0), np.moveaxis(y, -1, 0), strict=True):
+        covariance = mean(a * b) - mean(a) * mean(b)
+        variances = mean(a * a) - mean(a) ** 2 + mean(b * b) - mean(b) ** 2
+        luminance = (2 * mean(a) * mean(b) + 1e-4) / (mean(a) ** 2 + mean(b) ** 2 + 1e-4)
+        maps.append(luminance * (2 * covariance + 9e-4) / (variances + 9e-4))
+    return float(np.mean(maps))
 
 
 def _restored(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
@@ -116,6 +138,11 @@ def _png_nats(pixels: np.ndarray) -> np.ndarray:
 ORACLES = {
     "reconstruction_mse": lambda x, o: (_errors(x, o) ** 2).mean(axis=(1, 2, 3)),
     "reconstruction_mae": lambda x, o: np.abs(_errors(x, o)).mean(axis=(1, 2, 3)),
+    "reconstruction_ssim": lambda x, o: [1 - ssim_by_scipy(*pair) for pair in _pairs(x, o)],
+    "reconstruction_max": lambda x, o: [
+        ndimage.uniform_filter(((a - b) ** 2).mean(axis=-1), 5)[2:-2, 2:-2].max()
+        for a, b in _pairs(x, o)
+    ],
     "latent_mahalanobis": lambda x, o: np.sqrt(
         LedoitWolf().fit(_features(x, o)).mahalanobis(_features(x, o))
     ),
@@ -281,6 +308,30 @@ def test_chosen_scores_keep_their_order() -> None:
 def test_a_score_that_the_kind_has_not_is_refused(kind: str, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"scoring.scores for {kind} .*Received: '{name}'"):
         score_names(_configuration(kind, scores=("reconstruction_mse", name)))
+
+
+def test_a_score_of_images_between_0_and_1_is_not_had_of_others() -> None:
+    standard = PreprocessingConfig(scaling="standard")
+    config = dataclasses.replace(_configuration("ae"), preprocessing=standard)
+    assert "reconstruction_ssim" not in score_names(config)
+    asked = dataclasses.replace(config, scoring=ScoringConfig(scores=("reconstruction_ssim",)))
+    with pytest.raises(ConfigError, match=r"reconstruction_ssim needs .*scaling.* 'standard'"):
+        score_names(asked)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"), [((40, 9, 2), (5, 5)), ((160, 4, 1), (10, 4)), ((1, 1, 1), (1, 1))]
+)
+def test_the_local_maximum_finds_one_defect(
+    shape: tuple[int, int, int], window: tuple[int, int]
+) -> None:
+    """One value that is off by 1 raises the mean of each window that holds it by 1 / its size."""
+    x = np.zeros((3, *shape), np.float32)
+    spoilt = x.copy()
+    spoilt[1, 0, 0, 0], spoilt[2, shape[0] // 2, shape[1] // 2, -1] = 1.0, -1.0
+    found = SCORES["reconstruction_max"]()(x, {"reconstruction": spoilt})
+    share = 1 / (window[0] * window[1] * shape[2])
+    np.testing.assert_allclose(found, [0, share, share], rtol=1e-5)
 
 
 @pytest.mark.parametrize("primary", ["kl", "reconstruction_mae", None])

@@ -8,6 +8,7 @@ from ae_models.config import Configuration
 from ae_models.errors import ConfigError
 from ae_models.scores.complexity import ComplexityAdjusted
 from ae_models.scores.elbo import KL, NegativeElbo, ReconstructionProbability
+from ae_models.scores.local import ReconstructionMax
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.marginal import NegativeLogLikelihood
 from ae_models.scores.neighbours import LatentNeighbours
@@ -15,6 +16,7 @@ from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.regret import LikelihoodRegret
 from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
+from ae_models.scores.ssim import ReconstructionSSIM
 from ae_models.scores.typicality import Typicality
 
 SCORES: dict[str, type[Score]] = {
@@ -22,6 +24,8 @@ SCORES: dict[str, type[Score]] = {
     for score in (
         ReconstructionMSE,
         ReconstructionMAE,
+        ReconstructionSSIM,
+        ReconstructionMax,
         LatentMahalanobis,
         LatentNeighbours,
         Typicality,

@@ -1,0 +1,23 @@
+"""What the reconstruction lacks in structure."""
+
+from ae_models.config import Configuration
+from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ssim import structural_dissimilarity
+
+
+class ReconstructionSSIM(Score):
+    """1 − SSIM(x, x'), from 0 to 2 (Wang et al. 2004). For images between 0 and 1."""
+
+    name = "reconstruction_ssim"
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        if config.preprocessing.bounded:
+            return None
+        return (
+            "needs preprocessing.scaling 'unit' or 'full_range'. "
+            f"Received: {config.preprocessing.scaling!r}"
+        )
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return structural_dissimilarity(x, outputs["reconstruction"])
