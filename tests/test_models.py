@@ -30,7 +30,10 @@ def _model(
     kind: str, network: str = "dense", shape: tuple[int, int, int] = ODD, seed: int = 0, **more: Any
 ) -> ImageModel:
     widths = [16, 8] if network == "dense" else None
-    values = {"kind": kind, "network": network, "latent_dim": LATENT, "widths": widths, **more}
+    values = {"kind": kind, "network": network, "latent_dim": LATENT, "widths": widths}
+    if kind == "vae":
+        values["regret_steps"] = 2
+    values |= more
     return build_model(model_config_from_mapping(values), shape, seed)
 
 
