@@ -15,6 +15,7 @@ from ae_models.config import TrainingConfig
 from ae_models.errors import ConfigError
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
+from ae_models.networks import layer_seeds
 from ae_models.preprocessing import Preprocessing
 
 _FIRST_SEEN = 1024  # training images by which a model may be initialised
@@ -118,7 +119,8 @@ def _dataset(
     pixels = tf.data.Dataset.from_generator(batches, output_signature=spec)
     scaled = pixels.map(preprocessing, num_parallel_calls=1)
     if config.binarise:
-        scaled = scaled.enumerate().map(functools.partial(_binarised, config.seed))
+        seed = next(layer_seeds(config.seed))  # one that TensorFlow can hold
+        scaled = scaled.enumerate().map(functools.partial(_binarised, seed))
     return scaled.map(lambda x: (x, x)).prefetch(2)
 
 

@@ -49,8 +49,20 @@ models = st.one_of(
     st.builds(
         VariationalConfig,
         **shared,
-        likelihood=st.sampled_from(["bernoulli", "gaussian"]),
+        activation=st.sampled_from(["relu", "elu", "gelu", "silu", "tanh"]),
+        posterior=st.sampled_from(["diagonal_gaussian", "full_gaussian", "laplace"]),
+        prior=st.sampled_from(["standard", "vamp"]),
+        prior_components=counts,
+        likelihood=st.sampled_from(["bernoulli", "continuous_bernoulli", "gaussian", "laplace"]),
+        scale=st.sampled_from(["per_pixel", "shared", "fixed"]),
+        scale_value=positive,
+        min_scale=positive,
+        likelihood_bits=st.sampled_from([8, 16]),
+        samples=counts,
         beta=positive,
+        kl_warmup_epochs=st.integers(0, 100),
+        free_bits=st.floats(0, 100),
+        regret_steps=counts,
         noise_samples=st.integers(1, 50).map(lambda pairs: 2 * pairs),
     ),
 )
@@ -67,12 +79,14 @@ configurations = st.builds(
         convert=st.booleans(),
         max_pixels=counts,
     ),
-    st.just(PreprocessingConfig()),
+    st.builds(PreprocessingConfig, scaling=st.sampled_from(["unit", "full_range"])),
     st.builds(
         TrainingConfig,
         epochs=counts,
         batch_size=counts,
         learning_rate=positive,
+        schedule=st.sampled_from(["constant", "cosine"]),
+        binarise=st.booleans(),
         patience=counts,
         validation_share=shares,
         calibration_share=shares,
@@ -170,6 +184,55 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"scoring": {"batch_rows": 1}}, ["scoring.batch_rows must be at least 2", "1"]),
     ({"scoring": {"scores": "kl"}}, ["scoring.scores must be a list", "'kl'"]),
     ({"preprocessing": {"scaling": "log"}}, ["preprocessing.scaling", "'log'"]),
+    ({"model": {"kind": "vae", "posterior": "cauchy"}}, ["model.posterior", "laplace", "'cauchy'"]),
+    ({"model": {"kind": "vae", "prior": "flow"}}, ["model.prior", "standard, vamp", "'flow'"]),
+    ({"model": {"activation": "sine"}}, ["model.activation", "relu", "'sine'"]),
+    (
+        {"model": {"network": "residual", "activation": "glu"}},
+        ["model.activation", "residual network", "'glu'"],
+    ),
+    ({"model": {"kind": "vae", "scale": "free"}}, ["model.scale", "per_pixel", "'free'"]),
+    ({"model": {"kind": "vae", "scale_value": 0}}, ["model.scale_value", "0.0"]),
+    ({"model": {"kind": "vae", "min_scale": -0.1}}, ["model.min_scale", "-0.1"]),
+    ({"model": {"kind": "vae", "likelihood_bits": 12}}, ["model.likelihood_bits", "8, 16", "12"]),
+    ({"model": {"kind": "vae", "objective": "cubo"}}, ["model.objective", "elbo, iwae", "'cubo'"]),
+    ({"model": {"kind": "vae", "samples": 0}}, ["model.samples must be at least 1", "0"]),
+    ({"model": {"kind": "vae", "prior_components": 0}}, ["model.prior_components", "0"]),
+    ({"model": {"kind": "vae", "regret_steps": 0}}, ["model.regret_steps", "0"]),
+    ({"model": {"kind": "vae", "kl_warmup_epochs": -1}}, ["model.kl_warmup_epochs", "-1"]),
+    ({"model": {"kind": "vae", "free_bits": -0.5}}, ["model.free_bits", "-0.5"]),
+    ({"model": {"kind": "vae", "objective": "iwae", "beta": 2}}, ["model.beta", "iwae", "2.0"]),
+    (
+        {"model": {"kind": "vae", "objective": "iwae", "kl_warmup_epochs": 3}},
+        ["model.kl_warmup_epochs", "iwae", "3"],
+    ),
+    (
+        {"model": {"kind": "vae", "objective": "iwae", "free_bits": 0.25}},
+        ["model.free_bits", "iwae", "0.25"],
+    ),
+    ({"training": {"schedule": "step"}}, ["training.schedule", "constant, cosine", "'step'"]),
+    (
+        {"training": {"binarise": True}, "preprocessing": {"scaling": "standard"}},
+        ["training.binarise needs", "'standard'"],
+    ),
+    *(
+        (
+            {
+                "model": {"kind": "vae", "likelihood": "discretised_logistic"},
+                "preprocessing": {"scaling": scaling},
+            },
+            ["'discretised_logistic' needs preprocessing.scaling", "'full_range'", repr(scaling)],
+        )
+        for scaling in ("unit", "standard")
+    ),
+    (
+        {
+            "model": {"kind": "vae", "likelihood": "discretised_logistic"},
+            "preprocessing": {"scaling": "full_range"},
+            "image": {"bits": 16},
+        },
+        ["model.likelihood_bits must be 16", "Received: 8"],
+    ),
     (
         {"model": {"kind": "vae"}, "preprocessing": {"scaling": "standard"}},
         ["'bernoulli' needs preprocessing.scaling 'unit'", "'standard'"],
@@ -270,6 +333,18 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: bytes | Non
     with pytest.raises(ConfigError, match=re.escape(str(path))) as caught:
         read_mapping(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("bits", "levels"), [(None, 8), (None, 16), (8, 8), (16, 16)])
+def test_levels_that_are_those_of_the_images_are_taken(bits: Any, levels: Any) -> None:
+    model = VariationalConfig(likelihood="discretised_logistic", likelihood_bits=levels)
+    config = Configuration(
+        model, ImageConfig(bits=bits), preprocessing=PreprocessingConfig("full_range")
+    )
+    assert config.model == model
+    assert model.likelihood_options.bits == levels
+    with pytest.raises(ConfigError, match="likelihood_bits must be"):
+        config.with_image(ImageConfig(bits=24 - levels))
 
 
 def test_configurations_are_frozen() -> None:

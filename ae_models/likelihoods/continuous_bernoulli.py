@@ -24,8 +24,8 @@ class ContinuousBernoulli(Likelihood):
 
     def mean(self, parameters: Tensor) -> Tensor:
         """1 / (1 − exp(−l)) − 1 / l."""
-        small, safe = _parted(parameters)
-        series = 0.5 + parameters / 12.0 - parameters**3 / 720.0 + parameters**5 / 30240.0
+        small, near, safe = _parted(parameters)
+        series = 0.5 + near / 12.0 - near**3 / 720.0 + near**5 / 30240.0
         # By symmetry from the positive side, where nothing overflows.
         size = ops.abs(safe)
         upper = -1.0 / ops.expm1(-size) - 1.0 / size
@@ -33,8 +33,8 @@ class ContinuousBernoulli(Likelihood):
 
     def variance(self, parameters: Tensor) -> Tensor:
         """1 / l² − 1 / (2·sinh(l / 2))²."""
-        small, safe = _parted(parameters)
-        square = ops.square(parameters)
+        small, near, safe = _parted(parameters)
+        square = ops.square(near)
         series = 1.0 / 12.0 - square / 240.0 + square**2 / 6048.0 - square**3 / 172800.0
         size = ops.abs(safe)
         # 1 / (2·sinh(l / 2)) = exp(−l / 2) / (1 − exp(−l))
@@ -48,30 +48,30 @@ class ContinuousBernoulli(Likelihood):
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:
         """The inverse of F(x) = (exp(l·x) − 1) / (exp(l) − 1) at uniform draws."""
         uniform = keras.random.uniform(ops.shape(parameters), seed=seed)
-        small, safe = _parted(parameters)
+        small, near, safe = _parted(parameters)
         size = ops.abs(safe)
         upper = 1.0 + ops.log(uniform + (1.0 - uniform) * ops.exp(-size)) / size
         exact = ops.where(safe > 0, upper, 1.0 - upper)
-        near = ops.where(small, ops.where(ops.abs(parameters) < _TINY, _TINY, parameters), 1.0)
+        near = ops.where(ops.abs(near) < _TINY, _TINY, near)
         drawn = ops.where(small, ops.log1p(uniform * ops.expm1(near)) / near, exact)
         return ops.clip(drawn, 0.0, 1.0)
 
 
-def _parted(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Which logits are small, and the logits with 1 in their places.
+def _parted(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which logits are small; the small ones, and 0 for the others; the others, and 1 for these.
 
-    The second keeps NaN out of the gradient of the branch that is not taken.
+    The stand-ins keep NaN out of the gradient of the branch that is not taken.
     """
     small = ops.abs(logits) < _SMALL
-    return small, ops.where(small, 1.0, logits)
+    return small, ops.where(small, logits, 0.0), ops.where(small, 1.0, logits)
 
 
 def _log_sinh_ratio(u: Tensor) -> Tensor:
     """log(sinh(u) / u), without overflow."""
-    small, safe = _parted(u)
+    small, near, safe = _parted(u)
     size = ops.abs(safe)
     # log sinh(u) = u + log(1 − exp(−2u)) − log 2
-    square = ops.square(u)
+    square = ops.square(near)
     series = square / 6.0 - square**2 / 180.0 + square**3 / 2835.0 - square**4 / 37800.0
     exact = size + ops.log(-0.5 * ops.expm1(-2.0 * size)) - ops.log(size)
     return ops.where(small, series, exact)

@@ -15,9 +15,9 @@ from benchmarks.scoreboard.training import Split, trained_scorer
 TASK = "conformal validity"
 NOTES = {
     TASK: """\
-The share of 2,000 held-out normal records with p at most a level, against 20,000 calibration records:
-the least and the most over all scores of the model, and how many scores lie outside the binomial
-interval of 99%. Each of them does so once in a hundred by chance.
+The share of 2,000 held-out normal records whose p-value, against 20,000 calibration records, is at
+most a level: the least and the most over all scores of the model, and how many scores lie outside
+the binomial interval of 99%. Each of them does so once in a hundred by chance.
 """
 }
 LEVELS = (0.01, 0.05, 0.1)

@@ -1,0 +1,49 @@
+"""tf.Transform's scaling of pixels: what each promises, on records it saw and others."""
+
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from ae_models.config import ImageConfig, PreprocessingConfig
+from ae_models.preprocessing import Preprocessing
+from transforms.analysis import AnalyzePixels
+from transforms.batches import IMAGE
+from transforms.pixels import pixels_to_arrow
+
+
+def _batch(pixels: np.ndarray) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pixels_to_arrow(pixels)], [IMAGE])
+
+
+def _scaling(folder: Path, pixels: np.ndarray, scaling: str) -> Preprocessing:
+    """As tf.Transform makes it of the pixels, which come in two batches."""
+    image = ImageConfig(*pixels.shape[1:], bits=8 * pixels.dtype.itemsize)
+    with beam.Pipeline() as pipeline:
+        _ = (
+            pipeline
+            | beam.Create([_batch(pixels[:7]), _batch(pixels[7:])])
+            | AnalyzePixels(
+                image, PreprocessingConfig(scaling), str(folder / "out"), str(folder / "tmp")
+            )
+        )
+    return Preprocessing(folder / "out")
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("uint8", 255), ("uint16", 65535)])
+def test_full_range_is_the_share_of_the_largest_level(
+    tmp_path: Path, generator: np.random.Generator, dtype: str, largest: int
+) -> None:
+    """Whatever the records hold: here the darkest tenth alone."""
+    seen = generator.integers(0, largest // 10, (12, 3, 5, 2), dtype=dtype)
+    scale = _scaling(tmp_path, seen, "full_range")
+    levels = np.linspace(0, largest, 60).astype(dtype).reshape(2, 3, 5, 2)
+    scaled = np.asarray(scale(tf.constant(levels)))
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, levels / largest, rtol=2e-7)
+    assert (scaled.min(), scaled.max()) == (0, 1)
+    # The cells of a discretised likelihood are centred on the levels.
+    np.testing.assert_array_equal(np.rint(scaled.astype(np.float64) * largest), levels)

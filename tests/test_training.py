@@ -1,0 +1,195 @@
+"""Options of training with Keras: schedule, binarisation, what a model sees of data and epochs."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from ae_models.config import TrainingConfig, model_config_from_mapping
+from ae_models.image_model import ImageModel
+from ae_models.image_store import ImageStore
+from ae_models.kinds import build_model
+from ae_models.training import fit
+
+SHAPE = (4, 3, 1)
+
+
+def _scaled(pixels: Any) -> tf.Tensor:
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+def _store(path: Path, pixels: np.ndarray) -> ImageStore:
+    np.save(path, pixels)
+    return ImageStore(path)
+
+
+def _stores(folder: Path, train: int = 40, validation: int = 12) -> tuple[ImageStore, ImageStore]:
+    pixels = np.random.default_rng(7).integers(0, 256, (train + validation, *SHAPE), np.uint8)
+    return (
+        _store(folder / "train.npy", pixels[:train]),
+        _store(folder / "validation.npy", pixels[train:]),
+    )
+
+
+def _model(kind: str = "vae", **more: Any) -> ImageModel:
+    values = {"kind": kind, "network": "dense", "widths": [8], "latent_dim": 2, **more}
+    return build_model(model_config_from_mapping(values), SHAPE, seed=1)
+
+
+def _fit(model: ImageModel, stores: tuple[ImageStore, ImageStore], **more: Any) -> Any:
+    on_progress = more.pop("on_progress", None)
+    config = TrainingConfig(**{"epochs": 3, "batch_size": 16, **more})
+    return fit(model, _scaled, *stores, config, on_progress)  # type: ignore[arg-type]
+
+
+def _watch(model: ImageModel) -> dict[str, list[np.ndarray]]:
+    """What the model is given: one list of batches for training, one for validation."""
+    seen: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
+    plain = model.training_loss
+
+    def note(target: np.ndarray, training: np.ndarray) -> np.float32:
+        seen["train" if training else "validation"].append(np.array(target))
+        return np.float32(0)
+
+    def watched(target: Any, outputs: Any, training: bool = False) -> Any:
+        nothing = tf.numpy_function(note, [target, training], tf.float32)
+        with tf.control_dependencies([nothing]):
+            return plain(tf.identity(target), outputs, training)
+
+    model.training_loss = watched  # type: ignore[method-assign]
+    return seen
+
+
+def _rates(model: ImageModel, stores: Any, **more: Any) -> list[float]:
+    rates: list[float] = []
+    batches: set[tuple[int, int]] = set()
+
+    def note(epoch: int, done: int, steps: int, logs: dict[str, float]) -> None:
+        if (epoch, done) not in batches:  # the end of an epoch is told again
+            batches.add((epoch, done))
+            rates.append(float(model.optimizer.learning_rate))
+
+    _fit(model, stores, on_progress=note, **more)
+    return rates
+
+
+def test_the_cosine_schedule_falls_from_the_rate_to_zero(tmp_path: Path) -> None:
+    rates = _rates(_model(), _stores(tmp_path), schedule="cosine", learning_rate=0.02, epochs=4)
+    done = np.arange(1, 13) / 12  # 40 records in batches of 16: 3 steps an epoch
+    np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * done)), rtol=1e-4, atol=1e-8)
+    assert rates[-1] < 1e-8
+
+
+def test_without_a_schedule_the_rate_stays(tmp_path: Path) -> None:
+    rates = _rates(_model(), _stores(tmp_path), learning_rate=0.02, epochs=2)
+    np.testing.assert_allclose(rates, np.full(6, 0.02), rtol=1e-6)
+
+
+def _grey(folder: Path) -> tuple[ImageStore, ImageStore]:
+    """Images of which each pixel has one grey level in all of them, from black to white."""
+    levels = np.linspace(0, 255, 12).astype(np.uint8).reshape(SHAPE)
+    levels[-1, -1] = 255
+    return (
+        _store(folder / "train.npy", np.repeat(levels[None], 320, axis=0)),
+        _store(folder / "validation.npy", np.repeat(levels[None], 32, axis=0)),
+    )
+
+
+def test_binarised_values_are_drawn_anew_with_the_pixel_as_probability(tmp_path: Path) -> None:
+    stores, model = _grey(tmp_path), _model()
+    seen = _watch(model)
+    _fit(model, stores, binarise=True, epochs=4, batch_size=32)
+    batches = seen["train"]
+    assert len(batches) == 40
+    assert all(set(np.unique(batch)) <= {0.0, 1.0} for batch in batches)
+    for one, two in itertools.combinations(batches, 2):
+        assert np.any(one != two), "the images are all alike: only the draws can differ"
+    drawn = np.concatenate(batches)
+    probabilities = stores[0].read(0, 1)[0] / 255
+    for place in np.ndindex(SHAPE):
+        ones = int(drawn[(slice(None), *place)].sum())
+        assert stats.binomtest(ones, len(drawn), probabilities[place]).pvalue > 1e-4, place
+    among = np.corrcoef(drawn.reshape(len(drawn), -1)[:, 1:-1].T)
+    assert np.abs(among - np.eye(len(among))).max() < 0.15, "each value by itself"
+    # Epochs can be compared only if validation records are the same in each.
+    validation = seen["validation"]
+    assert len(validation) == 4
+    assert all(np.array_equal(batch, validation[0]) for batch in validation)
+
+
+def test_without_binarise_a_model_sees_grey_levels(tmp_path: Path) -> None:
+    stores, model = _stores(tmp_path), _model()
+    seen = _watch(model)
+    _fit(model, stores, epochs=1)
+    drawn = np.concatenate(seen["train"])
+    expected = np.asarray(_scaled(stores[0].read(0, 40)))
+    np.testing.assert_allclose(np.sort(drawn.ravel()), np.sort(expected.ravel()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"binarise": True},
+        {"schedule": "cosine"},
+    ],
+    ids=str,
+)
+def test_a_seed_decides_the_weights_with_every_option(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    stores = _stores(tmp_path)
+    weights = []
+    for seed in (3, 3, 4):
+        model = _model(prior="vamp", prior_components=5, samples=2, kl_warmup_epochs=2)
+        _fit(model, stores, **{"seed": seed, **options})
+        weights.append(np.concatenate([w.numpy().ravel() for w in model.trainable_variables]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.any(weights[0] != weights[2])
+
+
+def test_two_large_seeds_draw_differently(tmp_path: Path) -> None:
+    stores, drawn = _grey(tmp_path), []
+    for seed in (5, 5 + 2**63, 5 + 2**64):
+        model = _model()
+        seen = _watch(model)
+        _fit(model, stores, binarise=True, epochs=1, batch_size=320, seed=seed)
+        drawn.append(seen["train"][0])
+    for one, two in itertools.combinations(drawn, 2):
+        assert np.any(one != two)
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae"])
+def test_a_model_is_initialised_once_by_training_images_and_told_each_epoch(
+    tmp_path: Path, kind: str
+) -> None:
+    stores, model = _stores(tmp_path), _model(kind)
+    told: list[Any] = []
+    model.initialise = lambda images: told.append(np.asarray(images))  # type: ignore[method-assign]
+    model.begin_epoch = told.append  # type: ignore[assignment, method-assign]
+    _fit(model, stores, epochs=3)
+    np.testing.assert_array_equal(told[0], _scaled(stores[0].read(0, 1024)))
+    assert told[1:] == [0, 1, 2]
+
+
+def test_pseudo_inputs_start_as_training_images_and_learn(tmp_path: Path) -> None:
+    stores, model = _stores(tmp_path), _model(prior="vamp", prior_components=50)
+    expected = np.asarray(_scaled(stores[0].read(0, 40)))[np.arange(50) % 40]
+    _fit(model, stores, epochs=1, learning_rate=1e-4)
+    moved = np.abs(np.asarray(model.prior.pseudo_inputs) - expected)
+    assert 0 < moved.max() < 1e-3, "three steps of at most the rate"
+
+
+def test_the_best_epoch_is_chosen_by_the_loss_with_the_whole_divergence(tmp_path: Path) -> None:
+    """A warm-up's low weights must not make the first epochs look best."""
+    stores = _stores(tmp_path)
+    model = _model(kl_warmup_epochs=1000, beta=30.0)
+    summary = _fit(model, stores, epochs=2, learning_rate=1e-6)
+    x = _scaled(stores[1].read(0, 100))
+    inferred = model.infer(x)
+    bound = 30 * np.asarray(inferred["kl"]) - np.asarray(inferred["expected_log_likelihood"])
+    assert summary.validation_loss == pytest.approx(bound.mean(), rel=0.05)
+    assert summary.loss < summary.validation_loss
