@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from ae_models.config import Configuration, configuration_from_mapping
 from ae_models.errors import BundleError, ConfigError
+from ae_models.mapping import from_mapping
+from ae_models.pareto_tail import ParetoTail
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -38,6 +40,11 @@ class Bundle:
         """The primary score of the held-out normal records, (n,) float32, ascending."""
         column = pq.read_table(self.path / CALIBRATION, columns=["score"])["score"]
         return np.sort(column.to_numpy())
+
+    def pareto_tail(self) -> ParetoTail | None:
+        """What extends p-values beyond the calibration scores; None if nothing does."""
+        mapping = self.manifest["calibration"].get("pareto_tail")
+        return None if mapping is None else from_mapping(ParetoTail, mapping)
 
 
 def seal_bundle(path: Path, facts: dict[str, Any]) -> Bundle:

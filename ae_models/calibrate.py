@@ -1,8 +1,9 @@
 """Scoring held-out normal records into a bundle's calibration file."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +11,22 @@ import pyarrow.parquet as pq
 
 from ae_models.export import SCORE_PREFIX
 from ae_models.image_store import Batch
+from ae_models.pareto_tail import fit_pareto_tail
 from ae_models.scorer import Scorer
 from ae_models.splits import id_hashes
 
 
-def write_calibration(path: Path, scorer: Scorer, batches: Iterable[Batch]) -> dict[str, Any]:
+def write_calibration(
+    path: Path,
+    scorer: Scorer,
+    batches: Iterable[Batch],
+    tail: Literal["none", "pareto"] = "none",
+) -> dict[str, Any]:
     """Writes `id`, `score` and each `score_<name>` of the records, in the order of their hashes.
 
     Returns:
-      What the manifest says of it: the number of records and quantiles of the primary score.
+      What the manifest says of it: the number of records, quantiles of the primary score and its
+      `pareto_tail`, null where none was asked for or none can be fitted.
     """
     ids: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
@@ -31,4 +39,9 @@ def write_calibration(path: Path, scorer: Scorer, batches: Iterable[Batch]) -> d
     pq.write_table(table.take(pa.array(np.argsort(id_hashes(ids)))), path)
     quantiles = np.quantile(columns["score"], [0.0, 0.5, 0.9, 0.99, 1.0])
     names = ("minimum", "median", "quantile_90", "quantile_99", "maximum")
-    return {"records": len(ids), **dict(zip(names, map(float, quantiles), strict=True))}
+    fitted = fit_pareto_tail(np.sort(columns["score"])) if tail == "pareto" else None
+    return {
+        "records": len(ids),
+        **dict(zip(names, map(float, quantiles), strict=True)),
+        "pareto_tail": None if fitted is None else dataclasses.asdict(fitted),
+    }

@@ -295,13 +295,18 @@ class TrainingConfig(Validated):
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
     `primary` None: `latent_mahalanobis`. `batch_rows` is the one shape that every batch is padded
-    to."""
+    to.
+
+    `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
+    1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
+    """
 
     section: ClassVar[str] = "scoring"
 
     scores: tuple[str, ...] | None = None
     primary: str | None = None
     fpr: float = 0.01
+    tail: Literal["none", "pareto"] = "none"
     batch_rows: int = 256
 
     def validate(self) -> None:

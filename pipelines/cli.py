@@ -271,8 +271,16 @@ def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
         f"records: {records['read']} read, {records['scored']} scored, "
         f"{records['rejected']} rejected" + (f" ({reasons})" if reasons else ""),
         *([f"files passed over: {passed_over}"] if passed_over else []),
+        *_tail_lines(ledger["model"]["pareto_tail"]),
         f"seconds: {ledger['seconds']}",
     ]
+
+
+def _tail_lines(tail: Mapping[str, Any] | None) -> list[str]:
+    if tail is None:
+        return []
+    smallest = 1 / (tail["records"] + 1)
+    return [f"p-values below {smallest:.2g} are extrapolated by a generalised Pareto tail"]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

@@ -39,6 +39,7 @@ def score(
             "fingerprint": bundle.fingerprint,
             "primary_score": primary_score(bundle.config),
             "fpr": bundle.config.scoring.fpr if fpr is None else fpr,
+            "pareto_tail": bundle.manifest["calibration"].get("pareto_tail"),
         },
         "options": described_options(options),
         "versions": versions(),

@@ -11,6 +11,7 @@ from ae_models.bundle import CALIBRATION, MANIFEST, TRANSFORM_OUTPUT, seal_bundl
 from ae_models.calibrate import write_calibration
 from ae_models.config import (
     Configuration,
+    ScoringConfig,
     configuration_from_mapping,
     configuration_to_mapping,
     read_mapping,
@@ -21,6 +22,7 @@ from ae_models.export import export
 from ae_models.fitting import fit_to_records
 from ae_models.image_store import ImageStore, write_image_store
 from ae_models.kinds import build_model
+from ae_models.pareto_tail import LEAST_RECORDS
 from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
 from ae_models.scores import SCORES, primary_score, score_names
@@ -101,8 +103,9 @@ def train(
             bundle / CALIBRATION,
             Scorer(bundle, config),
             split_reader(shards, splits.CALIBRATION, config.image)(),
+            config.scoring.tail,
         )
-        _warn_of_few(calibration["records"], config.scoring.fpr)
+        _warn_of_p_values(calibration, config.scoring)
         facts = {
             "config": configuration_to_mapping(config),
             "versions": versions(),
@@ -154,6 +157,7 @@ def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str,
 
     Raises:
       InputError: a split, the one for calibration included, has too few records.
+      ConfigError: the one for calibration has too few for `scoring.tail`.
     """
     counts = dict.fromkeys(splits.SPLITS, 0)
     for shard in shards:
@@ -162,6 +166,12 @@ def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str,
     if min(counts.values()) < _LEAST_RECORDS:
         found = ", ".join(f"{count} {name}" for name, count in counts.items())
         raise InputError(f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}")
+    held_out = counts[splits.CALIBRATION]
+    if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
+        raise ConfigError(
+            f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more, or "
+            f"raise training.calibration_share. Received: {held_out}"
+        )
     stores = {}
     for name in (splits.TRAIN, splits.VALIDATION):
         reader = split_reader(shards, name, config.image)
@@ -203,10 +213,19 @@ def _note(epoch: int, epochs: int, losses: dict[str, float]) -> str:
     return ", ".join([f"epoch {epoch + 1}/{epochs} at most", *parts])
 
 
-def _warn_of_few(records: int, fpr: float) -> None:
+def _warn_of_p_values(calibration: Mapping[str, Any], scoring: ScoringConfig) -> None:
+    if calibration["pareto_tail"] is not None:
+        return
+    records = calibration["records"]
     smallest = 1 / (records + 1)
-    if smallest > fpr:
+    if scoring.tail == "pareto":
         say(
-            f"warning: {records} calibration records give no p-value below {smallest:.2g}, so "
-            f"none is flagged at fpr {fpr:g}; train on more records, or score with a larger --fpr"
+            "warning: no generalised Pareto tail fits the greatest calibration scores (too many "
+            f"are equal): no p-value is below {smallest:.2g}"
+        )
+    if smallest > scoring.fpr:
+        say(
+            f"warning: {records} calibration records give no p-value below {smallest:.2g}, so none "
+            f"is flagged at fpr {scoring.fpr:g}; train on more records, or score with a larger "
+            "--fpr"
         )

@@ -98,6 +98,7 @@ configurations = st.builds(
         scores=st.none() | st.lists(st.text(), min_size=1).map(tuple),
         primary=st.none() | st.text(),
         fpr=st.floats(1e-9, 0.999),
+        tail=st.sampled_from(["none", "pareto"]),
         batch_rows=st.integers(2, 10**6),
     ),
 )
@@ -181,6 +182,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"training": {"learning_rate": 10**400}}, ["training.learning_rate"]),
     ({"training": {"validation_share": 0.5}}, ["training.validation_share", "0.5"]),
     ({"scoring": {"fpr": 1}}, ["scoring.fpr must be between 0 and 1", "1.0"]),
+    ({"scoring": {"tail": "gpd"}}, ["scoring.tail must be one of none, pareto", "'gpd'"]),
     ({"scoring": {"batch_rows": 1}}, ["scoring.batch_rows must be at least 2", "1"]),
     ({"scoring": {"scores": "kl"}}, ["scoring.scores must be a list", "'kl'"]),
     ({"preprocessing": {"scaling": "log"}}, ["preprocessing.scaling", "'log'"]),

@@ -25,6 +25,7 @@ class LoadedModel:
         bundle = open_bundle(bundle_path)
         self.scorer = Scorer(bundle.path, bundle.config)
         self.calibration = bundle.calibration_scores()
+        self.tail = bundle.pareto_tail()
         self.fingerprint = bundle.fingerprint
         self.fpr = bundle.config.scoring.fpr if fpr is None else fpr
         self.progress = ProgressLog()
@@ -124,7 +125,7 @@ def scored_batch(
     batch: pa.RecordBatch, outputs: dict[str, np.ndarray], model: LoadedModel
 ) -> pa.RecordBatch:
     """`batch` without its images and with the outputs of its good rows, in order."""
-    p_values = conformal_p_values(outputs["score"], model.calibration)
+    p_values = conformal_p_values(outputs["score"], model.calibration, model.tail)
     columns = scored_columns(outputs, p_values, p_values <= model.fpr, model.fingerprint)
     rejects = _rejects(batch)
     good = rejects.is_null().to_numpy(zero_copy_only=False)
