@@ -33,7 +33,7 @@ from ae_models.scores.neighbours import LatentNeighbours
 
 RECONSTRUCTION = (
     *("reconstruction_mse", "reconstruction_mae", "reconstruction_ssim", "reconstruction_max"),
-    *("latent_mahalanobis", "latent_knn", "typicality"),
+    *("reconstruction_smoothed", "latent_mahalanobis", "latent_knn", "typicality"),
 )
 VARIATIONAL = (
     *RECONSTRUCTION,
@@ -152,6 +152,9 @@ ORACLES = {
     "kl": lambda _, o: o["kl"],
     "latent_knn": _nearest,
     "typicality": _untypical,
+    "reconstruction_smoothed": lambda x, o: np.mean(
+        ndimage.gaussian_filter(_errors(x, o), (0, 0.25, 0.25, 0)) ** 2, axis=(1, 2, 3)
+    ),
     "reconstruction_probability": lambda _, o: -o["expected_log_likelihood"],
     "negative_log_likelihood": lambda _, o: _marginal(o),
     "complexity_adjusted": lambda _, o: _marginal(o) - _png_nats(o["pixels"]),

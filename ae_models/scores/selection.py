@@ -16,6 +16,7 @@ from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.regret import LikelihoodRegret
 from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
+from ae_models.scores.smoothed import ReconstructionSmoothed
 from ae_models.scores.ssim import ReconstructionSSIM
 from ae_models.scores.typicality import Typicality
 
@@ -26,6 +27,7 @@ SCORES: dict[str, type[Score]] = {
         ReconstructionMAE,
         ReconstructionSSIM,
         ReconstructionMax,
+        ReconstructionSmoothed,
         LatentMahalanobis,
         LatentNeighbours,
         Typicality,
