@@ -13,8 +13,12 @@ def moved_patch(images: Images, generator: np.random.Generator) -> Images:
     result = images.copy()
     height, width = images.shape[1] // 2, images.shape[2] // 2
     for image, source in zip(result, images, strict=True):
-        top, left, to_top, to_left = generator.integers(0, (height, width, height, width))
+        top, left = generator.integers(0, (height, width))
         patch = source[top : top + height, left : left + width]
+        to_top, to_left = (np.array([top, left]) + generator.integers(1, (height, width))) % (
+            height,
+            width,
+        )
         image[to_top : to_top + height, to_left : to_left + width] = patch
     return result
 
@@ -22,7 +26,7 @@ def moved_patch(images: Images, generator: np.random.Generator) -> Images:
 def swapped_halves(images: Images, generator: np.random.Generator) -> Images:
     """The upper half of each image with the lower half of another."""
     half = images.shape[1] // 2
-    others = images[np.roll(generator.permutation(len(images)), 1)]
+    others = np.roll(images, generator.integers(1, len(images)), axis=0)
     return np.concatenate([images[:, :half], others[:, half:]], axis=1)
 
 

@@ -1,7 +1,7 @@
 """The models that the scoreboard measures, their settings fixed on training-class data alone.
 
 Settings were compared by the AUROC of held-out training records of the normal class against
-anomalies made from them (patches moved, halves swapped, shapes warped, thickened and thinned, textures
+anomalies made from them (patches moved, halves swapped, shapes warped, thickened, thinned, textures
 mixed): other classes and test sets were looked at when a recipe was settled, once.
 """
 
