@@ -157,21 +157,31 @@ class AutoencoderConfig(ModelConfig):
         return self.output == "sigmoid" or self.loss_terms.on_logits
 
 
+_DEFAULT_CORRUPTION = "gaussian_noise:0.3"
+
+
 @dataclasses.dataclass(frozen=True)
 class DenoisingConfig(AutoencoderConfig):
     """The denoising auto-encoder.
 
     `corruption` is what its input undergoes in training: NAME[:AMOUNT] joined by `+`, applied from
     left to right, such as `rotation`, `greyscale+rotation` or `gaussian_noise:0.5+clip`.
+
+    `target` is the column that holds what each image is to become, in pairs that are given: its
+    shape, channels and bits are those of the inputs. `corruption` None: none where there is a
+    target, else gaussian_noise:0.3.
     """
 
     kind: ClassVar[str] = "dae"
 
-    corruption: str = "gaussian_noise:0.3"
+    corruption: str | None = None
+    target: str | None = None
 
     def validate(self) -> None:
         super().validate()
-        self.parsed("corruption", parse_corruption)
+        self.require(self.target != "", "target", "null, or the name of a column")
+        if self.corruption is not None:
+            self.parsed("corruption", parse_corruption)
         collapses = self.output == "sigmoid" and not self.loss_terms.on_logits
         self.require(
             not collapses,
@@ -183,6 +193,8 @@ class DenoisingConfig(AutoencoderConfig):
     @property
     def corruption_steps(self) -> tuple[Step, ...]:
         """The corruptions in the order in which they act."""
+        if self.corruption is None:
+            return () if self.target else parse_corruption(_DEFAULT_CORRUPTION)
         return self.parsed("corruption", parse_corruption)
 
 
@@ -232,6 +244,8 @@ class VariationalConfig(ModelConfig):
             self.require(getattr(self, field) > 0, field, "greater than 0")
         for field in ("kl_warmup_epochs", "free_bits"):
             self.require(getattr(self, field) >= 0, field, "at least 0")
+        shared = self.scale != "shared" or self.scale_value > self.min_scale
+        self.require(shared, "scale_value", f"greater than min_scale, {self.min_scale:g}")
         even = self.noise_samples >= 2 and self.noise_samples % 2 == 0
         self.require(even, "noise_samples", "an even number (antithetic pairs), at least 2")
         if self.objective == "iwae":
@@ -379,6 +393,11 @@ class Configuration(Validated):
                 f"model.likelihood_bits must be {self.image.bits}, as the images have. "
                 f"Received: {model.likelihood_bits}"
             )
+
+    @property
+    def target(self) -> str | None:
+        """The column of the images that those of `image` are to become, or None."""
+        return self.model.target if isinstance(self.model, DenoisingConfig) else None
 
     def with_image(self, image: ImageConfig) -> "Configuration":
         return dataclasses.replace(self, image=image)

@@ -14,10 +14,12 @@ from ae_models.inference import Inference
 
 @keras.saving.register_keras_serializable(package="latentbeam")
 class DenoisingAutoencoder(Autoencoder):
-    """Learns to give x back from a corrupted x (Vincent et al. 2008).
+    """Learns to give x back from a corrupted x (Vincent et al. 2008), or the target from x where
+    pairs are given.
 
     The corruption acts in training only: a record is scored as it is, and, where a score asks for
-    it, as it is restored from a few fixed views of it.
+    it, as it is restored from a few fixed views of it. Scores know no target: errors are those of
+    the output against the record itself.
     """
 
     config_class = DenoisingConfig

@@ -13,12 +13,25 @@ Batch = tuple[list[str], np.ndarray]
 
 
 class ImageStore:
-    """A `.npy` file of images (N, H, W, C), read in parts: it is never all in memory."""
+    """A `.npy` file of images (N, H, W, C), read in parts: it is never all in memory.
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    Args:
+      path: the file.
+      targets: what each image is to become, of the same records in the same order; None: itself.
+
+    Raises:
+      ValueError: images and targets differ in number, shape or type.
+    """
+
+    def __init__(self, path: str | Path, targets: "ImageStore | None" = None):
+        self.path, self.targets = Path(path), targets
         header = np.load(self.path, mmap_mode="r")
         self.shape, self.dtype, self._offset = header.shape, header.dtype, header.offset
+        if targets and (targets.shape, targets.dtype) != (self.shape, self.dtype):
+            raise ValueError(
+                f"targets must be {self.shape} {self.dtype}, as the images are. "
+                f"Received: {targets.shape} {targets.dtype}"
+            )
 
     def __len__(self) -> int:
         return int(self.shape[0])

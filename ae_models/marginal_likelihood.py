@@ -35,7 +35,7 @@ def log_marginal_likelihood(
     def log_weights(images: tf.Tensor) -> tf.Tensor:
         return model.log_weights(images, per_record, seeds)
 
-    parts = []
+    parts = [np.empty(0)]
     for start in range(0, len(x), records):
         images = tf.constant(x[start : start + records])
         found = [log_weights(images).numpy() for _ in range(rounds)]

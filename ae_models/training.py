@@ -59,15 +59,16 @@ def fit(
     # XLA on a CPU compiles for longer than it saves on networks of this size.
     steps = math.ceil(len(train) / config.batch_size)
     model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
+    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
     stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
     stop.set_model(model)
     callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
     if on_progress:
         callbacks.append(_Report(on_progress, steps))
     history = model.fit(
-        _dataset(lambda: _epochs(train, config), train, preprocessing, config),
+        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
         validation_data=_dataset(
-            lambda: validation.batches(config.batch_size), validation, preprocessing, config
+            lambda store: store.batches(config.batch_size), validation, preprocessing, config
         ),
         epochs=config.epochs,
         steps_per_epoch=steps,
@@ -92,13 +93,11 @@ def fit(
     )
 
 
-def _epochs(store: ImageStore, config: TrainingConfig) -> Iterator[np.ndarray]:
-    """Batches without end, each epoch in an order of its own."""
+def _epochs(store: ImageStore, buffer_bytes: int, config: TrainingConfig) -> Iterator[np.ndarray]:
+    """Batches without end, each epoch in an order of its own: the same for images and targets."""
     generator = np.random.default_rng(config.seed)
     while True:
-        yield from store.shuffled_batches(
-            config.batch_size, config.shuffle_mebibytes << 20, generator
-        )
+        yield from store.shuffled_batches(config.batch_size, buffer_bytes, generator)
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
@@ -109,19 +108,33 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
 
 
 def _dataset(
-    batches: Callable[[], Iterator[np.ndarray]],
+    batches: Callable[[ImageStore], Iterator[np.ndarray]],
     store: ImageStore,
     preprocessing: Preprocessing,
     config: TrainingConfig,
 ) -> tf.data.Dataset:
-    """(input, target) pairs of scaled images, the target being the input."""
+    """(input, target) pairs of scaled images, the target being the input where none is given."""
+    inputs = _scaled(batches, store, preprocessing, config)
+    if store.targets is None:
+        return inputs.map(lambda x: (x, x)).prefetch(2)
+    targets = _scaled(batches, store.targets, preprocessing, config)
+    return tf.data.Dataset.zip((inputs, targets)).prefetch(2)
+
+
+def _scaled(
+    batches: Callable[[ImageStore], Iterator[np.ndarray]],
+    store: ImageStore,
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
+) -> tf.data.Dataset:
+    """Batches of scaled images, in float32."""
     spec = tf.TensorSpec((None, *store.shape[1:]), store.dtype)
-    pixels = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    pixels = tf.data.Dataset.from_generator(lambda: batches(store), output_signature=spec)
     scaled = pixels.map(preprocessing, num_parallel_calls=1)
     if config.binarise:
         seed = next(layer_seeds(config.seed))  # one that TensorFlow can hold
         scaled = scaled.enumerate().map(functools.partial(_binarised, seed))
-    return scaled.map(lambda x: (x, x)).prefetch(2)
+    return scaled
 
 
 def _binarised(seed: int, index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -30,9 +30,11 @@ from ae_models.training import fit, initialise
 from pipelines.beam_run import pipeline_options, run, versions
 from pipelines.progress import Progress, say
 from transforms import ReadImages
+from transforms.batches import TARGET
+from transforms.decode import check_target
 from transforms.prepare import PrepareTraining, read_shards, split_reader
 from transforms.probe import probe_image
-from transforms.read import RECORDS_READ
+from transforms.read import RECORDS_READ, common_carried
 from transforms.shards import Shard, rejected_by_reason
 from transforms.sources import resolve_inputs
 from transforms.where import Where
@@ -82,6 +84,8 @@ def train(
     options = pipeline_options(beam_flags)
     wheres = [Where.parse(text) for text in where]
     sources = resolve_inputs(inputs)
+    if config.target:
+        check_target(common_carried(sources), config.target)
     config = config.with_image(probe_image(sources, wheres, config.image))
     say(f"images are {' x '.join(map(str, config.image.shape))}, {config.image.bits} bits")
     with _work_folder(output) as work:
@@ -165,7 +169,12 @@ def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str,
             counts[shard.kind] += shard.rows
     if min(counts.values()) < _LEAST_RECORDS:
         found = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise InputError(f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}")
+        reasons = rejected_by_reason(shards)
+        rejected = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        raise InputError(
+            f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}"
+            + (f" (rejected: {rejected})" if rejected else "")
+        )
     held_out = counts[splits.CALIBRATION]
     if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
         raise ConfigError(
@@ -174,8 +183,13 @@ def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str,
         )
     stores = {}
     for name in (splits.TRAIN, splits.VALIDATION):
-        reader = split_reader(shards, name, config.image)
-        stores[name] = write_image_store(work / f"{name}.npy", reader)
+        stores[name] = write_image_store(
+            work / f"{name}.npy", split_reader(shards, name, config.image)
+        )
+        if config.target:
+            reader = split_reader(shards, name, config.image, TARGET)
+            targets = write_image_store(work / f"{name}-{TARGET}.npy", reader)
+            stores[name] = ImageStore(stores[name].path, targets)
     return stores
 
 

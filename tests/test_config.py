@@ -44,7 +44,10 @@ models = st.one_of(
         DenoisingConfig,
         **shared,
         loss=losses,
-        corruption=st.sampled_from(["rotation", "gaussian_noise:0.25+clip", "masking+blur:2"]),
+        corruption=st.sampled_from(
+            [None, "rotation", "gaussian_noise:0.25+clip", "masking+blur:2"]
+        ),
+        target=st.sampled_from([None, "colour"]),
     ),
     st.builds(
         VariationalConfig,
@@ -151,6 +154,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"model": {"kind": "dae", "corruption": "masking:1"}},
         ["model.corruption", "masking must be between 0 and 1", "'masking:1'"],
     ),
+    ({"model": {"kind": "dae", "target": ""}}, ["model.target", "name of a column", "''"]),
+    ({"model": {"target": "colour"}}, ["unknown key 'target' in model"]),
     ({"model": {"kind": "dae", "corruption_amount": 0}}, ["'corruption_amount'", "in model"]),
     (
         {"model": {"kind": "dae", "corruption": "blur+greyscale"}, "image": {"channels": 1}},

@@ -15,6 +15,7 @@ import pyarrow as pa
 from transforms.files import printable
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
+TARGET = "target"  # of decoded pairs: what `image` is to become
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
     *(ID, SOURCE, IMAGE, REJECT),

@@ -5,14 +5,32 @@ from collections.abc import Iterable
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 
 from ae_models.config import ImageConfig
-from ae_models.errors import InputError
-from transforms.batches import IMAGE, REJECT, REJECT_TYPE, bounded_slices, with_column
+from ae_models.errors import ConfigError, InputError
+from transforms.batches import (
+    ID,
+    IMAGE,
+    REJECT,
+    REJECT_TYPE,
+    SOURCE,
+    TARGET,
+    bounded_slices,
+    carried_name,
+    image_records,
+    with_column,
+)
 from transforms.image_decoding import decode_image, fit_image
-from transforms.pixels import pixels_from_arrow, pixels_to_arrow, raw_layout, raw_metadata
+from transforms.pixels import (
+    holds_images,
+    pixels_from_arrow,
+    pixels_to_arrow,
+    raw_layout,
+    raw_metadata,
+)
 from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import timed
 
@@ -28,12 +46,13 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
     except InputError as error:
         return _reject_all(batch, config, RecordError(Reason.WRONG_SHAPE, str(error)))
     metadata = raw_metadata(config.shape, config.dtype)
-    if layout == (config.shape, np.dtype(config.dtype)):
+    rejected = batch.column(REJECT).null_count < len(batch)
+    if layout == (config.shape, np.dtype(config.dtype)) and not rejected:
         try:
             pixels = pixels_from_arrow(batch.column(IMAGE), *layout)
             return with_column(batch, IMAGE, pixels_to_arrow(pixels), metadata)
         except ValueError:
-            pass  # rejects among the rows, or bytes of a wrong number: one by one, below
+            pass  # no bytes, or a wrong number of them: one by one, below
     images = np.zeros((len(batch), *config.shape), config.dtype)
     rejects = batch.column(REJECT).to_pylist()
     for index, value in enumerate(batch.column(IMAGE)):
@@ -86,27 +105,80 @@ def _with_pixels(
     return with_column(batch, REJECT, pa.array(rejects, REJECT_TYPE))
 
 
+def check_target(carried: pa.Schema, target: str) -> None:
+    """Whether the inputs' column `target` may hold images.
+
+    Raises:
+      ConfigError: there is no such column, or it is of another type.
+    """
+    if carried_name(target) not in carried.names:
+        names = ", ".join(carried.names) or "none"
+        raise ConfigError(f"model.target: the inputs have no column {target!r}; known: {names}")
+    if not holds_images(kind := carried.field(carried_name(target)).type):
+        raise ConfigError(
+            f"model.target: {target!r} must be binary or struct<bytes, path>. Received: {kind}"
+        )
+
+
+def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.RecordBatch:
+    """The same rows with `image`, and as `target` the column of that name in the input, as raw
+    pixels of `config`'s shape and type; other carried columns are left out.
+
+    Targets are encoded where images are, and raw in the same layout where those are. A row of which
+    either cannot be decoded becomes a reject.
+    """
+    column = batch.column(carried_name(target))
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "bytes")
+    metadata = batch.schema.field(IMAGE).metadata
+    rows = batch.select([ID, SOURCE, IMAGE, REJECT])
+    targets = decode_batch(with_column(rows, IMAGE, column, metadata), config)
+    rejects = [
+        after if before or not after else {**after, "message": f"{target}: {after['message']}"}
+        for before, after in zip(
+            batch.column(REJECT).to_pylist(), targets.column(REJECT).to_pylist(), strict=True
+        )
+    ]
+    images = decode_batch(with_column(rows, REJECT, pa.array(rejects, REJECT_TYPE)), config)
+    return image_records(
+        images.column(ID),
+        images.column(SOURCE),
+        images.column(IMAGE),
+        {TARGET: targets.column(IMAGE)},
+        images.column(REJECT).to_pylist(),
+        raw_metadata(config.shape, config.dtype),
+    )
+
+
 class _Decode(beam.DoFn):
-    def __init__(self, config: ImageConfig, rows: int):
-        self._config, self._rows = config, rows
+    def __init__(self, config: ImageConfig, rows: int, target: str | None):
+        self._config, self._rows, self._target = config, rows, target
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
     def process(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         # Sliced before decoding: encoded images are small, their pixels need not be.
         for part in bounded_slices(batch, self._rows):
             with timed(self._milliseconds):
-                decoded = decode_batch(part, self._config)
+                decoded = self._decoded(part)
             yield decoded
+
+    def _decoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._target is None:
+            return decode_batch(batch, self._config)
+        return decode_pairs(batch, self._target, self._config)
 
 
 class DecodeImages(beam.PTransform):
-    """Image records, encoded or raw → image records with raw pixels, `rows` at most in a batch."""
+    """Image records, encoded or raw → image records with raw pixels, `rows` at most in a batch.
 
-    def __init__(self, config: ImageConfig, rows: int):
+    With `target`, a column of images: pairs, as `decode_pairs` gives them.
+    """
+
+    def __init__(self, config: ImageConfig, rows: int, target: str | None = None):
         super().__init__()
-        self._config, self._rows = config, rows
+        self._config, self._rows, self._target = config, rows, target
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(
-            _Decode(self._config, self._rows)
+            _Decode(self._config, self._rows, self._target)
         ).with_output_types(pa.RecordBatch)

@@ -13,6 +13,15 @@ _SHAPE, _DTYPE = b"shape", b"dtype"
 Shape = tuple[int, int, int]
 
 
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether a column of this type may hold images: binary, or Hugging Face's struct<bytes,
+    path>."""
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(check(kind) for check in binary)
+
+
 def raw_metadata(shape: tuple[int, ...], dtype: str | np.dtype) -> dict[str, str]:
     """The field metadata that says what the raw bytes of each row of `image` are."""
     return {"shape": json.dumps(list(shape)), "dtype": str(np.dtype(dtype))}

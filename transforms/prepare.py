@@ -17,7 +17,7 @@ from ae_models.config import Configuration, ImageConfig, TrainingConfig
 from ae_models.image_store import Batch
 from ae_models.splits import SPLITS, TRAIN, assign_splits, id_hashes
 from transforms.analysis import AnalyzePixels
-from transforms.batches import ID, IMAGE
+from transforms.batches import ID, IMAGE, TARGET
 from transforms.decode import DecodeImages
 from transforms.files import open_binary
 from transforms.pixels import pixels_from_arrow
@@ -33,8 +33,9 @@ _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
 
 @with_output_types(pa.RecordBatch)
 class _Split(beam.DoFn):
-    def __init__(self, config: TrainingConfig):
+    def __init__(self, config: TrainingConfig, columns: list[str]):
         self._shares = (config.validation_share, config.calibration_share)
+        self._columns = columns
 
     def setup(self) -> None:
         self._progress = ProgressLog()
@@ -43,7 +44,7 @@ class _Split(beam.DoFn):
         rejects = reject_rows(batch)
         if len(rejects):
             yield TaggedOutput(_REJECTS, rejects)
-        records = good_rows(batch).select([ID, IMAGE])
+        records = good_rows(batch).select(self._columns)
         splits = assign_splits(id_hashes(records.column(ID).to_pylist()), *self._shares)
         for split in SPLITS:
             own = records.filter(pa.array(splits == split))
@@ -74,10 +75,13 @@ class PrepareTraining(beam.PTransform):
 
     def expand(self, images: Any) -> PCollection[str]:
         config = self._config
+        columns = [ID, IMAGE, *([TARGET] if config.target else [])]
+        rows = config.scoring.rows_for(config.image)
         split = (
             images.records
-            | "Decode" >> DecodeImages(config.image, config.scoring.rows_for(config.image))
-            | "Split" >> beam.ParDo(_Split(config.training)).with_outputs(_REJECTS, *SPLITS)
+            | "Decode" >> DecodeImages(config.image, rows, config.target)
+            | "Split"
+            >> beam.ParDo(_Split(config.training, columns)).with_outputs(_REJECTS, *SPLITS)
         )
         split[TRAIN] | AnalyzePixels(
             config.image,
@@ -104,18 +108,19 @@ def read_shards(folder: str) -> list[Shard]:
 
 
 def split_reader(
-    shards: Iterable[Shard], split: str, image: ImageConfig
+    shards: Iterable[Shard], split: str, image: ImageConfig, column: str = IMAGE
 ) -> Callable[[], Iterator[Batch]]:
-    """A function that gives the ids and images of one split's records, in bounded batches."""
+    """A function that gives the ids and images, or with `column` the targets, of one split's
+    records, in bounded batches."""
     paths = [shard.path for shard in shards if shard.kind == split]
     rows = max(1, min(1024, _LIMITS.group_bytes // image.image_bytes))
 
     def read() -> Iterator[Batch]:
         for path in paths:
             with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(rows):
+                for batch in parquet.iter_batches(rows, columns=[ID, column]):
                     pixels = pixels_from_arrow(
-                        batch.column(IMAGE), image.shape, np.dtype(image.dtype)
+                        batch.column(column), image.shape, np.dtype(image.dtype)
                     )
                     yield batch.column(ID).to_pylist(), pixels
 

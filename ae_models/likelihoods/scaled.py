@@ -23,7 +23,7 @@ class ScaledLikelihood(Likelihood):
         self.parameters_per_value = 2 if options.scale == "per_pixel" else 1
         self._fixed = options.scale_value
         if options.scale == "shared":
-            above = max(options.scale_value - options.min_scale, 1e-6)
+            above = options.scale_value - options.min_scale
             self._raw = self.add_weight(
                 name="raw_scale",
                 shape=(),

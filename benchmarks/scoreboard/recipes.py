@@ -100,7 +100,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
         _VARIATIONAL_ROW,
     ),
     "one-class Fashion-MNIST": (
-        _recipe("DAE, erased rectangles", _SMALL_ERASING, 16, "reconstruction_smoothed"),
+        _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_smoothed"),
         _PLAIN_ROW,
         _VARIATIONAL_ROW,
     ),

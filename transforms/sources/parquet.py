@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ae_models.errors import InputError
 from transforms.batches import ID, IMAGE, BatchLimits, bounded_slices, carried_name, image_records
 from transforms.files import list_files, matches, open_binary
-from transforms.pixels import raw_layout, raw_metadata
+from transforms.pixels import holds_images, raw_layout, raw_metadata
 from transforms.rejects import Reason, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
@@ -162,11 +162,7 @@ def _problem(schema: pa.Schema) -> str | None:
         return f"several columns would be called {', '.join(twice)}"
     if ID in schema.names and pa.types.is_nested(schema.field(ID).type):
         return f"{ID!r} must be a plain column. Received: {schema.field(ID).type}"
-    kind = schema.field(IMAGE).type
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        kind = kind.field("bytes").type
-    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    if not any(check(kind) for check in binary):
+    if not holds_images(kind := schema.field(IMAGE).type):
         return f"{IMAGE!r} must be binary or struct<bytes, path>. Received: {kind}"
     try:
         _raw_metadata(schema)
