@@ -33,12 +33,14 @@ class DenoisingAutoencoder(Autoencoder):
         return super().call(self.corruption(x, training=training), training=training)
 
     def infer(self, x: Tensor) -> Inference:
-        """Adds, of the V views of the corruption: `view_latents`, (V, N, d), and `restorations`,
-        (V, N, H, W, C), one view after another: memory for the activations of one at a time."""
+        """Adds, of the V views of the corruption: `views`, (V, N, H, W, C), `view_latents`,
+        (V, N, d), and `restorations`, (V, N, H, W, C), one view after another: memory for the
+        activations of one at a time."""
         views = self.corruption.views(self.image_shape)
         return super().infer(x) | {
-            "view_latents": lambda _: ops.stack(
-                [self.encoder(view(x), training=False) for view in views]
+            "views": lambda _: ops.stack([view(x) for view in views]),
+            "view_latents": lambda own: ops.stack(
+                [self.encoder(own["views"][index], training=False) for index in range(len(views))]
             ),
             "restorations": lambda own: ops.stack(
                 [self._image(own["view_latents"][index]) for index in range(len(views))]

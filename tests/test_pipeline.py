@@ -66,7 +66,7 @@ def test_each_kind_writes_one_typed_row_a_record(
     assert table.schema.field("is_anomaly").type == pa.bool_()
     assert pa.types.is_dictionary(table.schema.field("model").type)
     assert set(table["model"].to_pylist()) == {open_bundle(bundle(kind)).fingerprint}
-    assert table["score"].equals(table["score_latent_mahalanobis"])
+    assert table["score"].equals(table["score_reconstruction_smoothed"])
     flags = table["p_value"].to_numpy() <= 0.05
     assert np.array_equal(table["is_anomaly"].to_numpy(), flags)
 

@@ -111,7 +111,7 @@ def test_no_record_has_no_scores_but_all_their_columns(
     }
     assert some["latent_mean"].shape == (3, 6)
     assert len(none["score"]) == 0
-    np.testing.assert_array_equal(some["score"], some["score_latent_mahalanobis"])
+    np.testing.assert_array_equal(some["score"], some["score_reconstruction_smoothed"])
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 3), (8, 8, 1)])

@@ -52,6 +52,7 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
         "latent_mean": latent.astype(np.float32),
         "reconstruction": x + noise * generator.random((count, 1, 1, 1), dtype=np.float32),
         "restorations": np.stack([x + generator.random() * noise for _ in range(3)]),
+        "views": generator.random((4, *x.shape), dtype=np.float32),
         "kl": generator.random(count, dtype=np.float32),
         "expected_log_likelihood": -40 * generator.random(count, dtype=np.float32),
         "log_weights": -40 * generator.random((6, count), dtype=np.float32),
@@ -126,6 +127,16 @@ def _untypical(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     return -mixture.fit(standardised[100:]).score_samples(standardised)
 
 
+def _contrast(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
+    values = []
+    for index, image in enumerate(x.astype(np.float64)):
+        for restored in outputs["restorations"][:, index].astype(np.float64):
+            turned = outputs["views"][1:, index].astype(np.float64)
+            away = [np.log(np.mean((restored - other) ** 2)) for other in turned]
+            values.append(np.log(np.mean((restored - image) ** 2)) - np.mean(away))
+    return np.reshape(values, (len(x), -1)).mean(axis=1)
+
+
 def _marginal(o: dict[str, Any]) -> np.ndarray:
     return np.log(6) - special.logsumexp(o["log_weights"].astype(np.float64), axis=0)
 
@@ -148,6 +159,7 @@ ORACLES = {
     ),
     "restoration_mse": lambda x, o: (_restored(x, o) ** 2).mean(axis=(0, 2, 3, 4)),
     "restoration_mae": lambda x, o: np.abs(_restored(x, o)).mean(axis=(0, 2, 3, 4)),
+    "rotation_contrast": _contrast,
     "negative_elbo": lambda _, o: o["kl"].astype(np.float64) - o["expected_log_likelihood"],
     "kl": lambda _, o: o["kl"],
     "latent_knn": _nearest,
@@ -298,7 +310,7 @@ def test_without_a_choice_a_kind_has_all_but_its_costly_scores(
 ) -> None:
     config = _configuration(kind)
     assert score_names(config) == names
-    assert primary_score(config) == "latent_mahalanobis"
+    assert primary_score(config) == "reconstruction_smoothed"
 
 
 def test_chosen_scores_keep_their_order() -> None:
@@ -340,7 +352,7 @@ def test_the_local_maximum_finds_one_defect(
 @pytest.mark.parametrize("primary", ["kl", "reconstruction_mae", None])
 def test_the_primary_score_must_be_among_the_chosen(primary: str | None) -> None:
     config = _configuration("ae", scores=("reconstruction_mse",), primary=primary)
-    received = primary or "latent_mahalanobis"
+    received = primary or "reconstruction_smoothed"
     with pytest.raises(ConfigError, match=rf"scoring.primary .*Received: '{received}'"):
         primary_score(config)
 

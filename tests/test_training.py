@@ -13,7 +13,7 @@ from ae_models.config import TrainingConfig, model_config_from_mapping
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.kinds import build_model
-from ae_models.training import fit
+from ae_models.training import fit, initialise
 
 SHAPE = (4, 3, 1)
 
@@ -43,6 +43,7 @@ def _model(kind: str = "vae", **more: Any) -> ImageModel:
 def _fit(model: ImageModel, stores: tuple[ImageStore, ImageStore], **more: Any) -> Any:
     on_progress = more.pop("on_progress", None)
     config = TrainingConfig(**{"epochs": 3, "batch_size": 16, **more})
+    initialise(model, _scaled, stores[0])  # type: ignore[arg-type]
     return fit(model, _scaled, *stores, config, on_progress)  # type: ignore[arg-type]
 
 
@@ -163,7 +164,7 @@ def test_two_large_seeds_draw_differently(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ae", "vae"])
-def test_a_model_is_initialised_once_by_training_images_and_told_each_epoch(
+def test_a_model_is_initialised_by_training_images_and_told_each_epoch(
     tmp_path: Path, kind: str
 ) -> None:
     stores, model = _stores(tmp_path), _model(kind)

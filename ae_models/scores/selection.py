@@ -7,6 +7,7 @@ import numpy as np
 from ae_models.config import Configuration
 from ae_models.errors import ConfigError
 from ae_models.scores.complexity import ComplexityAdjusted
+from ae_models.scores.contrast import RotationContrast
 from ae_models.scores.elbo import KL, NegativeElbo, ReconstructionProbability
 from ae_models.scores.local import ReconstructionMax
 from ae_models.scores.mahalanobis import LatentMahalanobis
@@ -33,6 +34,7 @@ SCORES: dict[str, type[Score]] = {
         Typicality,
         RestorationMSE,
         RestorationMAE,
+        RotationContrast,
         NegativeElbo,
         KL,
         ReconstructionProbability,
@@ -41,7 +43,7 @@ SCORES: dict[str, type[Score]] = {
         LikelihoodRegret,
     )
 }
-_DEFAULT_PRIMARY = LatentMahalanobis.name
+_DEFAULT_PRIMARY = ReconstructionSmoothed.name
 
 
 def score_names(config: Configuration) -> tuple[str, ...]:

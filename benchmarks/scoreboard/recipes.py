@@ -105,6 +105,24 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
         _VARIATIONAL_ROW,
     ),
 }
+_TURNED_COLOUR: dict[str, Any] = {"corruption": "rotation", "loss": "bce", "latent_dim": 64}
+RECIPES["one-class CIFAR-10, JPEG copy"] = (
+    _recipe(
+        "DAE, turned by k·90°, convolutional",
+        DenoisingConfig(widths=(32, 64, 128), **_TURNED_COLOUR),
+        30,
+        "rotation_contrast",
+        seeds=1,
+    ),
+    _recipe(
+        "DAE, turned by k·90°",
+        DenoisingConfig(**_dense((512, 256), **_TURNED_COLOUR)),
+        20,
+        "rotation_contrast",
+        seeds=1,
+    ),
+)
+
 DENOISING = Recipe(
     "DAE, noise of any strength",
     Configuration(

@@ -1,0 +1,40 @@
+"""Whether a model knows which way up a record is."""
+
+from keras import ops
+
+from ae_models.config import Configuration
+from ae_models.losses import mean_squared_error
+from ae_models.scores.score import Outputs, Score, Tensor
+
+_SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect restoration finite
+
+
+class RotationContrast(Score):
+    """How much closer a record's restorations are to the record than to its turned views: the mean
+    over the turns k of log mse(x'_k, x) less the mean over j of log mse(x'_k, x turned by j),
+    x'_k being restored from turn k.
+
+    How hard an image is to draw stands in both terms and cancels; what is left is whether the
+    model found the right way up, as it does for what it was trained on.
+    """
+
+    name = "rotation_contrast"
+    kinds = frozenset({"dae"})
+    by_default = False
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        corruption = getattr(config.model, "corruption", None)
+        if corruption != "rotation":
+            return f"needs model.corruption 'rotation', and it alone. Received: {corruption!r}"
+        return None
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        restored, turned = outputs["restorations"], outputs["views"][1:]  # the first is x itself
+        to_record = _log_error(x, restored)
+        to_turned = ops.mean(_log_error(turned[:, None], restored[None]), axis=0)
+        return ops.mean(to_record - to_turned, axis=0)
+
+
+def _log_error(target: Tensor, output: Tensor) -> Tensor:
+    return ops.log(ops.maximum(mean_squared_error(target, output), _SMALLEST_ERROR))
