@@ -186,6 +186,34 @@ def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
     _print(program.evaluate(scores, anomalous), as_json, _evaluated_lines)
 
 
+@cli.command(
+    cls=_Examples, example="latentbeam relabel --scores run/ --output relabelled/ --fdr 0.1"
+)
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@click.option("--output", metavar="DIR", required=True, help="Folder of the relabelled run.")
+@click.option("--fpr", type=float, help="Flag p_value <= FPR.")
+@click.option("--fdr", type=float, help="Flag by Benjamini and Hochberg's rule at this rate.")
+@_overwrite
+@_json
+def relabel(
+    scores: str,
+    output: str,
+    fpr: float | None,
+    fdr: float | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Set a run's flags anew, from its p-values alone: no model, no images.
+
+    Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
+    all flags.
+    """
+    program = _program("relabel")
+
+    ledger = program.relabel(scores, output, fpr, fdr, overwrite)
+    _print(ledger, as_json, lambda _: _relabelled_lines(ledger, output))
+
+
 @cli.command(cls=_Examples, example="latentbeam verify --scores run/ --input images/")
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @_input
@@ -281,6 +309,15 @@ def _tail_lines(tail: Mapping[str, Any] | None) -> list[str]:
         return []
     smallest = 1 / (tail["records"] + 1)
     return [f"p-values below {smallest:.2g} are extrapolated by a generalised Pareto tail"]
+
+
+def _relabelled_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    changed = ledger["relabelled"]
+    return [
+        f"run: {output}",
+        f"rule: --{changed['rule']} {changed['rate']:g}, p_value <= {changed['threshold']:.6g}",
+        f"flagged: {changed['flagged']} of {ledger['records']['scored']} records",
+    ]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

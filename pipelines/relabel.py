@@ -1,0 +1,112 @@
+"""`latentbeam relabel`: a finished run with its flags set by another rule."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import ConfigError, InputError, OutputError
+from ae_models.false_discovery import benjamini_hochberg
+from pipelines.progress import Progress
+from transforms.files import is_local
+from transforms.ledger import check_free, finish_run, held, read_ledger, staging_folder
+from transforms.relabel import p_values, relabel_files, scored_rows
+
+
+def relabel(
+    scores: str,
+    output: str,
+    fpr: float | None = None,
+    fdr: float | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Writes a finished run anew with `is_anomaly` by another rule; gives the new ledger.
+
+    Args:
+      scores: the folder of the finished run.
+      output: the folder to write to.
+      fpr: flags p_value <= fpr.
+      fdr: flags by Benjamini and Hochberg at this false discovery rate, over all scored records.
+      overwrite: replace what `output` holds, once the work has succeeded.
+
+    Raises:
+      LatentbeamError: not exactly one of the two rates, one outside 0 to 1, no finished and whole
+        run, or an output that cannot be used.
+    """
+    rule, rate = _rule(fpr, fdr)
+    check_free(output, overwrite)
+    _check_apart(scores, output)
+    earlier, rows = read_ledger(scores), scored_rows(scores)
+    run_id = uuid.uuid4().hex
+    with held(output), _removed_on_failure(staging_folder(output, run_id)) as staging:
+        threshold = rate if rule == "fpr" else _discovery_threshold(scores, rows, rate)
+        with Progress("relabelling", rows) as progress:
+            shards, flagged = relabel_files(scores, staging, threshold, progress.show)
+        if read_ledger(scores) != earlier:
+            raise InputError(f"{scores} was written anew while it was read")
+        changed = {"rule": rule, "rate": rate, "threshold": threshold, "flagged": flagged}
+        facts = _facts(earlier, changed, scores)
+        return finish_run(output, run_id, shards, facts, overwrite)
+
+
+@contextlib.contextmanager
+def _removed_on_failure(folder: str) -> Iterator[str]:
+    try:
+        yield folder
+    except BaseException:
+        if FileSystems.exists(folder):
+            FileSystems.delete([folder])
+        raise
+
+
+def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
+    given = {name: rate for name, rate in (("fpr", fpr), ("fdr", fdr)) if rate is not None}
+    if len(given) != 1:
+        found = " and ".join(f"--{name} {rate:g}" for name, rate in given.items())
+        raise ConfigError(f"give exactly one of --fpr and --fdr. Received: {found or 'neither'}")
+    ((name, rate),) = given.items()
+    if not 0 < rate < 1:
+        raise ConfigError(f"--{name} must be between 0 and 1. Received: {rate!r}")
+    return name, float(rate)
+
+
+def _check_apart(scores: str, output: str) -> None:
+    """A run within another would be read as part of it."""
+    if not (is_local(scores) and is_local(output)):
+        return
+    outer, inner = os.path.realpath(scores), os.path.realpath(output)
+    if inner != outer and os.path.commonpath([outer, inner]) == outer:
+        raise OutputError(f"{output} lies within {scores}: choose another folder")
+
+
+def _discovery_threshold(scores: str, rows: int, rate: float) -> float:
+    """The greatest p-value that Benjamini and Hochberg's rule flags."""
+    with Progress("finding the threshold") as progress:
+        done = 0
+
+        def one_pass() -> Iterator[np.ndarray]:
+            nonlocal done
+            for part in p_values(scores):
+                done += len(part)
+                progress.show(done)
+                yield part
+
+        return benjamini_hochberg(one_pass, rows, rate).threshold
+
+
+def _facts(earlier: dict[str, Any], changed: dict[str, Any], scores: str) -> dict[str, Any]:
+    """The earlier ledger's facts, the rule of its flags replaced.
+
+    `model.fpr` becomes the threshold, so that `is_anomaly` is `p_value <= fpr` in every run.
+    """
+    own = ("format_version", "run_id", "files")
+    facts = {name: value for name, value in earlier.items() if name not in own}
+    model = facts.get("model", {})
+    source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
+    if model:
+        facts["model"] = {**model, "fpr": changed["threshold"]}
+    return {**facts, "relabelled": {**changed, "from": source}}

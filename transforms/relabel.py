@@ -1,0 +1,161 @@
+"""Setting the flags of a finished run anew from its p-values, a row group at a time."""
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import InputError, OutputError
+from transforms.files import open_binary
+from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
+from transforms.shards import Shard
+
+_P_VALUE, _FLAG = "p_value", "is_anomaly"
+_ROWS = 65_536
+_COPIED_BYTES = 1 << 20
+
+
+def scored_rows(scores: str) -> int:
+    """The number of scored records of a finished run, once its files are found to be whole.
+
+    Raises:
+      InputError: no finished run, or one whose files are not those of its ledger.
+    """
+    for path in unlisted_files(scores):
+        raise InputError(f"{path} is not in the ledger")
+    rows = 0
+    for listed in read_ledger(scores)["files"]:
+        path = posixpath.join(scores, listed["path"])
+        with _opened(path) as parquet:
+            found = parquet.metadata.num_rows
+            if found != listed["rows"]:
+                raise InputError(f"{path} holds {found} rows, the ledger says {listed['rows']}")
+            if listed["path"].partition("/")[0] == SCORES:
+                _check_columns(path, parquet.schema_arrow)
+                rows += found
+    return rows
+
+
+def p_values(scores: str) -> Iterator[np.ndarray]:
+    """The p-values of a finished run, (N,) float64, in the order of its files.
+
+    Raises:
+      InputError: a file cannot be read.
+    """
+    for path in result_files(scores, SCORES):
+        with _opened(path) as parquet:
+            for batch in parquet.iter_batches(_ROWS, columns=[_P_VALUE]):
+                yield batch.column(0).to_numpy(zero_copy_only=False)
+
+
+def relabel_files(
+    scores: str, staging: str, threshold: float, show: Callable[[int], None]
+) -> tuple[list[Shard], int]:
+    """Writes every file of a finished run again into `staging`: scores with `is_anomaly` set to
+    p_value <= threshold and all else as it was, rejects byte by byte.
+
+    Args:
+      scores: the folder of the finished run.
+      staging: the folder to write to.
+      threshold: what a flagged p-value may not exceed; a NaN is never flagged.
+      show: told after each row group how many scored records are done.
+
+    Returns:
+      The files, and the number of flagged records.
+
+    Raises:
+      InputError: a file cannot be read.
+      OutputError: a file cannot be written.
+    """
+    shards, done, flagged = [], 0, 0
+    for number, listed in enumerate(read_ledger(scores)["files"]):
+        kind = listed["path"].partition("/")[0]
+        source = posixpath.join(scores, listed["path"])
+        target = FileSystems.join(staging, f"{kind}-{number:05d}.parquet")
+        if kind == REJECTS:
+            _copy(source, target)
+        else:
+            for flags in _relabel_file(source, target, threshold):
+                done += len(flags)
+                flagged += int(flags.sum())
+                show(done)
+        # Files without a first id are ordered by their paths, and so stay in the run's order.
+        shards.append(Shard(kind, target, listed["rows"], "", {}))
+    return shards, flagged
+
+
+def _relabel_file(source: str, target: str, threshold: float) -> Iterator[np.ndarray]:
+    """Writes `target`; gives the flags of each row group once it is written."""
+    with _opened(source) as parquet:
+        schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
+    with _created(target) as sink, pq.ParquetWriter(sink, schema, **options) as writer:
+        for table in _row_groups(source):
+            flags = table[_P_VALUE].to_numpy() <= threshold
+            index = table.schema.get_field_index(_FLAG)
+            relabelled = table.set_column(index, table.schema.field(index), pa.array(flags))
+            writer.write_table(relabelled, row_group_size=max(1, len(table)))
+            yield flags
+
+
+def _row_groups(path: str) -> Iterator[pa.Table]:
+    with _opened(path) as parquet:
+        for group in range(parquet.num_row_groups):
+            yield parquet.read_row_group(group)
+
+
+def _writer_options(metadata: pq.FileMetaData) -> dict[str, Any]:
+    """The compression of each column and the choice of dictionaries of a file."""
+    group = metadata.row_group(0) if metadata.num_row_groups else None
+    columns = [group.column(n) for n in range(group.num_columns)] if group else []
+    codecs = {column.path_in_schema: column.compression.lower() for column in columns}
+    return {
+        "compression": {n: "none" if c == "uncompressed" else c for n, c in codecs.items()},
+        "use_dictionary": [c.path_in_schema for c in columns if c.has_dictionary_page],
+    }
+
+
+def _copy(source: str, target: str) -> None:
+    with _created(target) as sink:
+        for part in _parts(source):
+            sink.write(part)
+
+
+def _parts(path: str) -> Iterator[bytes]:
+    with _read_errors(path), open_binary(path) as file:
+        while part := file.read(_COPIED_BYTES):
+            yield part
+
+
+@contextlib.contextmanager
+def _created(path: str) -> Iterator[BinaryIO]:
+    try:
+        with FileSystems.create(path, mime_type="application/vnd.apache.parquet") as sink:
+            yield sink
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    with _read_errors(path), open_binary(path) as file, pq.ParquetFile(file) as parquet:
+        yield parquet
+
+
+@contextlib.contextmanager
+def _read_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _check_columns(path: str, schema: pa.Schema) -> None:
+    for name, kind in ((_P_VALUE, pa.float64()), (_FLAG, pa.bool_())):
+        index = schema.get_field_index(name)
+        if index < 0 or schema.field(index).type != kind:
+            raise InputError(f"{path} has no column {name!r} of type {kind}")
