@@ -308,8 +308,8 @@ class TrainingConfig(Validated):
 @dataclasses.dataclass(frozen=True)
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
-    `primary` None: `reconstruction_smoothed`. `batch_rows` is the one shape that every batch is padded
-    to.
+    `primary` None: `reconstruction_smoothed`. `batch_rows` is the one shape that every batch is
+    padded to.
 
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
     1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
