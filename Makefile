@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks tests setup.py
 
-.PHONY: help demo test test-all lint types format bench dist lock clean
+.PHONY: help demo test test-all lint types format bench scoreboard dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ format: $(READY) ## ruff: mend what it can
 
 bench: $(READY) ## images a second beside a plain loop over the SavedModel
 	$(BIN)/python -m benchmarks.throughput
+
+scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
+	$(BIN)/python -m benchmarks.quality --data "$(DATA)"
+	$(BIN)/python -m benchmarks.quality --data "$(DATA)" --page docs/scoreboard.md
 
 dist: $(READY) ## sdist and wheel into dist/
 	rm -rf dist
