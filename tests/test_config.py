@@ -44,7 +44,9 @@ models = st.one_of(
         DenoisingConfig,
         **shared,
         loss=losses,
-        corruption=st.sampled_from([None, "rotation", "gaussian_noise:0.25+clip", "masking+blur:2"]),
+        corruption=st.sampled_from(
+            [None, "rotation", "gaussian_noise:0.25+clip", "masking+blur:2"]
+        ),
         target=st.sampled_from([None, "colour"]),
     ),
     st.builds(
