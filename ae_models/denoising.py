@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from ae_models.autoencoder import Autoencoder
-from ae_models.config import DenoisingConfig
 from ae_models.corruptions import build_corruption
 from ae_models.image_model import Tensor
 from ae_models.inference import Inference
+from ae_models.model_config import DenoisingConfig
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from ae_models.config import ModelConfig, model_config_from_mapping, model_config_to_mapping
 from ae_models.inference import Inference
+from ae_models.model_config import ModelConfig, model_config_from_mapping, model_config_to_mapping
 from ae_models.networks import NETWORKS, layer_seeds
 
 Tensor = Any

@@ -1,9 +1,9 @@
 """The kinds of model by name."""
 
 from ae_models.autoencoder import Autoencoder
-from ae_models.config import ModelConfig
 from ae_models.denoising import DenoisingAutoencoder
 from ae_models.image_model import ImageModel
+from ae_models.model_config import ModelConfig
 from ae_models.variational import VariationalAutoencoder
 
 MODELS: dict[str, type[ImageModel]] = {

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.config import VariationalConfig
 from ae_models.image_model import ImageModel, Tensor
 from ae_models.inference import Inference
 from ae_models.likelihoods import LIKELIHOODS
+from ae_models.model_config import VariationalConfig
 from ae_models.networks import NETWORKS
 from ae_models.posteriors import POSTERIORS, Posterior
 from ae_models.priors import PRIORS

@@ -11,15 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_models.config import (
-    MODEL_CONFIGS,
-    AutoencoderConfig,
     Configuration,
-    DenoisingConfig,
     ImageConfig,
     PreprocessingConfig,
     ScoringConfig,
     TrainingConfig,
-    VariationalConfig,
     configuration_from_mapping,
     configuration_from_yaml,
     configuration_to_mapping,
@@ -28,6 +24,12 @@ from ae_models.config import (
     with_overrides,
 )
 from ae_models.errors import ConfigError
+from ae_models.model_config import (
+    MODEL_CONFIGS,
+    AutoencoderConfig,
+    DenoisingConfig,
+    VariationalConfig,
+)
 
 counts = st.integers(1, 10**6)
 positive = st.floats(1e-12, 1e12)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ae_models.config import VariationalConfig
 from ae_models.export import ScoringModule
 from ae_models.likelihoods import LIKELIHOODS
+from ae_models.model_config import VariationalConfig
 from ae_models.networks import ACTIVATIONS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import signal, special
 from sklearn import metrics
 
-from ae_models.config import AutoencoderConfig, DenoisingConfig
 from ae_models.errors import ConfigError
 from ae_models.kinds import build_model
 from ae_models.losses import LOSSES, parse_loss
+from ae_models.model_config import AutoencoderConfig, DenoisingConfig
 from ae_models.ssim import structural_dissimilarity
 
 SHAPE = (12, 9, 2)

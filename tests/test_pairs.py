@@ -15,9 +15,10 @@ import tensorflow as tf
 from PIL import Image
 
 from ae_models.bundle import open_bundle
-from ae_models.config import DenoisingConfig, ImageConfig, TrainingConfig
+from ae_models.config import ImageConfig, TrainingConfig
 from ae_models.errors import ConfigError
 from ae_models.image_store import ImageStore, write_image_store
+from ae_models.model_config import DenoisingConfig
 from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
 from ae_models.training import _dataset, _epochs

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from ae_models.config import VariationalConfig
+from ae_models.model_config import VariationalConfig
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS, StandardPrior, VampPrior
 from ae_models.variational import VariationalAutoencoder

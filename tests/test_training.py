@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from ae_models.config import TrainingConfig, model_config_from_mapping
+from ae_models.config import TrainingConfig
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.kinds import build_model
+from ae_models.model_config import model_config_from_mapping
 from ae_models.training import fit, initialise
 
 SHAPE = (4, 3, 1)

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from ae_models.config import VariationalConfig
 from ae_models.marginal_likelihood import log_marginal_likelihood
+from ae_models.model_config import VariationalConfig
 from ae_models.posteriors import POSTERIORS
 from ae_models.regret import optimised_gain
 from ae_models.variational import VariationalAutoencoder

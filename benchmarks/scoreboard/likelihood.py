@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.config import TrainingConfig, VariationalConfig
+from ae_models.config import TrainingConfig
 from ae_models.kinds import build_model
 from ae_models.marginal_likelihood import log_marginal_likelihood
+from ae_models.model_config import VariationalConfig
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.rows import Row
 from benchmarks.scoreboard.training import Split, train

@@ -8,14 +8,11 @@ mixed): other classes and test sets were looked at when a recipe was settled, on
 import dataclasses
 from typing import Any
 
-from ae_models.config import (
+from ae_models.config import Configuration, PreprocessingConfig, ScoringConfig, TrainingConfig
+from ae_models.model_config import (
     AutoencoderConfig,
-    Configuration,
     DenoisingConfig,
     ModelConfig,
-    PreprocessingConfig,
-    ScoringConfig,
-    TrainingConfig,
     VariationalConfig,
 )
 from ae_models.scores import SCORES
