@@ -9,6 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal, special
+from skimage.metrics import structural_similarity
 from sklearn import metrics
 
 from ae_models.errors import ConfigError
@@ -67,6 +68,28 @@ def test_ssim_is_that_of_tensorflow(shape: tuple[int, int, int]) -> None:
     for y in (x + 0.02 * noise, np.clip(x + 0.2 * noise, 0, 1), 1 - x):
         expected = tf.image.ssim(x, y, 1.0)
         np.testing.assert_allclose(_ssim(x, y), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (11, 17, 3), (40, 12, 2)])
+def test_ssim_is_that_of_scikit_image(
+    shape: tuple[int, int, int], generator: np.random.Generator
+) -> None:
+    x = generator.random((4, *shape), dtype=np.float32)
+    y = np.clip(x + generator.normal(scale=0.2, size=x.shape), 0, 1).astype(np.float32)
+    expected = [
+        structural_similarity(
+            one,
+            other,
+            win_size=11,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+            channel_axis=-1,
+        )
+        for one, other in zip(x.astype(np.float64), y.astype(np.float64), strict=True)
+    ]
+    np.testing.assert_allclose(_ssim(x, y), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 33, 1), (8, 8, 4), (7, 5, 3), (10, 30, 1)])
