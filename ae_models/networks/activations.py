@@ -17,3 +17,11 @@ def hidden_initializer(activation: str, seed: int) -> keras.Initializer:
     if activation in _SATURATING:
         return keras.initializers.GlorotUniform(seed=seed)
     return keras.initializers.HeNormal(seed=seed)
+
+
+def activated(x: keras.KerasTensor, activation: str, name: str) -> keras.KerasTensor:
+    """The activation as an operation of its own: inside a layer, Keras takes the shape of `glu`'s
+    output to be that of its input."""
+    if activation == "glu":
+        return keras.ops.glu(x)
+    return keras.layers.Activation(activation, name=name)(x)

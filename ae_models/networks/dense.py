@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from ae_models.networks.activations import hidden_initializer, units_before
+from ae_models.networks.activations import activated, hidden_initializer, units_before
 
 Shape = tuple[int, int, int]
 
@@ -57,10 +57,10 @@ def _hidden(
     for index, units in enumerate(widths):
         x = keras.layers.Dense(
             units_before(activation, units),
-            activation=activation,
             kernel_initializer=hidden_initializer(activation, next(seeds)),
             name=f"hidden_{index}",
         )(x)
+        x = activated(x, activation, f"hidden_{index}_activation")
     return x
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ae_models.networks.activations import hidden_initializer, units_before
+from ae_models.networks.activations import activated, hidden_initializer, units_before
 
 Shape = tuple[int, int, int]
 # A further block of a stage: feature maps, activation, seeds, name → maps of the same shape.
@@ -82,15 +82,15 @@ def _downsample(
     x: keras.KerasTensor, filters: int, activation: str, seeds: Iterator[int], name: str
 ) -> keras.KerasTensor:
     """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
-    return keras.layers.Conv2D(
+    x = keras.layers.Conv2D(
         units_before(activation, filters),
         3,
         strides=2,
         padding="same",
-        activation=activation,
         kernel_initializer=hidden_initializer(activation, next(seeds)),
         name=name,
     )(x)
+    return activated(x, activation, f"{name}_activation")
 
 
 def _upsample(
@@ -107,10 +107,10 @@ def _upsample(
         3,
         strides=2,
         padding="same",
-        activation=activation,
         kernel_initializer=hidden_initializer(activation, next(seeds)),
         name=name,
     )(x)
+    x = activated(x, activation, f"{name}_activation")
     surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
     if any(surplus):
         x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
@@ -131,7 +131,7 @@ def _smallest_image(
         name="smallest",
     )(latent)
     x = keras.layers.Reshape((*size, units_before(activation, filters)))(x)
-    return keras.layers.Activation(activation, name="smallest_activation")(x)
+    return activated(x, activation, "smallest_activation")
 
 
 def _pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.KerasTensor:
