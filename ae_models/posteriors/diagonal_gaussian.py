@@ -1,18 +1,16 @@
 """The Gaussian posterior with a diagonal covariance."""
 
 import math
-from typing import Any
 
-import keras
-import numpy as np
 from keras import ops
 
-from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+from ae_models.posteriors.gaussian import GaussianPosterior
+from ae_models.posteriors.posterior import MIN_STDDEV, Tensor
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class DiagonalGaussian(Posterior):
+class DiagonalGaussian(GaussianPosterior):
     """q(z | x) = N(z; mean, diag(stddev²)), by an encoder's 2·d raw outputs."""
 
     name = "diagonal_gaussian"
@@ -25,14 +23,6 @@ class DiagonalGaussian(Posterior):
     def __init__(self, parameters: Tensor, latent_dim: int):
         self.mean, raw = ops.split(parameters, [latent_dim], axis=-1)
         self.stddev = MIN_STDDEV + ops.softplus(raw)
-
-    @staticmethod
-    def noise(shape: tuple[Any, ...], seed: Any) -> Tensor:
-        return keras.random.normal(shape, seed=seed)
-
-    @staticmethod
-    def noise_table(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-        return generator.standard_normal(shape)
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.mean + self.stddev * noise

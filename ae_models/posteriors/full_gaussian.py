@@ -1,18 +1,17 @@
 """The Gaussian posterior with a full covariance, by its Cholesky factor."""
 
 import math
-from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+from ae_models.posteriors.gaussian import GaussianPosterior
+from ae_models.posteriors.posterior import MIN_STDDEV, Tensor
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
-class FullGaussian(Posterior):
+class FullGaussian(GaussianPosterior):
     """q(z | x) = N(z; mean, L·Lᵀ), by d + d·(d + 1)/2 raw outputs: mean, diagonal of L, and what
     lies below it, row by row."""
 
@@ -33,14 +32,6 @@ class FullGaussian(Posterior):
         # (N, d, d), lower triangular
         self.cholesky = ops.reshape(ops.take(values, _places(d), axis=-1), (-1, d, d))
         self.stddev = ops.sqrt(ops.sum(ops.square(self.cholesky), axis=-1))
-
-    @staticmethod
-    def noise(shape: tuple[Any, ...], seed: Any) -> Tensor:
-        return keras.random.normal(shape, seed=seed)
-
-    @staticmethod
-    def noise_table(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-        return generator.standard_normal(shape)
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.mean + ops.squeeze(ops.matmul(self.cholesky, noise[..., None]), axis=-1)
