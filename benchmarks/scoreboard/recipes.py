@@ -103,13 +103,17 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     ),
 }
 _TURNED_COLOUR: dict[str, Any] = {"corruption": "rotation", "loss": "bce", "latent_dim": 64}
+_TURNED_CONVOLUTIONAL = DenoisingConfig(widths=(32, 64, 128), **_TURNED_COLOUR)
 RECIPES["one-class CIFAR-10, JPEG copy"] = (
-    _recipe(
-        "DAE, turned by k·90°, convolutional",
-        DenoisingConfig(widths=(32, 64, 128), **_TURNED_COLOUR),
-        30,
-        "rotation_contrast",
-        seeds=1,
+    *(
+        _recipe(
+            "DAE, turned by k·90°, convolutional",
+            _TURNED_CONVOLUTIONAL,
+            epochs,
+            "rotation_contrast",
+            seeds=1,
+        )
+        for epochs in (30, 80)
     ),
     _recipe(
         "DAE, turned by k·90°",
