@@ -20,7 +20,7 @@ from benchmarks.scoreboard import (
     validity,
 )
 from benchmarks.scoreboard.data import Data
-from benchmarks.scoreboard.rows import ResultFile, Row
+from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 
 _TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
@@ -46,8 +46,7 @@ def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool
     if page is None:
         _measure(file, [row for row in rows if fnmatch.fnmatch(_path(row), only)], listed)
         return
-    finished = {result.key: result for result in file}
-    found = [finished[row.key] for row in rows if row.key in finished]
+    found = finished_repetitions(rows, file)
     notes = {name: note for task in _TASKS for name, note in task.NOTES.items()}
     page.write_text(scoreboard(found, notes))
     click.echo(f"{page}: {len(found)} of {len(rows)} rows are measured")

@@ -21,7 +21,7 @@ from benchmarks.scoreboard.controls import CONTROLS, png_lengths
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.denoising import psnr
 from benchmarks.scoreboard.one_class import auroc
-from benchmarks.scoreboard.rows import ResultFile, Row
+from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 from benchmarks.scoreboard.training import split
 from benchmarks.scoreboard.validity import interval
@@ -41,6 +41,17 @@ def test_a_finished_row_is_kept_and_known_again(tmp_path: Path) -> None:
     assert kept.key == row.key
     assert kept.figures == {"AUROC": 90.0}
     assert kept.key != _row("model", "a", 1, 90.0).key
+
+
+def test_a_mean_over_some_of_the_classes_is_no_figure(tmp_path: Path) -> None:
+    file = ResultFile(tmp_path / "results.jsonl")
+    rows = [_row("model", case, seed, 90.0) for seed in (0, 1) for case in "ab"]
+    for row in rows[:3]:
+        file.measure(row)
+    found = finished_repetitions(rows, file)
+    assert [(result.case, result.seed) for result in found] == [("a", 0), ("b", 0)]
+    file.measure(rows[3])
+    assert len(finished_repetitions(rows, file)) == 4
 
 
 def test_a_row_that_fails_leaves_nothing(tmp_path: Path) -> None:

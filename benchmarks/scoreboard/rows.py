@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -53,6 +53,17 @@ class Result:
     @property
     def key(self) -> tuple[str, str, str, int, str]:
         return (self.task, self.name, self.case, self.seed, self.settings)
+
+
+def finished_repetitions(rows: Sequence[Row], results: Iterable[Result]) -> list[Result]:
+    """The results of those repetitions of a row, one seed each, of which every case is finished:
+    a mean over some of the classes is no figure."""
+    finished = {result.key: result for result in results}
+    groups: dict[tuple[str, str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.task, row.name, row.settings, row.seed), []).append(row)
+    complete = (own for own in groups.values() if all(row.key in finished for row in own))
+    return [finished[row.key] for own in complete for row in own]
 
 
 class ResultFile:

@@ -33,7 +33,8 @@ def rows(data: Data) -> Iterator[Row]:
     """A row a model and data set; its figures are shares by score and level."""
     for case in _DATA_SETS:
         for recipe in VALIDITY:
-            yield Row(TASK, recipe.name, case, 0, recipe.settings, _Measure(data, case, recipe))
+            name = f"{case}: {recipe.name}"
+            yield Row(TASK, name, case, 0, recipe.settings, _Measure(data, case, recipe))
 
 
 def interval(level: float) -> tuple[float, float]:
