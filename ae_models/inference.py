@@ -25,6 +25,9 @@ class Inference(Mapping[str, Tensor]):
             self._computed[name] = self._quantities[name](self)
         return self._computed[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._quantities
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._quantities)
 

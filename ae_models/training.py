@@ -18,7 +18,8 @@ from ae_models.image_store import ImageStore
 from ae_models.networks import layer_seeds
 from ae_models.preprocessing import Preprocessing
 
-_FIRST_SEEN = 1024  # training images by which a model may be initialised
+# Training images by which a model may be initialised.
+_FIRST_SEEN, _FIRST_BYTES = 1024, 64 << 20
 
 # Called after each batch with (epoch, batches of it done, batches in it, losses so far).
 ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
@@ -37,7 +38,9 @@ class TrainingSummary:
 
 def initialise(model: ImageModel, preprocessing: Preprocessing, train: ImageStore) -> None:
     """Shows an untrained model its first records, which are a random sample of all."""
-    model.initialise(preprocessing(train.read(0, _FIRST_SEEN)))
+    scaled_bytes = 4 * math.prod(train.shape[1:])
+    count = max(1, min(_FIRST_SEEN, _FIRST_BYTES // scaled_bytes))
+    model.initialise(preprocessing(train.read(0, count)))
 
 
 def fit(

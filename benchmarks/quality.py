@@ -1,7 +1,8 @@
 """Measures the rows of docs/scoreboard.md that are not measured yet, and writes the page.
 
 Finished rows are kept in a file in the user's cache folder: a run that is cut short goes on where
-it stopped. A row whose settings change is another row.
+it stopped. A row is known by its settings as the page shows them: after a change of a default or of
+a score's formula, put the file away.
 """
 
 import fnmatch
@@ -47,6 +48,8 @@ def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool
         _measure(file, [row for row in rows if fnmatch.fnmatch(_path(row), only)], listed)
         return
     found = finished_repetitions(rows, file)
+    if not found:
+        raise click.ClickException(f"{results} has no finished row")
     notes = {name: note for task in _TASKS for name, note in task.NOTES.items()}
     page.write_text(scoreboard(found, notes))
     click.echo(f"{page}: {len(found)} of {len(rows)} rows are measured")

@@ -87,6 +87,7 @@ def train(
     if config.target:
         check_target(common_carried(sources), config.target)
     config = config.with_image(probe_image(sources, wheres, config.image))
+    primary_score(config)  # again: some scores ask for the shape
     say(f"images are {' x '.join(map(str, config.image.shape))}, {config.image.bits} bits")
     with _work_folder(output) as work:
         bundle, records = work / "bundle", work / "records"
@@ -215,7 +216,7 @@ def _write_model(
     scores = [SCORES[name]() for name in score_names(config)]
     rows = config.scoring.rows_for(config.image)
     fit_to_records(scores, model, preprocessing, train_store, rows)
-    sample = train_store.read(0, min(rows, _PARITY_RECORDS))
+    sample = validation_store.read(0, min(rows, _PARITY_RECORDS))
     export(bundle, config.image, preprocessing, model, scores, sample)
     counts = {name: len(store) for name, store in stores.items()}
     return {"records": counts, "parameters": model.count_params(), **vars(summary)}

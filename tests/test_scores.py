@@ -343,12 +343,39 @@ def test_the_local_maximum_finds_one_defect(
     np.testing.assert_allclose(found, [0, share, share], rtol=1e-5)
 
 
-@pytest.mark.parametrize("primary", ["kl", "reconstruction_mae", None])
-def test_the_primary_score_must_be_among_the_chosen(primary: str | None) -> None:
+@pytest.mark.parametrize("primary", ["kl", "reconstruction_mae"])
+def test_the_primary_score_must_be_among_the_chosen(primary: str) -> None:
     config = _configuration("ae", scores=("reconstruction_mse",), primary=primary)
-    received = primary or "reconstruction_smoothed"
-    with pytest.raises(ConfigError, match=rf"scoring.primary .*Received: '{received}'"):
+    with pytest.raises(ConfigError, match=rf"scoring.primary .*Received: '{primary}'"):
         primary_score(config)
+
+
+def test_without_the_default_the_first_of_the_chosen_is_primary() -> None:
+    chosen = _configuration("ae", scores=("latent_knn", "reconstruction_mse"))
+    assert primary_score(chosen) == "latent_knn"
+    chosen = _configuration("ae", scores=("latent_knn", "reconstruction_smoothed"))
+    assert primary_score(chosen) == "reconstruction_smoothed"
+
+
+def test_a_score_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"names one twice. Received: .*latent_knn"):
+        score_names(_configuration("ae", scores=("latent_knn", "latent_knn")))
+
+
+def test_copies_of_training_records_score_alike_whatever_rounds_them(
+    generator: np.random.Generator,
+) -> None:
+    """One image in ten of the same tile, say: their distance is 0, not the rounding of a sum."""
+    latents = np.concatenate([generator.normal(size=(90, 8)), np.full((10, 8), 3.0)])
+    x = generator.random((100, 6, 5, 1), dtype=np.float32)
+    outputs = {"latent_mean": latents.astype(np.float32), "reconstruction": 0.9 * x}
+    nudged = {**outputs, "latent_mean": (latents * (1 + 2.0**-22)).astype(np.float32)}
+    for name in ("latent_knn", "typicality"):
+        score = SCORES[name]()
+        score.fit(np.repeat(np.asarray(score.features(x, outputs)), 2, axis=0))
+        value = np.asarray(score(x, outputs))
+        difference = np.abs(np.asarray(score(x, nudged)) - value).max()
+        assert difference < 1e-5 * np.abs(value).mean(), name
 
 
 @settings(deadline=None)

@@ -22,6 +22,7 @@ class ComplexityAdjusted(Score):
     name = "complexity_adjusted"
     kinds = frozenset({"vae"})
     by_default = False
+    parity = 1e-4  # a difference of two large numbers
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:

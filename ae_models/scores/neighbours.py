@@ -7,6 +7,7 @@ from ae_models.scores.score import Outputs, Score, Tensor
 from ae_models.scores.whitening import Whitening
 
 _NEIGHBOURS = 5
+_CANDIDATES = 16  # whose distances are computed exactly
 CORE_SET = 4096  # kept in the bundle; the first training records are a random sample of them
 
 
@@ -36,10 +37,13 @@ class LatentNeighbours(Score):
         if self._whitening is None or self._core is None:
             raise ValueError(f"{self.name} is not fitted")
         white = self._whitening(latents)
-        # |a − b|² = |a|² + |b|² − 2a·b: no array of (N, core-set, d)
+        core = ops.convert_to_tensor(self._core)
+        # |a|² is the same for all b of |a − b|² = |a|² + |b|² − 2a·b: no array of (N, core-set, d)
         squares = np.sum(np.square(self._core), axis=-1)
-        products = ops.matmul(white, ops.convert_to_tensor(self._core.T))
-        squared = ops.sum(ops.square(white), axis=-1)[:, None] + squares - 2.0 * products
-        count = min(_NEIGHBOURS, len(self._core))
-        nearest = -ops.top_k(-squared, count, sorted=False)[0]
-        return ops.mean(ops.sqrt(ops.maximum(nearest, 0.0)), axis=-1)
+        closeness = 2.0 * ops.matmul(white, ops.transpose(core)) - squares
+        candidates = min(_CANDIDATES, len(self._core))
+        found = ops.take(core, ops.top_k(closeness, candidates)[1], axis=0)  # (N, candidates, d)
+        # Of a record that is in the core-set, or a copy of one, the sum above is rounding alone.
+        distances = ops.norm(white[:, None] - found, axis=-1)
+        nearest = -ops.top_k(-distances, min(_NEIGHBOURS, candidates))[0]
+        return ops.mean(nearest, axis=-1)

@@ -58,6 +58,8 @@ def score_names(config: Configuration) -> tuple[str, ...]:
     if config.scoring.scores is None:
         offered = (name for name in known if SCORES[name].by_default)
         return tuple(name for name in offered if SCORES[name].refusal(config) is None)
+    if len(set(config.scoring.scores)) < len(config.scoring.scores):
+        raise ConfigError(f"scoring.scores names one twice. Received: {config.scoring.scores}")
     for name in config.scoring.scores:
         if name not in known:
             raise ConfigError(
@@ -69,13 +71,16 @@ def score_names(config: Configuration) -> tuple[str, ...]:
 
 
 def primary_score(config: Configuration) -> str:
-    """The name of the score that `score` and `p_value` are made of.
+    """The name of the score that `score` and `p_value` are made of: where none is named, the
+    default one, or the first of those that were chosen without it.
 
     Raises:
       ConfigError: it is not among the configured scores.
     """
     names = score_names(config)
-    name = config.scoring.primary or _DEFAULT_PRIMARY
+    name = config.scoring.primary
+    if name is None:
+        return _DEFAULT_PRIMARY if _DEFAULT_PRIMARY in names else names[0]
     if name not in names:
         raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")
     return name

@@ -15,7 +15,8 @@ _LOG_TWO_PI = math.log(2.0 * math.pi)
 _MOST_COMPONENTS = 16
 _RECORDS_A_COMPONENT = 50
 _SMALLEST_COVARIANCE = 1e-4  # of standardised statistics
-_SMALLEST = 1e-9  # keeps the logarithm of a perfect reconstruction finite
+_SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect reconstruction finite
+_SMALLEST_DISTANCE = 1e-3  # whitened: a copy of a training record is no nearer than that
 
 
 class Typicality(Score):
@@ -37,7 +38,7 @@ class Typicality(Score):
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         latent, image = outputs["latent_mean"], outputs["reconstruction"]
         errors = (mean_squared_error(x, image), mean_absolute_error(x, image))
-        logs = [ops.log(ops.maximum(error, _SMALLEST))[:, None] for error in errors]
+        logs = [ops.log(ops.maximum(error, _SMALLEST_ERROR))[:, None] for error in errors]
         return ops.concatenate([latent, *logs], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
@@ -63,7 +64,7 @@ class Typicality(Score):
         """(N, d + 2) → (N, 3)."""
         distance = self._neighbours.distance(features[:, :-2])
         return ops.concatenate(
-            [features[:, -2:], ops.log(ops.maximum(distance, _SMALLEST))[:, None]], axis=-1
+            [features[:, -2:], ops.log(ops.maximum(distance, _SMALLEST_DISTANCE))[:, None]], axis=-1
         )
 
 
