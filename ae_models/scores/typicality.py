@@ -29,6 +29,7 @@ class Typicality(Score):
     """
 
     name = "typicality"
+    parity = 1e-4  # as latent_knn's, of which it is made
 
     def __init__(self) -> None:
         self._neighbours = LatentNeighbours()

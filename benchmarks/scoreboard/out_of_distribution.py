@@ -21,8 +21,8 @@ images turned by 180° or blurred. Each row is trained on all classes of the dat
 The score was chosen by the AUROC of held-out Fashion training images against thirteen changes of
 them (turned, mirrored, transposed, blurred at three strengths, sharpened, noisy, of less contrast,
 inverted, shifted, rolled, halves mixed): turned and blurred images are changes that it was chosen
-on, the other data sets are not. File size is the distance of a PNG's length to the normal ones' median, so that it too sees
-both directions.
+on, the other data sets are not. File size is the distance of a PNG's length to the normal ones'
+median, so that it too sees both directions.
 """
 }
 _CONTROL_TRAIN = 10_000  # images; nearest neighbours of 60,000 take long and say no more
