@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from ae_models.bundle import open_bundle
 from ae_models.config import configuration_to_mapping
-from ae_models.errors import InputError, OutputError
+from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
 from ae_models.splits import assign_splits, id_hashes
@@ -124,3 +124,27 @@ def test_16_bit_colour_images_of_odd_size_train_and_score(
     assert manifest["config"]["image"]["bits"] == 16
     opened = open_bundle(tmp_path / "m")
     assert np.isfinite(Scorer(opened.path, opened.config).score(images)["score"]).all()
+
+
+@pytest.mark.parametrize("activation", ["elu", "silu"])
+def test_an_activation_that_a_graph_rounds_otherwise_is_exported(
+    tmp_path: Path, activation: str
+) -> None:
+    """Distances to neighbours, of default scores, must not blow a last bit up."""
+    overrides = ["model.network=dense", f"model.activation={activation}"]
+    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+    manifest = train(["builtin:digits"], config, str(tmp_path / "bundle"))
+    assert manifest["training"]["epochs"] == 1
+
+
+def test_a_score_that_the_images_do_not_allow_is_refused_before_training(tmp_path: Path) -> None:
+    pairs = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 2), np.uint8)
+    np.savez(tmp_path / "pairs.npz", x_train=pairs)
+    overrides = [
+        *("model.network=dense", "model.likelihood=discretised_logistic"),
+        *("preprocessing.scaling=full_range", "scoring.scores=[complexity_adjusted]"),
+    ]
+    config = train_configuration("vae", overrides=overrides)
+    with pytest.raises(ConfigError, match=r"complexity_adjusted needs 1, 3 or 4 channels"):
+        train([f"{tmp_path}/pairs.npz#train"], config, str(tmp_path / "bundle"))
+    assert not (tmp_path / "bundle").exists()
