@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from ae_models.bundle import open_bundle
 from ae_models.calibrate import write_calibration
@@ -114,13 +114,15 @@ def test_the_tail_is_the_likeliest_and_a_standard_error(name: str) -> None:
         assert tail.scale == pytest.approx(mean)
         return
     likeliest = (tail.shape - 0.1) / 1.1  # without the standard error, (1 + shape) / √100
-    grid = [
-        likelihood(shape, scale * excesses.mean())
-        for shape in np.linspace(-0.9, 2, 59)
-        for scale in np.geomspace(0.1, 3, 41)
-    ]
-    assert likelihood(likeliest, tail.scale) >= max(grid)
-    assert likelihood(tail.shape, tail.scale) > max(grid) - 1, "within a standard error"
+    mean = excesses.mean()
+    found = optimize.minimize(
+        lambda point: -likelihood(point[0], mean * np.exp(point[1])),
+        (0.5, 0.0),
+        method="Nelder-Mead",
+        options={"xatol": 1e-8, "fatol": 1e-10},
+    )
+    assert likelihood(likeliest, tail.scale) > -found.fun - 1e-5
+    assert likelihood(tail.shape, tail.scale) > -found.fun - 1, "within a standard error"
 
 
 def test_the_unit_of_the_scores_does_not_matter() -> None:
@@ -143,9 +145,12 @@ def test_the_tail_takes_over_where_the_calibration_ends() -> None:
     assert extended[4] == pytest.approx(expected)
     assert 0 < extended[5] < extended[4]
     assert np.isnan(extended[6])
-    # A tail that is too fat by far leaves the conformal p-value.
+    # A tail that is too fat by far leaves the conformal p-value; one that is too thin, those
+    # within the data.
     fat = ParetoTail(float(calibration[899]), 50.0, 1.0, 100, 1000)
+    thin = ParetoTail(float(calibration[899]), 0.0, 1e-3, 100, 1000)
     assert conformal_p_values(scores, calibration, fat)[3] == 1 / 1001
+    np.testing.assert_array_equal(conformal_p_values(scores[:3], calibration, thin), plain[:3])
 
 
 odd = st.tuples(

@@ -166,6 +166,15 @@ def test_fdr_is_the_rule_of_benjamini_and_hochberg(run: Path, tmp_path: Path, fd
     _check_same_but_flags(run, tmp_path / "new", changed["threshold"])
 
 
+@pytest.mark.parametrize("rule", [{"fpr": 0.07}, {"fdr": 0.1}])
+def test_a_p_value_at_the_threshold_is_flagged(tmp_path: Path, rule: dict[str, float]) -> None:
+    run = _write_run(tmp_path / "run", [np.repeat([1.0, 0.07], [30, 70])])
+    changed = relabel(str(run), str(tmp_path / "new"), **rule)["relabelled"]
+    assert (changed["flagged"], changed["threshold"]) == (70, 0.07)
+    table = pq.read_table(tmp_path / "new" / "scores")
+    assert table["is_anomaly"].to_pylist() == [False] * 30 + [True] * 70
+
+
 def test_the_ledger_is_the_earlier_one_and_what_changed(run: Path, tmp_path: Path) -> None:
     earlier = read_ledger(str(run))
     ledger = relabel(str(run), str(tmp_path / "new"), fdr=0.2)
