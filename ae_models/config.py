@@ -163,17 +163,14 @@ class Configuration(Validated):
     scoring: ScoringConfig = ScoringConfig()
 
     def validate(self) -> None:
-        likelihood = getattr(self.model, "likelihood", None)
-        if likelihood and LIKELIHOODS[likelihood].needs_unit_scaling:
-            self._require_bounded(f"model.likelihood {likelihood!r}")
+        if isinstance(self.model, VariationalConfig):
+            self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):
             self._require_range_of_loss(self.model)
         if isinstance(self.model, DenoisingConfig):
             self._require_corruptible(self.model)
         if self.training.binarise:
             self._require_bounded("training.binarise")
-        if isinstance(self.model, VariationalConfig) and likelihood == "discretised_logistic":
-            self._require_levels(self.model)
 
     def _require_bounded(self, what: str) -> None:
         if not self.preprocessing.bounded:
@@ -182,14 +179,20 @@ class Configuration(Validated):
                 f"Received: {self.preprocessing.scaling!r}"
             )
 
-    def _require_range_of_loss(self, model: "AutoencoderConfig") -> None:
+    def _require_range_of_likelihood(self, model: VariationalConfig) -> None:
+        if LIKELIHOODS[model.likelihood].needs_unit_scaling:
+            self._require_bounded(f"model.likelihood {model.likelihood!r}")
+        if model.likelihood == "discretised_logistic":
+            self._require_levels(model)
+
+    def _require_range_of_loss(self, model: AutoencoderConfig) -> None:
         for name in LOSSES_OF_UNIT_SCALING:
             if name in model.loss_terms.weights:
                 self._require_bounded(f"model.loss {name!r}")
         if model.sigmoid_output:
             self._require_bounded("model.output 'sigmoid'")
 
-    def _require_corruptible(self, model: "DenoisingConfig") -> None:
+    def _require_corruptible(self, model: DenoisingConfig) -> None:
         for step in model.corruption_steps:
             if CORRUPTIONS[step.name].needs_unit_scaling:
                 self._require_bounded(f"model.corruption {step.name!r}")
@@ -199,7 +202,7 @@ class Configuration(Validated):
                     f"Received: {self.image.channels}"
                 )
 
-    def _require_levels(self, model: "VariationalConfig") -> None:
+    def _require_levels(self, model: VariationalConfig) -> None:
         """The cells of a discretised likelihood are the levels of a pixel, no others."""
         if self.preprocessing.scaling != "full_range":
             raise ConfigError(

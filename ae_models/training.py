@@ -59,8 +59,8 @@ def fit(
       ConfigError: the loss is never finite.
     """
     started = time.monotonic()
-    # XLA on a CPU compiles for longer than it saves on networks of this size.
     steps = math.ceil(len(train) / config.batch_size)
+    # XLA on a CPU compiles for longer than it saves on networks of this size.
     model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
     buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
     stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)

@@ -90,11 +90,17 @@ class VariationalAutoencoder(ImageModel):
     def call(self, x: Tensor, training: bool = False) -> VariationalOutputs:
         parameters = self.encoder(x, training=training)
         posterior = self._posterior(parameters)
-        shape = (self.config.samples, *ops.shape(posterior.mean))
-        z = posterior.sample(posterior.noise(shape, self.seed_generator))
-        decoded = self.decoder(ops.reshape(z, (-1, shape[-1])), training=training)
-        images = ops.reshape(decoded, (*shape[:2], *decoded.shape[1:]))
+        z, images = self._drawn(posterior, self.config.samples, self.seed_generator, training)
         return VariationalOutputs(parameters, z, images)
+
+    def _drawn(
+        self, posterior: Posterior, samples: int, seed: Any, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """z drawn from q(z | x), (S, N, d), and raw parameters of p(x | z), (S, N, H, W, ·)."""
+        shape = (samples, *ops.shape(posterior.mean))
+        z = posterior.sample(posterior.noise(shape, seed))
+        decoded = self.decoder(ops.reshape(z, (-1, shape[-1])), training=training)
+        return z, ops.reshape(decoded, (*shape[:2], *decoded.shape[1:]))
 
     def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
         """In nats: −E_q[log p(x | z)] + β·KL, or −log 1/S·Σ p(x | z)·p(z) / q(z | x)."""
@@ -150,10 +156,7 @@ class VariationalAutoencoder(ImageModel):
     def log_weights(self, x: Tensor, samples: int, seed: Any) -> Tensor:
         """log p(x, z) / q(z | x), in nats, of z drawn anew from q(z | x): (samples, N)."""
         posterior = self.encode(x)
-        shape = (samples, *ops.shape(posterior.mean))
-        z = posterior.sample(posterior.noise(shape, seed))
-        decoded = self.decoder(ops.reshape(z, (-1, shape[-1])), training=False)
-        images = ops.reshape(decoded, (*shape[:2], *decoded.shape[1:]))
+        z, images = self._drawn(posterior, samples, seed, training=False)
         return self.likelihood.log_prob(images, x) + self._log_ratio(posterior, z)
 
     def _image(self, z: Tensor) -> Tensor:

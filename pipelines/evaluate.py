@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ae_models.errors import InputError
-from transforms.files import open_binary
 from transforms.ledger import SCORES, result_files
+from transforms.shards import open_shard
 from transforms.where import Where
 
 _RESAMPLES = 500
@@ -52,12 +51,9 @@ def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
 def _read(scores: str, where: Where) -> pa.Table:
     tables = []
     for path in result_files(scores, SCORES):
-        try:
-            with open_binary(path) as file, pq.ParquetFile(file) as parquet:
-                where.check(parquet.schema_arrow)
-                tables.append(parquet.read(columns=[where.column, "score", "is_anomaly"]))
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
+        with open_shard(path) as parquet:
+            where.check(parquet.schema_arrow)
+            tables.append(parquet.read(columns=[where.column, "score", "is_anomaly"]))
     if not tables:
         raise InputError(f"{scores} holds no scored record")
     return pa.concat_tables(tables)

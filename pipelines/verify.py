@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_models.errors import InputError
 from pipelines.progress import Progress
 from transforms.batches import ID, BatchLimits
 from transforms.files import open_binary
 from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.read import common_carried, read_task
 from transforms.reconcile import reconcile
+from transforms.shards import open_shard
 from transforms.sources import resolve_inputs
 from transforms.where import Where
 
@@ -40,7 +41,7 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
                     yield batch.column(ID).to_pylist()
 
     problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
-    problems += [f"cannot read {problem}" for problem in _unreadable(scores)]
+    problems += _unreadable(scores)
     if problems:  # what the files hold cannot be compared
         return {"problems": problems, "ok": False}
     with Progress("verifying") as progress:
@@ -72,10 +73,10 @@ def _shown(batches: Any, progress: Progress) -> Any:
 def _unreadable(scores: str) -> Iterator[str]:
     for path in result_files(scores, SCORES, REJECTS):
         try:
-            with open_binary(path) as file, pq.ParquetFile(file):
+            with open_shard(path):
                 pass
-        except (OSError, pa.ArrowException) as error:
-            yield f"{path}: {error}"
+        except InputError as error:
+            yield str(error)
 
 
 def _found(scores: str) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from ae_models.errors import InputError, OutputError
 from transforms.files import open_binary
 from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
-from transforms.shards import Shard
+from transforms.shards import Shard, open_shard, read_errors
 
 _P_VALUE, _FLAG = "p_value", "is_anomaly"
 _ROWS = 65_536
@@ -31,7 +31,7 @@ def scored_rows(scores: str) -> int:
     rows = 0
     for listed in read_ledger(scores)["files"]:
         path = posixpath.join(scores, listed["path"])
-        with _opened(path) as parquet:
+        with open_shard(path) as parquet:
             found = parquet.metadata.num_rows
             if found != listed["rows"]:
                 raise InputError(f"{path} holds {found} rows, the ledger says {listed['rows']}")
@@ -48,7 +48,7 @@ def p_values(scores: str) -> Iterator[np.ndarray]:
       InputError: a file cannot be read.
     """
     for path in result_files(scores, SCORES):
-        with _opened(path) as parquet:
+        with open_shard(path) as parquet:
             for batch in parquet.iter_batches(_ROWS, columns=[_P_VALUE]):
                 yield batch.column(0).to_numpy(zero_copy_only=False)
 
@@ -91,7 +91,7 @@ def relabel_files(
 
 def _relabel_file(source: str, target: str, threshold: float) -> Iterator[np.ndarray]:
     """Writes `target`; gives the flags of each row group once it is written."""
-    with _opened(source) as parquet:
+    with open_shard(source) as parquet:
         schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
     with _created(target) as sink, pq.ParquetWriter(sink, schema, **options) as writer:
         for table in _row_groups(source):
@@ -103,7 +103,7 @@ def _relabel_file(source: str, target: str, threshold: float) -> Iterator[np.nda
 
 
 def _row_groups(path: str) -> Iterator[pa.Table]:
-    with _opened(path) as parquet:
+    with open_shard(path) as parquet:
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group)
 
@@ -126,7 +126,7 @@ def _copy(source: str, target: str) -> None:
 
 
 def _parts(path: str) -> Iterator[bytes]:
-    with _read_errors(path), open_binary(path) as file:
+    with read_errors(path), open_binary(path) as file:
         while part := file.read(_COPIED_BYTES):
             yield part
 
@@ -138,20 +138,6 @@ def _created(path: str) -> Iterator[BinaryIO]:
             yield sink
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[pq.ParquetFile]:
-    with _read_errors(path), open_binary(path) as file, pq.ParquetFile(file) as parquet:
-        yield parquet
-
-
-@contextlib.contextmanager
-def _read_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def _check_columns(path: str, schema: pa.Schema) -> None:

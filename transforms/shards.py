@@ -1,6 +1,8 @@
-"""Writing record batches to Parquet files of bounded row groups, each bundle to its own files."""
+"""Writing record batches to Parquet files of bounded row groups, each bundle to its own files; and
+opening such a file again."""
 
 import collections
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator
@@ -14,7 +16,9 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from ae_models.errors import InputError
 from transforms.batches import ID
+from transforms.files import open_binary
 from transforms.timing import timed
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
@@ -48,6 +52,26 @@ def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
     for shard in shards:
         reasons.update(shard.reasons)
     return dict(sorted(reasons.items()))
+
+
+@contextlib.contextmanager
+def open_shard(path: str) -> Iterator[pq.ParquetFile]:
+    """A file of a finished run, to be read.
+
+    Raises:
+      InputError: it cannot be read, at once or later.
+    """
+    with read_errors(path), open_binary(path) as file, pq.ParquetFile(file) as parquet:
+        yield parquet
+
+
+@contextlib.contextmanager
+def read_errors(path: str) -> Iterator[None]:
+    """Turns what goes wrong in reading `path` into an InputError that names it."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
 
 
 class ShardWriter:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from ae_models.networks.activations import activated, hidden_initializer, units_before
+from ae_models.networks.linear import linear
 
 Shape = tuple[int, int, int]
 
@@ -26,7 +27,7 @@ def encoder(
     """(N, H, W, C) → (N, outputs)."""
     image = keras.Input(image_shape)
     hidden = _hidden(keras.layers.Flatten()(image), widths, activation, seeds)
-    return keras.Model(image, _linear(hidden, outputs, seeds), name="encoder")
+    return keras.Model(image, linear(hidden, outputs, seeds), name="encoder")
 
 
 def decoder(
@@ -41,7 +42,7 @@ def decoder(
     height, width, _ = image_shape
     latent = keras.Input((latent_dim,))
     hidden = _hidden(latent, list(reversed(widths)), activation, seeds)
-    flat = _linear(hidden, height * width * channels, seeds)
+    flat = linear(hidden, height * width * channels, seeds)
     image = keras.layers.Reshape((height, width, channels))(flat)
     return keras.Model(latent, image, name="decoder")
 
@@ -62,8 +63,3 @@ def _hidden(
         )(x)
         x = activated(x, activation, f"hidden_{index}_activation")
     return x
-
-
-def _linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
-    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
-    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ae_models.networks.activations import activated, hidden_initializer, units_before
+from ae_models.networks.linear import linear
 
 Shape = tuple[int, int, int]
 # A further block of a stage: feature maps, activation, seeds, name → maps of the same shape.
@@ -41,7 +42,7 @@ def staged_encoder(
         x = _downsample(x, filters, activation, seeds, f"down_{index}")
         x = block(x, activation, seeds, f"block_{index}")
     x = keras.layers.Flatten()(x)
-    return keras.Model(image, _linear(x, outputs, seeds), name="encoder")
+    return keras.Model(image, linear(x, outputs, seeds), name="encoder")
 
 
 def staged_decoder(
@@ -82,15 +83,7 @@ def _downsample(
     x: keras.KerasTensor, filters: int, activation: str, seeds: Iterator[int], name: str
 ) -> keras.KerasTensor:
     """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
-    x = keras.layers.Conv2D(
-        units_before(activation, filters),
-        3,
-        strides=2,
-        padding="same",
-        kernel_initializer=hidden_initializer(activation, next(seeds)),
-        name=name,
-    )(x)
-    return activated(x, activation, f"{name}_activation")
+    return _strided(keras.layers.Conv2D, x, filters, activation, seeds, name)
 
 
 def _upsample(
@@ -102,7 +95,23 @@ def _upsample(
     name: str,
 ) -> keras.KerasTensor:
     """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
-    x = keras.layers.Conv2DTranspose(
+    x = _strided(keras.layers.Conv2DTranspose, x, filters, activation, seeds, name)
+    surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
+    if any(surplus):
+        x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
+    return x
+
+
+def _strided(
+    convolution: type[keras.layers.Layer],
+    x: keras.KerasTensor,
+    filters: int,
+    activation: str,
+    seeds: Iterator[int],
+    name: str,
+) -> keras.KerasTensor:
+    """A convolution, or a transposed one, by a step of 2, and its activation."""
+    x = convolution(
         units_before(activation, filters),
         3,
         strides=2,
@@ -110,11 +119,7 @@ def _upsample(
         kernel_initializer=hidden_initializer(activation, next(seeds)),
         name=name,
     )(x)
-    x = activated(x, activation, f"{name}_activation")
-    surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
-    if any(surplus):
-        x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
-    return x
+    return activated(x, activation, f"{name}_activation")
 
 
 def _smallest_image(
@@ -143,9 +148,3 @@ def _pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
         name="pixels",
     )(x)
-
-
-def _linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
-    """The linear layer that gives the latent, or the posterior's parameters: (N, units)."""
-    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
-    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)

@@ -57,7 +57,7 @@ def thinned(images: Images, generator: np.random.Generator) -> Images:
     return ndimage.grey_erosion(images, (1, 3, 3, 1))
 
 
-def blurred(images: Images, generator: np.random.Generator) -> Images:
+def blurred(images: Images, generator: np.random.Generator | None = None) -> Images:
     """Under a Gaussian of one pixel's standard deviation."""
     del generator
     return ndimage.gaussian_filter(images, (0.0, 1.0, 1.0, 0.0))

@@ -11,6 +11,7 @@ from ae_models.kinds import build_model
 from ae_models.marginal_likelihood import log_marginal_likelihood
 from ae_models.model_config import VariationalConfig
 from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.recipes import changed
 from benchmarks.scoreboard.rows import Row
 from benchmarks.scoreboard.training import Split, train
 
@@ -79,13 +80,7 @@ def rows(data: Data) -> Iterator[Row]:
 
 
 def _described(config: VariationalConfig, stages: tuple[Stage, ...]) -> str:
-    default = VariationalConfig()
-    own = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != getattr(default, field.name)
-    }
-    parts = [f"{name} {value}" for name, value in own.items()]
+    parts = changed(config)
     for stage in stages:
         settings = "".join(f", {name} {value}" for name, value in stage.model.items())
         parts.append(f"{stage.epochs} epochs at {stage.learning_rate:g}{settings}")

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from scipy import ndimage
 
+from benchmarks.scoreboard.anomalies import blurred
 from benchmarks.scoreboard.controls import CONTROLS
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.one_class import auroc
@@ -31,11 +31,6 @@ _CONTROL_TRAIN = 10_000  # images; nearest neighbours of 60,000 take long and sa
 def upside_down(images: np.ndarray) -> np.ndarray:
     """Each image turned by 180°."""
     return images[:, ::-1, ::-1]
-
-
-def blurred(images: np.ndarray) -> np.ndarray:
-    """Each image under a Gaussian of one pixel's standard deviation."""
-    return ndimage.gaussian_filter(images, (0.0, 1.0, 1.0, 0.0))
 
 
 _OUTSIDE: dict[str, dict[str, Callable[[Data], np.ndarray]]] = {

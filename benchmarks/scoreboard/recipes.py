@@ -33,18 +33,23 @@ class Recipe:
     @property
     def settings(self) -> str:
         """What differs from the defaults, for the page."""
-        parts = [self.config.model.kind, *([self.score] if self.score else [])]
-        for section in (self.config.model, self.config.training):
-            for field in dataclasses.fields(section):
-                value = getattr(section, field.name)
-                if value != field.default:
-                    parts.append(f"{field.name} {value}")
-        return "; ".join(parts)
+        model, training = self.config.model, self.config.training
+        declared = [self.score] if self.score else []
+        return "; ".join([model.kind, *declared, *changed(model), *changed(training)])
 
     def seeded(self, seed: int) -> Configuration:
         """The configuration with a seed of its own."""
         training = dataclasses.replace(self.config.training, seed=seed)
         return dataclasses.replace(self.config, training=training)
+
+
+def changed(section: ModelConfig | TrainingConfig) -> list[str]:
+    """The settings of a section that differ from its defaults, as the page shows them."""
+    return [
+        f"{field.name} {getattr(section, field.name)}"
+        for field in dataclasses.fields(section)
+        if getattr(section, field.name) != field.default
+    ]
 
 
 def _training(epochs: int, **more: Any) -> TrainingConfig:

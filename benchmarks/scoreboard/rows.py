@@ -12,8 +12,8 @@ _PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn")
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One measurement: `measure` gives figures by name, and takes as long as it takes.
+class Identity:
+    """What a measurement is known by.
 
     Attributes:
       task: the table that it belongs to.
@@ -21,7 +21,6 @@ class Row:
       case: the class or the pair that it is about; rows of several cases are averaged.
       seed: of this repetition.
       settings: what was configured, for the page.
-      measure: computes the figures.
     """
 
     task: str
@@ -29,7 +28,6 @@ class Row:
     case: str
     seed: int
     settings: str
-    measure: Callable[[], Mapping[str, float]]
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
@@ -37,22 +35,20 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Row(Identity):
+    """One measurement: `measure` gives figures by name, and takes as long as it takes."""
+
+    measure: Callable[[], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result(Identity):
     """A finished row, as it stands in the file."""
 
-    task: str
-    name: str
-    case: str
-    seed: int
-    settings: str
     figures: dict[str, float]
     seconds: float
     date: str
     versions: dict[str, str]
-
-    @property
-    def key(self) -> tuple[str, str, str, int, str]:
-        return (self.task, self.name, self.case, self.seed, self.settings)
 
 
 def finished_repetitions(rows: Sequence[Row], results: Iterable[Result]) -> list[Result]:
