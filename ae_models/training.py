@@ -107,6 +107,8 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
+    if config.optimizer == "muon":
+        return keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
     return keras.optimizers.Adam(rate)
 
 

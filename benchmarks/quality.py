@@ -6,7 +6,6 @@ a score's formula, put the file away.
 """
 
 import fnmatch
-import os
 from pathlib import Path
 
 import click
@@ -20,12 +19,11 @@ from benchmarks.scoreboard import (
     primary,
     validity,
 )
-from benchmarks.scoreboard.data import Data
+from benchmarks.scoreboard.data import CACHE, Data
 from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 
 _TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 
 
 @click.command(help=__doc__)
@@ -37,7 +35,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "late
     help="The folder of mnist.npz, fashion_mnist.npz and cifar10_jpeg.npz.",
 )
 @click.option("--only", default="*", help="Rows whose task/name/case/seed match, with * and ?.")
-@click.option("--results", type=click.Path(path_type=Path), default=_CACHE / "scoreboard.jsonl")
+@click.option("--results", type=click.Path(path_type=Path), default=CACHE / "scoreboard.jsonl")
 @click.option("--page", type=click.Path(path_type=Path), help="Write the page: docs/scoreboard.md.")
 @click.option("--list", "listed", is_flag=True, help="Say which rows are missing; measure none.")
 def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool) -> None:

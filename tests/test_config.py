@@ -89,6 +89,7 @@ configurations = st.builds(
         TrainingConfig,
         epochs=counts,
         batch_size=counts,
+        optimizer=st.sampled_from(["adam", "muon"]),
         learning_rate=positive,
         schedule=st.sampled_from(["constant", "cosine"]),
         binarise=st.booleans(),

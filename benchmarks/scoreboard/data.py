@@ -4,11 +4,14 @@ import functools
 import hashlib
 import io
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+# What is measured, and what took long to train.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 MNIST, FASHION, CIFAR10 = "mnist.npz", "fashion_mnist.npz", "cifar10_jpeg.npz"
 # What a copy of the files had when the page was written: figures on other data are not comparable.
 _SUMS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from ae_models.config import Configuration, TrainingConfig
 from ae_models.export import SCORE_PREFIX, ScoringModule
@@ -66,7 +67,14 @@ def train(
             initialise(model, FullRange(), stores["train"])
         else:
             model.set_weights(weights)
-        return fit(model, FullRange(), stores["train"], stores["validation"], config)
+        with tqdm(total=config.epochs, unit=" epochs", leave=False, mininterval=5) as bar:
+
+            def report(epoch: int, done: int, steps: int, logs: dict[str, float]) -> None:
+                if done == steps and "val_loss" in logs:
+                    bar.update(epoch + 1 - bar.n)
+                    bar.set_postfix(loss=logs["loss"], validation=logs["val_loss"])
+
+            return fit(model, FullRange(), stores["train"], stores["validation"], config, report)
 
 
 def trained_scorer(
