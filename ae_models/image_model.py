@@ -72,6 +72,11 @@ class ImageModel(keras.Model, abc.ABC):
     def initialise(self, images: Tensor) -> None:
         """Sees a few training images, (n, H, W, C) scaled, before training starts."""
 
+    @property
+    def warmup_epochs(self) -> int:
+        """How many epochs of training weigh the loss otherwise than in the end."""
+        return 0
+
     def begin_epoch(self, epoch: int) -> None:
         """Called before each epoch of training, counted from 0."""
 

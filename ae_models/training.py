@@ -51,7 +51,8 @@ def fit(
     config: TrainingConfig,
     on_progress: ProgressCallback | None = None,
 ) -> TrainingSummary:
-    """Trains until the validation loss stops falling, and leaves the best weights in `model`.
+    """Trains until the validation loss stops falling, and leaves the best weights in `model`:
+    those of an epoch after the warm-up, where one is long enough to get there.
 
     The same model seed, data and configuration give the same weights on one kind of machine.
 
@@ -63,7 +64,10 @@ def fit(
     # XLA on a CPU compiles for longer than it saves on networks of this size.
     model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
     buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
-    stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
+    settled = model.warmup_epochs if model.warmup_epochs < config.epochs else 0
+    stop = keras.callbacks.EarlyStopping(
+        patience=config.patience, restore_best_weights=True, start_from_epoch=settled
+    )
     stop.set_model(model)
     callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
     if on_progress:
@@ -81,12 +85,12 @@ def fit(
         verbose=0,
     ).history
     losses = history["val_loss"]
-    if not np.isfinite(losses).any():
+    if not np.isfinite(losses[settled:]).any():
         raise ConfigError(
             "training diverged: no validation loss was finite. "
             f"Received: training.learning_rate {config.learning_rate:g}"
         )
-    best = int(np.nanargmin(losses))
+    best = settled + int(np.nanargmin(losses[settled:]))
     return TrainingSummary(
         epochs=len(losses),
         best_epoch=best + 1,

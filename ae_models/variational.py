@@ -83,8 +83,12 @@ class VariationalAutoencoder(ImageModel):
         mean = self.likelihood.parameters_of(ops.mean(images, axis=0))
         NETWORKS[self.config.network].start_at(self.decoder, mean)
 
+    @property
+    def warmup_epochs(self) -> int:
+        return self.config.kl_warmup_epochs
+
     def begin_epoch(self, epoch: int) -> None:
-        done = (epoch + 1) / max(1, self.config.kl_warmup_epochs)
+        done = (epoch + 1) / max(1, self.warmup_epochs)
         self.kl_weight.assign(self.config.beta * min(1.0, done))
 
     def call(self, x: Tensor, training: bool = False) -> VariationalOutputs:

@@ -236,7 +236,7 @@ def _warn_of_p_values(calibration: Mapping[str, Any], scoring: ScoringConfig) ->
     if scoring.tail == "pareto":
         say(
             "warning: no generalised Pareto tail fits the greatest calibration scores (too many "
-            f"are equal): no p-value is below {smallest:.2g}"
+            f"are equal, or they have no likeliest tail): no p-value is below {smallest:.2g}"
         )
     if smallest > scoring.fpr:
         say(

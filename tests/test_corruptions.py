@@ -272,6 +272,7 @@ def test_defaults_are_amounts_that_are_allowed(name: str) -> None:
         ("masking:few", "must be a number: 'masking:few'"),
         ("blur:nan", "must be a number: 'blur:nan'"),
         ("blur:inf", "must be a number: 'blur:inf'"),
+        ("blur:1e9", "between 0 and 100: 'blur:1e9'"),
         ("masking:1", "amount of masking must be between 0 and 1: 'masking:1'"),
         ("blur+masking:0", "between 0 and 1: 'masking:0'"),
         ("gaussian_noise:-1", "gaussian_noise must be greater than 0: 'gaussian_noise:-1'"),

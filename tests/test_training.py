@@ -214,3 +214,13 @@ def test_the_best_epoch_is_chosen_by_the_loss_with_the_whole_divergence(tmp_path
     bound = 30 * np.asarray(inferred["kl"]) - np.asarray(inferred["expected_log_likelihood"])
     assert summary.validation_loss == pytest.approx(bound.mean(), rel=0.05)
     assert summary.loss < summary.validation_loss
+
+
+def test_patience_begins_after_the_warm_up(tmp_path: Path) -> None:
+    """Losses that rise with the weight of the divergence are no reason to stop."""
+    stores, best = _stores(tmp_path), []
+    for warmup in (0, 12):
+        model = _model(kl_warmup_epochs=warmup)
+        summary = _fit(model, stores, epochs=30, patience=2, learning_rate=1e-12)  # learns nothing
+        best.append(summary.best_epoch)
+    assert best[0] <= 12 < best[1]

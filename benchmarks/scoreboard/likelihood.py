@@ -45,7 +45,7 @@ class Stage:
 _BURDA = VariationalConfig(
     network="dense", widths=(200, 200), activation="tanh", latent_dim=50, noise_samples=2
 )
-_BURDA_STAGE = Stage({"kl_warmup_epochs": 20}, 300)
+_BURDA_STAGE = Stage({"kl_warmup_epochs": 20}, 240, 3e-3)
 # Two gated layers, as in Tomczak and Welling (2018).
 _GATED = VariationalConfig(
     network="dense",
@@ -62,8 +62,8 @@ _RUNS: dict[str, tuple[VariationalConfig, tuple[Stage, ...]]] = {
         _BURDA,
         (
             _BURDA_STAGE,
-            Stage({"objective": "iwae", "samples": 5}, 40, 5e-3),
-            Stage({"objective": "iwae", "samples": 50}, 10, 3e-3),
+            Stage({"objective": "iwae", "samples": 5}, 40, 2e-3),
+            Stage({"objective": "iwae", "samples": 50}, 10, 1e-3),
         ),
     ),
     "VampPrior, gated layers, IWAE": (
