@@ -37,13 +37,15 @@ def _made_with(rows: Sequence[Result]) -> str:
 
 
 def _tables(rows: Sequence[Result]) -> Iterator[str]:
-    """What every row has; then what only some have."""
+    """What every row has, and by case the first of it; then what only some have."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for row in rows:
         groups.setdefault((row.name, row.settings), []).append(row)
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     common = [name for name in figures if all(name in row.figures for row in rows)]
     yield _table(groups, common, with_settings=True)
+    if any(row.case != own[0].case for own in groups.values() for row in own):
+        yield _by_case(groups, common[0])
     if further := [name for name in figures if name not in common]:
         some = {key: own for key, own in groups.items() if set(further) & set(own[0].figures)}
         yield _table(some, further, with_settings=False)
@@ -63,6 +65,17 @@ def _table(
             cases = ", ".join(dict.fromkeys(row.case for row in own))
             cells += [cases, len(seeds), f"{seconds:.0f}", settings]
         lines.append(_line(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _by_case(groups: Mapping[tuple[str, str], list[Result]], figure: str) -> str:
+    """One figure: one line a name and settings, one column a case."""
+    cases = list(dict.fromkeys(row.case for own in groups.values() for row in own))
+    lines = [_line([f"{figure} by case", *cases]), _line(["---"] * (1 + len(cases)))]
+    for (name, _), own in groups.items():
+        by_case = {case: [row for row in own if row.case == case] for case in cases}
+        seeds = sorted({row.seed for row in own})
+        lines.append(_line([name, *(_figure(by_case[case], seeds, figure) for case in cases)]))
     return "\n".join(lines) + "\n"
 
 
