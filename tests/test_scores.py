@@ -27,7 +27,8 @@ from ae_models.scores.neighbours import LatentNeighbours
 
 RECONSTRUCTION = (
     *("reconstruction_mse", "reconstruction_mae", "reconstruction_ssim", "reconstruction_max"),
-    *("reconstruction_smoothed", "latent_mahalanobis", "latent_knn", "typicality"),
+    *("reconstruction_smoothed", "reconstruction_relative"),
+    *("latent_mahalanobis", "latent_knn", "typicality"),
 )
 VARIATIONAL = (
     *RECONSTRUCTION,
@@ -90,6 +91,19 @@ def _restored(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
 def _features(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
     log_mse = np.log((_errors(x, outputs) ** 2).mean(axis=(1, 2, 3)))
     return np.column_stack([outputs["latent_mean"].astype(np.float64), log_mse])
+
+
+def _relative(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
+    """Images are 6 by 5, so that a part is a pixel."""
+    smooth = ndimage.gaussian_filter(_errors(x, outputs), (0, 0.25, 0.25, 0))
+    errors = (smooth**2).mean(axis=-1)
+    mean = errors.mean(axis=0)
+    level = np.log((errors / (mean + 0.1 * mean.mean())).mean(axis=(1, 2)))
+    exact = x.astype(np.float64)
+    variation = [np.abs(np.diff(exact, axis=axis)).sum(axis=(1, 2, 3)) for axis in (1, 2)]
+    detail = np.log(sum(variation) / x[0].size + 1e-3)
+    line = stats.linregress(detail, level)
+    return level - line.intercept - line.slope * detail
 
 
 def _nearest(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
@@ -161,6 +175,7 @@ ORACLES = {
     "reconstruction_smoothed": lambda x, o: np.mean(
         ndimage.gaussian_filter(_errors(x, o), (0, 0.25, 0.25, 0)) ** 2, axis=(1, 2, 3)
     ),
+    "reconstruction_relative": _relative,
     "reconstruction_probability": lambda _, o: -o["expected_log_likelihood"],
     "negative_log_likelihood": lambda _, o: _marginal(o),
     "complexity_adjusted": lambda _, o: _marginal(o) - _png_nats(o["pixels"]),
@@ -181,6 +196,26 @@ def test_score_is_what_its_definition_gives(name: str, generator: np.random.Gene
     # A training record is its own nearest neighbour, at a distance that float32 has no digits for.
     tolerance = 1e-3 if name in ("latent_knn", "typicality") else 0.0
     np.testing.assert_allclose(value, ORACLES[name](x, outputs), rtol=2e-4, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(5, 316, 316, 1), (5, 1, 9, 3), (5, 60, 20, 1)])
+def test_relative_errors_are_of_a_bounded_number_of_parts(
+    shape: tuple[int, ...], generator: np.random.Generator
+) -> None:
+    x = generator.random(shape, dtype=np.float32)
+    features = np.asarray(
+        SCORES["reconstruction_relative"]().features(x, {"reconstruction": 0 * x})
+    )
+    assert features.shape[1] <= 50
+
+
+def test_perfectly_drawn_flat_records_have_a_finite_relative_error() -> None:
+    flat = np.ones((20, 6, 5, 1), np.float32)
+    score = SCORES["reconstruction_relative"]()
+    score.fit(np.asarray(score.features(flat, {"reconstruction": flat})))
+    as_ever, worse = (np.asarray(score(flat, {"reconstruction": y})) for y in (flat, 0.9 * flat))
+    assert np.isfinite(as_ever).all()
+    assert np.all(worse > as_ever)
 
 
 def test_neighbours_are_sought_among_a_bounded_core_set(generator: np.random.Generator) -> None:

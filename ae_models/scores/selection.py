@@ -15,6 +15,7 @@ from ae_models.scores.marginal import NegativeLogLikelihood
 from ae_models.scores.neighbours import LatentNeighbours
 from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
 from ae_models.scores.regret import LikelihoodRegret
+from ae_models.scores.relative import ReconstructionRelative
 from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
 from ae_models.scores.smoothed import ReconstructionSmoothed
@@ -29,6 +30,7 @@ SCORES: dict[str, type[Score]] = {
         ReconstructionSSIM,
         ReconstructionMax,
         ReconstructionSmoothed,
+        ReconstructionRelative,
         LatentMahalanobis,
         LatentNeighbours,
         Typicality,

@@ -19,6 +19,9 @@ class ReconstructionSmoothed(Score):
     name = "reconstruction_smoothed"
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
-        sigma = _SIDES * min(x.shape[1:3])
-        residual = gaussian_filtered(x - outputs["reconstruction"], sigma)
-        return ops.mean(ops.square(residual), axis=(1, 2, 3))
+        return ops.mean(ops.square(smoothed_residual(x, outputs)), axis=(1, 2, 3))
+
+
+def smoothed_residual(x: Tensor, outputs: Outputs) -> Tensor:
+    """x − x', (N, H, W, C), under that Gaussian."""
+    return gaussian_filtered(x - outputs["reconstruction"], _SIDES * min(x.shape[1:3]))

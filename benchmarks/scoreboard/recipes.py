@@ -103,7 +103,8 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
         _VARIATIONAL_ROW,
     ),
     "one-class Fashion-MNIST": (
-        _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_smoothed"),
+        _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_smoothed", seeds=1),
+        _recipe("DAE, erased rectangles", _ERASING, 20, "reconstruction_relative", seeds=1),
         _PLAIN_ROW,
         _VARIATIONAL_ROW,
     ),
