@@ -38,14 +38,18 @@ class Stage:
 
     model: dict[str, Any]
     epochs: int
-    learning_rate: float = 0.01
+    learning_rate: float
+    batch: int
 
 
 # The network of Burda et al. (2016) with one stochastic layer.
 _BURDA = VariationalConfig(
     network="dense", widths=(200, 200), activation="tanh", latent_dim=50, noise_samples=2
 )
-_BURDA_STAGE = Stage({"kl_warmup_epochs": 20}, 240, 3e-3)
+_BURDA_STAGES = (
+    Stage({"kl_warmup_epochs": 20}, 240, 3e-3, 256),
+    Stage({}, 300, 2e-3, 1024),
+)
 # Two gated layers, as in Tomczak and Welling (2018).
 _GATED = VariationalConfig(
     network="dense",
@@ -57,24 +61,24 @@ _GATED = VariationalConfig(
     noise_samples=2,
 )
 _RUNS: dict[str, tuple[VariationalConfig, tuple[Stage, ...]]] = {
-    "Burda's one-layer network, one sample": (_BURDA, (_BURDA_STAGE,)),
+    "Burda's one-layer network, one sample": (_BURDA, _BURDA_STAGES),
     "Burda's one-layer network, IWAE": (
         _BURDA,
         (
-            _BURDA_STAGE,
-            Stage({"objective": "iwae", "samples": 5}, 40, 2e-3),
-            Stage({"objective": "iwae", "samples": 50}, 10, 1e-3),
+            *_BURDA_STAGES,
+            Stage({"objective": "iwae", "samples": 5}, 40, 1e-3, 512),
+            Stage({"objective": "iwae", "samples": 50}, 10, 5e-4, 256),
         ),
     ),
     "VampPrior, gated layers, IWAE": (
         _GATED,
         (
-            Stage({"kl_warmup_epochs": 5}, 60),
-            Stage({"objective": "iwae", "samples": 5}, 8, 3e-3),
+            Stage({"kl_warmup_epochs": 5}, 60, 0.01, 256),
+            Stage({}, 80, 3e-3, 1024),
+            Stage({"objective": "iwae", "samples": 5}, 10, 1e-3, 512),
         ),
     ),
 }
-_BATCH = 256
 
 
 def rows(data: Data) -> Iterator[Row]:
@@ -88,8 +92,9 @@ def _described(config: VariationalConfig, stages: tuple[Stage, ...]) -> str:
     parts = changed(config)
     for stage in stages:
         settings = "".join(f", {name} {value}" for name, value in stage.model.items())
-        parts.append(f"{stage.epochs} epochs at {stage.learning_rate:g}{settings}")
-    return "; ".join([*parts, f"muon, batch {_BATCH}, cosine"])
+        rate = f"{stage.learning_rate:g}, batch {stage.batch}"
+        parts.append(f"{stage.epochs} epochs at {rate}{settings}")
+    return "; ".join([*parts, "muon, cosine"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +124,7 @@ class _Measure:
         """The weights after so many stages: hours of work, so they are kept for a later run, and
         for other rows that begin alike."""
         done = self.stages[:stages]
-        digest = hashlib.sha256(repr((self.config, done, _BATCH)).encode()).hexdigest()
+        digest = hashlib.sha256(repr((self.config, done)).encode()).hexdigest()
         kept = CACHE / "weights" / f"{digest[:16]}.npz"
         if not kept.exists():
             weights = train_on(done[-1])
@@ -140,7 +145,7 @@ class _Measure:
     def _training(self, stage: Stage) -> TrainingConfig:
         return TrainingConfig(
             epochs=stage.epochs,
-            batch_size=_BATCH,
+            batch_size=stage.batch,
             optimizer="muon",
             learning_rate=stage.learning_rate,
             schedule="cosine",
