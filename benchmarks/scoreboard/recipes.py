@@ -148,7 +148,7 @@ DENOISING = Recipe(
     "PSNR",
     seeds=1,
 )
-OUT_OF_DISTRIBUTION = (_recipe("DAE, turned by k·90°", _TURNING, 10, "typicality", seeds=3),)
+OUT_OF_DISTRIBUTION = (_recipe("DAE, turned by k·90°", _TURNING, 10, "typicality"),)
 VALIDITY = (
     _recipe("DAE, turned by k·90°", _TURNING, 4, "restoration_mse", seeds=1),
     _recipe("VAE, discretised logistic", _LEVELS, 4, "negative_elbo", seeds=1),
