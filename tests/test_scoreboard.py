@@ -80,6 +80,16 @@ def test_the_page_averages_over_cases_then_over_seeds(tmp_path: Path) -> None:
     assert "| model | 1 ± 0.00 |" in page, "a figure that only some have stands in a second table"
 
 
+def test_figures_may_be_other_ones_for_each_case(tmp_path: Path) -> None:
+    file = ResultFile(tmp_path / "results.jsonl")
+    rows = [
+        Row("task", "model", case, 0, "settings", lambda figure=figure: {figure: 1.5})
+        for case, figure in (("a", "of a"), ("b", "of b"))
+    ]
+    page = scoreboard([file.measure(row) for row in rows], {"task": ""})
+    assert "| row | of a | of b |\n| --- | --- | --- |\n| model | 1.5 | 1.5 |" in page
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_row_has_a_note_and_a_key_of_its_own(task: object, tmp_path: Path) -> None:
     rows = list(task.rows(Data(tmp_path)))  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def _tables(rows: Sequence[Result]) -> Iterator[str]:
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     common = [name for name in figures if all(name in row.figures for row in rows)]
     yield _table(groups, common, with_settings=True)
-    if any(row.case != own[0].case for own in groups.values() for row in own):
+    if common and any(row.case != own[0].case for own in groups.values() for row in own):
         yield _by_case(groups, common[0])
     if further := [name for name in figures if name not in common]:
         some = {key: own for key, own in groups.items() if set(further) & set(own[0].figures)}
