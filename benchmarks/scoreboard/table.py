@@ -88,7 +88,7 @@ def _figure(rows: Sequence[Result], seeds: Sequence[int], figure: str) -> str:
     ]
     if not means:
         return ""
-    spread = f" ± {np.std(means, ddof=1):.2f}" if len(means) > 1 else ""
+    spread = f" ± {np.std(means, ddof=1):.2g}" if len(means) > 1 else ""
     return f"{np.mean(means):.4g}{spread}"
 
 
