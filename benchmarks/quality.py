@@ -2,7 +2,7 @@
 
 Finished rows are kept in a file in the user's cache folder: a run that is cut short goes on where
 it stopped. A row is known by its settings as the page shows them: after a change of a default or of
-a score's formula, put the file away.
+a score's formula, put the file away, and the folder of trained weights beside it.
 """
 
 import fnmatch

@@ -4,28 +4,21 @@ import math
 
 from keras import ops
 
+from ae_models.posteriors.factorised import FactorisedPosterior
 from ae_models.posteriors.gaussian import GaussianPosterior
-from ae_models.posteriors.posterior import MIN_STDDEV, Tensor
+from ae_models.posteriors.posterior import Tensor
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class DiagonalGaussian(GaussianPosterior):
-    """q(z | x) = N(z; mean, diag(stddev²)), by an encoder's 2·d raw outputs."""
+class DiagonalGaussian(FactorisedPosterior, GaussianPosterior):
+    """q(z | x) = N(z; mean, diag(stddev²))."""
 
     name = "diagonal_gaussian"
-    factorised = True
-
-    @staticmethod
-    def outputs(latent_dim: int) -> int:
-        return 2 * latent_dim
 
     def __init__(self, parameters: Tensor, latent_dim: int):
-        self.mean, raw = ops.split(parameters, [latent_dim], axis=-1)
-        self.stddev = MIN_STDDEV + ops.softplus(raw)
-
-    def sample(self, noise: Tensor) -> Tensor:
-        return self.mean + self.stddev * noise
+        super().__init__(parameters, latent_dim)
+        self.stddev = self._scale
 
     def log_prob(self, z: Tensor) -> Tensor:
         standardised = (z - self.mean) / self.stddev

@@ -7,25 +7,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+from ae_models.posteriors.factorised import FactorisedPosterior
+from ae_models.posteriors.posterior import Tensor
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _LARGEST_UNIFORM = 1.0 - 2.0**-24  # the float32 next below 1, whose logarithm of 1 − u is finite
 
 
-class Laplace(Posterior):
-    """q(z | x) = ∏ exp(−|z − mean| / b) / 2b, by an encoder's 2·d raw outputs."""
+class Laplace(FactorisedPosterior):
+    """q(z | x) = ∏ exp(−|z − mean| / b) / 2b, with the scale b."""
 
     name = "laplace"
-    factorised = True
-
-    @staticmethod
-    def outputs(latent_dim: int) -> int:
-        return 2 * latent_dim
 
     def __init__(self, parameters: Tensor, latent_dim: int):
-        self.mean, raw = ops.split(parameters, [latent_dim], axis=-1)
-        self._scale = MIN_STDDEV + ops.softplus(raw)
+        super().__init__(parameters, latent_dim)
         self.stddev = math.sqrt(2.0) * self._scale
 
     @staticmethod
@@ -38,9 +33,6 @@ class Laplace(Posterior):
     @staticmethod
     def noise_table(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         return generator.laplace(size=shape)
-
-    def sample(self, noise: Tensor) -> Tensor:
-        return self.mean + self._scale * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
         terms = -ops.abs(z - self.mean) / self._scale - ops.log(2.0 * self._scale)

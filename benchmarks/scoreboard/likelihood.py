@@ -1,16 +1,15 @@
 """Negative log-likelihood on MNIST, binarised anew at each sight of an image."""
 
 import dataclasses
-import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ae_models.config import TrainingConfig
-from ae_models.image_model import ImageModel
 from ae_models.kinds import build_model
 from ae_models.marginal_likelihood import log_marginal_likelihood
 from ae_models.model_config import VariationalConfig
@@ -109,38 +108,25 @@ class _Measure:
         split = Split(images[_VALIDATION:], held_out, held_out)
         weights = None
         for count, stage in enumerate(self.stages, start=1):
-            config = dataclasses.replace(self.config, **stage.model)
-            model = build_model(config, images.shape[1:], 0)
-            weights = self._after(count, functools.partial(self._train, model, split, weights))
+            model = build_model(
+                dataclasses.replace(self.config, **stage.model), images.shape[1:], 0
+            )
+            kept = self._kept(count)
+            if not kept.exists():
+                train(model, split, self._training(stage), weights)
+                _save(model.get_weights(), kept)
+            weights = _load(kept)
         model.set_weights(weights)
         grey = self.data.mnist["x_test"].astype(np.float32) / 255.0
         drawn = np.random.default_rng(0).random(grey.shape) < grey
         values = log_marginal_likelihood(model, drawn.astype(np.float32), _SAMPLES, seed=0)
         return {"nats": -values.mean(), "standard error": values.std() / np.sqrt(len(values))}
 
-    def _after(
-        self, stages: int, train_on: Callable[[Stage], list[np.ndarray]]
-    ) -> list[np.ndarray]:
-        """The weights after so many stages: hours of work, so they are kept for a later run, and
-        for other rows that begin alike."""
-        done = self.stages[:stages]
-        digest = hashlib.sha256(repr((self.config, done)).encode()).hexdigest()
-        kept = CACHE / "weights" / f"{digest[:16]}.npz"
-        if not kept.exists():
-            weights = train_on(done[-1])
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(f".{os.getpid()}")
-            with partial.open("wb") as file:
-                np.savez(file, *weights)
-            partial.rename(kept)
-        with np.load(kept) as arrays:
-            return [arrays[name] for name in arrays.files]
-
-    def _train(
-        self, model: ImageModel, split: Split, weights: list[np.ndarray] | None, stage: Stage
-    ) -> list[np.ndarray]:
-        train(model, split, self._training(stage), weights)
-        return model.get_weights()
+    def _kept(self, stages: int) -> Path:
+        """Where the weights after so many stages are: hours of work, kept for a later run and for
+        other rows that begin alike."""
+        identity = repr((self.config, self.stages[:stages]))
+        return CACHE / "weights" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
 
     def _training(self, stage: Stage) -> TrainingConfig:
         return TrainingConfig(
@@ -152,3 +138,17 @@ class _Measure:
             patience=stage.epochs,
             binarise=True,
         )
+
+
+def _save(weights: list[np.ndarray], path: Path) -> None:
+    """Whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    with partial.open("wb") as file:
+        np.savez(file, *weights)
+    partial.rename(path)
+
+
+def _load(path: Path) -> list[np.ndarray]:
+    with np.load(path) as arrays:
+        return [arrays[name] for name in arrays.files]

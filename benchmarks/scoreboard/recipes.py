@@ -150,8 +150,8 @@ DENOISING = Recipe(
 )
 OUT_OF_DISTRIBUTION = (_recipe("DAE, turned by k·90°", _TURNING, 10, "typicality"),)
 VALIDITY = (
-    _recipe("DAE, turned by k·90°", _TURNING, 4, "restoration_mse", seeds=1),
-    _recipe("VAE, discretised logistic", _LEVELS, 4, "negative_elbo", seeds=1),
+    _recipe("DAE, turned by k·90°", _TURNING, 4, "restoration_mse"),
+    _recipe("VAE, discretised logistic", _LEVELS, 4, "negative_elbo"),
 )
 PRIMARY = (
     _recipe("AE", _PLAIN, 16, "", seeds=1),

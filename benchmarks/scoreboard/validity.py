@@ -22,7 +22,6 @@ calibration records vary too; and the scores of one model do so together.
 """
 }
 LEVELS = (0.01, 0.05, 0.1)
-_SEEDS = 5
 _TRAIN, _VALIDATION, _CALIBRATION, _HELD_OUT = 6_000, 500, 20_000, 2_000
 _DATA_SETS: dict[str, Callable[[Data], np.ndarray]] = {
     "MNIST": lambda data: data.mnist["x_train"],
@@ -33,10 +32,10 @@ _DATA_SETS: dict[str, Callable[[Data], np.ndarray]] = {
 
 def rows(data: Data) -> Iterator[Row]:
     """A row a model, data set and seed; its figures are shares by score and level."""
-    for seed in range(_SEEDS):
-        for case in _DATA_SETS:
-            for recipe in VALIDITY:
-                name = f"{case}: {recipe.name}"
+    for case in _DATA_SETS:
+        for recipe in VALIDITY:
+            name = f"{case}: {recipe.name}"
+            for seed in range(recipe.seeds):
                 measure = _Measure(data, case, recipe, seed)
                 yield Row(TASK, name, case, seed, recipe.settings, measure)
 

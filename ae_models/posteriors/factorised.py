@@ -1,0 +1,24 @@
+"""What the posteriors of independent dimensions share: a mean and a scale for each."""
+
+from typing import ClassVar
+
+from keras import ops
+
+from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+
+
+class FactorisedPosterior(Posterior):
+    """mean + scale · noise, dimension by dimension, by an encoder's 2·d raw outputs."""
+
+    factorised: ClassVar[bool] = True
+
+    @staticmethod
+    def outputs(latent_dim: int) -> int:
+        return 2 * latent_dim
+
+    def __init__(self, parameters: Tensor, latent_dim: int):
+        self.mean, raw = ops.split(parameters, [latent_dim], axis=-1)
+        self._scale = MIN_STDDEV + ops.softplus(raw)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return self.mean + self._scale * noise
