@@ -1,0 +1,115 @@
+"""What the programs read: random or drawn images in every kind of file, made once and kept."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from PIL import Image
+
+_SIDE = 28
+_GROUP_ROWS = 8192
+_DISTINCT_PHOTOGRAPHS = 100
+
+
+def _images(count: int) -> Iterator[np.ndarray]:
+    """Blocks of (n, 28, 28) uint8, the same for every kind of file."""
+    generator = np.random.default_rng(0)
+    for start in range(0, count, _GROUP_ROWS):
+        rows = min(_GROUP_ROWS, count - start)
+        yield generator.integers(0, 256, (rows, _SIDE, _SIDE), np.uint8)
+
+
+def _npz(path: Path, count: int) -> None:
+    np.savez(path, x=np.concatenate(list(_images(count))))
+
+
+def _parquet(path: Path, count: int) -> None:
+    """A binary column and an id, a file without compression: what reads fastest row by row."""
+    size = _SIDE * _SIDE
+    metadata = {"shape": f"[{_SIDE}, {_SIDE}, 1]", "dtype": "uint8"}
+    schema = pa.schema([("id", pa.string()), pa.field("image", pa.binary(size), metadata=metadata)])
+    with pq.ParquetWriter(path, schema, compression="none") as writer:
+        first = 0
+        for block in _images(count):
+            ids = pa.array([f"{first + row:09d}" for row in range(len(block))])
+            raw = pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(size), len(block), [None, pa.py_buffer(block.reshape(-1))]
+            )
+            writer.write_table(pa.Table.from_arrays([ids, raw], schema=schema))
+            first += len(block)
+
+
+def _tfrecord(path: Path, count: int) -> None:
+    """Examples of a PNG and its name."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        number = 0
+        for block in _images(count):
+            for image in block:
+                features = {
+                    "image/encoded": _encoded(image, "PNG"),
+                    "image/filename": b"%09d" % number,
+                }
+                writer.write(_example(features))
+                number += 1
+
+
+def _example(features: dict[str, bytes]) -> bytes:
+    lists = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for name, value in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=lists)).SerializeToString()
+
+
+def _encoded(image: np.ndarray, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def _pngs(folder: Path, count: int) -> None:
+    folder.mkdir()
+    number = 0
+    for block in _images(count):
+        for image in block:
+            (folder / f"{number:09d}.png").write_bytes(_encoded(image, "PNG"))
+            number += 1
+
+
+def _photographs(folder: Path, count: int) -> None:
+    """JPEGs of 1024 × 1024, smooth as photographs are; a hundred of them under many names."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"{number:09d}.jpg"
+        if number < _DISTINCT_PHOTOGRAPHS:
+            coarse = generator.integers(0, 256, (64, 64, 3), np.uint8)
+            smooth = Image.fromarray(coarse).resize((1024, 1024), Image.Resampling.BICUBIC)
+            path.write_bytes(_encoded(np.asarray(smooth), "JPEG", quality=90))
+        else:
+            os.link(folder / f"{number % _DISTINCT_PHOTOGRAPHS:09d}.jpg", path)
+
+
+MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
+    "npz": (".npz", _npz),
+    "parquet": (".parquet", _parquet),
+    "tfrecord": (".tfrecord", _tfrecord),
+    "pngs": ("", _pngs),
+    "photographs": ("", _photographs),
+}
+
+
+def make_input(kind: str, count: int, folder: Path) -> Path:
+    """So many images as one kind of input, in `folder`; made anew only where it is not there."""
+    ending, make = MAKERS[kind]
+    path = folder / f"{kind}-{count}{ending}"
+    if not path.exists():
+        partial = folder / f"partial-{os.getpid()}{ending}"
+        make(partial, count)
+        partial.rename(path)
+    return path
