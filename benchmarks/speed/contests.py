@@ -18,8 +18,9 @@ _TOLERANCE = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A program, and the kind of input that it reads."""
+    """A program, by its module and name, and the kind of input that it reads."""
 
+    module: str
     program: str
     input: str
     suffix: str = ""  # what follows the path, as `#part` does
@@ -100,8 +101,8 @@ def hold(
 def _run(
     side: Side, size: int, bundle: Path, folder: Path, output: str, on_run: Callable[[], object]
 ) -> Measured:
-    uri = f"{make_input(side.input, size, folder)}{side.suffix}"
-    measured = run_program(side.program, [uri, bundle, folder / output])
+    uri = f"{make_input(side.input, size, bundle.parent)}{side.suffix}"
+    measured = run_program(side.module, side.program, [uri, bundle, folder / output])
     on_run()
     return measured
 

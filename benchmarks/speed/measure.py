@@ -2,29 +2,56 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+# tf.Transform, which Beam imports where it is installed, makes `tf.keras` Keras 2: ours does
+# without `tf.keras`, Beam's handler of TensorFlow does not.
+_ENVIRONMENT = {"beside": {"TF_USE_LEGACY_KERAS": "0"}}
+Program = Callable[[str, Path, Path], "float | None"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Wall seconds of the work alone, imports left out; the greatest resident set of the process or
-    of any process that it started, as the operating system counts it."""
+    """Wall seconds of the work alone, imports left out; the greatest resident set of the process,
+    without what it started, as the operating system counts it."""
 
     seconds: float
     peak_mebibytes: float
 
 
-def run_program(name: str, arguments: Sequence[str | Path]) -> Measured:
-    """Runs a program of `programs` by its name.
+def run_program(module: str, name: str, arguments: Sequence[str | Path]) -> Measured:
+    """Runs a program of a module of this package by its name.
 
     Raises:
       RuntimeError: it failed; with what it wrote to its standard error.
     """
-    command = [sys.executable, "-m", "benchmarks.speed.programs", name, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", f"benchmarks.speed.{module}", name, *map(str, arguments)]
+    environment = os.environ | _ENVIRONMENT.get(module, {})
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
         raise RuntimeError(f"{name} failed:\n{result.stderr[-2000:]}")
     return Measured(**json.loads(result.stdout.splitlines()[-1]))
+
+
+def measure(programs: Mapping[str, Program], arguments: Sequence[str]) -> None:
+    """The main function of a module of programs: NAME INPUT BUNDLE OUTPUT.
+
+    A program that gives seconds has left out of them what is not its work.
+    """
+    name, uri, bundle, output = arguments
+    started = time.monotonic()
+    own = programs[name](uri, Path(bundle), Path(output))
+    seconds = time.monotonic() - started if own is None else own
+    print(json.dumps(dataclasses.asdict(Measured(seconds, _peak_mebibytes()))))
+
+
+def _peak_mebibytes() -> float:
+    """Of this process image alone: `getrusage` would count that of the process that forked it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024

@@ -1,18 +1,15 @@
-"""The programs that are timed: ours, and what a good user would write without it.
+"""What a good user would write without latentbeam.
 
-Usage: python -m benchmarks.speed.programs NAME INPUT BUNDLE OUTPUT
+Usage: python -m benchmarks.speed.beside NAME INPUT BUNDLE OUTPUT
 
-Each leaves `id` and `score` of every image in Parquet files under OUTPUT, and prints its seconds
-and peak memory as JSON.
+Each leaves the `score` of every image in Parquet files under OUTPUT.
 """
 
-import dataclasses
 import io
 import json
-import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,55 +19,44 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
+from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
-from benchmarks.speed.measure import Measured
-from pipelines.score import score
+from benchmarks.speed.measure import measure
 
 _ROWS = 256
 _SCHEMA = pa.schema(
     [("id", pa.string()), ("latent_mean", pa.list_(pa.float32())), ("score", pa.float32())]
 )
-Program = Callable[[str, Path, Path], None]
 
 
-def latentbeam(uri: str, bundle: Path, output: Path) -> None:
-    """`latentbeam score` as it stands."""
-    score([uri], str(bundle), str(output), overwrite=True)
-
-
-def latentbeam_two_workers(uri: str, bundle: Path, output: Path) -> None:
-    """`latentbeam score` in two worker processes."""
-    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    score([uri], str(bundle), str(output), beam_flags=flags, overwrite=True)
-
-
-def saved_model(uri: str, bundle: Path, output: Path) -> None:
-    """A loop over the SavedModel, pixels in memory: what the network alone costs."""
+def saved_model(uri: str, bundle: Path, output: Path) -> float:
+    """A loop over the SavedModel, pixels in memory: the seconds of the loop alone."""
     function = tf.saved_model.load(str(bundle / "scoring")).signatures["score"]
     images = np.load(uri)["x"][..., None]
-    scores = []
-    for start in range(0, len(images), _ROWS):
-        outputs = function(pixels=tf.constant(images[start : start + _ROWS]))
-        arrays = {name: value.numpy() for name, value in outputs.items()}
-        scores.append(arrays[_primary(bundle)])
+    rows, parts = _batch_rows(bundle), []
+    started = time.monotonic()
+    for start in range(0, len(images), rows):
+        outputs = function(pixels=tf.constant(images[start : start + rows]))
+        parts.append({name: value.numpy() for name, value in outputs.items()})
+    seconds = time.monotonic() - started
     output.mkdir(parents=True)
-    table = pa.table(
-        {"id": [f"{i:09d}" for i in range(len(images))], "score": np.concatenate(scores)}
-    )
-    pq.write_table(table, output / "scores.parquet")
+    scores = np.concatenate([part[_primary(bundle)] for part in parts])
+    pq.write_table(pa.table({"score": scores}), output / "scores.parquet")
+    return seconds
 
 
 def rows_of_parquet(uri: str, bundle: Path, output: Path) -> None:
     """RunInference over the rows of a Parquet file."""
+    shape = _image_shape(bundle)
 
     def read(pipeline: beam.Pipeline) -> Any:
         return (
             pipeline
             | beam.io.ReadFromParquet(uri, columns=["id", "image"])
-            | "Pixels" >> beam.Map(_from_row)
+            | "Pixels" >> beam.Map(_from_row, shape)
         )
 
     _by_run_inference(read, bundle, output)
@@ -95,28 +81,14 @@ def files_by_pillow(uri: str, bundle: Path, output: Path) -> None:
             pipeline
             | beam.io.fileio.MatchFiles(f"{uri}/*")
             | beam.Reshuffle()
-            | beam.io.fileio.ReadMatches()
             | "Pixels" >> beam.Map(_from_file, mode, (width, height))
         )
 
     _by_run_inference(read, bundle, output)
 
 
-PROGRAMS: Mapping[str, Program] = {
-    program.__name__: program
-    for program in (
-        latentbeam,
-        latentbeam_two_workers,
-        saved_model,
-        rows_of_parquet,
-        examples_of_tfrecord,
-        files_by_pillow,
-    )
-}
-
-
-def _from_row(row: dict[str, Any]) -> tuple[str, np.ndarray]:
-    return row["id"], np.frombuffer(row["image"], np.uint8).reshape(28, 28, 1)
+def _from_row(row: dict[str, Any], shape: tuple[int, int, int]) -> tuple[str, np.ndarray]:
+    return row["id"], np.frombuffer(row["image"], np.uint8).reshape(shape)
 
 
 def _from_example(data: bytes) -> tuple[str, np.ndarray]:
@@ -126,22 +98,25 @@ def _from_example(data: bytes) -> tuple[str, np.ndarray]:
 
 
 def _from_file(file: Any, mode: str, size: tuple[int, int]) -> tuple[str, np.ndarray]:
-    image = Image.open(io.BytesIO(file.read())).convert(mode)
+    image = Image.open(file.path).convert(mode)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BICUBIC)
     pixels = np.asarray(image)
-    return Path(file.metadata.path).name, pixels[..., None] if pixels.ndim == 2 else pixels
+    return Path(file.path).name, pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _by_run_inference(read: Callable[[beam.Pipeline], Any], bundle: Path, output: Path) -> None:
-    # Needs tensorflow_hub, which nothing else here does.
-    from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy  # noqa: PLC0415
-
     output.mkdir(parents=True)
     model = output.parent / f"{output.name}.keras"
     _as_keras(bundle).save(model)
     handler: Any = KeyedModelHandler(
-        TFModelHandlerNumpy(str(model), min_batch_size=_ROWS, max_batch_size=_ROWS)
+        TFModelHandlerNumpy(
+            str(model),
+            load_model_args={"safe_mode": False},  # it refers to the bundle, which is ours
+            inference_fn=_infer,
+            min_batch_size=_ROWS,
+            max_batch_size=_ROWS,
+        )
     )
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
         (
@@ -152,10 +127,22 @@ def _by_run_inference(read: Callable[[beam.Pipeline], Any], bundle: Path, output
         )
 
 
+def _infer(
+    model: Any, batch: Sequence[np.ndarray], arguments: dict[str, Any], model_id: str | None = None
+) -> Iterable[PredictionResult]:
+    """As the handler's own, but whole outputs become NumPy arrays, not each record's tensor."""
+    del arguments
+    outputs = {name: value.numpy() for name, value in model(np.stack(batch)).items()}
+    rows = zip(*outputs.values(), strict=True)
+    return [
+        PredictionResult(example, dict(zip(outputs, row, strict=True)), model_id)
+        for example, row in zip(batch, rows, strict=True)
+    ]
+
+
 def _as_keras(bundle: Path) -> keras.Model:
     """The bundle's SavedModel as a model that `keras.models.load_model` can load."""
-    shape = _image_shape(bundle)
-    pixels = keras.Input(shape, dtype="uint8", name="pixels")
+    pixels = keras.Input(_image_shape(bundle), dtype="uint8", name="pixels")
     layer = keras.layers.TFSMLayer(str(bundle / "scoring"), call_endpoint="score")
     return keras.Model(pixels, layer(pixels))
 
@@ -163,11 +150,7 @@ def _as_keras(bundle: Path) -> keras.Model:
 def _to_row(result: Any, primary: str) -> dict[str, Any]:
     key, prediction = result
     outputs = prediction.inference
-    return {
-        "id": key,
-        "latent_mean": outputs["latent_mean"].numpy(),
-        "score": float(outputs[primary]),
-    }
+    return {"id": key, "latent_mean": outputs["latent_mean"], "score": outputs[primary]}
 
 
 def _manifest(bundle: Path) -> dict[str, Any]:
@@ -179,23 +162,15 @@ def _image_shape(bundle: Path) -> tuple[int, int, int]:
     return image["height"], image["width"], image["channels"]
 
 
+def _batch_rows(bundle: Path) -> int:
+    return _manifest(bundle)["config"]["scoring"]["batch_rows"]
+
+
 def _primary(bundle: Path) -> str:
-    scoring = _manifest(bundle)["config"]["scoring"]
-    return f"score_{scoring['primary'] or 'reconstruction_smoothed'}"
+    return f"score_{_manifest(bundle)['config']['scoring']['primary']}"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Runs one program and prints what it took."""
-    name, uri, bundle, output = arguments
-    started = time.monotonic()
-    PROGRAMS[name](uri, Path(bundle), Path(output))
-    seconds = time.monotonic() - started
-    kibibytes = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    print(json.dumps(dataclasses.asdict(Measured(seconds, kibibytes / 1024))))
-
+PROGRAMS = (saved_model, rows_of_parquet, examples_of_tfrecord, files_by_pillow)
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    measure({program.__name__: program for program in PROGRAMS}, sys.argv[1:])
