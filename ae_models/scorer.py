@@ -1,5 +1,6 @@
 """Scoring raw pixels with a bundle."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from ae_models.config import Configuration
 from ae_models.errors import BundleError
 from ae_models.export import SCORE_PREFIX
 from ae_models.scores import primary_score
+
+# While one call's operations wait for each other, another's have the cores: with 256 rows of a
+# small network, three calls at once take two thirds of the time of one after another.
+_CALLS_AT_ONCE = 3
 
 
 class Scorer:
@@ -29,6 +34,7 @@ class Scorer:
     def __init__(self, path: Path, config: Configuration):
         self.image = config.image
         self.batch_rows = config.scoring.rows_for(config.image)
+        self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, "scorer")
         self.primary = SCORE_PREFIX + primary_score(config)
         try:
             self._model = tf.saved_model.load(str(path / SCORING))
@@ -53,12 +59,14 @@ class Scorer:
     def _run(self, signature: str, pixels: np.ndarray) -> dict[str, np.ndarray]:
         self._check(pixels)
         function, rows = self._signatures[signature], self.batch_rows
-        parts = []
-        # An empty input still takes one padded batch, for the names and shapes of the outputs.
-        for start in range(0, max(1, len(pixels)), rows):
+
+        def outputs_from(start: int) -> dict[str, np.ndarray]:
             part = pixels[start : start + rows]
             outputs = function(pixels=tf.constant(_padded(part, rows)))
-            parts.append({name: value.numpy()[: len(part)] for name, value in outputs.items()})
+            return {name: value.numpy()[: len(part)] for name, value in outputs.items()}
+
+        # An empty input still takes one padded batch, for the names and shapes of the outputs.
+        parts = list(self._pool.map(outputs_from, range(0, max(1, len(pixels)), rows)))
         return {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
 
     def _check(self, pixels: np.ndarray) -> None:

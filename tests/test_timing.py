@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms import timing
-from transforms.timing import LOGGER, ProgressLog, parse_progress, timed
+from transforms.timing import LOGGER, ProgressLog, each_timed, parse_progress, timed
 
 
 def _set_clock(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
@@ -84,15 +84,13 @@ def test_no_line_raises(line: str) -> None:
     parse_progress(f"latentbeam progress {line}")
 
 
-def test_timed_adds_the_duration_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    values: list[int] = []
-
-    class Distribution:
-        def update(self, value: int) -> None:
-            values.append(value)
-
+def test_timed_gives_the_value_and_the_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 10.25])
     _set_clock(monkeypatch, lambda: next(now))
-    with timed(Distribution()):
-        pass
-    assert values == [250]
+    assert timed(max, 2, 3) == (3, 250)
+
+
+def test_each_timed_times_what_each_item_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 0.5, 2.0, 2.001, 3.0, 3.0])
+    _set_clock(monkeypatch, lambda: next(now))
+    assert list(each_timed(iter("ab"))) == [("a", 500), ("b", 1)]

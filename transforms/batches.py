@@ -28,7 +28,7 @@ _RESERVED = {
 class BatchLimits:
     """The most that one batch may hold, in rows and in bytes of images."""
 
-    rows: int = 512
+    rows: int = 2048
     image_bytes: int = 32 << 20
 
 

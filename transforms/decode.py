@@ -1,6 +1,7 @@
 """Image records with encoded or raw images to records with raw pixels of one shape."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -8,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
+from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.config import ImageConfig
 from ae_models.errors import ConfigError, InputError
+from transforms.ahead import Ahead
 from transforms.batches import (
     ID,
     IMAGE,
@@ -32,7 +35,7 @@ from transforms.pixels import (
     raw_metadata,
 )
 from transforms.rejects import Reason, RecordError, Stage, reject
-from transforms.timing import timed
+from transforms.timing import Timed, timed
 
 
 def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
@@ -66,6 +69,15 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
             message = f"{type(error).__name__}: {error}"
             rejects[index] = reject(Stage.DECODE, Reason.CORRUPT, message)
     return _with_pixels(batch, images, rejects, config)
+
+
+def is_decoded(batch: pa.RecordBatch, config: ImageConfig) -> bool:
+    """Whether the images are said to be raw pixels of `config`'s shape and type already."""
+    try:
+        layout = raw_layout(batch.schema.field(IMAGE).metadata)
+    except InputError:
+        return False
+    return layout == (config.shape, np.dtype(config.dtype))
 
 
 def _pixels(
@@ -151,34 +163,65 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
 
 
 class _Decode(beam.DoFn):
-    def __init__(self, config: ImageConfig, rows: int, target: str | None):
+    """Decodes in the background while what follows is busy with earlier records."""
+
+    def __init__(self, config: ImageConfig, rows: int, target: str | None, ahead: int):
         self._config, self._rows, self._target = config, rows, target
+        self._ahead_rows = ahead * rows
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
-    def process(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-        # Sliced before decoding: encoded images are small, their pixels need not be.
-        for part in bounded_slices(batch, self._rows):
-            with timed(self._milliseconds):
-                decoded = self._decoded(part)
-            yield decoded
+    def start_bundle(self) -> None:
+        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(self._ahead_rows)
 
-    def _decoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def process(
+        self,
+        batch: pa.RecordBatch,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterable[WindowedValue]:
+        for part in self._parts(batch):
+            decoded = self._ahead.submit(len(part), self._decoded, part, timestamp, window)
+            yield from map(self._reported, decoded)
+
+    def finish_bundle(self) -> Iterable[WindowedValue]:
+        yield from map(self._reported, self._ahead.drain())
+
+    def _parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+        """Sliced before decoding: encoded images are small, their pixels need not be."""
+        if self._target is None and is_decoded(batch, self._config):
+            return [batch]
+        return bounded_slices(batch, self._rows)
+
+    def _decoded(
+        self, batch: pa.RecordBatch, timestamp: Any, window: Any
+    ) -> tuple[Timed[pa.RecordBatch], Any, Any]:
         if self._target is None:
-            return decode_batch(batch, self._config)
-        return decode_pairs(batch, self._target, self._config)
+            decoded = timed(decode_batch, batch, self._config)
+        else:
+            decoded = timed(decode_pairs, batch, self._target, self._config)
+        return decoded, timestamp, window
+
+    def _reported(self, done: tuple[Timed[pa.RecordBatch], Any, Any]) -> WindowedValue:
+        decoded, timestamp, window = done
+        self._milliseconds.update(decoded.milliseconds)
+        return WindowedValue(decoded.value, timestamp, (window,))
 
 
 class DecodeImages(beam.PTransform):
-    """Image records, encoded or raw → image records with raw pixels, `rows` at most in a batch.
+    """Image records, encoded or raw → image records with raw pixels.
 
-    With `target`, a column of images: pairs, as `decode_pairs` gives them.
+    Args:
+      config: shape and type of the pixels, all of it known.
+      rows: of encoded images, the most that are decoded into one batch.
+      target: a column of images too: pairs, as `decode_pairs` gives them.
+      ahead: so many batches of `rows` at most are decoded before what follows asks for them.
     """
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None = None):
+    def __init__(self, config: ImageConfig, rows: int, target: str | None = None, ahead: int = 1):
         super().__init__()
-        self._config, self._rows, self._target = config, rows, target
+        self._arguments = (config, rows, target, ahead)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-        return records | "Decode" >> beam.ParDo(
-            _Decode(self._config, self._rows, self._target)
-        ).with_output_types(pa.RecordBatch)
+        return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(
+            pa.RecordBatch
+        )

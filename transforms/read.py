@@ -1,5 +1,6 @@
 """Reading images of any kind of input as record batches."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,11 +12,12 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.errors import InputError
+from transforms.ahead import read_ahead
 from transforms.batches import ID, IMAGE, REJECT, SOURCE, BatchLimits, conform, image_records
 from transforms.rejects import Reason, Stage, reject
 from transforms.sources import Source, resolve_inputs
 from transforms.tallies import tally
-from transforms.timing import timed
+from transforms.timing import each_timed
 from transforms.where import Where
 
 RECORDS_READ = "records_read"  # a metric
@@ -111,15 +113,13 @@ class _Read(beam.DoFn):
 
     def process(self, element: tuple[Source, Any]) -> Iterable[Any]:
         read = excluded = 0
-        batches = read_task(*element, self._limits, self._carried, self._wheres)
-        while True:
-            with timed(self._milliseconds):
-                batch, left_out = next(batches, (None, 0))
-            if batch is None:
-                break
-            read, excluded = read + len(batch), excluded + left_out
-            if len(batch):
-                yield batch
+        task = read_task(*element, self._limits, self._carried, self._wheres)
+        with contextlib.closing(read_ahead(each_timed(task))) as batches:
+            for (batch, left_out), milliseconds in batches:
+                self._milliseconds.update(milliseconds)
+                read, excluded = read + len(batch), excluded + left_out
+                if len(batch):
+                    yield batch
         self._records.inc(read)
         yield TaggedOutput(_TALLIES, tally(read=read, excluded=excluded))
 

@@ -16,6 +16,7 @@ from transforms.read import ImageRecords
 from transforms.rejects import good_rows, reject_rows
 
 _REJECTS = "rejects"
+_CALLS_A_BATCH = 8  # of the model: what is done once a batch costs little a record
 
 
 class ScoredRecords(NamedTuple):
@@ -65,11 +66,11 @@ class ScoreImages(beam.PTransform):
         )
         rows = bundle.config.scoring.rows_for(bundle.config.image)
         handler = AutoencoderModelHandler(
-            self._bundle_path, self._fpr, self._error_maps, max_rows=rows
+            self._bundle_path, self._fpr, self._error_maps, max_rows=_CALLS_A_BATCH * rows
         )
         split = (
             records
-            | "Decode" >> DecodeImages(bundle.config.image, rows)
+            | "Decode" >> DecodeImages(bundle.config.image, rows, ahead=_CALLS_A_BATCH)
             | "RunInference" >> RunInference(handler)
             | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
         )

@@ -17,12 +17,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.errors import InputError
+from transforms.ahead import Ahead
 from transforms.batches import ID
 from transforms.files import open_binary
-from transforms.timing import timed
+from transforms.timing import Timed, timed
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
 _DICTIONARY_COLUMNS = ("source", "label", "model", "stage", "reason")
+_BYTES_AHEAD = 16 << 20  # scored while the earlier ones are being written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,22 +138,31 @@ class ShardWriter:
 
 
 class _Write(beam.DoFn):
+    """Encodes and compresses in the background while the next records are scored."""
+
     def __init__(self, folder: str, kind: str, limits: ShardLimits):
         self._arguments = (folder, kind, limits)
         self._milliseconds = Metrics.distribution("latentbeam", "write_milliseconds")
 
     def start_bundle(self) -> None:
         self._writer = ShardWriter(*self._arguments)
+        self._ahead: Ahead[Timed[list[Shard]]] = Ahead(_BYTES_AHEAD)
 
     def process(self, batch: pa.RecordBatch) -> Iterable[Shard]:
-        with timed(self._milliseconds):
-            shards = list(self._writer.add(batch))
-        yield from shards
+        yield from self._finished(self._ahead.submit(batch.nbytes, timed, self._add, batch))
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
         window = GlobalWindow()
-        for shard in self._writer.close():
+        for shard in (*self._finished(self._ahead.drain()), *self._writer.close()):
             yield WindowedValue(shard, window.max_timestamp(), (window,))
+
+    def _add(self, batch: pa.RecordBatch) -> list[Shard]:
+        return list(self._writer.add(batch))
+
+    def _finished(self, results: Iterable[Timed[list[Shard]]]) -> Iterator[Shard]:
+        for shards, milliseconds in results:
+            self._milliseconds.update(milliseconds)
+            yield from shards
 
 
 class WriteShards(beam.PTransform):

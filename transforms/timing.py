@@ -1,23 +1,40 @@
 """Time and progress of the stages, as Beam metrics and as lines in the workers' logs."""
 
-import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 LOGGER = logging.getLogger("latentbeam.progress")
 _MARK = "latentbeam progress"
 _SECONDS_BETWEEN_LINES = 1.0
+Item = TypeVar("Item")
 
 
-@contextlib.contextmanager
-def timed(distribution: Any) -> Iterator[None]:
-    """Adds the block's duration in milliseconds to a Beam distribution metric."""
+class Timed(NamedTuple, Generic[Item]):
+    """Something, and the milliseconds that it took.
+
+    Beam's metrics know the bundle only in its own thread: what a background thread did is timed
+    there and reported here.
+    """
+
+    value: Item
+    milliseconds: int
+
+
+def timed(function: Callable[..., Item], *arguments: object) -> Timed[Item]:
+    """Calls the function."""
     started = time.monotonic()
-    yield
-    distribution.update(round(1000 * (time.monotonic() - started)))
+    value = function(*arguments)
+    return Timed(value, round(1000 * (time.monotonic() - started)))
+
+
+def each_timed(items: Iterator[Item]) -> Generator[Timed[Item]]:
+    """The items, each with the time that it took to make."""
+    end = object()
+    while (item := timed(next, items, end)).value is not end:
+        yield item
 
 
 class ProgressLog:

@@ -1,0 +1,67 @@
+"""Work of one stage in the background while the next one is busy: in order, and bounded.
+
+Reading, decoding, the network and compression release Python's lock for most of their time, so one
+thread each is enough to keep them all going.
+"""
+
+import collections
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+_DEPTH = 2
+
+
+class _End:
+    """What follows the last item."""
+
+
+def read_ahead(items: Generator[Item], depth: int = _DEPTH) -> Generator[Item]:
+    """The same items, up to `depth` of them made before they are asked for.
+
+    Whatever `items` raises is raised where its item would have been given. Closing this closes it.
+    """
+    with contextlib.closing(items), ThreadPoolExecutor(1, "read-ahead") as pool:
+        pending = collections.deque(pool.submit(next, items, _End()) for _ in range(depth))
+        try:
+            while not isinstance(item := pending.popleft().result(), _End):
+                pending.append(pool.submit(next, items, _End()))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class Ahead(Generic[Item]):
+    """Calls in one background thread, their results in the order of the calls.
+
+    Args:
+      limit: results are due while the sizes of the calls whose results were not taken add up to
+        more than this; the last call may always stay pending.
+    """
+
+    def __init__(self, limit: int):
+        self._limit, self._size = limit, 0
+        self._pool = ThreadPoolExecutor(1, "ahead")
+        self._pending: collections.deque[tuple[int, Future[Item]]] = collections.deque()
+
+    def submit(
+        self, size: int, function: Callable[..., Item], *arguments: object
+    ) -> Iterator[Item]:
+        """Adds a call that holds so much; gives the results that are due."""
+        self._pending.append((size, self._pool.submit(function, *arguments)))
+        self._size += size
+        while len(self._pending) > 1 and self._size > self._limit:
+            yield self._take()
+
+    def drain(self) -> Iterator[Item]:
+        """The results of all calls that are left; no call can follow."""
+        while self._pending:
+            yield self._take()
+        self._pool.shutdown()
+
+    def _take(self) -> Item:
+        size, future = self._pending.popleft()
+        self._size -= size
+        return future.result()
