@@ -1,20 +1,44 @@
 """Scoring raw pixels with a bundle."""
 
+import os
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ae_models.bundle import SCORING
 from ae_models.config import Configuration
-from ae_models.errors import BundleError
-from ae_models.export import SCORE_PREFIX
-from ae_models.scores import primary_score
+from ae_models.errors import BundleError, ConfigError
+from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.mapping import suggestion
+from ae_models.scores import primary_score, score_names
 
 # While one call's operations wait for each other, another's have the cores: with 256 rows of a
-# small network, three calls at once take two thirds of the time of one after another.
-_CALLS_AT_ONCE = 3
+# small network on two cores, three calls at once take three quarters of the time.
+_MOST_CALLS_AT_ONCE = 3
+_SCORING_SIGNATURES = ("score", "score_with_maps")
+
+
+def output_names(config: Configuration) -> tuple[str, ...]:
+    """What a bundle of this configuration gives of each record: the latents, and `score_<name>`."""
+    latents = LATENTS if config.model.kind == "vae" else LATENTS[:1]
+    return (*latents, *(SCORE_PREFIX + name for name in score_names(config)))
+
+
+def check_outputs(config: Configuration, outputs: Sequence[str] | None) -> tuple[str, ...]:
+    """`outputs`, all of them where None is given.
+
+    Raises:
+      ConfigError: the bundle has no such output.
+    """
+    known = output_names(config)
+    for name in outputs or ():
+        if name not in known:
+            raise ConfigError(f"the bundle has no output {name!r}{suggestion(name, known)}")
+    return known if outputs is None else tuple(outputs)
 
 
 class Scorer:
@@ -26,31 +50,45 @@ class Scorer:
     Args:
       path: the bundle's folder, which the caller has checked (`open_bundle`) or just written.
       config: the bundle's configuration.
+      outputs: of `output_names`, those that are wanted: what only others need is not computed.
+        None: all.
 
     Raises:
+      ConfigError: the bundle has no such output.
       BundleError: the SavedModel cannot be loaded.
     """
 
-    def __init__(self, path: Path, config: Configuration):
+    def __init__(self, path: Path, config: Configuration, outputs: Sequence[str] | None = None):
+        self._wanted = check_outputs(config, outputs)
         self.image = config.image
         self.batch_rows = config.scoring.rows_for(config.image)
-        self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, "scorer")
+        self._pool = ThreadPoolExecutor(_calls_at_once(), "scorer")
         self.primary = SCORE_PREFIX + primary_score(config)
         try:
             self._model = tf.saved_model.load(str(path / SCORING))
-            self._signatures = dict(self._model.signatures)
+            signatures = dict(self._model.signatures)
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
+        if outputs is not None:
+            computed = {*self._wanted, self.primary, ERROR_MAP}
+            signatures |= {
+                name: _restricted(signatures[name], computed) for name in _SCORING_SIGNATURES
+            }
+        self._signatures = signatures
 
     def score(self, pixels: np.ndarray, error_maps: bool = False) -> dict[str, np.ndarray]:
         """Scores (N, H, W, C) raw pixels.
 
         Returns:
-          `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>` and `score`, the primary
-          one, (N,), and on request `error_map`, (N, H, W): all float32.
+          `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>`, (N,), those of them
+          that are wanted, `score`, the primary one, and on request `error_map`, (N, H, W): all
+          float32.
         """
         outputs = self._run("score_with_maps" if error_maps else "score", pixels)
-        return outputs | {"score": outputs[self.primary]}
+        score = outputs[self.primary]
+        if self.primary not in self._wanted:
+            del outputs[self.primary]
+        return outputs | {"score": score}
 
     def reconstruct(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """The scaled `input` of (N, H, W, C) raw pixels, and its `reconstruction`."""
@@ -75,6 +113,24 @@ class Scorer:
                 f"pixels must be (N, {', '.join(map(str, self.image.shape))}) {self.image.dtype}. "
                 f"Received: {pixels.shape} {pixels.dtype}"
             )
+
+
+def _calls_at_once() -> int:
+    """One more than there are threads for an operation, so that one is ready when another ends."""
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or len(os.sched_getaffinity(0))
+    return min(_MOST_CALLS_AT_ONCE, 1 + threads)
+
+
+def _restricted(function: Any, names: Collection[str]) -> Any:
+    """The signature with fewer outputs. TensorFlow inlines the inner call, and leaves out of it
+    what no output needs."""
+
+    def restricted(pixels: Any) -> dict[str, Any]:
+        outputs = function(pixels=pixels)
+        return {name: value for name, value in outputs.items() if name in names}
+
+    specification = function.structured_input_signature[1]["pixels"]
+    return tf.function(restricted).get_concrete_function(pixels=specification)
 
 
 def _padded(pixels: np.ndarray, rows: int) -> np.ndarray:

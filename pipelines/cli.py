@@ -139,6 +139,9 @@ def train(
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
 @click.option("--error_maps", is_flag=True, help="A column of each pixel's squared error too.")
+@click.option("--outputs", metavar="COLUMN[,COLUMN]",
+              help="Only these latents and scores, besides score and p_value.  "
+                   "[default: all]")  # fmt: skip
 @_overwrite
 @_json
 @click.pass_context
@@ -151,6 +154,7 @@ def score(
     fpr: float | None,
     portable_schema: bool,
     error_maps: bool,
+    outputs: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -170,6 +174,7 @@ def score(
         overwrite,
         portable_schema,
         error_maps,
+        None if outputs is None else outputs.split(","),
     )
     _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
 

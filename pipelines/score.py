@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ae_models.bundle import open_bundle
+from ae_models.scorer import check_outputs
 from ae_models.scores import primary_score
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from transforms import ReadImages, ScoreImages, WriteScores
@@ -21,6 +22,7 @@ def score(
     overwrite: bool = False,
     portable_schema: bool = False,
     error_maps: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
 
@@ -39,6 +41,7 @@ def score(
             "fingerprint": bundle.fingerprint,
             "primary_score": primary_score(bundle.config),
             "fpr": bundle.config.scoring.fpr if fpr is None else fpr,
+            "outputs": check_outputs(bundle.config, outputs),
             "pareto_tail": bundle.manifest["calibration"].get("pareto_tail"),
         },
         "options": described_options(options),
@@ -47,7 +50,11 @@ def score(
     with held(output):
         run(
             lambda pipeline: (
-                (pipeline | ReadImages(inputs, where=where) | ScoreImages(model, fpr, error_maps))
+                (
+                    pipeline
+                    | ReadImages(inputs, where=where)
+                    | ScoreImages(model, fpr, error_maps, outputs)
+                )
                 | WriteScores(output, overwrite, facts, portable_schema)
             ),
             options,

@@ -16,10 +16,10 @@ from sklearn.datasets import load_digits
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ae_models.bundle import open_bundle
-from ae_models.errors import BundleError
+from ae_models.errors import BundleError, ConfigError
 from ae_models.export import ScoringModule, export, relative_difference
 from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
+from ae_models.scorer import Scorer, output_names
 from ae_models.scores import SCORES, Score, fit_scores, score_names
 from ae_models.splits import assign_splits, id_hashes
 
@@ -168,6 +168,24 @@ def test_error_maps_are_what_the_reconstruction_lacks(bundle: Bundles, pixels: n
     assert set(found) == set(without), "nothing else changes"
     for name, values in without.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fewer_outputs_have_the_same_bits(bundle: Bundles, kind: str, pixels: np.ndarray) -> None:
+    opened = open_bundle(bundle(kind))
+    every = Scorer(opened.path, opened.config).score(pixels[:9])
+    assert {*output_names(opened.config), "score"} == set(every)
+    for name in output_names(opened.config):
+        found = Scorer(opened.path, opened.config, [name]).score(pixels[:9])
+        _assert_same_bits(found, {key: every[key] for key in (name, "score")})
+
+
+def test_an_output_that_the_bundle_lacks_is_refused(bundle: Bundles) -> None:
+    opened = open_bundle(bundle("ae"))
+    with pytest.raises(ConfigError, match=r"no output 'latent_meen'; did you mean 'latent_mean'"):
+        Scorer(opened.path, opened.config, ["latent_meen"])
+    with pytest.raises(ConfigError, match="no output 'latent_stddev'"):
+        Scorer(opened.path, opened.config, ["latent_stddev"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,9 +21,9 @@ from transforms.timing import ProgressLog
 class LoadedModel:
     """What a worker process holds of a bundle."""
 
-    def __init__(self, bundle_path: str, fpr: float | None):
+    def __init__(self, bundle_path: str, fpr: float | None, outputs: Sequence[str] | None = None):
         bundle = open_bundle(bundle_path)
-        self.scorer = Scorer(bundle.path, bundle.config)
+        self.scorer = Scorer(bundle.path, bundle.config, outputs)
         self.calibration = bundle.calibration_scores()
         self.tail = bundle.pareto_tail()
         self.fingerprint = bundle.fingerprint
@@ -43,6 +43,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
       error_maps: a column `error_map` too, the squared error of each pixel.
       max_rows: the rows that Beam gathers before the model is called.
+      outputs: the latents and scores that are wanted, by their columns' names; None: all.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         fpr: float | None = None,
         error_maps: bool = False,
         max_rows: int = 512,
+        outputs: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
@@ -58,10 +60,11 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
         self._bundle_path, self._fpr, self._error_maps = bundle_path, fpr, error_maps
+        self._outputs = outputs
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
     def load_model(self) -> LoadedModel:
-        return LoadedModel(self._bundle_path, self._fpr)
+        return LoadedModel(self._bundle_path, self._fpr, self._outputs)
 
     def update_model_path(self, model_path: str | None = None) -> None:
         self._bundle_path = model_path or self._bundle_path

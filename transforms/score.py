@@ -1,6 +1,6 @@
 """Scoring image records with a bundle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -10,6 +10,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.bundle import open_bundle
+from ae_models.scorer import check_outputs
 from transforms.decode import DecodeImages
 from transforms.model_handler import AutoencoderModelHandler
 from transforms.read import ImageRecords
@@ -47,26 +48,37 @@ class ScoreImages(beam.PTransform):
       bundle_path: the bundle's folder.
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
       error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
+      outputs: the columns of latents and scores that are wanted, besides `score` and what is made
+        of it; None: all that the bundle has. What only others need is not computed.
 
     Returns:
       `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
 
     Raises:
       BundleError: the bundle is missing or was changed.
+      ConfigError: the bundle has no such output.
     """
 
-    def __init__(self, bundle_path: str, fpr: float | None = None, error_maps: bool = False):
+    def __init__(
+        self,
+        bundle_path: str,
+        fpr: float | None = None,
+        error_maps: bool = False,
+        outputs: Sequence[str] | None = None,
+    ):
         super().__init__()
         self._bundle_path, self._fpr, self._error_maps = str(bundle_path), fpr, error_maps
+        self._outputs = outputs
 
     def expand(self, images: Any) -> Any:
         bundle = open_bundle(self._bundle_path)
+        check_outputs(bundle.config, self._outputs)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
         rows = bundle.config.scoring.rows_for(bundle.config.image)
         handler = AutoencoderModelHandler(
-            self._bundle_path, self._fpr, self._error_maps, max_rows=_CALLS_A_BATCH * rows
+            self._bundle_path, self._fpr, self._error_maps, _CALLS_A_BATCH * rows, self._outputs
         )
         split = (
             records
