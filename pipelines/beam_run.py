@@ -1,18 +1,25 @@
 """Running a Beam pipeline from the command line."""
 
+import contextlib
 import importlib.metadata
+import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 
 from ae_models.errors import ConfigError
 from pipelines.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
+_THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
 
@@ -49,11 +56,28 @@ def run(
     """
     pipeline = beam.Pipeline(options=options)
     build(pipeline)
-    with Progress(label) as progress, WorkerProgress(progress):
+    with Progress(label) as progress, WorkerProgress(progress), _threads_for_workers(options):
         result = pipeline.run()
         result.wait_until_finish()
         counters = result.metrics().query(MetricsFilter().with_name(counter))["counters"]
         progress.show(sum(found.result for found in counters))
+
+
+@contextlib.contextmanager
+def _threads_for_workers(options: PipelineOptions) -> Iterator[None]:
+    """While local worker processes are started, TensorFlow's threads are shared out among them:
+    each would start as many as there are cores, and they would gain nothing from one another."""
+    direct = options.view_as(DirectOptions)
+    local = (options.view_as(StandardOptions).runner or "").endswith(_LOCAL_RUNNER)
+    if not local or direct.direct_running_mode != "multi_processing" or _THREADS in os.environ:
+        yield
+        return
+    cores = len(os.sched_getaffinity(0))
+    os.environ[_THREADS] = str(max(1, cores // (direct.direct_num_workers or os.cpu_count() or 1)))
+    try:
+        yield
+    finally:
+        del os.environ[_THREADS]
 
 
 def described_options(options: PipelineOptions) -> dict[str, Any]:

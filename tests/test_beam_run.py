@@ -1,0 +1,51 @@
+"""Running pipelines: TensorFlow's threads in local worker processes."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+from pipelines.beam_run import pipeline_options, run
+
+_VARIABLE = "TF_NUM_INTRAOP_THREADS"
+
+
+def _seen_by_workers(folder: Path, flags: Sequence[str]) -> str | None:
+    """The variable as a worker has it."""
+    path = folder / "seen"
+
+    def write(_: int) -> None:
+        path.write_text(os.environ.get(_VARIABLE, ""))
+
+    run(
+        lambda pipeline: pipeline | beam.Create([0]) | beam.Map(write),
+        pipeline_options(flags),
+        "testing",
+        counter="none",
+    )
+    return path.read_text() or None
+
+
+def test_worker_processes_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_VARIABLE, raising=False)
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
+    assert _seen_by_workers(tmp_path, flags) == str(len(os.sched_getaffinity(0)))
+    assert _VARIABLE not in os.environ
+    assert _seen_by_workers(tmp_path, ["--direct_num_workers=2"]) is None, "threads, not processes"
+
+
+def test_more_workers_than_cores_have_one_thread_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(_VARIABLE, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    assert _seen_by_workers(tmp_path, flags) == "1"
+
+
+def test_what_the_user_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(_VARIABLE, "7")
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    assert _seen_by_workers(tmp_path, flags) == "7"
