@@ -11,14 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-_DEPTH = 2
 
 
 class _End:
     """What follows the last item."""
 
 
-def read_ahead(items: Generator[Item], depth: int = _DEPTH) -> Generator[Item]:
+def read_ahead(items: Generator[Item], depth: int = 1) -> Generator[Item]:
     """The same items, up to `depth` of them made before they are asked for.
 
     Whatever `items` raises is raised where its item would have been given. Closing this closes it.

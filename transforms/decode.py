@@ -37,6 +37,8 @@ from transforms.pixels import (
 from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import Timed, timed
 
+_BYTES_AHEAD = 32 << 20  # encoded and decoded, before what follows asks for them
+
 
 def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
     """The same rows with `image` as raw pixels of `config`'s shape and type, all of it known.
@@ -165,13 +167,12 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
 class _Decode(beam.DoFn):
     """Decodes in the background while what follows is busy with earlier records."""
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None, ahead: int):
+    def __init__(self, config: ImageConfig, rows: int, target: str | None):
         self._config, self._rows, self._target = config, rows, target
-        self._ahead_rows = ahead * rows
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
     def start_bundle(self) -> None:
-        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(self._ahead_rows)
+        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(_BYTES_AHEAD)
 
     def process(
         self,
@@ -180,7 +181,8 @@ class _Decode(beam.DoFn):
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[WindowedValue]:
         for part in self._parts(batch):
-            decoded = self._ahead.submit(len(part), self._decoded, part, timestamp, window)
+            size = part.nbytes + len(part) * self._config.image_bytes
+            decoded = self._ahead.submit(size, self._decoded, part, timestamp, window)
             yield from map(self._reported, decoded)
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
@@ -214,12 +216,11 @@ class DecodeImages(beam.PTransform):
       config: shape and type of the pixels, all of it known.
       rows: of encoded images, the most that are decoded into one batch.
       target: a column of images too: pairs, as `decode_pairs` gives them.
-      ahead: so many batches of `rows` at most are decoded before what follows asks for them.
     """
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None = None, ahead: int = 1):
+    def __init__(self, config: ImageConfig, rows: int, target: str | None = None):
         super().__init__()
-        self._arguments = (config, rows, target, ahead)
+        self._arguments = (config, rows, target)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(

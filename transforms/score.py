@@ -82,7 +82,7 @@ class ScoreImages(beam.PTransform):
         )
         split = (
             records
-            | "Decode" >> DecodeImages(bundle.config.image, rows, ahead=_CALLS_A_BATCH)
+            | "Decode" >> DecodeImages(bundle.config.image, rows)
             | "RunInference" >> RunInference(handler)
             | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
         )
