@@ -36,8 +36,8 @@ format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: $(READY) ## images a second beside a plain loop over the SavedModel
-	$(BIN)/python -m benchmarks.throughput
+bench: $(READY) ## speed and memory beside what a good user would write (an hour), then docs/performance.md
+	$(BIN)/python -m benchmarks.performance --page docs/performance.md --json performance.json
 
 scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"

@@ -1,4 +1,4 @@
-"""Measures speed and memory beside what a good user would write, and writes docs/performance.md.
+"""Measures speed and memory beside what a good user would write.
 
 Every program runs in a fresh process, in turn with the one beside it, and both are checked to have
 scored alike. Inputs and bundles are made once and kept in the user's cache folder.
@@ -8,45 +8,43 @@ Example: python -m benchmarks.performance --only "array*" --rounds 3
 
 import fnmatch
 import json
-import tempfile
+import os
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard.data import CACHE
-from benchmarks.speed.bundles import make_bundle
-from benchmarks.speed.contests import hold
-from benchmarks.speed.page import page
-from benchmarks.speed.rows import CONTESTS
+from benchmarks.speed.page import table, write_table
+from benchmarks.speed.rows import MEASURES
 
 _FOLDER = CACHE / "performance"
 
 
 @click.command(help=__doc__)
-@click.option("--only", default="*", help="Rows whose name matches, with * and ?.")
-@click.option("--rounds", type=click.IntRange(1), default=5, help="Of each row: its median counts.")
-@click.option("--page", "markdown", type=click.Path(path_type=Path), help="Write the page here.")
+@click.option("--only", default="*", help="Measures whose name matches, with * and ?.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
+              help="Of each measure; the median counts.")  # fmt: skip
+@click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Put the table into this page.")  # fmt: skip
 @click.option("--json", "raw", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(only: str, rounds: int, markdown: Path | None, raw: Path | None) -> None:
+def main(only: str, rounds: int, page: Path | None, raw: Path | None) -> None:
     """The command line of the suite."""
-    contests = [contest for contest in CONTESTS if fnmatch.fnmatch(contest.name, only)]
-    if not contests:
-        raise click.UsageError(f"no row matches {only!r}: {', '.join(c.name for c in CONTESTS)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    measures = [measure for measure in MEASURES if fnmatch.fnmatch(measure.name, only)]
+    if not measures:
+        raise click.UsageError(f"no row matches {only!r}: {', '.join(m.name for m in MEASURES)}")
     _FOLDER.mkdir(parents=True, exist_ok=True)
     outcomes = []
-    with tqdm(total=4 * rounds * len(contests), unit=" runs") as bar:
-        for contest in contests:
-            bundle = make_bundle(contest.bundle, _FOLDER)
-            with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
-                outcome = hold(contest, bundle, Path(folder), rounds, lambda: bar.update(1))
-            outcomes.append(outcome)
-            verdict = "reached" if outcome.ratio >= contest.at_least else "NOT REACHED"
-            tqdm.write(f"{contest.name}: {outcome.ratio:.2f}, {contest.at_least:g}: {verdict}")
-    if raw:
-        raw.write_text(json.dumps([outcome.described() for outcome in outcomes], indent=2))
-    if markdown:
-        markdown.write_text(page(outcomes))
+    with tqdm(total=sum(measure.runs(rounds) for measure in measures), unit=" runs") as bar:
+        for measure in measures:
+            bar.set_description(measure.name)
+            outcomes.append(measure.take(_FOLDER, rounds, lambda: bar.update(1)))
+            if raw:  # after each: the suite takes long
+                raw.write_text(json.dumps([outcome.described() for outcome in outcomes], indent=2))
+    if page:
+        write_table(page, outcomes)
+    click.echo(table(outcomes))
 
 
 if __name__ == "__main__":

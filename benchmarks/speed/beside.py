@@ -24,7 +24,7 @@ from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
-from benchmarks.speed.measure import measure
+from benchmarks.speed.programs import measure
 
 _ROWS = 256
 _SCHEMA = pa.schema(

@@ -2,16 +2,18 @@
 
 import dataclasses
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.speed.bundles import make_bundle
 from benchmarks.speed.inputs import make_input
-from benchmarks.speed.measure import Measured, run_program
+from benchmarks.speed.outcome import Measure, Outcome
+from benchmarks.speed.programs import Measured, run_program
 
 _TOLERANCE = 1e-5
 
@@ -23,94 +25,86 @@ class Side:
     module: str
     program: str
     input: str
-    suffix: str = ""  # what follows the path, as `#part` does
+
+    def run(self, size: int, bundle: Path, output: Path) -> Measured:
+        """Runs it on so many images."""
+        return run_program(
+            self.module, self.program, [make_input(self.input, size, bundle.parent), bundle, output]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Contest:
-    """What is compared, and what ratio it must reach.
+class Contest(Measure):
+    """How many times as many images a second ours takes as the other.
 
     Attributes:
-      name: the row of the page.
       bundle: the model, by its name in `bundles`.
       ours: is to be the faster.
       other: the one beside it.
       sizes: images; start-up cancels in the difference between the two.
-      at_least: the rate of ours over that of the other.
-      same_scores: whether both are checked to have scored alike; not where they resize differently.
+      at_least: the ratio that is asked for.
+      tolerance: how far, relative, the scores may differ: more where images are reduced otherwise.
     """
 
-    name: str
     bundle: str
     ours: Side
     other: Side
     sizes: tuple[int, int]
     at_least: float
-    same_scores: bool = True
+    tolerance: float = _TOLERANCE
+
+    def runs(self, rounds: int) -> int:
+        return 4 * rounds
+
+    def take(self, cache: Path, rounds: int, on_run: Callable[[], object]) -> Outcome:
+        bundle = make_bundle(self.bundle, cache)
+        taken: list[tuple[_Marginal, _Marginal]] = []
+        for number in range(rounds):
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                outputs = Path(folder) / "ours", Path(folder) / "other"
+                ours = self._marginal(self.ours, bundle, outputs[0], on_run)
+                other = self._marginal(self.other, bundle, outputs[1], on_run)
+                if number == 0:
+                    self._check_alike(*outputs)
+            taken.append((ours, other))
+        return Outcome(
+            self.name,
+            tuple(other.microseconds / ours.microseconds for ours, other in taken),
+            self.at_least,
+            ours=_described([ours for ours, _ in taken]),
+            beside=_described([other for _, other in taken]),
+        )
+
+    def _marginal(
+        self, side: Side, bundle: Path, output: Path, on_run: Callable[[], object]
+    ) -> "_Marginal":
+        """Of the larger size, the output stays."""
+        measured = []
+        for size, folder in zip(self.sizes, (output.with_suffix(".small"), output), strict=True):
+            measured.append(side.run(size, bundle, folder))
+            on_run()
+        small, large = measured
+        images = self.sizes[1] - self.sizes[0]
+        return _Marginal(1e6 * (large.seconds - small.seconds) / images, large.peak_mebibytes)
+
+    def _check_alike(self, *outputs: Path) -> None:
+        first, second = (np.sort(np.concatenate(list(_scores(output)))) for output in outputs)
+        if first.shape != second.shape or not np.allclose(first, second, rtol=self.tolerance):
+            raise ValueError(f"{self.name}: the two scored differently")
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a contest gave, one ratio a round."""
+class _Marginal:
+    """What one more image takes; the peak memory of the larger run."""
 
-    contest: Contest
-    ratios: tuple[float, ...]
-    microseconds: dict[str, float]  # of one image, marginal, the median over the rounds
-    peak_mebibytes: dict[str, tuple[float, float]]  # at either size
-
-    @property
-    def ratio(self) -> float:
-        return statistics.median(self.ratios)
-
-    def described(self) -> dict[str, Any]:
-        """As JSON has it."""
-        values = dataclasses.asdict(self)
-        return {**values, "ratio": self.ratio, "reached": self.ratio >= self.contest.at_least}
+    microseconds: float
+    peak_mebibytes: float
 
 
-def hold(
-    contest: Contest, bundle: Path, folder: Path, rounds: int, on_run: Callable[[], object]
-) -> Outcome:
-    """Runs both programs on both sizes, in turn, so many rounds.
-
-    Raises:
-      ValueError: they scored differently.
-    """
-    marginal: dict[str, list[float]] = {"ours": [], "other": []}
-    peaks: dict[str, tuple[float, float]] = {}
-    for number in range(rounds):
-        outputs = {}
-        for name, side in (("ours", contest.ours), ("other", contest.other)):
-            small, large = (
-                _run(side, size, bundle, folder, f"{name}-{number}-{size}", on_run)
-                for size in contest.sizes
-            )
-            images = contest.sizes[1] - contest.sizes[0]
-            marginal[name].append(1e6 * (large.seconds - small.seconds) / images)
-            peaks[name] = (small.peak_mebibytes, large.peak_mebibytes)
-            outputs[name] = folder / f"{name}-{number}-{contest.sizes[1]}"
-        if number == 0 and contest.same_scores:
-            _check_same(*outputs.values())
-    ratios = tuple(
-        other / ours for ours, other in zip(marginal["ours"], marginal["other"], strict=True)
-    )
-    medians = {name: statistics.median(values) for name, values in marginal.items()}
-    return Outcome(contest, ratios, medians, peaks)
-
-
-def _run(
-    side: Side, size: int, bundle: Path, folder: Path, output: str, on_run: Callable[[], object]
-) -> Measured:
-    uri = f"{make_input(side.input, size, bundle.parent)}{side.suffix}"
-    measured = run_program(side.module, side.program, [uri, bundle, folder / output])
-    on_run()
-    return measured
-
-
-def _check_same(*outputs: Path) -> None:
-    first, second = (np.sort(np.concatenate(list(_scores(output)))) for output in outputs)
-    if first.shape != second.shape or not np.allclose(first, second, rtol=_TOLERANCE):
-        raise ValueError(f"{outputs[0].name} and {outputs[1].name} scored differently")
+def _described(taken: list[_Marginal]) -> str:
+    microseconds = statistics.median(one.microseconds for one in taken)
+    peak = statistics.median(one.peak_mebibytes for one in taken)
+    return f"{microseconds:,.1f} µs an image, {peak:,.0f} MiB"
 
 
 def _scores(output: Path) -> Iterator[np.ndarray]:

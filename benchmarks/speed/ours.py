@@ -6,7 +6,7 @@ Usage: python -m benchmarks.speed.ours NAME INPUT BUNDLE OUTPUT
 import sys
 from pathlib import Path
 
-from benchmarks.speed.measure import measure
+from benchmarks.speed.programs import measure
 from pipelines.score import score
 
 
