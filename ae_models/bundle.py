@@ -78,10 +78,17 @@ def open_bundle(path: str | Path) -> Bundle:
         if expected[name] != found[name]:
             raise BundleError(f"{path}: {name} was changed since the bundle was written")
     try:
-        config = configuration_from_mapping(manifest.get("config"))
+        config = configuration_from_mapping(_as_trained(manifest.get("config")))
     except ConfigError as error:
         raise BundleError(f"{path}: {error}") from error
     return Bundle(path, manifest, config)
+
+
+def _as_trained(config: Any) -> Any:
+    """Bundles from before `image.reduce` are of images decoded in full, whatever its default."""
+    if isinstance(config, dict) and isinstance(image := config.get("image"), dict):
+        return {**config, "image": {"reduce": False, **image}}
+    return config
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -189,3 +189,11 @@ def test_a_signed_manifest_must_still_make_sense(
     _write_signed(copy, {**manifest, field: value})
     with pytest.raises(BundleError, match=message):
         open_bundle(copy)
+
+
+def test_a_bundle_from_before_reduced_decoding_decodes_in_full(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    assert open_bundle(copy).config.image.reduce
+    del manifest["config"]["image"]["reduce"]
+    _write_signed(copy, manifest)
+    assert not open_bundle(copy).config.image.reduce

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageOps
 
 from ae_models.config import ImageConfig
-from transforms.image_decoding import decode_image, fit_image
+from transforms.image_decoding import decode_image
+from transforms.image_fitting import fit_image
 from transforms.rejects import Reason, RecordError
 
 MODES = ["L", "LA", "RGB", "RGBA"]  # of 1 to 4 channels
@@ -68,10 +69,11 @@ def test_16_bit_resizing_agrees_with_8_bit() -> None:
     assert np.abs(fitted / 257 - fit_image(pixels, config)).max() <= 1
 
 
-def test_channels_of_any_number_are_resized_one_by_one() -> None:
-    pixels = _noise(12, 10, 5)
+@pytest.mark.parametrize("channels", range(1, 6))
+def test_channels_of_any_number_are_resized_one_by_one(channels: int) -> None:
+    pixels = _noise(12, 10, channels)
     config = ImageConfig(height=6, width=9)
-    alone = [fit_image(pixels[..., index : index + 1], config) for index in range(5)]
+    alone = [fit_image(pixels[..., index : index + 1], config) for index in range(channels)]
     np.testing.assert_array_equal(fit_image(pixels, config), np.concatenate(alone, axis=-1))
 
 

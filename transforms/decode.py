@@ -26,7 +26,8 @@ from transforms.batches import (
     image_records,
     with_column,
 )
-from transforms.image_decoding import decode_image, fit_image
+from transforms.image_decoding import decode_image
+from transforms.image_fitting import fit_image
 from transforms.pixels import (
     holds_images,
     pixels_from_arrow,

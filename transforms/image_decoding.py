@@ -4,9 +4,11 @@ import io
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ae_models.config import ImageConfig
+from transforms.image_fitting import Box, fit_image, reduction
+from transforms.plain_png import decode_plain_png
 from transforms.rejects import Reason, RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -14,17 +16,19 @@ _PNG_DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEPTH_32_MODES = ("I", "F")
+_JPEG_FORMATS = ("JPEG", "MPO")  # several JPEGs in one file, of which the first counts
 _ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
+_SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
-_MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
     """PNG, JPEG, WebP, TIFF, BMP or GIF (its first frame) to pixels of the configured shape.
 
     The EXIF orientation is applied. Shapes, channels and bits that are None in `config` stay as
-    the image has them.
+    the image has them. With `config.reduce` a JPEG that is to be shrunk is decoded at a fraction
+    of its size where that has pixels enough.
 
     Returns:
       (H, W, C) uint8 or uint16.
@@ -32,7 +36,11 @@ def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
     Raises:
       RecordError: empty, no image, damaged, too large, or of other channels or bits.
     """
-    return fit_image(decode_as_is(data, config.max_pixels), config)
+    pixels = decode_plain_png(data, config.max_pixels)
+    if pixels is not None:
+        return fit_image(pixels, config)
+    pixels, box = _decode(data, config)
+    return fit_image(pixels, config, box)
 
 
 def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
@@ -41,37 +49,26 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
     Raises:
       RecordError: empty, no image, damaged or too large.
     """
+    return decode_image(data, ImageConfig(max_pixels=max_pixels))
+
+
+def _decode(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
     if not data:
         raise RecordError(Reason.EMPTY, "zero bytes")
     with _open(data) as image:
-        _check_size(image, max_pixels)
+        _check_size(image, config.max_pixels)
         try:
             if _is_16_bit_png(data):
-                return _upright(_decode_16_bit_png(data), image)
+                return _upright(_decode_16_bit_png(data), None, image)
             _check_depth(image)
-            return _pixels(ImageOps.exif_transpose(image))
+            box = _reduce(image, config)
+            image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
+            return _upright(_pixels(image), box, image)
         except RecordError:
             raise
         # Decoders raise anything from OSError to SyntaxError on damaged data.
         except Exception as error:
             raise RecordError(Reason.CORRUPT, f"{image.format}: {error}") from error
-
-
-def fit_image(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
-    """Pixels (H, W, C) with the configured channels, bits, height and width.
-
-    Raises:
-      RecordError: other channels or bits, and `config.convert` is not set.
-    """
-    pixels = _with_bits(pixels, config)
-    pixels = _with_channels(pixels, config)
-    height, width = pixels.shape[:2]
-    target = (config.height or height, config.width or width)
-    if (height, width) == target:
-        return pixels
-    if config.fit == "crop":
-        return _crop(pixels, target)
-    return _pad(pixels, target)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -123,95 +120,39 @@ def _decode_16_bit_png(data: bytes) -> np.ndarray:
     return tf.io.decode_png(data, dtype=tf.uint16).numpy()
 
 
-def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
-    """`pixels` turned as the image's EXIF orientation says."""
-    orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    if orientation in (5, 6, 7, 8):
+def _orientation(image: Image.Image) -> int:
+    return image.getexif().get(_ORIENTATION_TAG, 1)
+
+
+def _reduce(image: Image.Image, config: ImageConfig) -> Box | None:
+    """Has libjpeg decode at a half, a quarter or an eighth, as `reduction` allows.
+
+    Returns:
+      What is the image among the pixels that it then decodes to, of which the last row and column
+      are a fraction; None if it decodes as it is.
+    """
+    if image.format not in _JPEG_FORMATS:
+        return None
+    width, height = image.size
+    size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+    if (by := reduction(size, config)) == 1:
+        return None
+    # No mode: the luma of a JPEG is another grey than Pillow's by up to 29 levels.
+    drafted = image.draft(None, (max(1, width // by), max(1, height // by)))
+    return drafted and drafted[1]
+
+
+def _upright(pixels: np.ndarray, box: Box | None, image: Image.Image) -> tuple[np.ndarray, Box]:
+    """`pixels` and the box in them turned as the image's EXIF orientation says."""
+    orientation = _orientation(image)
+    left, top, right, bottom = box or (0.0, 0.0, pixels.shape[1], pixels.shape[0])
+    if orientation in _SIDEWAYS:
         pixels = pixels.transpose(1, 0, 2)
+        left, top, right, bottom = top, left, bottom, right
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
+        left, right = pixels.shape[1] - right, pixels.shape[1] - left
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
-    bits = pixels.dtype.itemsize * 8
-    if config.bits in (None, bits):
-        return pixels
-    if not config.convert:
-        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, not {config.bits}")
-    if config.bits == 8:
-        return (pixels // 257).astype(np.uint8)
-    return pixels.astype(np.uint16) * 257
-
-
-def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
-    channels = pixels.shape[-1]
-    if config.channels in (None, channels):
-        return pixels
-    mode, target = _MODE_OF_CHANNELS.get(channels), _MODE_OF_CHANNELS.get(config.channels)
-    if not config.convert or not mode or not target:
-        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, not {config.channels}")
-    if pixels.dtype == np.uint8:
-        squeezed = pixels[..., 0] if channels == 1 else pixels
-        converted = np.asarray(Image.fromarray(squeezed, mode).convert(target))
-        return converted[..., None] if converted.ndim == 2 else converted
-    return _converted_16_bit(pixels, config.channels)
-
-
-def _converted_16_bit(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Grey, colour and alpha into one another for 16 bits, which Pillow's modes do not hold."""
-    has_alpha = pixels.shape[-1] in (2, 4)
-    colour = pixels[..., :-1] if has_alpha else pixels
-    alpha = pixels[..., -1:] if has_alpha else np.full_like(pixels[..., :1], 65535)
-    if channels <= 2 and colour.shape[-1] == 3:
-        luma = colour @ np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow
-        colour = np.rint(luma).astype(np.uint16)[..., None]
-    elif channels >= 3 and colour.shape[-1] == 1:
-        colour = np.repeat(colour, 3, axis=-1)
-    return np.concatenate([colour, alpha], axis=-1) if channels in (2, 4) else colour
-
-
-def _pad(pixels: np.ndarray, target: tuple[int, int]) -> np.ndarray:
-    """Scaled to fit inside `target`, in the middle of zeros."""
-    height, width = pixels.shape[:2]
-    scale = min(target[0] / height, target[1] / width)
-    inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-    top, left = (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
-    result = np.zeros((*target, pixels.shape[-1]), pixels.dtype)
-    result[top : top + inner[0], left : left + inner[1]] = _resize(
-        pixels, inner, (0.0, 0.0, width, height)
-    )
-    return result
-
-
-def _crop(pixels: np.ndarray, target: tuple[int, int]) -> np.ndarray:
-    """Scaled to cover `target`, cut around the centre."""
-    height, width = pixels.shape[:2]
-    scale = max(target[0] / height, target[1] / width)
-    # Rounding may give a box that is larger than the image by the last bit.
-    inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
-    left, top = (width - inner_width) / 2, (height - inner_height) / 2
-    return _resize(pixels, target, (left, top, left + inner_width, top + inner_height))
-
-
-def _resize(
-    pixels: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
-) -> np.ndarray:
-    """The box (left, top, right, bottom) of (H, W, C) at `size`, (height, width), bicubic with
-    antialiasing; channel by channel, so that alpha does not weigh colours and any C will do."""
-    limits = np.iinfo(pixels.dtype)
-    channels = []
-    for index in range(pixels.shape[-1]):
-        # Pillow's float images hold 16-bit levels; its 8-bit path rounds by itself.
-        plane = np.ascontiguousarray(pixels[..., index])
-        plane = plane if pixels.dtype == np.uint8 else plane.astype(np.float32)
-        resized = Image.fromarray(plane).resize(
-            (size[1], size[0]), Image.Resampling.BICUBIC, box=box
-        )
-        values = np.asarray(resized)
-        if values.dtype != pixels.dtype:
-            values = np.clip(np.rint(values), limits.min, limits.max).astype(pixels.dtype)
-        channels.append(values)
-    return np.stack(channels, axis=-1)
+        top, bottom = pixels.shape[0] - bottom, pixels.shape[0] - top
+    return np.ascontiguousarray(pixels), (left, top, right, bottom)

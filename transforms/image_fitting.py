@@ -1,0 +1,134 @@
+"""Pixels of any size, channels and bits to those of a configuration, on Pillow and NumPy."""
+
+import numpy as np
+from PIL import Image
+
+from ae_models.config import ImageConfig
+from transforms.rejects import Reason, RecordError
+
+# Left, top, right and bottom of a part of an image, in its pixels and their fractions.
+Box = tuple[float, float, float, float]
+_MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+# Modes whose channels Pillow resizes at once, none weighed by another as by RGBA's alpha.
+_MODE_OF_BANDS = {1: "L", 3: "RGB", 4: "RGBX"}
+_LEAST_OVERSAMPLING = 2  # docs/decoding.md has the errors of 1 to 4
+
+
+def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -> np.ndarray:
+    """Pixels (H, W, C) with the configured channels, bits, height and width.
+
+    Args:
+      box: what of the pixels is the image, as `reduction` leaves it; None: all.
+
+    Raises:
+      RecordError: other channels or bits, and `config.convert` is not set.
+    """
+    pixels = _with_bits(pixels, config)
+    pixels = _with_channels(pixels, config)
+    height, width = pixels.shape[:2]
+    target = (config.height or height, config.width or width)
+    if (height, width) == target:
+        return pixels
+    box = box or (0.0, 0.0, width, height)
+    if config.fit == "crop":
+        return _crop(pixels, target, box)
+    return _pad(pixels, target, box)
+
+
+def reduction(size: tuple[int, int], config: ImageConfig) -> int:
+    """The greatest of 8, 4, 2 and 1 by which an image of `size`, (height, width), may be decoded
+    smaller, so that it still has twice the pixels a side that fitting it needs."""
+    if not config.reduce or config.height is None or config.width is None:
+        return 1
+    shrinks = 1 / _scale(size, (config.height, config.width), config.fit)
+    return next((by for by in (8, 4, 2) if by * _LEAST_OVERSAMPLING <= shrinks), 1)
+
+
+def _scale(size: tuple[float, float], target: tuple[int, int], fit: str) -> float:
+    """What fits `size`, (height, width), inside `target`, or covers it for `crop`."""
+    return (max if fit == "crop" else min)(target[0] / size[0], target[1] / size[1])
+
+
+def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
+    bits = pixels.dtype.itemsize * 8
+    if config.bits in (None, bits):
+        return pixels
+    if not config.convert:
+        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, not {config.bits}")
+    if config.bits == 8:
+        return (pixels // 257).astype(np.uint8)
+    return pixels.astype(np.uint16) * 257
+
+
+def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
+    channels = pixels.shape[-1]
+    if config.channels in (None, channels):
+        return pixels
+    mode, target = _MODE_OF_CHANNELS.get(channels), _MODE_OF_CHANNELS.get(config.channels)
+    if not config.convert or not mode or not target:
+        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, not {config.channels}")
+    if pixels.dtype == np.uint8:
+        squeezed = pixels[..., 0] if channels == 1 else pixels
+        converted = np.asarray(Image.fromarray(squeezed, mode).convert(target))
+        return converted[..., None] if converted.ndim == 2 else converted
+    return _converted_16_bit(pixels, config.channels)
+
+
+def _converted_16_bit(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Grey, colour and alpha into one another for 16 bits, which Pillow's modes do not hold."""
+    has_alpha = pixels.shape[-1] in (2, 4)
+    colour = pixels[..., :-1] if has_alpha else pixels
+    alpha = pixels[..., -1:] if has_alpha else np.full_like(pixels[..., :1], 65535)
+    if channels <= 2 and colour.shape[-1] == 3:
+        luma = colour @ np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow
+        colour = np.rint(luma).astype(np.uint16)[..., None]
+    elif channels >= 3 and colour.shape[-1] == 1:
+        colour = np.repeat(colour, 3, axis=-1)
+    return np.concatenate([colour, alpha], axis=-1) if channels in (2, 4) else colour
+
+
+def _pad(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
+    """The box scaled to fit inside `target`, in the middle of zeros."""
+    height, width = box[3] - box[1], box[2] - box[0]
+    scale = _scale((height, width), target, "pad")
+    inner = (max(1, round(height * scale)), max(1, round(width * scale)))
+    top, left = (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
+    result = np.zeros((*target, pixels.shape[-1]), pixels.dtype)
+    result[top : top + inner[0], left : left + inner[1]] = _resize(pixels, inner, box)
+    return result
+
+
+def _crop(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
+    """The box scaled to cover `target`, cut around the centre."""
+    height, width = box[3] - box[1], box[2] - box[0]
+    scale = _scale((height, width), target, "crop")
+    # Rounding may give a part that is larger than the box by the last bit.
+    inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
+    left, top = box[0] + (width - inner_width) / 2, box[1] + (height - inner_height) / 2
+    return _resize(pixels, target, (left, top, left + inner_width, top + inner_height))
+
+
+def _resize(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
+    """The box of (H, W, C) at `size`, (height, width), bicubic with antialiasing; each channel by
+    itself, so that alpha does not weigh colours and any C will do."""
+    channels = pixels.shape[-1]
+    if pixels.dtype == np.uint8 and channels in _MODE_OF_BANDS:
+        mode, source = _MODE_OF_BANDS[channels], (pixels.shape[1], pixels.shape[0])
+        image = Image.frombuffer(mode, source, np.ascontiguousarray(pixels), "raw", mode, 0, 1)
+        return np.asarray(_resized(image, size, box)).reshape(*size, channels)
+    planes = [_resize_plane(pixels[..., index], size, box) for index in range(channels)]
+    return np.stack(planes, axis=-1)
+
+
+def _resize_plane(plane: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
+    limits = np.iinfo(plane.dtype)
+    # Pillow's float images hold 16-bit levels; its 8-bit path rounds by itself.
+    levels = np.ascontiguousarray(plane, None if plane.dtype == np.uint8 else np.float32)
+    values = np.asarray(_resized(Image.fromarray(levels), size, box))
+    if values.dtype == plane.dtype:
+        return values
+    return np.clip(np.rint(values), limits.min, limits.max).astype(plane.dtype)
+
+
+def _resized(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
+    return image.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)

@@ -1,0 +1,73 @@
+"""The commonest PNGs without a general reader's cost, which for small images is most of it."""
+
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+# The signature and the IHDR chunk: its size and kind, then width, height, bits, colour type,
+# compression, filter, interlace; its CRC.
+_HEAD = struct.Struct(">16sIIBBBBBI")
+_START = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR")
+_HEADER = slice(12, 29)  # what the CRC of IHDR is of
+_MODES = {0: ("L", 1), 2: ("RGB", 3), 4: ("LA", 2), 6: ("RGBA", 4)}  # by the colour type
+_CHUNK = struct.Struct(">I4s")
+_CRC = struct.Struct(">I")
+# Kinds and sizes of what cannot change the pixels, nor make Pillow refuse them.
+_HARMLESS = {(b"gAMA", 4), (b"cHRM", 32), (b"sRGB", 1), (b"pHYs", 9), (b"tIME", 7)}
+_HARMLESS |= {(b"bKGD", 2), (b"bKGD", 6), *((b"sBIT", size) for size in range(1, 5))}
+# Of other keywords some mean more than text to Pillow: an orientation, in the end.
+_HARMLESS_TEXTS = {
+    *(b"Software", b"Comment", b"Title", b"Author", b"Description", b"Copyright", b"Source"),
+    *(b"Creation Time", b"date:create", b"date:modify", b"date:timestamp"),
+}
+# Larger ones gain nothing here, and meet limits of Pillow's own.
+_MOST_PIXELS = _MOST_BYTES = 1 << 24
+
+
+def decode_plain_png(data: bytes, max_pixels: int) -> np.ndarray | None:
+    """The pixels of a plain PNG without a fault, (H, W, C) uint8; None for all other data.
+
+    Plain is one of 8 bits a channel, grey or colour, with alpha or without, that is not interlaced
+    and has no chunk which could change its pixels. What None is given for may be an image still:
+    the general reader decides, and says what is wrong. Pixels are those that Pillow's reader
+    gives, whose decoder this is.
+    """
+    if not data.startswith(_START) or len(data) > _MOST_BYTES:
+        return None
+    try:
+        _, width, height, bits, kind, *methods, crc = _HEAD.unpack_from(data)
+        if bits != 8 or kind not in _MODES or any(methods) or zlib.crc32(data[_HEADER]) != crc:
+            return None
+        # Before anything is inflated: a few bytes may hold millions of pixels.
+        if not 0 < width * height <= min(max_pixels, _MOST_PIXELS):
+            return None
+        compressed = _image_data(data)
+        if compressed is None:
+            return None
+        mode, channels = _MODES[kind]
+        image = Image.frombytes(mode, (width, height), compressed, "zip", mode, 0)
+    except (struct.error, ValueError):  # the data end early, or are damaged
+        return None
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, channels)
+
+
+def _image_data(data: bytes) -> bytes | None:
+    """What the IDAT chunks hold, or None if any other chunk is not harmless."""
+    parts: list[bytes] = []
+    position, last = _HEAD.size, b"IHDR"
+    while True:
+        size, kind = _CHUNK.unpack_from(data, position)
+        start, end = position + _CHUNK.size, position + _CHUNK.size + size
+        if zlib.crc32(memoryview(data)[position + 4 : end]) != _CRC.unpack_from(data, end)[0]:
+            return None
+        if kind == b"IDAT" and (not parts or last == b"IDAT"):
+            parts.append(data[start:end])
+        elif kind == b"IEND":
+            return b"".join(parts)
+        elif (kind, size) not in _HARMLESS and not (
+            kind == b"tEXt" and data[start:end].partition(b"\0")[0] in _HARMLESS_TEXTS
+        ):
+            return None
+        position, last = end + _CRC.size, kind
