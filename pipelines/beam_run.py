@@ -63,13 +63,28 @@ def run(
         progress.show(sum(found.result for found in counters))
 
 
+def decoding_threads(options: PipelineOptions) -> int:
+    """As many as there are cores where one local process has the machine for itself; else one, as
+    there are processes or bundles enough."""
+    direct = options.view_as(DirectOptions)
+    alone = direct.direct_running_mode == "in_memory" and direct.direct_num_workers == 1
+    return len(os.sched_getaffinity(0)) if _is_local(options) and alone else 1
+
+
+def _is_local(options: PipelineOptions) -> bool:
+    return (options.view_as(StandardOptions).runner or "").endswith(_LOCAL_RUNNER)
+
+
 @contextlib.contextmanager
 def _threads_for_workers(options: PipelineOptions) -> Iterator[None]:
     """While local worker processes are started, TensorFlow's threads are shared out among them:
     each would start as many as there are cores, and they would gain nothing from one another."""
     direct = options.view_as(DirectOptions)
-    local = (options.view_as(StandardOptions).runner or "").endswith(_LOCAL_RUNNER)
-    if not local or direct.direct_running_mode != "multi_processing" or _THREADS in os.environ:
+    if (
+        not _is_local(options)
+        or direct.direct_running_mode != "multi_processing"
+        or _THREADS in os.environ
+    ):
         yield
         return
     cores = len(os.sched_getaffinity(0))

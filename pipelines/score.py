@@ -6,7 +6,7 @@ from typing import Any
 from ae_models.bundle import open_bundle
 from ae_models.scorer import check_outputs
 from ae_models.scores import primary_score
-from pipelines.beam_run import described_options, pipeline_options, run, versions
+from pipelines.beam_run import decoding_threads, described_options, pipeline_options, run, versions
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.ledger import check_free, held, read_ledger
 from transforms.read import RECORDS_READ
@@ -53,7 +53,7 @@ def score(
                 (
                     pipeline
                     | ReadImages(inputs, where=where)
-                    | ScoreImages(model, fpr, error_maps, outputs)
+                    | ScoreImages(model, fpr, error_maps, outputs, decoding_threads(options))
                 )
                 | WriteScores(output, overwrite, facts, portable_schema)
             ),

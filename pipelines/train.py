@@ -27,7 +27,7 @@ from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
 from ae_models.scores import SCORES, primary_score, score_names
 from ae_models.training import fit, initialise
-from pipelines.beam_run import pipeline_options, run, versions
+from pipelines.beam_run import decoding_threads, pipeline_options, run, versions
 from pipelines.progress import Progress, say
 from transforms import ReadImages
 from transforms.batches import TARGET
@@ -96,7 +96,12 @@ def train(
             lambda pipeline: (
                 pipeline
                 | ReadImages(inputs, where=wheres)
-                | PrepareTraining(config, str(records), str(bundle / TRANSFORM_OUTPUT))
+                | PrepareTraining(
+                    config,
+                    str(records),
+                    str(bundle / TRANSFORM_OUTPUT),
+                    decoding_threads(options),
+                )
             ),
             options,
             "reading and analysing",

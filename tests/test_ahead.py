@@ -72,9 +72,9 @@ def test_closing_read_ahead_closes_what_it_reads() -> None:
     assert "read-ahead" not in " ".join(thread.name for thread in threading.enumerate())
 
 
-@given(st.lists(st.integers(0, 4), max_size=30), st.integers(0, 9))
-def test_ahead_keeps_the_order_and_its_limit(sizes: list[int], limit: int) -> None:
-    ahead: Ahead[int] = Ahead(limit)
+@given(st.lists(st.integers(0, 4), max_size=30), st.integers(0, 9), st.integers(1, 3))
+def test_ahead_keeps_the_order_and_its_limit(sizes: list[int], limit: int, threads: int) -> None:
+    ahead: Ahead[int] = Ahead(limit, threads)
     results: list[int] = []
 
     def pending() -> Iterator[int]:
@@ -92,3 +92,10 @@ def test_ahead_raises_in_the_thread_that_takes_the_result() -> None:
     assert list(ahead.submit(1, divmod, 1, 0)) == []
     with pytest.raises(ZeroDivisionError):
         list(ahead.drain())
+
+
+def test_ahead_runs_as_many_calls_at_once_as_it_has_threads() -> None:
+    together = threading.Barrier(2)
+    ahead: Ahead[int] = Ahead(9, threads=2)
+    assert not [*ahead.submit(1, together.wait, 10), *ahead.submit(1, together.wait, 10)]
+    assert sorted(ahead.drain()) == [0, 1]

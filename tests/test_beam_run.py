@@ -7,7 +7,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from pipelines.beam_run import pipeline_options, run
+from pipelines.beam_run import decoding_threads, pipeline_options, run
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
@@ -49,3 +49,20 @@ def test_what_the_user_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(_VARIABLE, "7")
     flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     assert _seen_by_workers(tmp_path, flags) == "7"
+
+
+@pytest.mark.parametrize(
+    ("flags", "threads"),
+    [
+        ([], 3),
+        (["--runner=DirectRunner"], 3),
+        (["--direct_num_workers=2"], 1),
+        (["--direct_running_mode=multi_processing"], 1),
+        (["--runner=FlinkRunner"], 1),
+    ],
+)
+def test_one_local_process_decodes_with_all_cores(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    assert decoding_threads(pipeline_options(flags)) == threads

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from PIL import Image
 
 from ae_models.config import ImageConfig
@@ -175,6 +176,35 @@ def test_16_bit_images_and_16_bit_raw_pixels_agree() -> None:
     raw = decode_batch(_raw([pixels.tobytes()], dtype="uint16"), config)
     assert encoded.column("image").to_pylist() == raw.column("image").to_pylist()
     assert encoded.column("image")[0].as_py() == pixels.tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads: int) -> None:
+    batch, _ = _mixed()
+    expected = [decode_batch(batch.slice(start, 3), GREY).to_pylist() for start in (0, 3, 6)]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        decoded = (
+            pipeline
+            | beam.Create([batch])
+            | DecodeImages(GREY, rows=3, threads=threads)
+            | beam.Map(pa.RecordBatch.to_pylist)
+            | beam.combiners.ToList()
+        )
+        assert_that(decoded, equal_to([expected]))
+
+
+def test_elements_keep_their_windows() -> None:
+    batch, _ = _mixed()
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        windows = (
+            pipeline
+            | beam.Create([5, 15])
+            | beam.Map(lambda seconds: TimestampedValue(batch, seconds))
+            | beam.WindowInto(FixedWindows(10)).with_output_types(pa.RecordBatch)
+            | DecodeImages(GREY, rows=8)
+            | beam.Map(lambda part, window=beam.DoFn.WindowParam: (int(window.end), len(part)))
+        )
+        assert_that(windows, equal_to([(10, 8), (20, 8)]))
 
 
 def test_in_a_pipeline_no_batch_has_more_rows_than_asked_for() -> None:

@@ -33,16 +33,17 @@ def read_ahead(items: Generator[Item], depth: int = 1) -> Generator[Item]:
 
 
 class Ahead(Generic[Item]):
-    """Calls in one background thread, their results in the order of the calls.
+    """Calls in background threads, their results in the order of the calls.
 
     Args:
+      threads: the most calls that run at once.
       limit: results are due while the sizes of the calls whose results were not taken add up to
         more than this; the last call may always stay pending.
     """
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, threads: int = 1):
         self._limit, self._size = limit, 0
-        self._pool = ThreadPoolExecutor(1, "ahead")
+        self._pool = ThreadPoolExecutor(threads, "ahead")
         self._pending: collections.deque[tuple[int, Future[Item]]] = collections.deque()
 
     def submit(

@@ -38,7 +38,8 @@ from transforms.pixels import (
 from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import Timed, timed
 
-_BYTES_AHEAD = 32 << 20  # encoded and decoded, before what follows asks for them
+_SLICE_BYTES = 4 << 20  # of encoded images that one thread decodes before another batch can go on
+_BYTES_AHEAD = 64 << 20  # encoded and decoded, before what follows asks for them
 
 
 def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
@@ -168,12 +169,14 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
 class _Decode(beam.DoFn):
     """Decodes in the background while what follows is busy with earlier records."""
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None):
-        self._config, self._rows, self._target = config, rows, target
+    def __init__(self, config: ImageConfig, rows: int, target: str | None, threads: int):
+        self._config, self._rows, self._target, self._threads = config, rows, target, threads
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
     def start_bundle(self) -> None:
-        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(_BYTES_AHEAD)
+        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(
+            _BYTES_AHEAD, self._threads
+        )
 
     def process(
         self,
@@ -193,7 +196,8 @@ class _Decode(beam.DoFn):
         """Sliced before decoding: encoded images are small, their pixels need not be."""
         if self._target is None and is_decoded(batch, self._config):
             return [batch]
-        return bounded_slices(batch, self._rows)
+        mean_bytes = max(1, batch.nbytes // max(1, len(batch)))
+        return bounded_slices(batch, max(1, min(self._rows, _SLICE_BYTES // mean_bytes)))
 
     def _decoded(
         self, batch: pa.RecordBatch, timestamp: Any, window: Any
@@ -217,11 +221,12 @@ class DecodeImages(beam.PTransform):
       config: shape and type of the pixels, all of it known.
       rows: of encoded images, the most that are decoded into one batch.
       target: a column of images too: pairs, as `decode_pairs` gives them.
+      threads: that decode at once, for each bundle. One where a runner starts a process a core.
     """
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None = None):
+    def __init__(self, config: ImageConfig, rows: int, target: str | None = None, threads: int = 1):
         super().__init__()
-        self._arguments = (config, rows, target)
+        self._arguments = (config, rows, target, threads)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(

@@ -67,11 +67,19 @@ class PrepareTraining(beam.PTransform):
       config: with the image's shape known.
       folder: for the splits; `read_shards` tells what is in it.
       transform_output: for tf.Transform's output.
+      decoding_threads: as `ScoreImages` has it.
     """
 
-    def __init__(self, config: Configuration, folder: str, transform_output: str):
+    def __init__(
+        self,
+        config: Configuration,
+        folder: str,
+        transform_output: str,
+        decoding_threads: int = 1,
+    ):
         super().__init__()
         self._config, self._folder, self._transform_output = config, folder, transform_output
+        self._decoding_threads = decoding_threads
 
     def expand(self, images: Any) -> PCollection[str]:
         config = self._config
@@ -79,7 +87,7 @@ class PrepareTraining(beam.PTransform):
         rows = config.scoring.rows_for(config.image)
         split = (
             images.records
-            | "Decode" >> DecodeImages(config.image, rows, config.target)
+            | "Decode" >> DecodeImages(config.image, rows, config.target, self._decoding_threads)
             | "Split"
             >> beam.ParDo(_Split(config.training, columns)).with_outputs(_REJECTS, *SPLITS)
         )

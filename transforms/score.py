@@ -17,7 +17,9 @@ from transforms.read import ImageRecords
 from transforms.rejects import good_rows, reject_rows
 
 _REJECTS = "rejects"
-_CALLS_A_BATCH = 8  # of the model: what is done once a batch costs little a record
+# What is done once a batch costs little a record where it holds several calls of the model. Large
+# images cost more by themselves: there, a small batch lets decoding and the network overlap.
+_MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 2 << 20
 
 
 class ScoredRecords(NamedTuple):
@@ -50,6 +52,7 @@ class ScoreImages(beam.PTransform):
       error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
       outputs: the columns of latents and scores that are wanted, besides `score` and what is made
         of it; None: all that the bundle has. What only others need is not computed.
+      decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
       `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
@@ -65,10 +68,11 @@ class ScoreImages(beam.PTransform):
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
+        decoding_threads: int = 1,
     ):
         super().__init__()
         self._bundle_path, self._fpr, self._error_maps = str(bundle_path), fpr, error_maps
-        self._outputs = outputs
+        self._outputs, self._decoding_threads = outputs, decoding_threads
 
     def expand(self, images: Any) -> Any:
         bundle = open_bundle(self._bundle_path)
@@ -77,12 +81,14 @@ class ScoreImages(beam.PTransform):
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
         rows = bundle.config.scoring.rows_for(bundle.config.image)
+        calls = _BATCH_BYTES // (rows * bundle.config.image.image_bytes)
+        calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(
-            self._bundle_path, self._fpr, self._error_maps, _CALLS_A_BATCH * rows, self._outputs
+            self._bundle_path, self._fpr, self._error_maps, calls * rows, self._outputs
         )
         split = (
             records
-            | "Decode" >> DecodeImages(bundle.config.image, rows)
+            | "Decode" >> DecodeImages(bundle.config.image, rows, threads=self._decoding_threads)
             | "RunInference" >> RunInference(handler)
             | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
         )

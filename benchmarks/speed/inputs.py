@@ -13,7 +13,7 @@ from PIL import Image
 
 _SIDE = 28
 _GROUP_ROWS = 8192
-_DISTINCT_PHOTOGRAPHS = 100
+_DISTINCT_PHOTOGRAPHS, _PHOTOGRAPH_SIDE = 100, 1024
 
 
 def _images(count: int) -> Iterator[np.ndarray]:
@@ -82,17 +82,27 @@ def _pngs(folder: Path, count: int) -> None:
 
 
 def _photographs(folder: Path, count: int) -> None:
-    """JPEGs of 1024 × 1024, smooth as photographs are; a hundred of them under many names."""
+    """JPEGs of 1024 × 1024; a hundred of them under many names."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(count):
         path = folder / f"{number:09d}.jpg"
         if number < _DISTINCT_PHOTOGRAPHS:
-            coarse = generator.integers(0, 256, (64, 64, 3), np.uint8)
-            smooth = Image.fromarray(coarse).resize((1024, 1024), Image.Resampling.BICUBIC)
-            path.write_bytes(_encoded(np.asarray(smooth), "JPEG", quality=90))
+            path.write_bytes(_encoded(_photograph(generator), "JPEG", quality=90))
         else:
             os.link(folder / f"{number % _DISTINCT_PHOTOGRAPHS:09d}.jpg", path)
+
+
+def _photograph(generator: np.random.Generator) -> np.ndarray:
+    """(1024, 1024, 3) uint8 whose amplitudes fall with the frequency, as those of natural images
+    do (Field 1987), with a little grain."""
+    side = _PHOTOGRAPH_SIDE
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    spectrum = np.fft.rfft2(generator.standard_normal((3, side, side)))
+    planes = np.fft.irfft2(spectrum / np.maximum(frequency, 1 / side), s=(side, side))
+    planes[1:] = planes[:1] + planes[1:] / 4  # colours differ less than brightness
+    scaled = 128 + 50 * planes / planes.std() + generator.normal(0, 2, planes.shape)
+    return np.clip(scaled, 0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
