@@ -38,6 +38,8 @@ from transforms.pixels import (
 from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import Timed, timed
 
+# Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
+_WORTH_A_THREAD = 8 << 10
 _SLICE_BYTES = 4 << 20  # of encoded images that one thread decodes before another batch can go on
 _BYTES_AHEAD = 64 << 20  # encoded and decoded, before what follows asks for them
 
@@ -185,9 +187,13 @@ class _Decode(beam.DoFn):
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[WindowedValue]:
         for part in self._parts(batch):
+            if part.nbytes < len(part) * _WORTH_A_THREAD:
+                yield self._reported(self._decoded(part, timestamp, window))
+                continue
             size = part.nbytes + len(part) * self._config.image_bytes
-            decoded = self._ahead.submit(size, self._decoded, part, timestamp, window)
-            yield from map(self._reported, decoded)
+            yield from map(
+                self._reported, self._ahead.submit(size, self._decoded, part, timestamp, window)
+            )
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
         yield from map(self._reported, self._ahead.drain())

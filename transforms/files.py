@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError
 
+_ODD = re.compile(r"/[./]")  # what a plain path has not
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -71,6 +72,9 @@ def fixed_root(path: str) -> str:
 
 def relative_path(path: str, root: str) -> str:
     """`path` as seen from `root`, with forward slashes."""
+    rest = path[len(root) + 1 :]
+    if path.startswith(f"{root}/") and not rest.startswith((".", "/")) and not _ODD.search(rest):
+        return printable(rest)
     if is_local(path):
         return printable(os.path.relpath(path, root or ".").replace(os.sep, "/"))
     return path[len(root.rstrip("/")) + 1 :]
@@ -83,8 +87,10 @@ def printable(path: str) -> str:
 
 def parent_name(path: str) -> str:
     """The name of the folder that holds the file, of the current one too."""
-    absolute = os.path.abspath(path) if is_local(path) else path
-    return printable(posixpath.basename(posixpath.dirname(absolute)))
+    name = posixpath.basename(posixpath.dirname(path))
+    if name in ("", ".", "..") and is_local(path):
+        name = posixpath.basename(posixpath.dirname(os.path.abspath(path)))
+    return printable(name)
 
 
 def common_root(roots: list[str]) -> str:
