@@ -26,7 +26,7 @@ _READ_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
 _BLOCK = 1 << 20
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
 _META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
-_GREATEST, _EXACT_FLOATS = (1 << 63) - 1, 1 << 53
+_INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
 _ARROW_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -244,7 +244,7 @@ def _fitting(name: str, value: Any, kind: pa.DataType) -> Any:
     """The value as one of its column's type."""
     if kind == pa.float64() and type(value) is int and abs(value) <= _EXACT_FLOATS:
         return float(value)
-    if _ARROW_TYPES[type(value)] != kind or (type(value) is int and abs(value) > _GREATEST):
+    if _ARROW_TYPES[type(value)] != kind or (type(value) is int and value not in _INT64):
         raise RecordError(
             Reason.SCHEMA_MISMATCH, f"{name} is {value!r:.100}, elsewhere of type {kind}"
         )
