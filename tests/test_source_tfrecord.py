@@ -1,6 +1,8 @@
 """TFRecord files, written by TensorFlow, as image records."""
 
 import gzip
+import itertools
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits
 from transforms.read import common_carried, read_task
 from transforms.sources import resolve_inputs
+from transforms.sources.source import bounded_batches
+from transforms.sources.tfrecord import ExampleRows
 
 
 def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.RecordBatch]:
@@ -41,7 +47,9 @@ def _example(**features: Any) -> bytes:
     typed = {}
     for name, value in features.items():
         values = value if isinstance(value, list) else [value]
-        if isinstance(values[0], bytes):
+        if not values:
+            feature = tf.train.Feature()
+        elif isinstance(values[0], bytes):
             feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
         elif isinstance(values[0], int):
             feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -218,3 +226,133 @@ def test_a_name_that_is_no_text_is_no_id(tmp_path: Path) -> None:
     records = [_example(image__encoded=b"x", image__filename=7), _plain(1)]
     _write(tmp_path / "a.tfrecord", records)
     assert [row["id"] for row in _rows(tmp_path / "a.tfrecord")] == ["a.tfrecord#0", "a.tfrecord#1"]
+
+
+CARRIED = pa.schema(
+    [
+        ("input_score", pa.int64()),
+        ("label", pa.int64()),
+        ("text", pa.string()),
+        ("weight", pa.float32()),
+    ]
+)
+USUAL = {
+    "image__filename": b"a.png",
+    "image__encoded": b"x",
+    "image__class__label": 3,
+    "weight": 0.5,
+    "text": "Käfer".encode(),
+    "boxes": [1, 2],
+    "score": 5,
+}
+ANY_VALUE = st.one_of(
+    st.lists(st.sampled_from([b"", b"a", b"\xff", "\u00e4".encode(), b"\xed\xa0\x80"]), max_size=2),
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=2),
+    st.lists(st.floats(allow_nan=False, width=32), max_size=2),
+)
+CHANGES = st.dictionaries(
+    st.sampled_from([*USUAL, "image", "label", "input_score", ""]),
+    ANY_VALUE | st.none(),
+    max_size=2,
+)
+RECORDS = st.lists(st.one_of(CHANGES, st.sampled_from([b"", b"\xff\xff\xff\xff"])), min_size=1)
+
+
+def _changed(change: dict[str, Any] | bytes, common: dict[str, Any]) -> bytes:
+    if isinstance(change, bytes):
+        return change
+    features = {**USUAL, **common, **change}
+    return _example(**{name: value for name, value in features.items() if value is not None})
+
+
+@settings(deadline=None, max_examples=300)
+@given(RECORDS, CHANGES, st.booleans())
+@example([{}, {"image__encoded": [b"a", b"b"]}], {}, True)
+@example([{}, {"weight": [0.5, 1.5], "text": [b"\xff", b"a"]}], {}, True)
+def test_records_are_the_same_one_by_one_or_all_at_once(
+    records: list[Any], common: dict[str, Any], images: bool
+) -> None:
+    serialised = [_changed(record, common) for record in records]
+    rows = ExampleRows("folder/a.tfrecord", "a.tfrecord#", CARRIED, images)
+    at_once = rows.columnar(7, serialised)
+    if at_once is not None:
+        at_once.validate(full=True)
+        assert at_once.equals(rows.one_by_one(7, serialised), check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{}] * 3,
+        [{}, {"weight": None}, {"weight": [0.5, 1.5]}, {"text": [b"\xff", b"a"]}, {"score": []}],
+        [{"image__filename": None, "boxes": None}] * 2,
+        [{"image__encoded": None, "image": b"y"}] * 2,
+    ],
+)
+def test_usual_records_are_decoded_all_at_once(records: list[dict[str, Any]]) -> None:
+    rows = ExampleRows("a.tfrecord", "a.tfrecord#", CARRIED, images=True)
+    assert rows.columnar(0, [_changed(record, {}) for record in records]) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image__filename": b""},
+        {"image__filename": None},
+        {"image__encoded": None},
+        {"label": 4},
+        {"input_score": 4},
+        {"weight": 1},
+        b"\xff\xff\xff\xff",
+    ],
+)
+def test_a_batch_with_an_unusual_record_is_looked_at_one_by_one(change: Any) -> None:
+    rows = ExampleRows("a.tfrecord", "a.tfrecord#", CARRIED, images=True)
+    assert rows.columnar(0, [_changed({}, {}), _changed(change, {})]) is None
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+@pytest.mark.parametrize("size", [0, 100, 5_000, 700_000, 3_000_000])
+def test_records_across_the_blocks_that_are_read_arrive_whole(
+    tmp_path: Path, size: int, compression: str
+) -> None:
+    path = tmp_path / f"a.tfrecord{'.gz' if compression else ''}"
+    random = np.random.default_rng(0)
+    images = [random.bytes(size + n) for n in range(7 if size > 5_000 else 400)]
+    _write(path, [_example(image__encoded=image) for image in images], compression)
+    assert [row["image"] for row in _rows(path)] == images
+
+
+def test_workers_get_the_columns_with_the_source(tmp_path: Path) -> None:
+    """Otherwise every task of a run would look into the first file."""
+    _write(tmp_path / "a.tfrecord", [_plain(0)])
+    _write(tmp_path / "b.tfrecord", [_example(image__encoded=b"x", other=1)])
+    (source,) = resolve_inputs([str(tmp_path / "*.tfrecord")])
+    carried = source.carried()
+    sent = pickle.dumps(source)
+    (tmp_path / "a.tfrecord").unlink()
+    (batch,) = pickle.loads(sent).read(str(tmp_path / "b.tfrecord"), BatchLimits())
+    assert batch.schema.names == ["id", "source", *carried.names, "image", "reject"]
+    assert len(sent) < 2000
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5), st.integers(1, 20), st.booleans())
+def test_batches_are_full_or_the_last_and_lose_nothing_before_an_error(
+    sizes: list[int], rows: int, image_bytes: int, fails: bool
+) -> None:
+    def items() -> Iterable[int]:
+        yield from sizes
+        if fails:
+            raise EOFError
+
+    batches: list[list[int]] = []
+    try:
+        batches.extend(bounded_batches(items(), int, BatchLimits(rows, image_bytes)))
+    except EOFError:
+        assert fails
+    assert list(itertools.chain(*batches)) == sizes
+    for batch in batches:
+        assert 0 < len(batch) <= rows
+        assert sum(batch[:-1]) < image_bytes
+    for batch in batches[:-1]:
+        assert len(batch) == rows or sum(batch) >= image_bytes

@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transforms import ReadImages
 from transforms.batches import BatchLimits
 from transforms.pixels import raw_layout
 from transforms.read import common_carried, read_task
-from transforms.sources import resolve_inputs
+from transforms.sources import npz, resolve_inputs
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 
@@ -275,6 +276,109 @@ def test_npz_damage_is_noticed_and_loses_no_record(tmp_path: Path, save: Any) ->
     rows = _rows(path, limits=BatchLimits(rows=10))
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     assert {row["reject"]["reason"] for row in rows if row["reject"]} == {"unreadable"}
+
+
+@pytest.fixture
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives are split into tasks of 20 rows."""
+    monkeypatch.setattr(npz, "_RANGE_BYTES", 1)
+    monkeypatch.setattr(npz, "_RANGE_ROWS", 20)
+
+
+def _by_task(path: Path) -> list[list[dict[str, Any]]]:
+    """The records of each task; the last task is read first."""
+    (source,) = resolve_inputs([str(path)])
+    tasks = list(source.tasks())
+    read = [
+        [row for batch in source.read(task, BatchLimits(rows=8)) for row in batch.to_pylist()]
+        for task in reversed(tasks)
+    ]
+    return read[::-1]
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(50), np.array(["a", "bc"] * 25)])
+@pytest.mark.parametrize("dtype", ["uint8", ">u2"])
+@pytest.mark.usefixtures("small_ranges")
+def test_npz_that_is_stored_is_read_in_ranges(
+    tmp_path: Path, dtype: str, labels: np.ndarray | None
+) -> None:
+    x = np.random.default_rng(0).integers(0, 250, (50, 4, 3, 2)).astype(dtype)
+    arrays = {"x": x} if labels is None else {"y": labels, "x": x}
+    rows = {}
+    for save in (np.savez, np.savez_compressed):
+        path = tmp_path / save.__name__ / "set.npz"
+        path.parent.mkdir()
+        save(path, other=x, **arrays)
+        tasks = _by_task(path)
+        assert [len(task) for task in tasks] == ([20, 20, 10] if save is np.savez else [50])
+        rows[save] = [{**row, "source": ""} for task in tasks for row in task]
+    assert rows[np.savez] == rows[np.savez_compressed]
+    assert [row["id"] for row in rows[np.savez]] == [f"set.npz#{n}" for n in range(50)]
+    pixels = b"".join(row["image"] for row in rows[np.savez])
+    assert pixels == x.astype(x.dtype.newbyteorder("=")).tobytes()
+    if labels is not None:
+        assert [row["label"] for row in rows[np.savez]] == labels.tolist()
+
+
+@pytest.mark.parametrize("row", [3, 30, 49])
+@pytest.mark.parametrize("array", ["x", "y"])
+@pytest.mark.usefixtures("small_ranges")
+def test_npz_damage_in_any_range_is_noticed_by_the_last(
+    tmp_path: Path, array: str, row: int
+) -> None:
+    path = tmp_path / "set.npz"
+    x = np.random.default_rng(0).integers(0, 256, (50, 32, 32), np.uint8)
+    arrays = {"x": x, "y": np.array([f"{n:0200}" for n in range(50)])}
+    np.savez(path, **arrays)
+    data = bytearray(path.read_bytes())
+    data[data.index(arrays[array][row].tobytes())] ^= 255
+    path.write_bytes(data)
+    rows = [row for task in _by_task(path) for row in task]
+    assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
+    assert all(row["reject"] is None for row in rows[:48])  # 48 and 49 are the last batch
+    assert {row["reject"]["reason"] for row in rows[48:]} == {"unreadable"}
+
+
+@pytest.mark.parametrize("missing", [1, 700, 1100, 2500, 5000])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.usefixtures("small_ranges")
+def test_npz_with_fewer_rows_than_its_header_says_loses_none(
+    tmp_path: Path, compression: int, missing: int
+) -> None:
+    file = io.BytesIO()
+    x = np.random.default_rng(0).integers(0, 256, (50, 10, 10), np.uint8)
+    np.save(file, x)
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("x.npy", file.getvalue()[:-missing])
+        archive.writestr("other.npy", file.getvalue())  # what follows must not be taken for it
+    rows = [row for task in _by_task(path) for row in task]
+    assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
+    whole = 50 - -(-missing // 100)
+    good = [row for row in rows if row["reject"] is None]
+    assert whole - 8 < len(good) <= whole
+    assert b"".join(row["image"] for row in good) == x[: len(good)].tobytes()
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_npz_range_reads_its_own_rows_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, row_bytes = tmp_path / "set.npz", 100 * 100
+    np.savez(path, x=np.zeros((200, 100, 100), np.uint8))
+    asked: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            asked.append(len(data))
+            return data
+
+    (source,) = resolve_inputs([str(path)])
+    tasks = list(source.tasks())
+    monkeypatch.setattr(npz, "open_binary", lambda name: Counted(Path(name).read_bytes()))
+    list(source.read(tasks[5], BatchLimits(rows=4)))
+    assert 20 * row_bytes <= sum(asked) < 21 * row_bytes + 5_000  # the directory and headers
 
 
 def test_a_name_that_is_no_utf8_is_written_out(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +20,33 @@ from transforms.sources.array_records import array_records, numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
+_RANGE_BYTES, _RANGE_ROWS = 64 << 20, 2048  # of a task: at least so many rows
+_SKIPPED_BYTES = 1 << 20
+_NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26, 30
+_ENCRYPTED = 1
+
+
+class Rows(NamedTuple):
+    """A task: the rows `first` to `end` of an archive's arrays, or all from `first` on.
+
+    A member stored as it is can be entered at any row, a compressed one only at its beginning. A
+    member has one CRC, which only a task that sees all its bytes can check: the last one, without
+    an `end`, runs over those before its rows too, at more than 1 GB/s. Damage anywhere in a stored
+    member is thus met at its end, as where the whole archive is one task. The listing could
+    check it sooner, but all other tasks would wait for that.
+    """
+
+    path: str
+    first: int = 0
+    end: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class NpzArrays(Source):
     """Images are (N, H, W) or (N, H, W, C), uint8 or uint16; the record id is `FILE#test/N`.
 
-    Members are read as a stream, compressed or not: an archive is never all in memory.
+    Members are read as a stream, compressed or not: an archive is never all in memory. A task is
+    a range of rows, or a whole archive that is small, compressed or not to be read.
     """
 
     @property
@@ -37,50 +59,61 @@ class NpzArrays(Source):
 
     def listings(self) -> Iterator[Listing]:
         for path in list_files(self.path):
-            yield Listing(path)
+            firsts = [0]
+            with contextlib.suppress(InputError):  # reading it tells why
+                firsts = self._range_starts(path)
+            for first, end in zip(firsts, [*firsts[1:], None], strict=True):
+                yield Listing(Rows(path, first, end))
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        name = f"{self.relative(task)}#{self.part}"
-        try:
-            yield from self._read_arrays(task, f"{name}/" if self.part else name, limits, images)
-        except InputError as error:  # it was there when the run began
-            yield rejected_records([name], task, Reason.UNREADABLE, str(error))
+    def _range_starts(self, path: str) -> list[int]:
+        """The first rows of an archive's tasks."""
+        with _open_archive(path) as archive, contextlib.ExitStack() as stack:
+            x, y = self._arrays(archive, path, stack)
+            if not x.stored or (y is not None and not y.stored):
+                return [0]
+            rows = max(_RANGE_ROWS, _RANGE_BYTES // _image_bytes(x))
+            return list(range(0, x.shape[0], rows)) or [0]
 
-    def _read_arrays(
-        self, task: str, prefix: str, limits: BatchLimits, images: bool
+    def read(
+        self, task: Rows, limits: BatchLimits, images: bool = True
     ) -> Iterator[pa.RecordBatch]:
-        with contextlib.ExitStack() as stack:
-            archive = stack.enter_context(_open_archive(task))
-            x = stack.enter_context(contextlib.closing(self._images(archive, task)))
-            y = self._labels(archive, task)
-            if y is not None:
-                stack.enter_context(contextlib.closing(y))
+        name = f"{self.relative(task.path)}#{self.part}"
+        try:
+            yield from self._read_rows(task, f"{name}/" if self.part else name, limits, images)
+        except InputError as error:  # it was there when the run began
+            what = f"{name}[{task.first}:]" if task.first else name
+            yield rejected_records([what], task.path, Reason.UNREADABLE, str(error))
+
+    def _read_rows(
+        self, task: Rows, prefix: str, limits: BatchLimits, images: bool
+    ) -> Iterator[pa.RecordBatch]:
+        with _open_archive(task.path) as archive, contextlib.ExitStack() as stack:
+            x, y = self._arrays(archive, task.path, stack)
             shape = three_dimensional(x.shape[1:])
-            image_bytes = int(np.prod(shape)) * checked_dtype(x.dtype).itemsize
-            rows = max(1, min(limits.rows, limits.image_bytes // image_bytes))
-            start = 0
+            rows = max(1, min(limits.rows, limits.image_bytes // _image_bytes(x)))
+            end = x.shape[0] if task.end is None else task.end
+            start = task.first
             try:
-                while start < x.shape[0]:
-                    count = min(rows, x.shape[0] - start)
+                for array in filter(None, (x, y)):
+                    array.skip(start) if task.end is None else array.jump(start)
+                while start < end:
+                    count = min(rows, end - start)
                     pixels = x.read(count).reshape((-1, *shape))
                     labels = None if y is None else y.read(count)
-                    yield array_records(prefix, task, start, pixels, labels, images)
+                    yield array_records(prefix, task.path, start, pixels, labels, images)
                     start += count
             except _READ_ERRORS as error:
-                yield from _unreadable(prefix, task, start, x, shape, rows, error)
+                yield from _unreadable(prefix, task.path, range(start, end), x, shape, rows, error)
 
     def carried(self) -> pa.Schema:
         return first_schema(list_files(self.path), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
-        with _open_archive(path) as archive:
-            with contextlib.closing(self._images(archive, path)) as x:
-                three_dimensional(x.shape[1:])
-                checked_dtype(x.dtype)
-            y = self._labels(archive, path)
+        with _open_archive(path) as archive, contextlib.ExitStack() as stack:
+            x, y = self._arrays(archive, path, stack)
+            _image_bytes(x)
             if y is None:
                 return pa.schema([])
-            y.close()
             if y.shape != x.shape[:1]:
                 raise InputError(
                     f"{self.uri}: labels of shape {y.shape} do not fit images {x.shape}"
@@ -90,19 +123,24 @@ class NpzArrays(Source):
             except pa.ArrowException as error:
                 raise InputError(f"{self.uri}: labels of type {y.dtype}: {error}") from error
 
-    def _images(self, archive: zipfile.ZipFile, path: str) -> "_ArrayStream":
-        name = self._array_name("x")
-        if f"{name}.npy" in archive.namelist():
-            return _ArrayStream(archive, name, path)
-        arrays = sorted(member.removesuffix(".npy") for member in archive.namelist())
-        parts = [array[2:] for array in arrays if array.startswith("x_")]
-        hint = f"; did you mean {path}#{parts[0]}?" if parts else ""
-        raise InputError(f"no array {name!r} in {path} (it has {', '.join(arrays)}){hint}")
+    def _arrays(
+        self, archive: zipfile.ZipFile, path: str, stack: contextlib.ExitStack
+    ) -> "tuple[_ArrayStream, _ArrayStream | None]":
+        """Images and, if there, labels, to be closed by `stack`.
 
-    def _labels(self, archive: zipfile.ZipFile, path: str) -> "_ArrayStream | None":
-        name = self._array_name("y")
-        found = f"{name}.npy" in archive.namelist()
-        return _ArrayStream(archive, name, path) if found else None
+        Raises:
+          InputError: there are no images, or one of the two is no array.
+        """
+        arrays = sorted(member.removesuffix(".npy") for member in archive.namelist())
+        x, y = self._array_name("x"), self._array_name("y")
+        if x not in arrays:
+            parts = [array[2:] for array in arrays if array.startswith("x_")]
+            hint = f"; did you mean {path}#{parts[0]}?" if parts else ""
+            raise InputError(f"no array {x!r} in {path} (it has {', '.join(arrays)}){hint}")
+        images = stack.enter_context(contextlib.closing(_ArrayStream(archive, x, path)))
+        if y not in arrays:
+            return images, None
+        return images, stack.enter_context(contextlib.closing(_ArrayStream(archive, y, path)))
 
     def _array_name(self, letter: str) -> str:
         return f"{letter}_{self.part}" if self.part else letter
@@ -114,37 +152,92 @@ def split_npz(uri: str) -> tuple[str, str]:
     return (f"{path}.npz", part) if mark else (uri, "")
 
 
+def _image_bytes(x: "_ArrayStream") -> int:
+    """The size of one image.
+
+    Raises:
+      InputError: the array holds no images.
+    """
+    return int(np.prod(three_dimensional(x.shape[1:]))) * checked_dtype(x.dtype).itemsize
+
+
 class _ArrayStream:
-    """A `.npy` member read front to back."""
+    """A `.npy` member read front to back, or, if it is stored as it is, from some row on."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, path: str):
-        self._file = archive.open(f"{name}.npy")
-        name, file = f"{path}: {name}", self._file
+        self._archive, self._info = archive, archive.getinfo(f"{name}.npy")
+        file = archive.open(self._info)
+        self._file: IO[bytes] | _Section = file
+        name = f"{path}: {name}"
         try:
             version = np.lib.format.read_magic(file)
             read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            self.shape, fortran_order, self._stored = read_header(file)
+            self.shape, fortran_order, self._stored_dtype = read_header(file)
+            self._data_offset = file.tell()
         except (*_READ_ERRORS, KeyError) as error:
             raise InputError(f"{name} is not a NumPy array: {error}") from error
-        if fortran_order or self._stored.hasobject or not self.shape:
+        if fortran_order or self._stored_dtype.hasobject or not self.shape:
             raise InputError(f"{name} must be a plain array in C order")
-        self.dtype = self._stored.newbyteorder("=")
+        self.dtype = self._stored_dtype.newbyteorder("=")
+        self._row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+
+    @property
+    def stored(self) -> bool:
+        """Whether the member's bytes lie in the archive as they are."""
+        plain = not self._info.flag_bits & _ENCRYPTED
+        return plain and self._info.compress_type == zipfile.ZIP_STORED
+
+    def skip(self, rows: int) -> None:
+        """Goes past rows, which the member's CRC takes in; EOFError where it is cut short."""
+        left = rows * self._row_bytes
+        while left:
+            data = self._file.read(min(left, _SKIPPED_BYTES))
+            if not data:
+                raise EOFError("the array is cut short")
+            left -= len(data)
+
+    def jump(self, rows: int) -> None:
+        """Goes past rows of a stored member without reading them; its CRC is not checked then."""
+        self._file.close()
+        start = self._data_offset + rows * self._row_bytes
+        self._file = _Section(self._archive, self._info, start)
 
     def read(self, rows: int) -> np.ndarray:
         """The next rows; EOFError where the member is cut short."""
-        shape = (rows, *self.shape[1:])
-        size = int(np.prod(shape)) * self.dtype.itemsize
-        data = self._file.read(size)
-        if len(data) < size:
+        data = self._file.read(rows * self._row_bytes)
+        if len(data) < rows * self._row_bytes:
             raise EOFError("the array is cut short")
-        return np.frombuffer(data, self._stored).astype(self.dtype, copy=False).reshape(shape)
+        shape = (rows, *self.shape[1:])
+        return np.frombuffer(data, self._stored_dtype).astype(self.dtype, copy=False).reshape(shape)
 
     def close(self) -> None:
         """Closes the member; the archive stays open."""
         self._file.close()
+
+
+class _Section:
+    """The bytes, from `offset` on, of a member that is stored as it is. zipfile itself, before
+    Python 3.13, reads all that lies before the place it seeks."""
+
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, offset: int):
+        self._file = cast(IO[bytes], archive.fp)
+        self._file.seek(info.header_offset + _NAME_LENGTHS_AT)
+        lengths = _NAME_LENGTHS.unpack(self._file.read(_NAME_LENGTHS.size))
+        start = info.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
+        self._place, self._end = start + offset, start + info.file_size
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer at the member's end."""
+        self._file.seek(self._place)  # other members are read through the same file
+        data = self._file.read(max(0, min(size, self._end - self._place)))
+        self._place += len(data)
+        return data
+
+    def close(self) -> None:
+        """The archive closes its file."""
 
 
 @contextlib.contextmanager
@@ -159,17 +252,17 @@ def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
 def _unreadable(
     prefix: str,
     source: str,
-    start: int,
+    numbers: range,
     x: _ArrayStream,
     shape: tuple[int, int, int],
     rows: int,
     error: Exception,
 ) -> Iterator[pa.RecordBatch]:
-    """The rest of the array as rejects: the header says how many records there should be."""
+    """The rest of the rows as rejects: the header says how many records there should be."""
     value = reject(Stage.READ, Reason.UNREADABLE, f"{source}: {error}")
     image_type = pa.binary(int(np.prod(shape)) * x.dtype.itemsize)
-    for first in range(start, x.shape[0], rows):
-        count = min(rows, x.shape[0] - first)
+    for first in numbers[::rows]:
+        count = min(rows, numbers.stop - first)
         yield image_records(
             ids=numbered_ids(prefix, first, count),
             source=source,

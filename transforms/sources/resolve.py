@@ -12,11 +12,13 @@ from transforms.sources.npz import NpzArrays, split_npz
 from transforms.sources.parquet import ParquetFiles
 from transforms.sources.source import Source
 from transforms.sources.tfrecord import TFRecordFiles
+from transforms.sources.webdataset import WebDataset
 
 _BUILTIN = "builtin:"
 _KINDS: tuple[tuple[type[Source], tuple[str, ...]], ...] = (
     (NpzArrays, ("*.npz",)),
     (ParquetFiles, ("*.parquet",)),
+    (WebDataset, ("*.tar", "*.tar.gz")),
     (TFRecordFiles, ("*.tfrecord", "*.tfrecord.gz", "*.tfrecord-*", "*.tfrecord*-of-*")),
 )
 
@@ -45,8 +47,6 @@ def _kind(uri: str) -> type[Source]:
         if uri != "builtin:digits":
             raise InputError(f"unknown embedded data {uri!r}; known: builtin:digits")
         return Digits
-    if matches(uri, ("*.tar",)):
-        raise InputError(f"WebDataset archives cannot be read yet: {uri}")
     for kind, patterns in _KINDS:
         if matches(split_npz(uri)[0], patterns):
             return kind

@@ -3,13 +3,15 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits
 from transforms.files import relative_path
+
+Item = TypeVar("Item")
 
 
 class Listing(NamedTuple):
@@ -35,6 +37,28 @@ def first_schema(paths: Iterable[str], schema_of: Callable[[str], pa.Schema]) ->
         except InputError as error:
             failure = failure or error
     raise failure or InputError("no file to read")
+
+
+def bounded_batches(
+    items: Iterable[Item], size_of: Callable[[Item], int], limits: BatchLimits
+) -> Iterator[list[Item]]:
+    """The items in lists of at most `limits.rows`, each ended by the item whose size, in bytes,
+    reaches `limits.image_bytes`. Where `items` raises, those before come out first."""
+    batch: list[Item] = []
+    size = 0
+    try:
+        for item in items:
+            batch.append(item)
+            size += size_of(item)
+            if len(batch) >= limits.rows or size >= limits.image_bytes:
+                yield batch
+                batch, size = [], 0
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 @dataclasses.dataclass(frozen=True)

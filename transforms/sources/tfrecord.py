@@ -1,30 +1,39 @@
 """TFRecord files of `tf.train.Example`."""
 
 import dataclasses
+import functools
+import io
 import itertools
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import google_crc32c
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits, carried_name, image_records
 from transforms.files import list_files, open_decompressed
 from transforms.rejects import Reason, RecordError, Stage, rejected_records
-from transforms.sources.source import Listing, Source, first_schema
+from transforms.sources.array_records import numbered_ids
+from transforms.sources.source import Listing, Source, bounded_batches, first_schema
 
 _ID_FEATURE = "image/filename"
 _IMAGE_FEATURES = ("image/encoded", "image")
 _LABEL_FEATURE = "image/class/label"
 _RECORDS_THAT_TELL_COLUMNS = 100
-_LENGTH_BYTES, _CRC_BYTES = 8, 4
+_HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
+_LENGTH_BYTES = 8
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
 _READ_ERRORS = (OSError, EOFError, zlib.error)
+_PLAIN_BLOCK = 1 << 20
+# What gzip gives before it meets damage ends with a block: a small one loses few good records.
+_GZIP_BLOCK = io.DEFAULT_BUFFER_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,58 +49,101 @@ class TFRecordFiles(Source):
             yield Listing(path)
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        carried = self.carried()
-        rows = _Rows(self, task, carried, images)
+        number = 0
+        rows = ExampleRows(task, f"{self.relative(task)}#", self.carried(), images)
         try:
-            with open_decompressed(task) as file:
-                for number, data in enumerate(_records(file)):
-                    rows.add(number, data)
-                    if rows.full(limits):
-                        yield rows.take()
+            for records in bounded_batches(_file_records(task), len, limits):
+                yield rows.columnar(number, records) or rows.one_by_one(number, records)
+                number += len(records)
         except (RecordError, *_READ_ERRORS) as error:
             reason = error.reason if isinstance(error, RecordError) else Reason.UNREADABLE
-            if rows.ids:
-                yield rows.take()
             # What follows damage has no known beginning.
-            rest = f"{self.relative(task)}#{rows.taken}"
-            yield rejected_records([rest], task, reason, f"from record {rows.taken} on: {error}")
-        if rows.ids:
-            yield rows.take()
+            rest = f"{self.relative(task)}#{number}"
+            yield rejected_records([rest], task, reason, f"from record {number} on: {error}")
 
     def carried(self) -> pa.Schema:
+        return self._columns
+
+    @functools.cached_property
+    def _columns(self) -> pa.Schema:
+        """Looked up once: workers get it with the source that they are sent."""
         return first_schema(list_files(self.uri), _carried)
 
 
 def _carried(path: str) -> pa.Schema:
     fields: dict[str, pa.DataType] = {}
     try:
-        with open_decompressed(path) as file:
-            for data in itertools.islice(_records(file), _RECORDS_THAT_TELL_COLUMNS):
-                for name, feature in _parse(data).items():
-                    if kind := _scalar_type(name, feature):
-                        fields.setdefault(_column(name), kind)
+        for data in itertools.islice(_file_records(path), _RECORDS_THAT_TELL_COLUMNS):
+            for name, feature in _parse(data).items():
+                if kind := _scalar_type(name, feature):
+                    fields.setdefault(_column(name), kind)
     except (RecordError, *_READ_ERRORS) as error:
         if not fields:
             raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
     return pa.schema(sorted(fields.items()))
 
 
-class _Rows:
-    """The records read so far, not yet given out as a batch."""
+@dataclasses.dataclass(frozen=True)
+class ExampleRows:
+    """Image records from serialised examples of one file, by either of two ways.
 
-    def __init__(self, source: TFRecordFiles, path: str, carried: pa.Schema, images: bool):
-        self._source, self._path, self._carried, self._with_images = source, path, carried, images
-        self.taken = 0
-        self._reset()
+    Args:
+      path: the file.
+      prefix: of the id of a record without one of its own; the number follows.
+      carried: the source's columns.
+      images: whether images are wanted.
+    """
 
-    def _reset(self) -> None:
-        self.ids: list[str] = []
-        self._images: list[bytes | None] = []
-        self._rejects: list[dict[str, str] | None] = []
-        self._columns: dict[str, list] = {name: [] for name in self._carried.names}
-        self._bytes = 0
+    path: str
+    prefix: str
+    carried: pa.Schema
+    images: bool
 
-    def add(self, number: int, data: bytes) -> None:
+    def columnar(self, first: int, records: list[bytes]) -> pa.RecordBatch | None:
+        """What `one_by_one` gives, without an object a record; None where some record is unusual:
+        only that way can tell which, and why."""
+        try:
+            features = _decoded(records)
+            columns = _by_column(features)
+            encoded = _only_values(_image_column(features), pa.binary())
+            return image_records(
+                ids=self._ids(features, first, len(records)),
+                source=self.path,
+                images=encoded if self.images else pa.nulls(len(records), pa.binary()),
+                carried={
+                    field.name: _scalars(columns.get(field.name), field.type, len(records))
+                    for field in self.carried
+                },
+            )
+        except (_UnusualError, RuntimeError, pa.ArrowInvalid):  # the second is the decoder's
+            return None
+
+    def _ids(self, features: dict[str, pa.Array], first: int, count: int) -> pa.Array:
+        if _ID_FEATURE not in features:
+            return numbered_ids(self.prefix, first, count)
+        ids = _only_values(features[_ID_FEATURE], pa.string())
+        if pc.min(pc.binary_length(ids)).as_py() == 0:
+            raise _UnusualError
+        return ids
+
+    def one_by_one(self, first: int, records: list[bytes]) -> pa.RecordBatch:
+        """Image records with all that may be wrong with one of them."""
+        rows = [self._row(number, data) for number, data in enumerate(records, first)]
+        ids, images, values, rejects = zip(*rows, strict=True)
+        return image_records(
+            ids=ids,
+            source=self.path,
+            images=images,
+            carried={
+                field.name: pa.array([value.get(field.name) for value in values], field.type)
+                for field in self.carried
+            },
+            rejects=rejects,
+        )
+
+    def _row(
+        self, number: int, data: bytes
+    ) -> tuple[str, bytes | None, dict[str, Any], dict[str, str] | None]:
         given, image, failure, values = None, None, None, dict[str, Any]()
         try:
             features = _parse(data)
@@ -100,20 +152,15 @@ class _Rows:
             image = _image(features)
         except RecordError as error:
             failure = error.at(Stage.READ)
-        self.ids.append(given or f"{self._source.relative(self._path)}#{number}")
-        self._images.append(image if self._with_images else None)
-        self._rejects.append(failure)
-        for name, column in self._columns.items():
-            column.append(values.get(name))
-        self._bytes += len(image or b"")
+        return given or f"{self.prefix}{number}", image if self.images else None, values, failure
 
     def _values(self, features: Any) -> dict[str, Any]:
         values = {}
         for name, feature in features.items():
             kind, column = _scalar_type(name, feature), _column(name)
-            if kind is None or column not in self._columns:
+            if kind is None or column not in self.carried.names:
                 continue
-            expected = self._carried.field(column).type
+            expected = self.carried.field(column).type
             if kind != expected:
                 raise RecordError(
                     Reason.SCHEMA_MISMATCH, f"{name} is of type {kind}, elsewhere of {expected}"
@@ -121,41 +168,108 @@ class _Rows:
             values[column] = _first(feature)
         return values
 
-    def full(self, limits: BatchLimits) -> bool:
-        return len(self.ids) >= limits.rows or self._bytes >= limits.image_bytes
 
-    def take(self) -> pa.RecordBatch:
-        batch = image_records(
-            ids=self.ids,
-            source=self._path,
-            images=self._images,
-            carried={
-                field.name: pa.array(self._columns[field.name], field.type)
-                for field in self._carried
-            },
-            rejects=self._rejects,
-        )
-        self.taken += len(self.ids)
-        self._reset()
-        return batch
+class _UnusualError(Exception):
+    """A batch has a record that must be looked at by itself."""
 
 
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io)."""
-    while head := file.read(_LENGTH_BYTES + _CRC_BYTES):
-        length = struct.unpack("<Q", _checked(head, _LENGTH_BYTES, "length"))[0]
-        yield _checked(file.read(length + _CRC_BYTES), length, "data")
+def _decoded(records: list[bytes]) -> dict[str, pa.Array]:
+    """(N,) lists of int64, float32 or binary for each feature that has a value somewhere.
+
+    Raises:
+      RuntimeError: a record is no example, or two disagree about a feature's type.
+    """
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch(records)
+    columns = zip(batch.schema.names, batch.columns, strict=True)
+    return {name: column for name, column in columns if not pa.types.is_null(column.type)}
 
 
-def _checked(block: bytes, size: int, what: str) -> bytes:
-    if len(block) < size + _CRC_BYTES:
+def _by_column(features: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The features that are neither id nor image, by output name."""
+    others = [name for name in features if name not in (_ID_FEATURE, *_IMAGE_FEATURES)]
+    columns = {_column(name): features[name] for name in others}
+    if len(columns) < len(others):
+        raise _UnusualError
+    return columns
+
+
+def _image_column(features: dict[str, pa.Array]) -> pa.Array:
+    for name in _IMAGE_FEATURES:
+        if name in features:
+            return features[name]
+    raise _UnusualError
+
+
+def _only_values(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """(N,) lists of one text or image each → (N,) of `kind`, binary or string.
+
+    Raises:
+      _UnusualError: a list is missing, is empty or has several values, or these are numbers.
+      pa.ArrowInvalid: a text is no UTF-8.
+    """
+    values = column.flatten()
+    if not pa.types.is_large_binary(values.type) or column.null_count:
+        raise _UnusualError
+    if pc.any(pc.not_equal(column.value_lengths(), 1)).as_py():
+        raise _UnusualError
+    return values.cast(kind)
+
+
+def _scalars(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
+    """(N,) lists → (N,) of `kind`, null where a list has not exactly one value.
+
+    Raises:
+      _UnusualError: the values are of another type.
+      pa.ArrowInvalid: a text is no UTF-8.
+    """
+    if column is None:
+        return pa.nulls(rows, kind)
+    stored = pa.large_binary() if kind == pa.string() else kind
+    if column.values.type != stored:
+        raise _UnusualError
+    alone = pc.equal(column.value_lengths(), 1)
+    if column.null_count or not pc.all(alone).as_py():
+        starts = pc.if_else(alone, column.offsets[:-1], pa.scalar(None, pa.int64()))
+        return column.values.take(starts).cast(kind)
+    return column.flatten().cast(kind)
+
+
+def _file_records(path: str) -> Iterator[bytes]:
+    block = _GZIP_BLOCK if path.endswith(".gz") else _PLAIN_BLOCK
+    with open_decompressed(path) as file:
+        yield from _records(file, block)
+
+
+def _records(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
+
+    Many records are cut from a block. A record is given out before anything behind its block is
+    asked for, and so before damage there is met; one greater than a block is read in one call.
+    """
+    block, place = b"", 0
+    while more := cast(io.BufferedIOBase, file).read1(block_bytes):
+        block, place = block[place:] + more, 0
+        while (start := place + _HEAD.size) <= len(block):
+            length, length_crc = _HEAD.unpack_from(block, place)
+            if _masked_crc(block[place : place + _LENGTH_BYTES]) != length_crc:
+                raise RecordError(Reason.UNREADABLE, "the checksum of a record's length is wrong")
+            end = start + length
+            if (missing := end + _CRC.size - len(block)) > block_bytes:
+                block += file.read(missing)
+            if end + _CRC.size > len(block):
+                break
+            data = block[start:end]
+            if _masked_crc(data) != _CRC.unpack_from(block, end)[0]:
+                raise RecordError(Reason.UNREADABLE, "the checksum of a record's data is wrong")
+            yield data
+            place = end + _CRC.size
+    if place < len(block):
         raise RecordError(Reason.UNREADABLE, "the file is cut short")
-    data, expected = block[:size], struct.unpack("<I", block[size:])[0]
+
+
+def _masked_crc(data: bytes) -> int:
     crc = google_crc32c.value(data)
-    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    if masked != expected:
-        raise RecordError(Reason.UNREADABLE, f"the checksum of a record's {what} is wrong")
-    return data
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _parse(data: bytes) -> Any:

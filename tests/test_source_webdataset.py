@@ -1,0 +1,317 @@
+"""WebDataset archives, written by tarfile, as image records."""
+
+import gzip
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ae_models.errors import InputError
+from pipelines.score import score
+from pipelines.verify import verify
+from transforms.batches import BatchLimits
+from transforms.read import common_carried, read_task
+from transforms.sources import resolve_inputs
+from transforms.sources.webdataset import split_name
+
+Members = Sequence[tuple[str, bytes]]
+
+
+def _write(path: Path, members: Members, **options: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w", **options) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.RecordBatch]:
+    sources = resolve_inputs([str(uri)])
+    carried = common_carried(sources)
+    return [
+        batch
+        for task in sources[0].tasks()
+        for batch, _ in read_task(sources[0], task, limits, carried, images=images)
+    ]
+
+
+def _rows(uri: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
+    """All records; reading the ids alone must give the same ones, without images."""
+    limits = limits or BatchLimits()
+    rows = [row for batch in _batches(uri, limits, True) for row in batch.to_pylist()]
+    alone = [row for batch in _batches(uri, limits, False) for row in batch.to_pylist()]
+    assert [{**row, "image": None} for row in rows] == alone
+    return rows
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str | None]:
+    return [row["reject"] and row["reject"]["reason"] for row in rows]
+
+
+def _plain(count: int) -> list[tuple[str, bytes]]:
+    return [
+        member
+        for n in range(count)
+        for member in ((f"{n:03}.png", bytes([n]) * 700), (f"{n:03}.cls", b"%d" % n))
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "A.TAR"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_images_labels_and_keys(tmp_path: Path, name: str, form: int) -> None:
+    _write(tmp_path / name, _plain(5), format=form)
+    rows = _rows(tmp_path / name, BatchLimits(rows=2))
+    assert [(row["id"], row["label"]) for row in rows] == [(f"{name}/{n:03}", n) for n in range(5)]
+    assert [row["image"] for row in rows] == [bytes([n]) * 700 for n in range(5)]
+    assert {row["source"] for row in rows} == {str(tmp_path / name)}
+
+
+def test_shards_of_a_glob_are_tasks(tmp_path: Path) -> None:
+    for name in ("0.tar", "1.tar"):
+        _write(tmp_path / name, _plain(2))
+    rows = _rows(tmp_path / "*.tar")
+    assert [row["id"] for row in rows] == ["0.tar/000", "0.tar/001", "1.tar/000", "1.tar/001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.jpg", ("a", "jpg")),
+        ("a.seg.PNG", ("a", "seg.png")),
+        ("dir/a.jpg", ("dir/a", "jpg")),
+        ("v1.0/x.y/a.jpg", ("v1.0/x.y/a", "jpg")),
+        ("./a.jpg", ("./a", "jpg")),
+        ("README", (None, "")),
+        ("dir.d/README", (None, "")),
+        (".DS_Store", (None, "")),
+        ("dir/._a.jpg", (None, "")),
+        ("__meta__", (None, "")),
+        ("__index__/a.json", (None, "")),
+        ("caf\udce9.png", ("caf\\xe9", "png")),
+    ],
+)
+def test_names_are_split_as_webdataset_does(name: str, expected: tuple[str | None, str]) -> None:
+    assert split_name(name) == expected
+
+
+def test_members_of_a_sample_lie_in_any_order_and_the_first_image_wins(tmp_path: Path) -> None:
+    members = [
+        ("a/1.json", b'{"weight": 1, "name": "x", "boxes": [1], "score": true, "none": null}'),
+        ("a/1.txt", b"a caption"),
+        ("a/1.seg.png", b"mask"),
+        ("a/1.PNG", b"first"),
+        ("a/1.jpg", b"second"),
+        ("README", b"no sample"),
+        ("a/1.cls", b" 7\n"),
+        ("b/1.jpg", b"other"),
+        ("b/1.json", b'{"weight": 0.5, "label": 3, "late": 1}'),
+    ]
+    _write(tmp_path / "a.tar", members)
+    first, second = _rows(tmp_path / "a.tar")
+    assert {key: value for key, value in first.items() if key not in {"source", "reject"}} == {
+        "id": "a.tar/a/1",
+        "image": b"first",
+        "weight": 1.0,
+        "name": "x",
+        "input_score": True,
+        "label": 7,
+        "late": None,
+    }
+    assert (second["id"], second["image"], second["label"]) == ("a.tar/b/1", b"other", 3)
+    assert (second["weight"], second["name"], second["late"]) == (0.5, None, 1)
+
+
+def test_classes_are_integers_only_where_all_are(tmp_path: Path) -> None:
+    members = [member for member in _plain(3) if member[0] != "001.cls"]
+    _write(tmp_path / "a.tar", [*members, ("x.png", b"x"), ("x.cls", "Käfer".encode())])
+    assert [row["label"] for row in _rows(tmp_path / "a.tar")] == ["0", None, "2", "Käfer"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("x.cls", b"cat"),
+        ("x.cls", b"1.5"),
+        ("x.cls", b"\xff"),
+        ("x.cls", b"9" * 30),
+        ("x.json", b"{"),
+        ("x.json", b"\xff\xfe"),
+        ("x.json", b"[1]"),
+        ("x.json", b"[" * 100_000),
+        ("x.json", b'{"weight": "heavy"}'),
+        ("x.json", b'{"weight": true}'),
+        ("x.json", b'{"weight": 9007199254740993}'),
+        ("x.json", b'{"count": 9223372036854775808}'),
+        ("x.json", b'{"count": 1.5}'),
+    ],
+)
+def test_a_value_that_does_not_fit_rejects_its_own_sample(
+    tmp_path: Path, bad: tuple[str, bytes]
+) -> None:
+    first = [("f.png", b"f"), ("f.cls", b"1"), ("f.json", b'{"weight": 0.5, "count": 1}')]
+    _write(tmp_path / "a.tar", first)
+    _write(tmp_path / "b.tar", [*_plain(1), ("x.png", b"x"), bad, *_plain(2)[2:]])
+    rows = _rows(tmp_path / "*.tar")
+    assert [row["id"] for row in rows[1:]] == ["b.tar/000", "b.tar/x", "b.tar/001"]
+    assert _reasons(rows) == [None, None, "schema_mismatch", None]
+    assert [row["label"] for row in rows] == [1, 0, None, 1]
+
+
+def test_json_with_half_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
+    content = rb'{"name": "\ud800", "\udc00": 1}'
+    _write(tmp_path / "a.tar", [("a.png", b"a"), ("a.json", content)])
+    (row,) = _rows(tmp_path / "a.tar")
+    assert (row["name"], row["\\udc00"]) == ("\\ud800", 1)
+
+
+def test_samples_without_an_image_of_their_own_are_rejects(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, kind in [
+            ("folder.d", tarfile.DIRTYPE),
+            ("file.png", tarfile.REGTYPE),
+            ("link.png", tarfile.LNKTYPE),
+            ("symbolic.png", tarfile.SYMTYPE),
+            ("device.png", tarfile.CHRTYPE),
+            ("text.cls", tarfile.REGTYPE),
+            ("twice.png", tarfile.REGTYPE),
+            ("twice.png", tarfile.REGTYPE),
+        ]:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "file.png"
+            archive.addfile(info)
+    rows = _rows(path)
+    names = ["file", "link", "symbolic", "device", "text", "twice"]
+    assert [row["id"] for row in rows] == [f"a.tar/{name}" for name in names]
+    assert _reasons(rows) == [None, *["no_image"] * 4, "unreadable"]
+
+
+def _cut_in_header(data: bytes) -> bytes:
+    return data[: data.index(b"003.png") + 200]
+
+
+def _cut_in_image(data: bytes) -> bytes:
+    return data[: data.index(b"003.png") + 800]
+
+
+def _cut_before_the_end(data: bytes) -> bytes:
+    return data[: -(-len(data.rstrip(b"\0")) // 512) * 512]
+
+
+def _hole(data: bytes) -> bytes:
+    place = data.index(b"004.png")
+    return data[:place] + bytes(512) + data[place + 512 :]
+
+
+def _flipped_header(data: bytes) -> bytes:
+    place = data.index(b"004.png")
+    return data[:place] + b"9" + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "last"),
+    [
+        (_cut_in_header, 2),
+        (_cut_in_image, 3),
+        (_cut_before_the_end, 5),
+        (_hole, 3),
+        (_flipped_header, 3),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_damage_ends_an_archive_after_the_samples_before_it(
+    tmp_path: Path, damage: Callable[[bytes], bytes], last: int, name: str
+) -> None:
+    """The sample at hand is the reject: what was lost may have been its class."""
+    path = tmp_path / name
+    _write(tmp_path / "whole.tar", _plain(6))
+    data = damage((tmp_path / "whole.tar").read_bytes())
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    for limits in (BatchLimits(), BatchLimits(rows=2)):
+        rows = _rows(path, limits)
+        assert [row["id"] for row in rows] == [f"{name}/{n:03}" for n in range(last + 1)]
+        assert [row["label"] for row in rows[:-1]] == list(range(last))
+        assert _reasons(rows) == [None] * last + ["unreadable"]
+
+
+def test_gzip_that_is_cut_short_is_a_reject(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    _write(path, _plain(6))
+    path.write_bytes(path.read_bytes()[:-8])
+    assert _reasons(_rows(path))[-1] == "unreadable"
+
+
+@pytest.mark.parametrize("content", [b"", b"tar", b"x" * 5000, b"\x1f\x8b\x08"])
+def test_file_that_is_no_archive_is_an_error_first_and_a_reject_later(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "b.tar").write_bytes(content)
+    with pytest.raises(InputError, match=r"b\.tar"):
+        _rows(tmp_path / "b.tar")
+    _write(tmp_path / "a.tar", _plain(1))
+    rows = _rows(tmp_path / "*.tar")
+    assert [row["id"] for row in rows] == ["a.tar/000", "b.tar"]
+    assert _reasons(rows) == [None, "unreadable"]
+
+
+SAMPLES = st.dictionaries(
+    st.from_regex(r"([a-zä.]{1,3}/)?[a-zä0-9]{1,4}", fullmatch=True),
+    st.tuples(
+        st.binary(max_size=1500),
+        st.sampled_from(["png", "JPG", "jpeg", "webp"]),
+        st.integers(-(10**17), 10**17),
+        st.text(max_size=5),
+        st.permutations(range(3)),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SAMPLES, st.integers(1, 4), st.integers(1, 3000))
+def test_what_tarfile_writes_is_read(samples: dict[str, Any], rows: int, image_bytes: int) -> None:
+    members = []
+    for key, (image, ending, label, text, order) in samples.items():
+        three = [
+            (f"{key}.{ending}", image),
+            (f"{key}.cls", b"%d" % label),
+            (f"{key}.json", json.dumps({"text": text}).encode()),
+        ]
+        members += [three[place] for place in order]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tar"
+        _write(path, members)
+        read = _rows(path, BatchLimits(rows, image_bytes))
+    assert [(row["id"], row["image"], row["label"], row["text"]) for row in read] == [
+        (f"a.tar/{key}", image, label, text) for key, (image, _, label, text, _) in samples.items()
+    ]
+    assert _reasons(read) == [None] * len(read)
+
+
+def test_score_and_verify_of_an_archive(bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    members = []
+    for n in range(10):
+        file = io.BytesIO()
+        Image.new("L", (8, 8), n * 20).save(file, "PNG")
+        members += [(f"digits/{n}.png", file.getvalue()), (f"digits/{n}.cls", b"%d" % n)]
+    _write(tmp_path / "a.tar", [*members, ("digits/none.cls", b"1")])
+    run = tmp_path / "run"
+    ledger = score([str(tmp_path / "*.tar")], str(bundle("ae")), str(run))
+    assert ledger["records"]["scored"] == 10
+    assert ledger["records"]["rejected_by_reason"] == {"no_image": 1}
+    table = pq.read_table(run / "scores").sort_by("id")
+    assert table["id"].to_pylist() == [f"a.tar/digits/{n}" for n in range(10)]
+    assert table["label"].to_pylist() == list(range(10))
+    assert verify(str(run), [str(tmp_path / "*.tar")])["ok"]

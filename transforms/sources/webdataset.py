@@ -1,0 +1,285 @@
+"""WebDataset: tar archives whose members are samples, by name."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+
+from ae_models.errors import InputError
+from transforms.batches import BatchLimits, carried_name, image_records
+from transforms.files import list_files, open_decompressed, printable
+from transforms.rejects import Reason, RecordError, Stage, rejected_records
+from transforms.sources.image_files import IMAGE_ENDINGS
+from transforms.sources.source import Listing, Source, bounded_batches, first_schema
+
+_CLASS, _FIELDS = "cls", "json"
+_SAMPLES_THAT_TELL_COLUMNS = 100
+_READ_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
+_BLOCK = 1 << 20
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
+_META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
+_INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
+_ARROW_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+
+
+@dataclasses.dataclass(frozen=True)
+class WebDataset(Source):
+    """A sample is the consecutive members of one key: the path within the archive up to the first
+    dot of the name; the rest, in lower case, is the extension. The record id is `FILE/key`.
+
+    The first member with an image's ending is the image. `.cls`, an integer or a text, becomes
+    `label`; scalar fields of `.json` keep their names, and give way to `.cls`. Columns are those
+    of the first file's first 100 samples. Other members, and files without a key, are not read;
+    a link is not followed, its sample has no image. A task is one archive.
+    """
+
+    def listings(self) -> Iterator[Listing]:
+        for path in list_files(self.uri):
+            yield Listing(path)
+
+    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+        name = self.relative(task)
+        samples = _Samples(task, images)
+        try:
+            for batch in bounded_batches(samples, _size, limits):
+                yield _records(batch, name, task, self.carried(), images)
+        except _READ_ERRORS as error:
+            # The sample at hand may have lost members; those behind it have no known names.
+            rest = name if samples.key is None else f"{name}/{samples.key}"
+            message = f"from here on: {error}"
+            yield rejected_records([rest], task, Reason.UNREADABLE, message)
+
+    def carried(self) -> pa.Schema:
+        return self._columns
+
+    @functools.cached_property
+    def _columns(self) -> pa.Schema:
+        """Looked up once: workers get it with the source that they are sent."""
+        return first_schema(list_files(self.uri), _carried)
+
+
+@dataclasses.dataclass
+class _Sample:
+    """A record's parts as they lie in the archive."""
+
+    key: str
+    image: bytes | None = None
+    texts: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    extensions: set[str] = dataclasses.field(default_factory=set)
+    failure: RecordError | None = None
+
+
+def _size(sample: _Sample) -> int:
+    return len(sample.image or b"") + sum(map(len, sample.texts.values()))
+
+
+class _Samples:
+    """The samples of an archive, one in memory at a time.
+
+    Iteration raises one of `_READ_ERRORS` where the archive is damaged; `key` is then that of the
+    sample at hand, if there is one.
+    """
+
+    def __init__(self, path: str, images: bool):
+        self._path, self._images = path, images
+        self.key: str | None = None
+
+    def __iter__(self) -> Iterator[_Sample]:
+        sample: _Sample | None = None
+        with open_decompressed(self._path) as file:
+            for member, archive in _members(file):
+                key, extension = split_name(member.name)
+                if key is None:
+                    continue
+                if sample is None or key != sample.key:
+                    if sample is not None:
+                        yield sample
+                    sample = _Sample(key)
+                    self.key = key
+                self._add(sample, extension, member, archive)
+        if sample is not None:
+            yield sample
+
+    def _add(
+        self, sample: _Sample, extension: str, member: tarfile.TarInfo, archive: tarfile.TarFile
+    ) -> None:
+        if extension in sample.extensions:
+            message = f"two members are called {printable(member.name)}"
+            sample.failure = RecordError(Reason.UNREADABLE, message)
+            return
+        sample.extensions.add(extension)
+        if not member.isreg():
+            return
+        if extension in (_CLASS, _FIELDS):
+            sample.texts[extension] = _content(member, archive)
+        elif extension in IMAGE_ENDINGS and sample.image is None:
+            sample.image = _content(member, archive) if self._images else b""
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """A member's key and its extension, (None, "") for one of no sample: of WebDataset's own
+    (`__meta__`), without an extension, or hidden."""
+    folder, slash, last = name.rpartition("/")
+    base, dot, extension = last.partition(".")
+    if not (base and dot) or _META.match(name):
+        return None, ""
+    return printable(f"{folder}{slash}{base}"), extension.lower()
+
+
+def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """The members of a tar archive but for its folders, and the archive to read them from.
+
+    tarfile takes whatever is no header for the end. Here that is only the mark that says so, with
+    nothing but zeros behind it; else members might be missing.
+    """
+    with tarfile.open(
+        fileobj=file, mode="r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
+        while (member := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined] # it would keep them all
+            if not member.isdir():
+                yield member, archive
+    while block := file.read(_BLOCK):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError("there is more behind the mark of its end")
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header; what is none, and not the end's mark either, is an error."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"no member and no end: {error}") from error
+
+
+def _content(member: tarfile.TarInfo, archive: tarfile.TarFile) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None  # noqa: S101 - it is a regular file
+    return file.read()
+
+
+def _carried(path: str) -> pa.Schema:
+    fields: dict[str, pa.DataType] = {}
+    classes: set[pa.DataType] = set()
+    found = False
+    try:
+        for sample in itertools.islice(_Samples(path, False), _SAMPLES_THAT_TELL_COLUMNS):
+            found = True
+            with contextlib.suppress(RecordError):  # told when it is read
+                if (text := _class_text(sample)) is not None:
+                    classes.add(pa.int64() if _INTEGER.fullmatch(text) else pa.string())
+                for name, value in _fields(sample).items():
+                    kind = _ARROW_TYPES[type(value)]
+                    fields[name] = _wider(fields.get(name, kind), kind)
+    except _READ_ERRORS as error:
+        if not found:
+            raise InputError(f"cannot read {path} as a WebDataset archive: {error}") from error
+    if classes:
+        fields["label"] = pa.int64() if classes == {pa.int64()} else pa.string()
+    return pa.schema(sorted(fields.items()))
+
+
+def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:
+    """JSON writes 1.0 as 1 too: of numbers the type that holds both, else the first."""
+    return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else first
+
+
+def _class_text(sample: _Sample) -> str | None:
+    if _CLASS not in sample.texts:
+        return None
+    try:
+        return sample.texts[_CLASS].decode().strip()
+    except UnicodeDecodeError as error:
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_CLASS} is no text: {error}") from error
+
+
+def _fields(sample: _Sample) -> dict[str, Any]:
+    """The scalar fields of `.json`, by output name; those that are null are not among them."""
+    try:
+        fields = json.loads(sample.texts.get(_FIELDS, b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is no JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is no object")
+    return {
+        carried_name(_valid(name)): _valid(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if type(value) in _ARROW_TYPES
+    }
+
+
+def _valid(text: str) -> str:
+    """JSON can hold halves of surrogate pairs, Arrow cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _values(sample: _Sample, carried: pa.Schema) -> dict[str, Any]:
+    values = {
+        name: _fitting(name, value, carried.field(name).type)
+        for name, value in _fields(sample).items()
+        if name in carried.names
+    }
+    if (text := _class_text(sample)) is not None and "label" in carried.names:
+        whole = carried.field("label").type == pa.int64() and _INTEGER.fullmatch(text)
+        values["label"] = _fitting(
+            "label", int(text) if whole else text, carried.field("label").type
+        )
+    return values
+
+
+def _fitting(name: str, value: Any, kind: pa.DataType) -> Any:
+    """The value as one of its column's type."""
+    if kind == pa.float64() and type(value) is int and abs(value) <= _EXACT_FLOATS:
+        return float(value)
+    if _ARROW_TYPES[type(value)] != kind or (type(value) is int and value not in _INT64):
+        raise RecordError(
+            Reason.SCHEMA_MISMATCH, f"{name} is {value!r:.100}, elsewhere of type {kind}"
+        )
+    return value
+
+
+def _records(
+    samples: list[_Sample], prefix: str, path: str, carried: pa.Schema, with_images: bool
+) -> pa.RecordBatch:
+    images, rows, rejects = [], [], []
+    for sample in samples:
+        image, values, failure = None, dict[str, Any](), None
+        try:
+            values, image = _values(sample, carried), _image(sample)
+        except RecordError as error:
+            failure = error.at(Stage.READ)
+        images.append(image if with_images else None)
+        rows.append(values)
+        rejects.append(failure)
+    return image_records(
+        ids=[f"{prefix}/{sample.key}" for sample in samples],
+        source=path,
+        images=images,
+        carried={
+            field.name: pa.array([row.get(field.name) for row in rows], field.type)
+            for field in carried
+        },
+        rejects=rejects,
+    )
+
+
+def _image(sample: _Sample) -> bytes:
+    if sample.failure is not None:
+        raise sample.failure
+    if sample.image is None:
+        members = ", ".join(sorted(sample.extensions))
+        raise RecordError(Reason.NO_IMAGE, f"no image that is a plain file, but {_valid(members)}")
+    return sample.image
