@@ -38,7 +38,7 @@ _input = click.option(
     metavar="URI...",
     multiple=True,
     required=True,
-    help="Folder or glob of images, *.parquet, *.tfrecord, FILE.npz#test, builtin:digits.",
+    help="Folder or glob of images, *.parquet, *.tfrecord, *.tar, FILE.npz#test, builtin:digits.",
 )
 _where = click.option(
     "--where",

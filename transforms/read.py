@@ -125,7 +125,7 @@ class _Read(beam.DoFn):
 
 
 class ReadImages(beam.PTransform):
-    """Reads images of files, Parquet, TFRecord, NumPy archives or `builtin:digits`.
+    """Reads images of files, Parquet, TFRecord, WebDataset or NumPy archives, `builtin:digits`.
 
     Args:
       inputs: one path or several, of the kinds that README lists.
