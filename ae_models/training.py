@@ -75,7 +75,10 @@ def fit(
     history = model.fit(
         _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
         validation_data=_dataset(
-            lambda store: store.batches(config.batch_size), validation, preprocessing, config
+            lambda store: store.batch_groups(config.batch_size),
+            validation,
+            preprocessing,
+            config,
         ),
         epochs=config.epochs,
         steps_per_epoch=steps,
@@ -101,10 +104,11 @@ def fit(
 
 
 def _epochs(store: ImageStore, buffer_bytes: int, config: TrainingConfig) -> Iterator[np.ndarray]:
-    """Batches without end, each epoch in an order of its own: the same for images and targets."""
+    """Groups of batches without end, each epoch in an order of its own: the same for images and
+    targets."""
     generator = np.random.default_rng(config.seed)
     while True:
-        yield from store.shuffled_batches(config.batch_size, buffer_bytes, generator)
+        yield from store.shuffled_batch_groups(config.batch_size, buffer_bytes, generator)
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
@@ -117,33 +121,36 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
 
 
 def _dataset(
-    batches: Callable[[ImageStore], Iterator[np.ndarray]],
+    groups: Callable[[ImageStore], Iterator[np.ndarray]],
     store: ImageStore,
     preprocessing: Preprocessing,
     config: TrainingConfig,
 ) -> tf.data.Dataset:
     """(input, target) pairs of scaled images, the target being the input where none is given."""
-    inputs = _scaled(batches, store, preprocessing, config)
-    if store.targets is None:
-        return inputs.map(lambda x: (x, x)).prefetch(2)
-    targets = _scaled(batches, store.targets, preprocessing, config)
-    return tf.data.Dataset.zip((inputs, targets)).prefetch(2)
-
-
-def _scaled(
-    batches: Callable[[ImageStore], Iterator[np.ndarray]],
-    store: ImageStore,
-    preprocessing: Preprocessing,
-    config: TrainingConfig,
-) -> tf.data.Dataset:
-    """Batches of scaled images, in float32."""
-    spec = tf.TensorSpec((None, *store.shape[1:]), store.dtype)
-    pixels = tf.data.Dataset.from_generator(lambda: batches(store), output_signature=spec)
-    scaled = pixels.map(preprocessing, num_parallel_calls=1)
+    binarise = None
     if config.binarise:
-        seed = next(layer_seeds(config.seed))  # one that TensorFlow can hold
-        scaled = scaled.enumerate().map(functools.partial(_binarised, seed))
-    return scaled
+        # One seed that TensorFlow can hold.
+        binarise = functools.partial(_binarised, next(layer_seeds(config.seed)))
+
+    def scaled(index: tf.Tensor, pixels: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        images = [preprocessing(batch) for batch in pixels]
+        if binarise:
+            images = [binarise(index, x) for x in images]
+        return images[0], images[-1]
+
+    stores = (store, store.targets) if store.targets else (store,)
+    pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
+    # Two at once, in the order that they came in.
+    pairs = pixels.enumerate().map(scaled, num_parallel_calls=2, deterministic=True)
+    return pairs.prefetch(2)
+
+
+def _pixels(
+    groups: Callable[[ImageStore], Iterator[np.ndarray]], store: ImageStore
+) -> tf.data.Dataset:
+    """The batches of the groups, one by one, (n, H, W, C)."""
+    spec = tf.TensorSpec((None, None, *store.shape[1:]), store.dtype)
+    return tf.data.Dataset.from_generator(lambda: groups(store), output_signature=spec).unbatch()
 
 
 def _binarised(seed: int, index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
