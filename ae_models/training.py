@@ -17,6 +17,7 @@ from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.networks import layer_seeds
 from ae_models.preprocessing import Preprocessing
+from ae_models.working_copy import shared_among_devices, working_copy
 
 # Training images by which a model may be initialised.
 _FIRST_SEEN, _FIRST_BYTES = 1024, 64 << 20
@@ -60,33 +61,9 @@ def fit(
       ConfigError: the loss is never finite.
     """
     started = time.monotonic()
-    steps = math.ceil(len(train) / config.batch_size)
-    # XLA on a CPU compiles for longer than it saves on networks of this size.
-    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
-    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
-    settled = model.warmup_epochs if model.warmup_epochs < config.epochs else 0
-    stop = keras.callbacks.EarlyStopping(
-        patience=config.patience, restore_best_weights=True, start_from_epoch=settled
-    )
-    stop.set_model(model)
-    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
-    if on_progress:
-        callbacks.append(_Report(on_progress, steps))
-    history = model.fit(
-        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
-        validation_data=_dataset(
-            lambda store: store.batch_groups(config.batch_size),
-            validation,
-            preprocessing,
-            config,
-        ),
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        validation_steps=math.ceil(len(validation) / config.batch_size),
-        callbacks=callbacks,
-        shuffle=False,  # the store does it
-        verbose=0,
-    ).history
+    with working_copy(model, config) as copy:
+        history = _history(copy, preprocessing, train, validation, config, on_progress)
+    settled = _settled_epoch(model, config)
     losses = history["val_loss"]
     if not np.isfinite(losses[settled:]).any():
         raise ConfigError(
@@ -103,6 +80,48 @@ def fit(
     )
 
 
+def _history(
+    model: ImageModel,
+    preprocessing: Preprocessing,
+    train: ImageStore,
+    validation: ImageStore,
+    config: TrainingConfig,
+    on_progress: ProgressCallback | None,
+) -> dict[str, list[float]]:
+    """`fit` on a model in its place: Keras' losses, one of each name an epoch."""
+    steps = math.ceil(len(train) / config.batch_size)
+    # XLA on a CPU compiles for longer than it saves on networks of this size.
+    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
+    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
+    stop = keras.callbacks.EarlyStopping(
+        patience=config.patience,
+        restore_best_weights=True,
+        start_from_epoch=_settled_epoch(model, config),
+    )
+    stop.set_model(model)
+    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
+    if on_progress:
+        callbacks.append(_Report(on_progress, steps))
+    history: dict[str, list[float]] = model.fit(
+        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
+        validation_data=_dataset(
+            lambda store: store.batch_groups(config.batch_size), validation, preprocessing, config
+        ),
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        validation_steps=math.ceil(len(validation) / config.batch_size),
+        callbacks=callbacks,
+        shuffle=False,  # the store does it
+        verbose=0,
+    ).history
+    return history
+
+
+def _settled_epoch(model: ImageModel, config: TrainingConfig) -> int:
+    """The first epoch, from 0, whose weights may be kept."""
+    return model.warmup_epochs if model.warmup_epochs < config.epochs else 0
+
+
 def _epochs(store: ImageStore, buffer_bytes: int, config: TrainingConfig) -> Iterator[np.ndarray]:
     """Groups of batches without end, each epoch in an order of its own: the same for images and
     targets."""
@@ -115,9 +134,14 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
-    if config.optimizer == "muon":
-        return keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
-    return keras.optimizers.Adam(rate)
+    optimizer = (
+        keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
+        if config.optimizer == "muon"
+        else keras.optimizers.Adam(rate)
+    )
+    # Gradients of a half float vanish below 6e-8.
+    half = config.precision == "mixed_float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 def _dataset(
@@ -142,7 +166,7 @@ def _dataset(
     pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
     # Two at once, in the order that they came in.
     pairs = pixels.enumerate().map(scaled, num_parallel_calls=2, deterministic=True)
-    return pairs.prefetch(2)
+    return shared_among_devices(pairs.prefetch(2))
 
 
 def _pixels(
