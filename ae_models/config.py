@@ -105,6 +105,10 @@ class TrainingConfig(Validated):
     `schedule` cosine lets the learning rate fall to 0 over the `epochs`. `binarise` draws every
     value as 0 or 1, anew each time it is seen, with its grey level as the probability (dynamic
     binarisation, Salakhutdinov and Murray 2008): in training alone.
+
+    `precision` is that of the networks' layers in training, by the name of Keras' dtype policy;
+    weights, losses and all of the bundle are float32. `devices` all shares every batch among the
+    GPUs where there are several.
     """
 
     section: ClassVar[str] = "training"
@@ -119,6 +123,8 @@ class TrainingConfig(Validated):
     calibration_share: float = 0.1
     shuffle_mebibytes: int = 256
     binarise: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    devices: Literal["one", "all"] = "one"
     seed: int = 0
 
     def validate(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from ae_models.inference import Inference
@@ -90,7 +91,7 @@ class ImageModel(keras.Model, abc.ABC):
     ) -> Tensor:
         """The mean of `training_loss` over the batch, as Keras' training step asks for it."""
         del x, sample_weight
-        return ops.mean(self.training_loss(y, y_pred, training))
+        return _share_of_mean(self.training_loss(y, y_pred, training), training)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -107,3 +108,18 @@ class ImageModel(keras.Model, abc.ABC):
         values["config"] = model_config_from_mapping(values["config"])
         values["image_shape"] = tuple(values["image_shape"])
         return cls(**values)
+
+
+def _share_of_mean(losses: Tensor, training: bool) -> Tensor:
+    """The mean of a batch's losses, (N,). Where devices share it, this one's part of it.
+
+    In training, parts add up to the mean, as Keras adds up gradients. Else each is the mean of its
+    own records over the number of devices, as Keras weighs what it reports by records.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return ops.mean(losses)
+    records = tf.cast(tf.shape(losses)[0], losses.dtype)
+    if training:
+        return ops.sum(losses) / replica.all_reduce(tf.distribute.ReduceOp.SUM, records)
+    return ops.sum(losses) / (replica.num_replicas_in_sync * ops.maximum(records, 1.0))

@@ -11,6 +11,9 @@ from ae_models.splits import id_hashes
 # Ids and images of the same records: (N,) of str, (N, H, W, C).
 Batch = tuple[list[str], np.ndarray]
 
+# Of a group of batches, for which TensorFlow calls into Python once.
+_GROUP_BYTES = 1 << 20
+
 
 class ImageStore:
     """A `.npy` file of images (N, H, W, C), read in parts: it is never all in memory.
@@ -64,26 +67,52 @@ class ImageStore:
         for start in range(0, len(self), rows):
             yield self.read(start, start + rows)
 
-    def shuffled_batches(
+    def batch_groups(self, rows: int) -> Iterator[np.ndarray]:
+        """`batches`, several at a time where they are small: (k, rows, H, W, C), and where the
+        number of images is no multiple of `rows` a last (1, less than rows, H, W, C)."""
+        step = self._group_rows(rows)
+        for start in range(0, len(self), step):
+            yield from _grouped(self.read(start, start + step), rows)
+
+    def shuffled_batch_groups(
         self, rows: int, buffer_bytes: int, generator: np.random.Generator
     ) -> Iterator[np.ndarray]:
-        """All images once, `rows` at a time, shuffled within buffers of bounded size.
+        """All images once, `rows` at a time, shuffled within buffers of bounded size; in groups, as
+        `batch_groups` gives them.
 
         The stored order is that of a hash, so each buffer is itself a random part of the whole.
         """
         buffer_rows = max(1, buffer_bytes // (self.image_bytes * rows)) * rows
         incomplete = None  # of the one buffer that is not a multiple of `rows`
         for start in generator.permutation(np.arange(0, len(self), buffer_rows)):
-            images = self.read(start, start + buffer_rows)
-            order = generator.permutation(len(images))
-            for first in range(0, len(images), rows):
-                batch = images[order[first : first + rows]]
-                if len(batch) == rows:
-                    yield batch
+            for batches in self._shuffled(start, start + buffer_rows, rows, generator):
+                if batches.shape[1] == rows:
+                    yield batches
                 else:
-                    incomplete = batch
+                    incomplete = batches
         if incomplete is not None:
             yield incomplete
+
+    def _shuffled(
+        self, start: int, stop: int, rows: int, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """One buffer's batches, in groups; the buffer is gone before the next one is read."""
+        images = self.read(start, stop)
+        order, step = generator.permutation(len(images)), self._group_rows(rows)
+        for first in range(0, len(images), step):
+            yield from _grouped(images.take(order[first : first + step], axis=0), rows)
+
+    def _group_rows(self, rows: int) -> int:
+        return max(1, _GROUP_BYTES // (self.image_bytes * rows)) * rows
+
+
+def _grouped(images: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """The whole batches of `rows` as one array, then what is left as a batch by itself."""
+    whole = len(images) // rows * rows
+    if whole:
+        yield images[:whole].reshape(-1, rows, *images.shape[1:])
+    if whole < len(images):
+        yield images[whole:][None]
 
 
 def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batch]]) -> ImageStore:

@@ -17,6 +17,7 @@ from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.networks import layer_seeds
 from ae_models.preprocessing import Preprocessing
+from ae_models.working_copy import shared_among_devices, working_copy
 
 # Training images by which a model may be initialised.
 _FIRST_SEEN, _FIRST_BYTES = 1024, 64 << 20
@@ -60,30 +61,9 @@ def fit(
       ConfigError: the loss is never finite.
     """
     started = time.monotonic()
-    steps = math.ceil(len(train) / config.batch_size)
-    # XLA on a CPU compiles for longer than it saves on networks of this size.
-    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
-    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
-    settled = model.warmup_epochs if model.warmup_epochs < config.epochs else 0
-    stop = keras.callbacks.EarlyStopping(
-        patience=config.patience, restore_best_weights=True, start_from_epoch=settled
-    )
-    stop.set_model(model)
-    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
-    if on_progress:
-        callbacks.append(_Report(on_progress, steps))
-    history = model.fit(
-        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
-        validation_data=_dataset(
-            lambda store: store.batches(config.batch_size), validation, preprocessing, config
-        ),
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        validation_steps=math.ceil(len(validation) / config.batch_size),
-        callbacks=callbacks,
-        shuffle=False,  # the store does it
-        verbose=0,
-    ).history
+    with working_copy(model, config) as copy:
+        history = _history(copy, preprocessing, train, validation, config, on_progress)
+    settled = _settled_epoch(model, config)
     losses = history["val_loss"]
     if not np.isfinite(losses[settled:]).any():
         raise ConfigError(
@@ -100,50 +80,101 @@ def fit(
     )
 
 
+def _history(
+    model: ImageModel,
+    preprocessing: Preprocessing,
+    train: ImageStore,
+    validation: ImageStore,
+    config: TrainingConfig,
+    on_progress: ProgressCallback | None,
+) -> dict[str, list[float]]:
+    """`fit` on a model in its place: Keras' losses, one of each name an epoch."""
+    steps = math.ceil(len(train) / config.batch_size)
+    # XLA on a CPU compiles for longer than it saves on networks of this size.
+    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
+    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
+    stop = keras.callbacks.EarlyStopping(
+        patience=config.patience,
+        restore_best_weights=True,
+        start_from_epoch=_settled_epoch(model, config),
+    )
+    stop.set_model(model)
+    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
+    if on_progress:
+        callbacks.append(_Report(on_progress, steps))
+    history: dict[str, list[float]] = model.fit(
+        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
+        validation_data=_dataset(
+            lambda store: store.batch_groups(config.batch_size), validation, preprocessing, config
+        ),
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        validation_steps=math.ceil(len(validation) / config.batch_size),
+        callbacks=callbacks,
+        shuffle=False,  # the store does it
+        verbose=0,
+    ).history
+    return history
+
+
+def _settled_epoch(model: ImageModel, config: TrainingConfig) -> int:
+    """The first epoch, from 0, whose weights may be kept."""
+    return model.warmup_epochs if model.warmup_epochs < config.epochs else 0
+
+
 def _epochs(store: ImageStore, buffer_bytes: int, config: TrainingConfig) -> Iterator[np.ndarray]:
-    """Batches without end, each epoch in an order of its own: the same for images and targets."""
+    """Groups of batches without end, each epoch in an order of its own: the same for images and
+    targets."""
     generator = np.random.default_rng(config.seed)
     while True:
-        yield from store.shuffled_batches(config.batch_size, buffer_bytes, generator)
+        yield from store.shuffled_batch_groups(config.batch_size, buffer_bytes, generator)
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
-    if config.optimizer == "muon":
-        return keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
-    return keras.optimizers.Adam(rate)
+    optimizer = (
+        keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
+        if config.optimizer == "muon"
+        else keras.optimizers.Adam(rate)
+    )
+    # Gradients of a half float vanish below 6e-8.
+    half = config.precision == "mixed_float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 def _dataset(
-    batches: Callable[[ImageStore], Iterator[np.ndarray]],
+    groups: Callable[[ImageStore], Iterator[np.ndarray]],
     store: ImageStore,
     preprocessing: Preprocessing,
     config: TrainingConfig,
 ) -> tf.data.Dataset:
     """(input, target) pairs of scaled images, the target being the input where none is given."""
-    inputs = _scaled(batches, store, preprocessing, config)
-    if store.targets is None:
-        return inputs.map(lambda x: (x, x)).prefetch(2)
-    targets = _scaled(batches, store.targets, preprocessing, config)
-    return tf.data.Dataset.zip((inputs, targets)).prefetch(2)
-
-
-def _scaled(
-    batches: Callable[[ImageStore], Iterator[np.ndarray]],
-    store: ImageStore,
-    preprocessing: Preprocessing,
-    config: TrainingConfig,
-) -> tf.data.Dataset:
-    """Batches of scaled images, in float32."""
-    spec = tf.TensorSpec((None, *store.shape[1:]), store.dtype)
-    pixels = tf.data.Dataset.from_generator(lambda: batches(store), output_signature=spec)
-    scaled = pixels.map(preprocessing, num_parallel_calls=1)
+    binarise = None
     if config.binarise:
-        seed = next(layer_seeds(config.seed))  # one that TensorFlow can hold
-        scaled = scaled.enumerate().map(functools.partial(_binarised, seed))
-    return scaled
+        # One seed that TensorFlow can hold.
+        binarise = functools.partial(_binarised, next(layer_seeds(config.seed)))
+
+    def scaled(index: tf.Tensor, pixels: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        images = [preprocessing(batch) for batch in pixels]
+        if binarise:
+            images = [binarise(index, x) for x in images]
+        return images[0], images[-1]
+
+    stores = (store, store.targets) if store.targets else (store,)
+    pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
+    # Two at once, in the order that they came in.
+    pairs = pixels.enumerate().map(scaled, num_parallel_calls=2, deterministic=True)
+    return shared_among_devices(pairs.prefetch(2))
+
+
+def _pixels(
+    groups: Callable[[ImageStore], Iterator[np.ndarray]], store: ImageStore
+) -> tf.data.Dataset:
+    """The batches of the groups, one by one, (n, H, W, C)."""
+    spec = tf.TensorSpec((None, None, *store.shape[1:]), store.dtype)
+    return tf.data.Dataset.from_generator(lambda: groups(store), output_signature=spec).unbatch()
 
 
 def _binarised(seed: int, index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -84,7 +84,8 @@ def test_an_epoch_holds_each_image_once(
     tmp_path_factory: pytest.TempPathFactory, count: int, rows: int, buffer_bytes: int, seed: int
 ) -> None:
     store = _store(tmp_path_factory.getbasetemp(), count)
-    batches = list(store.shuffled_batches(rows, buffer_bytes, np.random.default_rng(seed)))
+    groups = list(store.shuffled_batch_groups(rows, buffer_bytes, np.random.default_rng(seed)))
+    batches = [batch for group in groups for batch in group]
     numbers = [number for batch in batches for number in _numbers(batch)]
     assert sorted(numbers) == list(range(count))
     assert [len(batch) for batch in batches[:-1]] == [rows] * (len(batches) - 1)
@@ -96,8 +97,8 @@ def test_shuffling_follows_the_generator(tmp_path: Path, buffer_bytes: int) -> N
     store = _store(tmp_path, 64)
 
     def epoch(generator: np.random.Generator) -> list[int]:
-        batches = store.shuffled_batches(8, buffer_bytes, generator)
-        return [number for batch in batches for number in _numbers(batch)]
+        groups = store.shuffled_batch_groups(8, buffer_bytes, generator)
+        return [number for group in groups for batch in group for number in _numbers(batch)]
 
     generator = np.random.default_rng(3)
     first, second = epoch(generator), epoch(generator)
@@ -110,9 +111,9 @@ def test_shuffling_follows_the_generator(tmp_path: Path, buffer_bytes: int) -> N
 def test_buffers_come_in_an_order_of_their_own(tmp_path: Path) -> None:
     store = _store(tmp_path, 64)
     stored = _numbers(store.read(0, 64))
-    batches = store.shuffled_batches(8, 0, np.random.default_rng(0))
+    groups = store.shuffled_batch_groups(8, 0, np.random.default_rng(0))
     # A buffer of one batch: each batch is a run of eight in stored order.
-    runs = [sorted(stored.index(n) for n in _numbers(batch)) for batch in batches]
+    runs = [sorted(stored.index(n) for n in _numbers(batch)) for group in groups for batch in group]
     assert sorted(runs) == [list(range(start, start + 8)) for start in range(0, 64, 8)]
     assert runs != sorted(runs)
 
@@ -127,8 +128,34 @@ def test_a_buffer_holds_no_more_than_it_may(tmp_path: Path) -> None:
             return read(start, stop)
 
     limit = 20 * store.image_bytes
-    list(Watched(store.path).shuffled_batches(8, limit, np.random.default_rng(0)))
+    list(Watched(store.path).shuffled_batch_groups(8, limit, np.random.default_rng(0)))
     assert max(asked) == 16, "the greatest multiple of the batch that fits"
+
+
+@pytest.mark.parametrize(("count", "rows"), [(24, 8), (30, 8), (5, 8), (3000, 8), (30_000, 7)])
+def test_groups_hold_the_batches_in_their_order_and_are_small(
+    tmp_path: Path, count: int, rows: int
+) -> None:
+    np.save(tmp_path / "store.npy", np.arange(count * 100, dtype=np.uint32).reshape(count, 5, 20))
+    store = ImageStore(tmp_path / "store.npy")
+    for groups, expected in (
+        (list(store.batch_groups(rows)), np.load(store.path)),
+        (
+            list(store.shuffled_batch_groups(rows, 10**9, np.random.default_rng(5))),
+            np.load(store.path)[_order_of_one_buffer(count, seed=5)],
+        ),
+    ):
+        batches = [batch for group in groups for batch in group]
+        assert [len(batch) for batch in batches[:-1]] == [rows] * (len(batches) - 1)
+        np.testing.assert_array_equal(np.concatenate(batches), expected)
+        assert max(group.nbytes for group in groups) <= max(1 << 20, rows * store.image_bytes)
+        assert len(groups) <= 2 + store.image_bytes * count / (1 << 19), "few are small"
+
+
+def _order_of_one_buffer(count: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    generator.permutation(1)  # of the buffers
+    return generator.permutation(count)
 
 
 ids_strategy = st.lists(st.text(string.printable + "é猫", max_size=30), max_size=30, unique=True)

@@ -126,6 +126,21 @@ def test_16_bit_colour_images_of_odd_size_train_and_score(
     assert np.isfinite(Scorer(opened.path, opened.config).score(images)["score"]).all()
 
 
+def test_a_bundle_trained_in_mixed_precision_is_float32(tmp_path: Path) -> None:
+    overrides = [*_SMALL, "model.network=dense", "training.precision=mixed_bfloat16"]
+    config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
+    train(["builtin:digits"], config, str(tmp_path / "bundle"), where=["label=1,2"])
+    model = keras.models.load_model(tmp_path / "bundle" / "model.keras")
+    layers = [*model.encoder.layers, *model.decoder.layers]
+    assert {(layer.compute_dtype, layer.variable_dtype) for layer in layers} == {("float32",) * 2}
+    graph = tf.saved_model.load(str(tmp_path / "bundle" / "scoring")).signatures["score"].graph
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    types = {value.type for node in nodes for value in node.attr.values()}
+    assert tf.float32.as_datatype_enum in types
+    assert types.isdisjoint({tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum})
+
+
 @pytest.mark.parametrize("activation", ["elu", "silu"])
 def test_an_activation_that_a_graph_rounds_otherwise_is_exported(
     tmp_path: Path, activation: str

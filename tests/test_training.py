@@ -1,20 +1,25 @@
 """Options of training with Keras: schedule, binarisation, what a model sees of data and epochs."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
 
 from ae_models.config import TrainingConfig
+from ae_models.errors import ConfigError
 from ae_models.image_model import ImageModel
 from ae_models.image_store import ImageStore
 from ae_models.kinds import build_model
 from ae_models.model_config import model_config_from_mapping
 from ae_models.training import fit, initialise
+from ae_models.working_copy import working_copy
 
 SHAPE = (4, 3, 1)
 
@@ -224,3 +229,100 @@ def test_patience_begins_after_the_warm_up(tmp_path: Path) -> None:
         summary = _fit(model, stores, epochs=30, patience=2, learning_rate=1e-12)  # learns nothing
         best.append(summary.best_epoch)
     assert best[0] <= 12 < best[1]
+
+
+_PRECISIONS = ("mixed_bfloat16", "mixed_float16")
+
+
+@pytest.mark.parametrize("precision", _PRECISIONS)
+@pytest.mark.parametrize("network", ["dense", "residual"])
+def test_layers_compute_in_the_precision_and_give_float32(network: str, precision: str) -> None:
+    model = _model(network=network)
+    before = keras.config.dtype_policy().name
+    x = np.random.default_rng(0).random((5, *SHAPE), np.float32)
+    expected = model.infer(x)
+    with working_copy(model, TrainingConfig(precision=precision)) as copy:
+        layers = [*copy.encoder.layers[:-1], *copy.decoder.layers[:-1]]
+        assert {layer.compute_dtype for layer in layers} == {precision.removeprefix("mixed_")}
+        outputs = copy(x)
+        assert {str(part.dtype) for part in outputs} == {"<dtype: 'float32'>"}
+        latent = np.asarray(copy.infer(x)["latent_mean"])
+        assert np.any(latent != np.asarray(expected["latent_mean"])), "it is less precise"
+        np.testing.assert_allclose(latent, expected["latent_mean"], rtol=0.1, atol=0.02)
+    assert {str(weight.dtype) for weight in (*copy.weights, *model.weights)} == {"float32"}
+    assert keras.config.dtype_policy().name == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("vae", "mixed_bfloat16"), ("ae", "mixed_float16")]
+)
+def test_a_mixed_precision_learns_what_float32_learns(
+    tmp_path: Path, kind: str, precision: str
+) -> None:
+    stores = _stores(tmp_path)
+    summaries, moved = [], []
+    for chosen in ("float32", precision):
+        model = _model(kind)
+        initialise(model, _scaled, stores[0])  # type: ignore[arg-type]
+        before = model.get_weights()
+        # Loss scaling leaves out the first steps, until half floats hold the gradients.
+        summaries.append(_fit(model, stores, precision=chosen, epochs=20))
+        moved.append(
+            max(np.abs(w - b).max() for w, b in zip(model.get_weights(), before, strict=True))
+        )
+        layers = [*model.encoder.layers, *model.decoder.layers]
+        assert {layer.compute_dtype for layer in layers} == {"float32"}
+    assert moved[1] > 0.3 * moved[0]
+    assert summaries[1].validation_loss == pytest.approx(summaries[0].validation_loss, rel=0.1)
+
+
+def test_half_floats_learn_from_gradients_that_they_cannot_hold(tmp_path: Path) -> None:
+    stores, model = _stores(tmp_path), _model("ae", loss="1e-7*mse", activation="tanh")
+    before = model.decoder.get_layer("hidden_0").kernel.numpy()
+    _fit(model, stores, precision="mixed_float16", epochs=1)
+    assert np.abs(model.decoder.get_layer("hidden_0").kernel.numpy() - before).max() > 1e-6
+
+
+@pytest.mark.parametrize("field", ["precision", "devices"])
+def test_an_unknown_choice_is_one_clear_error(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"training\.{field} must be one of .*'float64'"):
+        TrainingConfig(**{field: "float64"})  # type: ignore[arg-type]
+
+
+_ON_TWO_DEVICES = """
+import sys
+import numpy as np, tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from ae_models.config import TrainingConfig
+from ae_models.image_store import ImageStore
+from ae_models.kinds import build_model
+from ae_models.model_config import model_config_from_mapping
+from ae_models.training import fit
+
+def scaled(pixels):
+    return tf.cast(pixels, tf.float32) / 255.0
+
+stores = [ImageStore(f"{sys.argv[1]}/{name}.npy") for name in ("train", "validation")]
+for width in (8, 5):
+    values = {"kind": "ae", "network": "dense", "widths": [width], "latent_dim": 2}
+    weights, losses = [], []
+    for devices in ("one", "all"):
+        model = build_model(model_config_from_mapping(values), stores[0].shape[1:], seed=1)
+        config = TrainingConfig(epochs=2, batch_size=16, devices=devices)
+        losses.append(fit(model, scaled, *stores, config).validation_loss)
+        weights.append(np.concatenate([value.ravel() for value in model.get_weights()]))
+    np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+print("alike", len(tf.config.list_logical_devices("CPU")))
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
+    """Of the last batches, one has a single record: a device is left without any."""
+    _stores(tmp_path, train=33, validation=19)
+    command = [sys.executable, "-c", _ON_TWO_DEVICES, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.split() == ["alike", "2"]
