@@ -23,7 +23,9 @@ from ae_models.model_config import (
 )
 
 # Of pixels, in a batch for the model, whose activations take some fifty times as much.
+# Of raw pixels in one call of the network, whose activations take many times as much.
 _BATCH_BYTES = 4 << 20
+_DENSE_ROWS, _OTHER_ROWS = 1024, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +142,7 @@ class TrainingConfig(Validated):
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
     `primary` None: `reconstruction_smoothed`. `batch_rows` is the one shape that every batch is
-    padded to.
+    padded to; None: what suits the network.
 
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
     1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
@@ -152,17 +154,14 @@ class ScoringConfig(Validated):
     primary: str | None = None
     fpr: float = 0.01
     tail: Literal["none", "pareto"] = "none"
-    batch_rows: int = 256
+    batch_rows: int | None = None
 
     def validate(self) -> None:
         self.require(0 < self.fpr < 1, "fpr", "between 0 and 1")
         self.require(self.scores != (), "scores", "null, or a list of at least one score")
         # Kernels for a single row round differently from those for a batch.
-        self.require(self.batch_rows >= 2, "batch_rows", "at least 2")
-
-    def rows_for(self, image: ImageConfig) -> int:
-        """`batch_rows`, or as many as 4 MiB hold where images are large; at least 2."""
-        return max(2, min(self.batch_rows, _BATCH_BYTES // image.image_bytes))
+        enough = self.batch_rows is None or self.batch_rows >= 2
+        self.require(enough, "batch_rows", "null, or at least 2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,6 +231,15 @@ class Configuration(Validated):
     def target(self) -> str | None:
         """The column of the images that those of `image` are to become, or None."""
         return self.model.target if isinstance(self.model, DenoisingConfig) else None
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
+        dense network, whose activations are small, and 256 of any other; fewer where 4 MiB of raw
+        pixels hold fewer, but at least 2."""
+        default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
+        rows = self.scoring.batch_rows or default
+        return max(2, min(rows, _BATCH_BYTES // self.image.image_bytes))
 
     def with_image(self, image: ImageConfig) -> "Configuration":
         return dataclasses.replace(self, image=image)

@@ -61,7 +61,7 @@ class Scorer:
     def __init__(self, path: Path, config: Configuration, outputs: Sequence[str] | None = None):
         self._wanted = check_outputs(config, outputs)
         self.image = config.image
-        self.batch_rows = config.scoring.rows_for(config.image)
+        self.batch_rows = config.batch_rows
         self._pool = ThreadPoolExecutor(_calls_at_once(), "scorer")
         self.primary = SCORE_PREFIX + primary_score(config)
         try:

@@ -219,7 +219,7 @@ def _write_model(
             ),
         )
     scores = [SCORES[name]() for name in score_names(config)]
-    rows = config.scoring.rows_for(config.image)
+    rows = config.batch_rows
     fit_to_records(scores, model, preprocessing, train_store, rows)
     sample = validation_store.read(0, min(rows, _PARITY_RECORDS))
     export(bundle, config.image, preprocessing, model, scores, sample)

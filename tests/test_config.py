@@ -191,7 +191,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"training": {"validation_share": 0.5}}, ["training.validation_share", "0.5"]),
     ({"scoring": {"fpr": 1}}, ["scoring.fpr must be between 0 and 1", "1.0"]),
     ({"scoring": {"tail": "gpd"}}, ["scoring.tail must be one of none, pareto", "'gpd'"]),
-    ({"scoring": {"batch_rows": 1}}, ["scoring.batch_rows must be at least 2", "1"]),
+    ({"scoring": {"batch_rows": 1}}, ["scoring.batch_rows must be null, or at least 2", "1"]),
     ({"scoring": {"scores": "kl"}}, ["scoring.scores must be a list", "'kl'"]),
     ({"preprocessing": {"scaling": "log"}}, ["preprocessing.scaling", "'log'"]),
     ({"model": {"kind": "vae", "posterior": "cauchy"}}, ["model.posterior", "laplace", "'cauchy'"]),
@@ -383,7 +383,14 @@ def test_the_image_must_be_known_before_its_shape_is_asked_for() -> None:
 @given(rows=st.integers(2, 4096), side=st.integers(1, 20_000))
 def test_a_batch_never_holds_more_than_its_memory_but_two_rows(rows: int, side: int) -> None:
     image = ImageConfig(side, side, 3, 8)
-    chosen = ScoringConfig(batch_rows=rows).rows_for(image)
+    scoring = ScoringConfig(batch_rows=rows)
+    chosen = Configuration(AutoencoderConfig(), image, scoring=scoring).batch_rows
     assert 2 <= chosen <= rows
     assert chosen == 2 or chosen * image.image_bytes <= 4 << 20
     assert chosen == rows or (chosen + 1) * image.image_bytes > 4 << 20
+
+
+@pytest.mark.parametrize(("network", "rows"), [("dense", 1024), ("convolutional", 256)])
+def test_networks_of_small_activations_have_large_batches(network: str, rows: int) -> None:
+    config = Configuration(AutoencoderConfig(network=network), ImageConfig(28, 28, 1, 8))
+    assert config.batch_rows == rows

@@ -84,7 +84,7 @@ class PrepareTraining(beam.PTransform):
     def expand(self, images: Any) -> PCollection[str]:
         config = self._config
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
-        rows = config.scoring.rows_for(config.image)
+        rows = config.batch_rows
         split = (
             images.records
             | "Decode" >> DecodeImages(config.image, rows, config.target, self._decoding_threads)

@@ -80,7 +80,7 @@ class ScoreImages(beam.PTransform):
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
-        rows = bundle.config.scoring.rows_for(bundle.config.image)
+        rows = bundle.config.batch_rows
         calls = _BATCH_BYTES // (rows * bundle.config.image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(

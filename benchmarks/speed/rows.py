@@ -4,6 +4,7 @@ from benchmarks.speed.contests import Contest, Side
 from benchmarks.speed.growth import Growth
 from benchmarks.speed.outcome import Measure
 from benchmarks.speed.start import Help
+from benchmarks.speed.training import Training
 
 _ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS = (
     Side("ours", "latentbeam", kind)
@@ -75,6 +76,10 @@ MEASURES: tuple[Measure, ...] = (
         _PHOTOGRAPHS,
         (1_000, 10_000),
         1.1,
+    ),
+    Training("training from disk beside bare fit in memory, dense AE", "dense", 0.95),
+    Training(
+        "training from disk beside bare fit in memory, convolutional AE", "convolutional", 0.95
     ),
     Help("latentbeam --help", 0.5),
 )

@@ -45,20 +45,20 @@ def _of(
 def ours(config: AutoencoderConfig, images: Path, bundle: Path, output: Path) -> float:
     """Seconds of the epochs after the first, with the progress that the command shows."""
     output.mkdir()
-    stores = []
-    for name, pixels in zip(("train", "validation"), _parts(images), strict=True):
-        np.save(output / f"{name}.npy", pixels)
-        stores.append(ImageStore(output / f"{name}.npy"))
+    paths = output / "train.npy", output / "validation.npy"
+    for path, pixels in zip(paths, _parts(images), strict=True):
+        np.save(path, pixels)
+    train, validation = map(ImageStore, paths)
     preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
-    model = build_model(config, stores[0].shape[1:], _CONFIG.seed)
-    initialise(model, preprocessing, stores[0])
+    model = build_model(config, train.shape[1:], _CONFIG.seed)
+    initialise(model, preprocessing, train)
     ends = np.zeros(EPOCHS)
 
     def on_progress(epoch: int, done: int, steps: int, losses: dict[str, float]) -> None:
         del done, steps, losses
         ends[epoch] = time.monotonic()
 
-    fit(model, preprocessing, *stores, _CONFIG, on_progress)
+    fit(model, preprocessing, train, validation, _CONFIG, on_progress)
     return ends[-1] - ends[0]
 
 
