@@ -16,8 +16,9 @@ from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
 from ae_models.mapping import suggestion
 from ae_models.scores import primary_score, score_names
 
-# While one call's operations wait for each other, another's have the cores: with 256 rows of a
-# small network on two cores, three calls at once take three quarters of the time.
+# While one call's operations wait for each other, another's have the cores: of a small network,
+# three calls at once take three quarters of the time. Convolutions use the cores by themselves, and
+# their activations are large.
 _MOST_CALLS_AT_ONCE = 3
 _SCORING_SIGNATURES = ("score", "score_with_maps")
 
@@ -62,7 +63,7 @@ class Scorer:
         self._wanted = check_outputs(config, outputs)
         self.image = config.image
         self.batch_rows = config.batch_rows
-        self._pool = ThreadPoolExecutor(_calls_at_once(), "scorer")
+        self._pool = ThreadPoolExecutor(_calls_at_once(config), "scorer")
         self.primary = SCORE_PREFIX + primary_score(config)
         try:
             self._model = tf.saved_model.load(str(path / SCORING))
@@ -115,8 +116,11 @@ class Scorer:
             )
 
 
-def _calls_at_once() -> int:
-    """One more than there are threads for an operation, so that one is ready when another ends."""
+def _calls_at_once(config: Configuration) -> int:
+    """Of a dense network one more than there are threads for an operation, so that one is ready
+    when another ends; else one."""
+    if config.model.network != "dense":
+        return 1
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or len(os.sched_getaffinity(0))
     return min(_MOST_CALLS_AT_ONCE, 1 + threads)
 
