@@ -37,7 +37,7 @@ format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff format $(SOURCES)
 
 bench: $(READY) ## speed and memory beside what a good user would write (an hour), then docs/performance.md
-	$(BIN)/python -m benchmarks.performance --page docs/performance.md --json performance.json
+	$(BIN)/python -m benchmarks.performance --page docs/performance.md
 
 scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"

@@ -7,7 +7,6 @@ Example: python -m benchmarks.performance --only "array*" --rounds 3
 """
 
 import fnmatch
-import json
 import os
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard.data import CACHE
+from benchmarks.speed.outcome import read_outcomes, write_outcomes
 from benchmarks.speed.page import table, write_table
 from benchmarks.speed.rows import MEASURES
 
@@ -27,21 +27,23 @@ _FOLDER = CACHE / "performance"
               help="Of each measure; the median counts.")  # fmt: skip
 @click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Put the table into this page.")  # fmt: skip
-@click.option("--json", "raw", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(only: str, rounds: int, page: Path | None, raw: Path | None) -> None:
+@click.option("--json", "raw", type=click.Path(path_type=Path, dir_okay=False),
+              default=_FOLDER / "figures.json", show_default=True,
+              help="Where figures are kept, also of measures not taken now.")  # fmt: skip
+def main(only: str, rounds: int, page: Path | None, raw: Path) -> None:
     """The command line of the suite."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     measures = [measure for measure in MEASURES if fnmatch.fnmatch(measure.name, only)]
     if not measures:
         raise click.UsageError(f"no row matches {only!r}: {', '.join(m.name for m in MEASURES)}")
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    kept = read_outcomes(raw)
     with tqdm(total=sum(measure.runs(rounds) for measure in measures), unit=" runs") as bar:
         for measure in measures:
             bar.set_description(measure.name)
-            outcomes.append(measure.take(_FOLDER, rounds, lambda: bar.update(1)))
-            if raw:  # after each: the suite takes long
-                raw.write_text(json.dumps([outcome.described() for outcome in outcomes], indent=2))
+            kept[measure.name] = measure.take(_FOLDER, rounds, lambda: bar.update(1))
+            write_outcomes(raw, kept)  # after each: the suite takes an hour
+    outcomes = [kept[measure.name] for measure in MEASURES if measure.name in kept]
     if page:
         write_table(page, outcomes)
     click.echo(table(outcomes))

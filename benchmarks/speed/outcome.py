@@ -2,10 +2,10 @@
 
 import abc
 import dataclasses
+import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,25 @@ class Outcome:
     def reached(self) -> bool:
         return self.figure <= self.asked if self.at_most else self.figure >= self.asked
 
-    def described(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {**dataclasses.asdict(self), "figure": self.figure, "reached": self.reached}
+
+def read_outcomes(path: Path) -> dict[str, Outcome]:
+    """By name, what was written to `path`; nothing where there is no such file."""
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    fields = [field.name for field in dataclasses.fields(Outcome)]
+    given = ({name: row[name] for name in fields} for row in rows)
+    outcomes = [Outcome(**{**row, "values": tuple(row["values"])}) for row in given]
+    return {outcome.name: outcome for outcome in outcomes}
+
+
+def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """As JSON, with the median and whether it is reached."""
+    rows = [
+        {**dataclasses.asdict(outcome), "figure": outcome.figure, "reached": outcome.reached}
+        for outcome in outcomes.values()
+    ]
+    path.write_text(json.dumps(rows, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmarks.speed.outcome import Measure, Outcome
 from benchmarks.speed.programs import Measured, run_program
 from benchmarks.speed.training_sides import EPOCHS, VALIDATION_SHARE
 
-_IMAGES = 60_000
+_IMAGES = 30_000
 
 
 @dataclasses.dataclass(frozen=True)
