@@ -13,33 +13,14 @@ import pytest
 from PIL import Image
 
 from ae_models.errors import InputError
+from tests.reading import read_batches, read_rows
 from transforms import ReadImages
 from transforms.batches import BatchLimits
 from transforms.pixels import raw_layout
-from transforms.read import common_carried, read_task
+from transforms.read import common_carried
 from transforms.sources import resolve_inputs
 
 COLUMNS_OF_SCORES = ["source", "reject", "score", "score_x", "p_value", "model", "latent_mean"]
-
-
-def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.RecordBatch]:
-    sources = resolve_inputs([str(uri)])
-    carried = common_carried(sources)
-    return [
-        batch
-        for task in sources[0].tasks()
-        for batch, _ in read_task(sources[0], task, limits, carried, images=images)
-    ]
-
-
-def _rows(uri: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
-    """All records; reading the ids alone must give the same ones, without images."""
-    limits = limits or BatchLimits()
-    rows = [row for batch in _batches(uri, limits, True) for row in batch.to_pylist()]
-    alone = [row for batch in _batches(uri, limits, False) for row in batch.to_pylist()]
-    assert [row["id"] for row in alone] == [row["id"] for row in rows]
-    assert all(row["image"] is None for row in alone)
-    return rows
 
 
 def _png(level: int) -> bytes:
@@ -61,8 +42,8 @@ def _write(path: Path, columns: dict[str, Any], **options: Any) -> None:
 def test_encoded_images_of_several_row_groups(path: Path) -> None:
     names = [f"r{n}" for n in range(6)]
     _write(path, {"id": names, "label": ["a", "b"] * 3, "weight": [0.5] * 6}, row_group_size=4)
-    rows = _rows(path, BatchLimits(rows=3))
-    assert [len(batch) for batch in _batches(path, BatchLimits(rows=3), True)] == [3, 1, 2]
+    rows = read_rows(path, limits=BatchLimits(rows=3))
+    assert [len(batch) for batch in read_batches(path, limits=BatchLimits(rows=3))] == [3, 1, 2]
     assert [row["id"] for row in rows] == names
     assert [row["label"] for row in rows] == ["a", "b"] * 3
     assert [row["weight"] for row in rows] == [0.5] * 6
@@ -72,10 +53,10 @@ def test_encoded_images_of_several_row_groups(path: Path) -> None:
 
 def test_rows_without_an_id_are_numbered_through_the_file(path: Path) -> None:
     _write(path, {}, row_group_size=4)
-    assert [row["id"] for row in _rows(path)] == [f"set.parquet#{n}" for n in range(6)]
+    assert [row["id"] for row in read_rows(path)] == [f"set.parquet#{n}" for n in range(6)]
     _write(path, {"id": pa.array([None, 7, None, 8, None, 9])}, row_group_size=4)
     expected = ["set.parquet#0", "7", "set.parquet#2", "8", "set.parquet#4", "9"]
-    assert [row["id"] for row in _rows(path)] == expected
+    assert [row["id"] for row in read_rows(path)] == expected
 
 
 def test_duckdb_writes_what_we_read(path: Path) -> None:
@@ -85,7 +66,7 @@ def test_duckdb_writes_what_we_read(path: Path) -> None:
             f"FROM range(5) t(i)) TO '{path}' (FORMAT parquet)",
             [_png(3)],
         )
-    rows = _rows(path)
+    rows = read_rows(path)
     assert [(row["id"], row["label"], row["late"]) for row in rows] == [
         (f"d{i}", i % 2, i > 2) for i in range(5)
     ]
@@ -101,15 +82,15 @@ def test_raw_images_with_their_shape_in_the_metadata(path: Path, on: str, kind: 
     schema = pa.schema([field], metadata=layout if on == "schema" else None)
     images = pa.array([row.tobytes() for row in pixels], kind)
     pq.write_table(pa.table([images], schema=schema), path)
-    batches = _batches(path, BatchLimits(), True)
+    batches = read_batches(path, limits=BatchLimits())
     assert raw_layout(batches[0].schema.field("image").metadata) == ((2, 3, 2), np.dtype("uint16"))
-    assert b"".join(row["image"] for row in _rows(path)) == pixels.tobytes()
+    assert b"".join(row["image"] for row in read_rows(path)) == pixels.tobytes()
 
 
 def test_hugging_face_structs_of_bytes_and_path(path: Path) -> None:
     images = [{"bytes": _png(n), "path": f"{n}.png"} for n in range(3)]
     _write(path, {"image": [*images, {"bytes": None, "path": "4.png"}, None], "label": range(5)})
-    rows = _rows(path)
+    rows = read_rows(path)
     assert [row["image"] for row in rows] == [_png(0), _png(1), _png(2), None, None]
     assert [row["label"] for row in rows] == list(range(5))
 
@@ -117,13 +98,13 @@ def test_hugging_face_structs_of_bytes_and_path(path: Path) -> None:
 @pytest.mark.parametrize("name", COLUMNS_OF_SCORES)
 def test_columns_named_as_ours_get_a_prefix(path: Path, name: str) -> None:
     _write(path, {name: range(6)})
-    assert [row[f"input_{name}"] for row in _rows(path)] == list(range(6))
+    assert [row[f"input_{name}"] for row in read_rows(path)] == list(range(6))
 
 
 def test_a_prefixed_name_that_is_taken_hides_no_column(path: Path) -> None:
     _write(path, {"source": ["a"] * 6, "input_source": ["b"] * 6})
     try:
-        rows = _rows(path)
+        rows = read_rows(path)
     except InputError as error:
         assert "input_source" in str(error)  # noqa: PT017 - either outcome is right
     else:
@@ -133,7 +114,7 @@ def test_a_prefixed_name_that_is_taken_hides_no_column(path: Path) -> None:
 def test_dictionaries_become_their_values(path: Path) -> None:
     label = pa.array(["a", "b"] * 3).dictionary_encode()
     _write(path, {"id": pa.array(list("uvwxyz")).dictionary_encode(), "label": label})
-    assert [(row["id"], row["label"]) for row in _rows(path)] == list(
+    assert [(row["id"], row["label"]) for row in read_rows(path)] == list(
         zip("uvwxyz", "ababab", strict=True)
     )
     assert common_carried(resolve_inputs([str(path)])).field("label").type == pa.string()
@@ -146,7 +127,7 @@ def test_limit_of_bytes_bounds_each_batch(path: Path, alike: bool) -> None:
     random = np.random.default_rng(0)
     images = [random.bytes(size) if not alike else bytes(size) for _ in range(60)]
     _write(path, {"image": images})
-    batches = _batches(path, BatchLimits(image_bytes=5 * size), True)
+    batches = read_batches(path, limits=BatchLimits(image_bytes=5 * size))
     assert sum(len(batch) for batch in batches) == 60
     assert max(batch.column("image").nbytes for batch in batches) <= 6 * size
 
@@ -154,7 +135,7 @@ def test_limit_of_bytes_bounds_each_batch(path: Path, alike: bool) -> None:
 def test_files_that_lack_a_column_or_add_one_still_fit(tmp_path: Path) -> None:
     _write(tmp_path / "a.parquet", {"label": pa.array(range(6), pa.int64()), "fold": range(6)})
     _write(tmp_path / "b.parquet", {"label": pa.array(range(6), pa.int32()), "more": range(6)})
-    rows = _rows(tmp_path / "*.parquet")
+    rows = read_rows(tmp_path / "*.parquet")
     assert [row["label"] for row in rows] == [*range(6), *range(6)]
     assert [row["fold"] for row in rows] == [*range(6), *[None] * 6]
     assert all(row["reject"] is None for row in rows)
@@ -163,7 +144,7 @@ def test_files_that_lack_a_column_or_add_one_still_fit(tmp_path: Path) -> None:
 def test_a_file_whose_column_is_of_another_type_is_rejected_row_by_row(tmp_path: Path) -> None:
     _write(tmp_path / "a.parquet", {"label": range(6)})
     _write(tmp_path / "b.parquet", {"label": list("uvwxyz")})
-    rows = _rows(tmp_path / "*.parquet")
+    rows = read_rows(tmp_path / "*.parquet")
     reasons = [row["reject"] and row["reject"]["reason"] for row in rows]
     assert reasons == [None] * 6 + ["schema_mismatch"] * 6
     assert [row["id"] for row in rows[6:]] == [f"b.parquet#{n}" for n in range(6)]
@@ -183,7 +164,7 @@ def test_first_file_without_images_is_an_error(
 ) -> None:
     pq.write_table(pa.table(columns), path)
     with pytest.raises(InputError, match=message):
-        _rows(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +174,7 @@ def test_raw_layouts_that_are_none_are_errors(path: Path, shape: str, dtype: str
     field = pa.field("image", pa.binary(), metadata={"shape": shape, "dtype": dtype})
     pq.write_table(pa.table([[b"abcdef"]], schema=pa.schema([field])), path)
     with pytest.raises(InputError):
-        _rows(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no more", None])
@@ -204,8 +185,8 @@ def test_damaged_files_are_errors_first_and_rejects_later(
     _write(first, {})
     second.write_bytes(first.read_bytes()[:-20] if content is None else content)
     with pytest.raises(InputError, match=r"b\.parquet"):
-        _rows(second)
-    rows = _rows(tmp_path / "*.parquet")
+        read_rows(second)
+    rows = read_rows(tmp_path / "*.parquet")
     assert [row["id"] for row in rows] == [*(f"a.parquet#{n}" for n in range(6)), "b.parquet"]
     assert rows[-1]["reject"]["reason"] == "unreadable"
 
@@ -213,7 +194,7 @@ def test_damaged_files_are_errors_first_and_rejects_later(
 def test_later_file_without_images_is_one_reject(tmp_path: Path) -> None:
     _write(tmp_path / "a.parquet", {})
     pq.write_table(pa.table({"label": [1, 2]}), tmp_path / "b.parquet", row_group_size=1)
-    rows = _rows(tmp_path / "*.parquet")
+    rows = read_rows(tmp_path / "*.parquet")
     assert [row["reject"]["reason"] for row in rows[6:]] == ["no_image"] * len(rows[6:])
     assert len({row["id"] for row in rows}) == len(rows)
 
@@ -228,7 +209,7 @@ def test_damaged_pages_of_images_lose_no_record(path: Path, with_id: bool) -> No
     place = data.index(images[30][:64])  # in the second row group, behind the image's length
     data[place - 4 : place] = b"\xff" * 4
     path.write_bytes(data)
-    rows = _rows(path, BatchLimits(rows=5))
+    rows = read_rows(path, limits=BatchLimits(rows=5))
     expected = [f"r{n}" if with_id else f"set.parquet#{n}" for n in range(40)]
     assert [row["id"] for row in rows] == expected
     assert all(row["reject"] is None for row in rows[:20])
@@ -248,7 +229,7 @@ def test_input_without_a_row_is_an_error(path: Path) -> None:
 def test_a_column_of_the_first_file_without_a_value_refuses_no_other_file(tmp_path: Path) -> None:
     _write(tmp_path / "a.parquet", {"label": pa.nulls(6)})
     _write(tmp_path / "b.parquet", {"label": range(6)})
-    rows = _rows(tmp_path / "*.parquet")
+    rows = read_rows(tmp_path / "*.parquet")
     assert [row["label"] for row in rows] == [None] * 6 + list("012345")
     assert all(row["reject"] is None for row in rows)
 
@@ -257,7 +238,7 @@ def test_a_column_of_the_first_file_without_a_value_refuses_no_other_file(tmp_pa
 def test_a_value_that_does_not_fit_rejects_its_own_row(tmp_path: Path, rows_a_batch: int) -> None:
     _write(tmp_path / "a.parquet", {"label": range(6)})
     _write(tmp_path / "b.parquet", {"label": [0.0, 1.5, 2.0, 3.0, 4.5, 5.0]})
-    rows = _rows(tmp_path / "*.parquet", BatchLimits(rows=rows_a_batch))
+    rows = read_rows(tmp_path / "*.parquet", limits=BatchLimits(rows=rows_a_batch))
     assert [row["label"] for row in rows[6:]] == [0, None, 2, 3, None, 5]
     reasons = [row["reject"] and row["reject"]["reason"] for row in rows[6:]]
     assert reasons == [None, "schema_mismatch", None, None, "schema_mismatch", None]
@@ -265,7 +246,7 @@ def test_a_value_that_does_not_fit_rejects_its_own_row(tmp_path: Path, rows_a_ba
 
 def test_ids_that_are_no_utf8_are_written_out(path: Path) -> None:
     _write(path, {"id": pa.array([b"a", b"\xff", b"c", b"d", b"e", b"f"], pa.binary())})
-    assert [row["id"] for row in _rows(path)] == ["a", "\\xff", "c", "d", "e", "f"]
+    assert [row["id"] for row in read_rows(path)] == ["a", "\\xff", "c", "d", "e", "f"]
 
 
 def test_a_bad_first_file_and_foreign_files_of_a_folder_stop_nothing(tmp_path: Path) -> None:
@@ -274,6 +255,6 @@ def test_a_bad_first_file_and_foreign_files_of_a_folder_stop_nothing(tmp_path: P
     (folder / "_SUCCESS").touch()
     (folder / "a.parquet").touch()
     _write(folder / "b.parquet", {"label": range(6)})
-    rows = _rows(folder)
+    rows = read_rows(folder)
     assert [row["label"] for row in rows] == [None, *range(6)]
     assert rows[0]["reject"]["reason"] == "unreadable"

@@ -15,31 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_models.errors import InputError
+from tests.reading import read_batches, read_rows
 from transforms.batches import BatchLimits
-from transforms.read import common_carried, read_task
 from transforms.sources import resolve_inputs
 from transforms.sources.source import bounded_batches
 from transforms.sources.tfrecord import ExampleRows
-
-
-def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.RecordBatch]:
-    sources = resolve_inputs([str(uri)])
-    carried = common_carried(sources)
-    return [
-        batch
-        for listing in sources[0].listings()
-        for batch, _ in read_task(sources[0], listing.task, limits, carried, images=images)
-    ]
-
-
-def _rows(uri: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
-    """All records; reading the ids alone must give the same ones, without images."""
-    limits = limits or BatchLimits()
-    rows = [row for batch in _batches(uri, limits, True) for row in batch.to_pylist()]
-    alone = [row for batch in _batches(uri, limits, False) for row in batch.to_pylist()]
-    assert [row["id"] for row in alone] == [row["id"] for row in rows]
-    assert all(row["image"] is None for row in alone)
-    return rows
 
 
 def _example(**features: Any) -> bytes:
@@ -76,7 +56,7 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str | None]:
 @pytest.mark.parametrize(("name", "compression"), [("a.tfrecord", ""), ("a.tfrecord.gz", "GZIP")])
 def test_images_labels_and_numbers(tmp_path: Path, name: str, compression: str) -> None:
     _write(tmp_path / name, [_plain(n) for n in range(7)], compression)
-    rows = _rows(tmp_path / name)
+    rows = read_rows(tmp_path / name)
     assert [(row["id"], row["label"]) for row in rows] == [(f"{name}#{n}", n) for n in range(7)]
     assert [row["image"] for row in rows] == [bytes([n]) * 100 for n in range(7)]
     assert {row["source"] for row in rows} == {str(tmp_path / name)}
@@ -88,8 +68,8 @@ def test_shards_are_known_by_their_names(tmp_path: Path, pattern: str) -> None:
     for name in names:
         _write(tmp_path / name, [_plain(n) for n in range(2)])
     expected = [f"{name}#{n}" for name in names for n in range(2)]
-    assert [row["id"] for row in _rows(tmp_path / pattern.format("*"))] == expected
-    assert [row["id"] for row in _rows(tmp_path / names[1])] == expected[2:4]
+    assert [row["id"] for row in read_rows(tmp_path / pattern.format("*"))] == expected
+    assert [row["id"] for row in read_rows(tmp_path / names[1])] == expected[2:4]
 
 
 def test_file_names_are_ids_and_scalars_are_carried(tmp_path: Path) -> None:
@@ -105,7 +85,7 @@ def test_file_names_are_ids_and_scalars_are_carried(tmp_path: Path) -> None:
         for n in range(2)
     ]
     _write(tmp_path / "a.tfrecord", records)
-    rows = _rows(tmp_path / "a.tfrecord")
+    rows = read_rows(tmp_path / "a.tfrecord")
     assert [row["id"] for row in rows] == ["cat_0.jpg", "cat_1.jpg"]
     assert [row["image/class/text"] for row in rows] == ["Kätzchen"] * 2
     assert [row["weight"] for row in rows] == [0.5, 1.5]
@@ -119,14 +99,14 @@ def test_limits_of_rows_and_bytes_bound_each_batch(tmp_path: Path) -> None:
         (BatchLimits(rows=3), [3, 3, 1]),
         (BatchLimits(image_bytes=200), [2, 2, 2, 1]),
     ):
-        batches = _batches(tmp_path / "a.tfrecord", limits, True)
+        batches = read_batches(tmp_path / "a.tfrecord", limits=limits)
         assert [len(batch) for batch in batches] == lengths
 
 
 def test_records_without_an_image_or_an_example_are_rejects(tmp_path: Path) -> None:
     records = [_plain(0), _example(label=1), b"\xff\xff\xff\xff", _plain(3)]
     _write(tmp_path / "a.tfrecord", records)
-    rows = _rows(tmp_path / "a.tfrecord")
+    rows = read_rows(tmp_path / "a.tfrecord")
     assert _reasons(rows) == [None, "no_image", "unreadable", None]
     assert [row["id"] for row in rows] == [f"a.tfrecord#{n}" for n in range(4)]
 
@@ -137,7 +117,7 @@ def test_a_feature_of_another_type_spoils_one_record_at_most(tmp_path: Path, odd
     third = {} if odd is None else {"image__class__label": odd}
     records = [_plain(0), _plain(1), _example(image__encoded=b"x", **third), _plain(3)]
     _write(tmp_path / "a.tfrecord", records)
-    rows = _rows(tmp_path / "a.tfrecord")
+    rows = read_rows(tmp_path / "a.tfrecord")
     assert [row["id"] for row in rows] == [f"a.tfrecord#{n}" for n in range(4)]
     assert [rows[n]["label"] for n in (0, 1, 3)] == [0, 1, 3]
     reasons = _reasons(rows)
@@ -156,7 +136,7 @@ def test_a_flipped_byte_ends_the_file_after_the_records_before_it(
     size = len(data) // 9
     data[4 * size + (0 if where == "length" else 30)] ^= 1
     path.write_bytes(data)
-    for rows in (_rows(path), _rows(path, BatchLimits(rows=2))):
+    for rows in (read_rows(path), read_rows(path, limits=BatchLimits(rows=2))):
         assert [row["id"] for row in rows] == [f"a.tfrecord#{n}" for n in range(5)]
         assert [row["label"] for row in rows[:4]] == [0, 1, 2, 3]
         assert _reasons(rows) == [None] * 4 + ["unreadable"]
@@ -167,7 +147,7 @@ def test_a_truncated_file_gives_the_records_before_the_cut(tmp_path: Path, cut: 
     path = tmp_path / "a.tfrecord"
     _write(path, [_plain(n) for n in range(3)])
     path.write_bytes(path.read_bytes()[:-cut])
-    rows = _rows(path)
+    rows = read_rows(path)
     assert _reasons(rows) == [None, None, "unreadable"]
 
 
@@ -183,7 +163,7 @@ def test_damaged_gzip_is_a_reject(tmp_path: Path, damage: str) -> None:
     else:
         data[len(data) // 2] ^= 255
     path.write_bytes(data)
-    rows = _rows(path)
+    rows = read_rows(path)
     assert [row["n"] for row in rows[:-1]] == list(range(len(rows) - 1))
     assert 50 < len(rows) < 150
     assert _reasons(rows) == [None] * (len(rows) - 1) + ["unreadable"]
@@ -194,7 +174,7 @@ def test_gzip_cut_between_records_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord.gz"
     _write(tmp_path / "plain.tfrecord", [_plain(n) for n in range(3)])
     path.write_bytes(gzip.compress((tmp_path / "plain.tfrecord").read_bytes())[:-8])
-    assert _reasons(_rows(path))[-1] == "unreadable"
+    assert _reasons(read_rows(path))[-1] == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -204,28 +184,31 @@ def test_first_file_that_is_no_tfrecord_is_an_error(tmp_path: Path, content: byt
     for name in ("a.tfrecord", "a.tfrecord.gz"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=r"a\.tfrecord"):
-            _rows(tmp_path / name)
+            read_rows(tmp_path / name)
 
 
 def test_later_file_that_is_no_tfrecord_is_one_reject(tmp_path: Path) -> None:
     _write(tmp_path / "a.tfrecord", [_plain(0)])
     (tmp_path / "b.tfrecord").write_bytes(b"no record of any kind")
-    rows = _rows(tmp_path / "*.tfrecord")
+    rows = read_rows(tmp_path / "*.tfrecord")
     assert _reasons(rows) == [None, "unreadable"]
 
 
 def test_files_that_change_between_two_runs_are_looked_at_again(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     _write(path, [_example(image=b"x", fold=1)])
-    assert _rows(path)[0]["fold"] == 1
+    assert read_rows(path)[0]["fold"] == 1
     _write(path, [_example(image=b"x", group=2)])
-    assert _rows(path)[0]["group"] == 2
+    assert read_rows(path)[0]["group"] == 2
 
 
 def test_a_name_that_is_no_text_is_no_id(tmp_path: Path) -> None:
     records = [_example(image__encoded=b"x", image__filename=7), _plain(1)]
     _write(tmp_path / "a.tfrecord", records)
-    assert [row["id"] for row in _rows(tmp_path / "a.tfrecord")] == ["a.tfrecord#0", "a.tfrecord#1"]
+    assert [row["id"] for row in read_rows(tmp_path / "a.tfrecord")] == [
+        "a.tfrecord#0",
+        "a.tfrecord#1",
+    ]
 
 
 CARRIED = pa.schema(
@@ -320,7 +303,7 @@ def test_records_across_the_blocks_that_are_read_arrive_whole(
     random = np.random.default_rng(0)
     images = [random.bytes(size + n) for n in range(7 if size > 5_000 else 400)]
     _write(path, [_example(image__encoded=image) for image in images], compression)
-    assert [row["image"] for row in _rows(path)] == images
+    assert [row["image"] for row in read_rows(path)] == images
 
 
 def test_workers_get_the_columns_with_the_source(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -19,9 +18,8 @@ from PIL import Image
 from ae_models.errors import InputError
 from pipelines.score import score
 from pipelines.verify import verify
+from tests.reading import read_rows
 from transforms.batches import BatchLimits
-from transforms.read import common_carried, read_task
-from transforms.sources import resolve_inputs
 from transforms.sources.webdataset import split_name
 
 Members = Sequence[tuple[str, bytes]]
@@ -34,25 +32,6 @@ def _write(path: Path, members: Members, **options: Any) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-
-
-def _batches(uri: str | Path, limits: BatchLimits, images: bool) -> list[pa.RecordBatch]:
-    sources = resolve_inputs([str(uri)])
-    carried = common_carried(sources)
-    return [
-        batch
-        for task in sources[0].tasks()
-        for batch, _ in read_task(sources[0], task, limits, carried, images=images)
-    ]
-
-
-def _rows(uri: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
-    """All records; reading the ids alone must give the same ones, without images."""
-    limits = limits or BatchLimits()
-    rows = [row for batch in _batches(uri, limits, True) for row in batch.to_pylist()]
-    alone = [row for batch in _batches(uri, limits, False) for row in batch.to_pylist()]
-    assert [{**row, "image": None} for row in rows] == alone
-    return rows
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str | None]:
@@ -71,7 +50,7 @@ def _plain(count: int) -> list[tuple[str, bytes]]:
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_images_labels_and_keys(tmp_path: Path, name: str, form: int) -> None:
     _write(tmp_path / name, _plain(5), format=form)
-    rows = _rows(tmp_path / name, BatchLimits(rows=2))
+    rows = read_rows(tmp_path / name, limits=BatchLimits(rows=2))
     assert [(row["id"], row["label"]) for row in rows] == [(f"{name}/{n:03}", n) for n in range(5)]
     assert [row["image"] for row in rows] == [bytes([n]) * 700 for n in range(5)]
     assert {row["source"] for row in rows} == {str(tmp_path / name)}
@@ -80,7 +59,7 @@ def test_images_labels_and_keys(tmp_path: Path, name: str, form: int) -> None:
 def test_shards_of_a_glob_are_tasks(tmp_path: Path) -> None:
     for name in ("0.tar", "1.tar"):
         _write(tmp_path / name, _plain(2))
-    rows = _rows(tmp_path / "*.tar")
+    rows = read_rows(tmp_path / "*.tar")
     assert [row["id"] for row in rows] == ["0.tar/000", "0.tar/001", "1.tar/000", "1.tar/001"]
 
 
@@ -118,7 +97,7 @@ def test_members_of_a_sample_lie_in_any_order_and_the_first_image_wins(tmp_path:
         ("b/1.json", b'{"weight": 0.5, "label": 3, "late": 1}'),
     ]
     _write(tmp_path / "a.tar", members)
-    first, second = _rows(tmp_path / "a.tar")
+    first, second = read_rows(tmp_path / "a.tar")
     assert {key: value for key, value in first.items() if key not in {"source", "reject"}} == {
         "id": "a.tar/a/1",
         "image": b"first",
@@ -135,7 +114,7 @@ def test_members_of_a_sample_lie_in_any_order_and_the_first_image_wins(tmp_path:
 def test_classes_are_integers_only_where_all_are(tmp_path: Path) -> None:
     members = [member for member in _plain(3) if member[0] != "001.cls"]
     _write(tmp_path / "a.tar", [*members, ("x.png", b"x"), ("x.cls", "Käfer".encode())])
-    assert [row["label"] for row in _rows(tmp_path / "a.tar")] == ["0", None, "2", "Käfer"]
+    assert [row["label"] for row in read_rows(tmp_path / "a.tar")] == ["0", None, "2", "Käfer"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +141,7 @@ def test_a_value_that_does_not_fit_rejects_its_own_sample(
     first = [("f.png", b"f"), ("f.cls", b"1"), ("f.json", b'{"weight": 0.5, "count": 1}')]
     _write(tmp_path / "a.tar", first)
     _write(tmp_path / "b.tar", [*_plain(1), ("x.png", b"x"), bad, *_plain(2)[2:]])
-    rows = _rows(tmp_path / "*.tar")
+    rows = read_rows(tmp_path / "*.tar")
     assert [row["id"] for row in rows[1:]] == ["b.tar/000", "b.tar/x", "b.tar/001"]
     assert _reasons(rows) == [None, None, "schema_mismatch", None]
     assert [row["label"] for row in rows] == [1, 0, None, 1]
@@ -171,7 +150,7 @@ def test_a_value_that_does_not_fit_rejects_its_own_sample(
 def test_json_with_half_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
     content = rb'{"name": "\ud800", "\udc00": 1}'
     _write(tmp_path / "a.tar", [("a.png", b"a"), ("a.json", content)])
-    (row,) = _rows(tmp_path / "a.tar")
+    (row,) = read_rows(tmp_path / "a.tar")
     assert (row["name"], row["\\udc00"]) == ("\\ud800", 1)
 
 
@@ -191,7 +170,7 @@ def test_samples_without_an_image_of_their_own_are_rejects(tmp_path: Path) -> No
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "file.png"
             archive.addfile(info)
-    rows = _rows(path)
+    rows = read_rows(path)
     names = ["file", "link", "symbolic", "device", "text", "twice"]
     assert [row["id"] for row in rows] == [f"a.tar/{name}" for name in names]
     assert _reasons(rows) == [None, *["no_image"] * 4, "unreadable"]
@@ -239,7 +218,7 @@ def test_damage_ends_an_archive_after_the_samples_before_it(
     data = damage((tmp_path / "whole.tar").read_bytes())
     path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     for limits in (BatchLimits(), BatchLimits(rows=2)):
-        rows = _rows(path, limits)
+        rows = read_rows(path, limits=limits)
         assert [row["id"] for row in rows] == [f"{name}/{n:03}" for n in range(last + 1)]
         assert [row["label"] for row in rows[:-1]] == list(range(last))
         assert _reasons(rows) == [None] * last + ["unreadable"]
@@ -249,7 +228,7 @@ def test_gzip_that_is_cut_short_is_a_reject(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     _write(path, _plain(6))
     path.write_bytes(path.read_bytes()[:-8])
-    assert _reasons(_rows(path))[-1] == "unreadable"
+    assert _reasons(read_rows(path))[-1] == "unreadable"
 
 
 @pytest.mark.parametrize("content", [b"", b"tar", b"x" * 5000, b"\x1f\x8b\x08"])
@@ -258,9 +237,9 @@ def test_file_that_is_no_archive_is_an_error_first_and_a_reject_later(
 ) -> None:
     (tmp_path / "b.tar").write_bytes(content)
     with pytest.raises(InputError, match=r"b\.tar"):
-        _rows(tmp_path / "b.tar")
+        read_rows(tmp_path / "b.tar")
     _write(tmp_path / "a.tar", _plain(1))
-    rows = _rows(tmp_path / "*.tar")
+    rows = read_rows(tmp_path / "*.tar")
     assert [row["id"] for row in rows] == ["a.tar/000", "b.tar"]
     assert _reasons(rows) == [None, "unreadable"]
 
@@ -293,7 +272,7 @@ def test_what_tarfile_writes_is_read(samples: dict[str, Any], rows: int, image_b
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tar"
         _write(path, members)
-        read = _rows(path, BatchLimits(rows, image_bytes))
+        read = read_rows(path, limits=BatchLimits(rows, image_bytes))
     assert [(row["id"], row["image"], row["label"], row["text"]) for row in read] == [
         (f"a.tar/{key}", image, label, text) for key, (image, _, label, text, _) in samples.items()
     ]

@@ -3,7 +3,6 @@
 import io
 import os
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +14,16 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError, InputError
+from tests.reading import read_batches, read_rows
 from transforms import ReadImages
 from transforms.batches import BatchLimits
 from transforms.pixels import raw_layout
-from transforms.read import common_carried, read_task
 from transforms.sources import npz, resolve_inputs
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 
-def _batches(uris: Sequence[str | Path], limits: BatchLimits, images: bool) -> list[Any]:
-    sources = resolve_inputs([str(uri) for uri in uris])
-    carried = common_carried(sources)
-    return [
-        batch
-        for source in sources
-        for listing in source.listings()
-        if listing.task is not None
-        for batch, _ in read_task(source, listing.task, limits, carried, images=images)
-    ]
-
-
-def _rows(*uris: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
-    """All records; reading the ids alone must give the same ones, without images."""
-    limits = limits or BatchLimits()
-    rows = [row for batch in _batches(uris, limits, True) for row in batch.to_pylist()]
-    alone = [row for batch in _batches(uris, limits, False) for row in batch.to_pylist()]
-    assert [row["id"] for row in alone] == [row["id"] for row in rows]
-    assert all(row["image"] is None for row in alone)
-    return rows
-
-
 def _ids(*uris: str | Path) -> list[str]:
-    return [row["id"] for row in _rows(*uris)]
+    return [row["id"] for row in read_rows(*uris)]
 
 
 def _png(level: int) -> bytes:
@@ -68,7 +45,7 @@ def pets(tmp_path: Path) -> Path:
 
 
 def test_folder_gives_relative_ids_and_parents_as_labels(pets: Path) -> None:
-    rows = _rows(pets)
+    rows = read_rows(pets)
     assert [(row["id"], row["label"]) for row in rows] == [
         ("cat/a.png", "cat"),
         ("cat/b.PNG", "cat"),
@@ -83,13 +60,16 @@ def test_folder_gives_relative_ids_and_parents_as_labels(pets: Path) -> None:
 def test_ids_are_relative_to_the_fixed_part_of_a_glob_and_the_folder_of_a_file(pets: Path) -> None:
     assert _ids(pets / "*/a.png") == ["cat/a.png", "dog/a.png"]
     assert _ids(pets / "cat/*") == ["a.png", "b.PNG"]
-    (row,) = _rows(pets / "cat" / "a.png")
+    (row,) = read_rows(pets / "cat" / "a.png")
     assert (row["id"], row["label"]) == ("a.png", "cat")
 
 
 def test_the_current_folder_has_a_name(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pets / "cat")
-    assert [(row["id"], row["label"]) for row in _rows(".")] == [("a.png", "cat"), ("b.PNG", "cat")]
+    assert [(row["id"], row["label"]) for row in read_rows(".")] == [
+        ("a.png", "cat"),
+        ("b.PNG", "cat"),
+    ]
 
 
 def test_a_folder_with_a_hash_in_its_name_is_a_folder(pets: Path) -> None:
@@ -116,10 +96,10 @@ def test_a_record_that_two_inputs_hold_is_refused_or_read_once(pets: Path, again
 
 
 def test_limits_of_rows_and_bytes_bound_each_batch(pets: Path) -> None:
-    by_rows = _batches([pets], BatchLimits(rows=3), True)
+    by_rows = read_batches(pets, limits=BatchLimits(rows=3))
     assert [len(batch) for batch in by_rows] == [3, 1]
     size = len(_png(0))
-    by_bytes = _batches([pets], BatchLimits(image_bytes=2 * size), True)
+    by_bytes = read_batches(pets, limits=BatchLimits(image_bytes=2 * size))
     assert [len(batch) for batch in by_bytes] == [2, 2]
 
 
@@ -127,7 +107,7 @@ def test_empty_and_vanished_files_are_rejects(pets: Path) -> None:
     (pets / "cat" / "a.png").write_bytes(b"")
     (pets / "cat" / "b.PNG").unlink()
     (pets / "cat" / "b.PNG").symlink_to(pets / "nowhere")
-    rows = _rows(pets / "cat")
+    rows = read_rows(pets / "cat")
     assert [row["id"] for row in rows] == ["a.png", "b.PNG"]
     assert [row["reject"]["reason"] for row in rows] == ["empty", "unreadable"]
     assert all(row["reject"]["stage"] == "read" and row["image"] is None for row in rows)
@@ -157,7 +137,7 @@ def test_unusable_inputs_are_errors_of_the_user(pets: Path, uris: list[str]) -> 
 
 def test_inputs_whose_labels_do_not_fit_together_are_refused(pets: Path) -> None:
     with pytest.raises(InputError, match="label"):
-        _rows(pets, "builtin:digits")
+        read_rows(pets, "builtin:digits")
 
 
 def test_a_condition_on_an_unknown_column_is_refused(pets: Path) -> None:
@@ -180,9 +160,9 @@ def test_read_images_counts_what_it_read_excluded_and_passed_over(pets: Path) ->
 
 def test_digits_are_those_of_scikit_learn() -> None:
     digits = load_digits()
-    (batch, *_) = _batches(["builtin:digits"], BatchLimits(rows=100), True)
+    (batch, *_) = read_batches("builtin:digits", limits=BatchLimits(rows=100))
     assert raw_layout(batch.schema.field("image").metadata) == ((8, 8, 1), np.dtype("uint8"))
-    rows = _rows("builtin:digits", limits=BatchLimits(rows=100))
+    rows = read_rows("builtin:digits", limits=BatchLimits(rows=100))
     assert [row["id"] for row in rows] == [f"digits/{n}" for n in range(len(digits.target))]
     assert [row["label"] for row in rows] == digits.target.tolist()
     pixels = np.stack([np.frombuffer(row["image"], np.uint8) for row in rows])
@@ -199,11 +179,11 @@ def test_npz_parts(tmp_path: Path, save: Any, shape: tuple[int, ...], dtype: str
     save(tmp_path / "set.npz", x_test=x, y_test=y, x_train=x[:2])
     row_bytes = x[0].nbytes
     limits = BatchLimits(rows=5, image_bytes=3 * row_bytes)
-    batches = _batches([tmp_path / "set.npz#test"], limits, True)
+    batches = read_batches(tmp_path / "set.npz#test", limits=limits)
     assert [len(batch) for batch in batches] == [3, 3, 1]
     layout = raw_layout(batches[0].schema.field("image").metadata)
     assert layout == ((*shape[1:], 1)[:3], np.dtype(dtype))
-    rows = _rows(tmp_path / "set.npz#test", limits=limits)
+    rows = read_rows(tmp_path / "set.npz#test", limits=limits)
     assert [row["id"] for row in rows] == [f"set.npz#test/{n}" for n in range(7)]
     assert [row["label"] for row in rows] == y.tolist()
     assert b"".join(row["image"] for row in rows) == x.tobytes()
@@ -214,13 +194,13 @@ def test_npz_parts(tmp_path: Path, save: Any, shape: tuple[int, ...], dtype: str
 @pytest.mark.parametrize("labels", [["cat", "dog"], [0.5, 1.5], [True, False]])
 def test_npz_labels_of_other_types(tmp_path: Path, labels: list[Any]) -> None:
     np.savez(tmp_path / "set.npz", x=np.zeros((2, 2, 2), np.uint8), y=np.array(labels))
-    assert [row["label"] for row in _rows(tmp_path / "set.npz")] == labels
+    assert [row["label"] for row in read_rows(tmp_path / "set.npz")] == labels
 
 
 def test_npz_labels_of_the_other_byte_order_are_read_or_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x=np.zeros((2, 2, 2), np.uint8), y=np.array([1, 2], ">i8"))
     try:
-        labels = [row["label"] for row in _rows(tmp_path / "set.npz")]
+        labels = [row["label"] for row in read_rows(tmp_path / "set.npz")]
     except InputError as error:
         assert "y" in str(error)  # noqa: PT017 - either outcome is right
     else:
@@ -254,7 +234,7 @@ def test_npz_arrays_that_are_no_images(
 ) -> None:
     np.savez(tmp_path / "set.npz", **arrays)
     with pytest.raises(InputError, match=message):
-        _rows(tmp_path / "set.npz")
+        read_rows(tmp_path / "set.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
@@ -263,7 +243,7 @@ def test_npz_files_that_are_none(tmp_path: Path, content: bytes | None) -> None:
     np.savez(path, x=np.zeros((9, 9, 9), np.uint8))
     path.write_bytes(path.read_bytes()[:500] if content is None else content)
     with pytest.raises(InputError, match=r"set\.npz"):
-        _rows(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -273,7 +253,7 @@ def test_npz_damage_is_noticed_and_loses_no_record(tmp_path: Path, save: Any) ->
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
-    rows = _rows(path, limits=BatchLimits(rows=10))
+    rows = read_rows(path, limits=BatchLimits(rows=10))
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     assert {row["reject"]["reason"] for row in rows if row["reject"]} == {"unreadable"}
 
@@ -385,7 +365,7 @@ def test_a_name_that_is_no_utf8_is_written_out(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(_png(1))
-    (row,) = _rows(folder)
+    (row,) = read_rows(folder)
     assert row["id"] == "caf\\xe9.png"
     assert row["image"] == _png(1)
 
