@@ -1,7 +1,7 @@
 """Scoring raw pixels with a bundle."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -85,28 +85,34 @@ class Scorer:
           that are wanted, `score`, the primary one, and on request `error_map`, (N, H, W): all
           float32.
         """
-        outputs = self._run("score_with_maps" if error_maps else "score", pixels)
-        score = outputs[self.primary]
-        if self.primary not in self._wanted:
-            del outputs[self.primary]
-        return outputs | {"score": score}
+        return joined(self.score_parts(pixels, error_maps))
 
     def reconstruct(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """The scaled `input` of (N, H, W, C) raw pixels, and its `reconstruction`."""
-        return self._run("reconstruct", pixels)
+        return joined(self._parts("reconstruct", pixels))
 
-    def _run(self, signature: str, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    def score_parts(
+        self, pixels: np.ndarray, error_maps: bool = False
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """`score` in parts, in order, each of `batch_rows` records but the last: what is done with
+        one overlaps with the scoring of the next."""
+        for outputs in self._parts("score_with_maps" if error_maps else "score", pixels):
+            score = outputs[self.primary]
+            if self.primary not in self._wanted:
+                del outputs[self.primary]
+            yield outputs | {"score": score}
+
+    def _parts(self, signature: str, pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         self._check(pixels)
         function, rows = self._signatures[signature], self.batch_rows
 
         def outputs_from(start: int) -> dict[str, np.ndarray]:
             part = pixels[start : start + rows]
             outputs = function(pixels=tf.constant(_padded(part, rows)))
-            return {name: value.numpy()[: len(part)] for name, value in outputs.items()}
+            return {name: outputs[name].numpy()[: len(part)] for name in sorted(outputs)}
 
         # An empty input still takes one padded batch, for the names and shapes of the outputs.
-        parts = list(self._pool.map(outputs_from, range(0, max(1, len(pixels)), rows)))
-        return {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
+        return self._pool.map(outputs_from, range(0, max(1, len(pixels)), rows))
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:
@@ -114,6 +120,14 @@ class Scorer:
                 f"pixels must be (N, {', '.join(map(str, self.image.shape))}) {self.image.dtype}. "
                 f"Received: {pixels.shape} {pixels.dtype}"
             )
+
+
+def joined(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Outputs of consecutive records as those of all of them."""
+    parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _calls_at_once(config: Configuration) -> int:

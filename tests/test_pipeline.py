@@ -1,5 +1,6 @@
 """The whole pipeline on Beam's local engine, as the command and as Python code use it."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,10 @@ from ae_models.scorer import Scorer
 from pipelines.evaluate import evaluate
 from pipelines.score import score
 from pipelines.verify import verify
+from tests.reading import read_batches
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
 from transforms.batches import BatchLimits
-from transforms.decode import DecodeImages
+from transforms.decode import DecodeImages, decode_batch
 from transforms.ledger import held, read_ledger
 
 Bundles = Callable[[str], Path]
@@ -249,6 +251,20 @@ def test_plain_run_inference_takes_the_handler(bundle: Bundles) -> None:
             | beam.CombineGlobally(sum)
         )
         assert_that(rows, equal_to([178]))
+
+
+def test_a_gathered_batch_scores_as_its_elements_do(bundle: Bundles) -> None:
+    model = bundle("vae")
+    handler = AutoencoderModelHandler(str(model))
+    loaded = handler.load_model()
+    (whole,) = read_batches("builtin:digits")
+    decoded = decode_batch(whole, open_bundle(model).config.image)
+    bounds = [0, 5, 700, 700, 1030, 1797]  # some within a call of the model, some across, one empty
+    elements = [decoded.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
+    together = list(handler.run_inference(elements, loaded))
+    assert [len(scored) for scored in together] == [len(element) for element in elements]
+    (alone,) = handler.run_inference([decoded], loaded)
+    assert pa.Table.from_batches(together).combine_chunks().equals(pa.Table.from_batches([alone]))
 
 
 def test_verify_finds_files_that_are_gone_or_foreign(bundle: Bundles, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ae_models.bundle import open_bundle
 from ae_models.errors import BundleError, ConfigError
 from ae_models.export import ScoringModule, export, relative_difference
 from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer, output_names
+from ae_models.scorer import Scorer, joined, output_names
 from ae_models.scores import SCORES, Score, fit_scores, score_names
 from ae_models.splits import assign_splits, id_hashes
 
@@ -168,6 +168,13 @@ def test_error_maps_are_what_the_reconstruction_lacks(bundle: Bundles, pixels: n
     assert set(found) == set(without), "nothing else changes"
     for name, values in without.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
+def test_parts_are_the_whole(bundle: Bundles, pixels: np.ndarray) -> None:
+    scorer = _scorer(bundle("vae"))
+    parts = list(scorer.score_parts(pixels))
+    assert [len(part["score"]) for part in parts] == [1024, 773]
+    _assert_same_bits(joined(parts), scorer.score(pixels))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,6 @@
 """Beam's `ModelHandler` for record batches of raw pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from ae_models.bundle import open_bundle
 from ae_models.calibration import conformal_p_values
-from ae_models.scorer import Scorer
+from ae_models.scorer import Scorer, joined
 from transforms.batches import IMAGE, REJECT, REJECT_TYPE
 from transforms.pixels import pixels_from_arrow, raw_layout
 from transforms.rejects import Reason, Stage, reject
@@ -87,15 +87,32 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
             return []
         images = [_images(element, model.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
-        outputs = model.scorer.score(pixels, self._error_maps)
-        results, first = [], 0
-        for element, part in zip(elements, images, strict=True):
-            own = {name: v[first : first + len(part)] for name, v in outputs.items()}
-            results.append(scored_batch(element, own, model))
-            first += len(part)
-        self._scored.inc(first)
-        model.progress.add(first)
+        outputs = _Outputs(model.scorer.score_parts(pixels, self._error_maps))
+        results = [
+            scored_batch(element, outputs.take(len(part)), model)
+            for element, part in zip(elements, images, strict=True)
+        ]
+        self._scored.inc(len(pixels))
+        model.progress.add(len(pixels))
         return results
+
+
+class _Outputs:
+    """A scorer's outputs, taken in other portions than they come in, none before it is needed."""
+
+    def __init__(self, parts: Iterator[dict[str, np.ndarray]]):
+        self._parts = parts
+        self._rest = next(parts)
+
+    def take(self, rows: int) -> dict[str, np.ndarray]:
+        """Those of the next records."""
+        parts, found = [self._rest], len(self._rest["score"])
+        while found < rows:
+            parts.append(next(self._parts))
+            found += len(parts[-1]["score"])
+        whole = joined(parts)
+        self._rest = {name: values[rows:] for name, values in whole.items()}
+        return {name: values[:rows] for name, values in whole.items()}
 
 
 def _rows(element: Any) -> int:

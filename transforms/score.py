@@ -19,7 +19,7 @@ from transforms.rejects import good_rows, reject_rows
 _REJECTS = "rejects"
 # What is done once a batch costs little a record where it holds several calls of the model. Large
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
-_MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 2 << 20
+_MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
 
 
 class ScoredRecords(NamedTuple):
