@@ -17,9 +17,9 @@ from ae_models.mapping import suggestion
 from ae_models.scores import primary_score, score_names
 
 # While one call's operations wait for each other, another's have the cores: of a small network,
-# three calls at once take three quarters of the time. Convolutions use the cores by themselves, and
-# their activations are large.
-_MOST_CALLS_AT_ONCE = 3
+# three calls at once take three quarters of the time. Of a convolutional one, whose activations are
+# large, two take nine tenths.
+_MOST_CALLS_AT_ONCE, _MOST_OF_LARGE_ACTIVATIONS = 3, 2
 _SCORING_SIGNATURES = ("score", "score_with_maps")
 
 
@@ -131,12 +131,11 @@ def joined(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _calls_at_once(config: Configuration) -> int:
-    """Of a dense network one more than there are threads for an operation, so that one is ready
-    when another ends; else one."""
-    if config.model.network != "dense":
-        return 1
+    """One more than there are threads for an operation, so that one is ready when another ends."""
+    dense = config.model.network == "dense"
+    most = _MOST_CALLS_AT_ONCE if dense else _MOST_OF_LARGE_ACTIVATIONS
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or len(os.sched_getaffinity(0))
-    return min(_MOST_CALLS_AT_ONCE, 1 + threads)
+    return min(most, 1 + threads)
 
 
 def _restricted(function: Any, names: Collection[str]) -> Any:

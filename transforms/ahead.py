@@ -17,7 +17,7 @@ class _End:
     """What follows the last item."""
 
 
-def read_ahead(items: Generator[Item], depth: int = 1) -> Generator[Item]:
+def read_ahead(items: Generator[Item], depth: int = 2) -> Generator[Item]:
     """The same items, up to `depth` of them made before they are asked for.
 
     Whatever `items` raises is raised where its item would have been given. Closing this closes it.

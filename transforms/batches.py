@@ -28,8 +28,8 @@ _RESERVED = {
 class BatchLimits:
     """The most that one batch may hold, in rows and in bytes of images."""
 
-    rows: int = 2048
-    image_bytes: int = 32 << 20
+    rows: int = 8192
+    image_bytes: int = 8 << 20
 
 
 class RecordBatchCoder(beam.coders.Coder):
