@@ -22,8 +22,7 @@ from ae_models.model_config import (
     model_config_to_mapping,
 )
 
-# Of pixels, in a batch for the model, whose activations take some fifty times as much.
-# Of raw pixels in one call of the network, whose activations take many times as much.
+# Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
 
