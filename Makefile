@@ -10,9 +10,11 @@ SOURCES := ae_models transforms pipelines benchmarks tests setup.py
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# The lock holds everything. Were pip to resolve as well, it could come upon a newer release through
+# another package's extras, of which the lock has no hash.
 $(READY): requirements.lock pyproject.toml setup.py
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
