@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from ae_models.config import ImageConfig
-from transforms import image_decoding
+from transforms import decode, image_decoding
+from transforms.batches import image_records
+from transforms.decode import decode_batch
 from transforms.image_decoding import decode_image
+from transforms.image_fitting import fit_image
 from transforms.plain_png import decode_plain_png
 from transforms.rejects import Reason, RecordError
 
@@ -242,6 +245,35 @@ def test_cut_data_under_right_checksums_never_give_part_of_an_image() -> None:
         if pixels is not None:  # only the stream's own checksum is missing
             assert size >= len(compressed) - 8
             np.testing.assert_array_equal(pixels, _pillow(whole))
+
+
+@pytest.mark.parametrize("colour_type", COLOUR_TYPES)
+def test_a_batch_decodes_as_each_of_its_images_does(
+    colour_type: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one shape, of others, damaged and none, side by side in several pictures."""
+    channels = COLOUR_TYPES[colour_type]
+    monkeypatch.setattr(decode, "_PICTURE_BYTES", 4 * 7 * 5 * channels)
+    config = ImageConfig(5, 7, channels, 8)
+    images: list[bytes | None] = [_plain(seed, colour_type) for seed in range(9)]
+    images[2], images[4] = _plain(20, colour_type)[:-30], _plain(21, colour_type, 5, 7)
+    images[5], images[6] = b"no image", None
+    images[7] = _plain(22, colour_type).replace(b"IDAT", b"IDAT\0", 1)
+    rows = _rows(7, 5, channels, np.random.default_rng(23))
+    cut = _chunk(b"IDAT", zlib.compress(rows)[:-20])
+    images[8] = _header(7, 5, colour_type) + cut + _chunk(b"IEND", b"")
+    batch = decode_batch(image_records([str(i) for i in range(9)], "file", images), config)
+    column, rejects = batch.column("image"), batch.column("reject").to_pylist()
+    assert sum(reject is None for reject in rejects) == 4
+    for index, data in enumerate(images):
+        if data is None:
+            assert rejects[index]["reason"] == Reason.NO_IMAGE
+            continue
+        found = _outcome(lambda data=data: fit_image(_generally(data, config), config))
+        if rejects[index] is None:
+            assert column[index].as_py() == found[1], index
+        else:
+            assert rejects[index]["reason"] == found[0], index
 
 
 @pytest.mark.parametrize("size", [(0, 5), (7, 0), (0, 0), (2**31, 2**31)])

@@ -35,12 +35,15 @@ from transforms.pixels import (
     raw_layout,
     raw_metadata,
 )
+from transforms.plain_png import PlainPngs, plain_png
 from transforms.rejects import Reason, RecordError, Stage, reject
 from transforms.timing import Timed, timed
 
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
 _WORTH_A_THREAD = 8 << 10
 _SLICE_BYTES = 4 << 20  # of encoded images that one thread decodes before another batch can go on
+_DRAWN_BYTES = 32 << 10  # an image; decoding larger ones costs more than what is around it
+_PICTURE_BYTES = 1 << 20
 _BYTES_AHEAD = 64 << 20  # encoded and decoded, before what follows asks for them
 
 
@@ -64,8 +67,9 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
             pass  # no bytes, or a wrong number of them: one by one, below
     images = np.zeros((len(batch), *config.shape), config.dtype)
     rejects = batch.column(REJECT).to_pylist()
+    drawn = _draw_plain_pngs(batch, layout, config, images)
     for index, value in enumerate(batch.column(IMAGE)):
-        if rejects[index] is not None:
+        if rejects[index] is not None or drawn[index]:
             continue
         try:
             images[index] = _pixels(value.as_buffer(), layout, config)
@@ -75,6 +79,33 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
             message = f"{type(error).__name__}: {error}"
             rejects[index] = reject(Stage.DECODE, Reason.CORRUPT, message)
     return _with_pixels(batch, images, rejects, config)
+
+
+def _draw_plain_pngs(
+    batch: pa.RecordBatch, layout: object, config: ImageConfig, images: np.ndarray
+) -> np.ndarray:
+    """Fills in the images that are plain PNGs of the very shape, small ones; (N,) bool, which."""
+    drawn = np.zeros(len(batch), bool)
+    small = max(config.image_bytes, batch.nbytes // max(1, len(batch))) <= _DRAWN_BYTES
+    if layout is not None or config.dtype != "uint8" or not small:
+        return drawn
+    column, rows = batch.column(IMAGE), _PICTURE_BYTES // config.image_bytes
+    for start in range(0, len(batch), rows):
+        part = slice(start, start + rows)
+        pngs = {
+            index: png
+            for index, data in enumerate(column[part].to_pylist())
+            if data and (png := plain_png(data, config.max_pixels)) and png.shape == config.shape
+        }
+        if pngs:
+            picture = PlainPngs(max(pngs) + 1, config.shape)
+            whole = np.zeros(max(pngs) + 1, bool)
+            for index, png in pngs.items():
+                whole[index] = picture.draw(index, png)
+            at = slice(start, start + len(whole))
+            drawn[at] = whole
+            images[at][whole] = picture.pixels()[whole]
+    return drawn
 
 
 def is_decoded(batch: pa.RecordBatch, config: ImageConfig) -> bool:
