@@ -50,13 +50,12 @@ class Training(Measure):
             self.name,
             tuple(bare.seconds / ours.seconds for ours, bare in taken),
             self.at_least,
-            ours=_described([ours for ours, _ in taken]),
-            beside=_described([bare for _, bare in taken]),
+            ours=self._described([ours for ours, _ in taken]),
+            beside=self._described([bare for _, bare in taken]),
         )
 
-
-def _described(taken: list[Measured]) -> str:
-    images = (EPOCHS - 1) * _IMAGES * (1 - VALIDATION_SHARE)
-    microseconds = 1e6 * statistics.median(one.seconds for one in taken) / images
-    peak = statistics.median(one.peak_mebibytes for one in taken)
-    return f"{microseconds:,.1f} µs an image, {peak:,.0f} MiB"
+    def _described(self, taken: list[Measured]) -> str:
+        images = (EPOCHS[self.model] - 1) * _IMAGES * (1 - VALIDATION_SHARE)
+        microseconds = 1e6 * statistics.median(one.seconds for one in taken) / images
+        peak = statistics.median(one.peak_mebibytes for one in taken)
+        return f"{microseconds:,.1f} µs an image, {peak:,.0f} MiB"
