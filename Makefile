@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := ae_models transforms pipelines benchmarks tests setup.py
+SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
 
-.PHONY: help demo test test-all lint types format bench scoreboard dist lock clean
+.PHONY: help demo test test-all flink-up flink-test flink-down engines-test lint types format bench bench-flink
+.PHONY: scoreboard dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,14 +26,26 @@ test: $(READY) ## the tests, slow ones left out
 	$(BIN)/python -m pytest
 
 test-all: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "not engines"
+
+flink-up: $(READY) ## a Flink cluster on this machine (Java 17, Maven); prints the flags that choose it
+	$(BIN)/python -m deploy.local.flink_cluster up
+
+flink-test: flink-up ## the tests on that cluster; DATA=FOLDER to score the MNIST in it
+	LATENTBEAM_DATA="$(DATA)" $(BIN)/python -m pytest -m engines tests/engines/test_flink.py
+
+engines-test: flink-up ## the same rows from the local engine, Prism (Go), Flink and Spark
+	LATENTBEAM_DATA="$(DATA)" $(BIN)/python -m pytest -m engines tests/engines
+
+flink-down: $(READY) ## stop the cluster
+	$(BIN)/python -m deploy.local.flink_cluster down
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
 types: $(READY) ## mypy
-	$(BIN)/mypy ae_models transforms pipelines
+	$(BIN)/mypy ae_models transforms pipelines deploy
 
 format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -40,6 +53,12 @@ format: $(READY) ## ruff: mend what it can
 
 bench: $(READY) ## speed and memory beside what a good user would write (an hour), then docs/performance.md
 	$(BIN)/python -m benchmarks.performance --page docs/performance.md
+
+bench-flink: $(READY) ## the same of one Flink TaskManager with two slots beside two local worker processes
+	$(BIN)/python -m deploy.local.flink_cluster down
+	$(BIN)/python -m deploy.local.flink_cluster up --task_managers 1
+	$(BIN)/python -m benchmarks.performance --flink --page docs/performance.md
+	$(BIN)/python -m deploy.local.flink_cluster down
 
 scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"

@@ -16,13 +16,18 @@ from tqdm import tqdm
 from benchmarks.scoreboard.data import CACHE
 from benchmarks.speed.outcome import read_outcomes, write_outcomes
 from benchmarks.speed.page import table, write_table
-from benchmarks.speed.rows import MEASURES
+from benchmarks.speed.rows import MEASURES, ON_FLINK
 
 _FOLDER = CACHE / "performance"
 
 
 @click.command(help=__doc__)
 @click.option("--only", default="*", help="Measures whose name matches, with * and ?.")
+@click.option(
+    "--flink",
+    is_flag=True,
+    help="The measures on the Flink cluster of this machine, instead of the others.",
+)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
               help="Of each measure; the median counts.")  # fmt: skip
 @click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -30,12 +35,13 @@ _FOLDER = CACHE / "performance"
 @click.option("--json", "raw", type=click.Path(path_type=Path, dir_okay=False),
               default=_FOLDER / "figures.json", show_default=True,
               help="Where figures are kept, also of measures not taken now.")  # fmt: skip
-def main(only: str, rounds: int, page: Path | None, raw: Path) -> None:
+def main(only: str, flink: bool, rounds: int, page: Path | None, raw: Path) -> None:
     """The command line of the suite."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    measures = [measure for measure in MEASURES if fnmatch.fnmatch(measure.name, only)]
+    offered = ON_FLINK if flink else MEASURES
+    measures = [measure for measure in offered if fnmatch.fnmatch(measure.name, only)]
     if not measures:
-        raise click.UsageError(f"no row matches {only!r}: {', '.join(m.name for m in MEASURES)}")
+        raise click.UsageError(f"no row matches {only!r}: {', '.join(m.name for m in offered)}")
     _FOLDER.mkdir(parents=True, exist_ok=True)
     kept = read_outcomes(raw)
     with tqdm(total=sum(measure.runs(rounds) for measure in measures), unit=" runs") as bar:
@@ -43,7 +49,7 @@ def main(only: str, rounds: int, page: Path | None, raw: Path) -> None:
             bar.set_description(measure.name)
             kept[measure.name] = measure.take(_FOLDER, rounds, lambda: bar.update(1))
             write_outcomes(raw, kept)  # after each: the suite takes an hour
-    outcomes = [kept[measure.name] for measure in MEASURES if measure.name in kept]
+    outcomes = [kept[measure.name] for measure in (*MEASURES, *ON_FLINK) if measure.name in kept]
     if page:
         write_table(page, outcomes)
     click.echo(table(outcomes))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.speed.programs import measure
+from deploy.local import flink_cluster
 from pipelines.score import score
 
 
@@ -30,5 +31,11 @@ def two_workers(uri: str, bundle: Path, output: Path) -> None:
     _in_processes(uri, bundle, output, 2)
 
 
+def on_flink(uri: str, bundle: Path, output: Path) -> None:
+    """`latentbeam score` on the Flink cluster of this machine, in two slots."""
+    flags = [*flink_cluster.flags(), "--parallelism=2"]
+    score([uri], str(bundle), str(output), beam_flags=flags, overwrite=True)
+
+
 if __name__ == "__main__":
-    measure({f.__name__: f for f in (latentbeam, one_worker, two_workers)}, sys.argv[1:])
+    measure({f.__name__: f for f in (latentbeam, one_worker, two_workers, on_flink)}, sys.argv[1:])

@@ -83,3 +83,14 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Help("latentbeam --help", 0.5),
 )
+
+ON_FLINK: tuple[Measure, ...] = (
+    Contest(
+        "Flink, one TaskManager with two slots, beside two worker processes",
+        "dense",
+        Side("ours", "on_flink", "parquet"),
+        Side("ours", "two_workers", "parquet"),
+        (120_000, 1_200_000),
+        at_least=1 / 1.5,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Beam's engines on one machine: what the tests of the engines, and a first try, run on."""

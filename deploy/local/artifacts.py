@@ -1,0 +1,149 @@
+"""What the engines are made of: fetched once by the packages' own clients, checked, kept in the
+user's cache folder."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam" / "engines"
+_HERE = Path(__file__).parent
+_DRIVERS = {
+    "flink": "org.apache.beam.runners.flink.FlinkJobServerDriver",
+    "spark": "org.apache.beam.runners.spark.SparkJobServerDriver",
+}
+_PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism"
+
+
+class FetchError(Exception):
+    """A part of an engine could not be had, or is not the one that was pinned."""
+
+
+def flink_home() -> Path:
+    """Flink's distribution, of the version in `flink/distribution.txt`.
+
+    Raises:
+      FetchError: it cannot be had.
+    """
+    pins = _HERE / "flink" / "distribution.txt"
+    return _kept("flink", pins.read_bytes(), lambda folder: _fetch_flink(pins, folder))
+
+
+def job_server(engine: str) -> Path:
+    """A jar that starts Beam's job server for "flink" or "spark", as `--flink_job_server_jar` and
+    `--spark_job_server_jar` take it.
+
+    It names the jars of its class path, which `pom.xml` asks for and `jars.sha256` pins: Beam's own
+    single jars are not published for the versions used here.
+
+    Raises:
+      FetchError: they cannot be had, or one is not the pinned one.
+    """
+    pom, sums = _HERE / engine / "pom.xml", _HERE / engine / "jars.sha256"
+    folder = _kept(
+        f"{engine}-job-server",
+        pom.read_bytes() + sums.read_bytes(),
+        lambda folder: _fetch_job_server(pom, sums, _DRIVERS[engine], folder),
+    )
+    return folder / "job-server.jar"
+
+
+def prism() -> Path:
+    """Beam's Prism, built from its Go module of the same version as the Python package; Go checks
+    modules by its own database of sums.
+
+    Raises:
+      FetchError: it cannot be built.
+    """
+    module = f"{_PRISM}@v{beam.__version__}"
+    folder = _kept(
+        "prism",
+        module.encode(),
+        lambda folder: _run(["go", "install", module], env={**os.environ, "GOBIN": str(folder)}),
+    )
+    return folder / "prism"
+
+
+def _kept(name: str, pins: bytes, fetch: Callable[[Path], None]) -> Path:
+    """The folder that `fetch` has filled for these pins, now or earlier."""
+    folder = CACHE / f"{name}-{hashlib.sha256(pins).hexdigest()[:12]}"
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            fetched = Path(work) / "fetched"
+            fetched.mkdir()
+            print(f"fetching {name} ...", file=sys.stderr)
+            fetch(fetched)
+            fetched.rename(folder)
+    return folder
+
+
+def _fetch_flink(pins: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        _run([*pip, "--requirement", str(pins), "--dest", work])
+        (libraries,) = Path(work).glob("*.tar.gz")
+        (scripts,) = Path(work).glob("*.whl")
+        with tarfile.open(libraries) as archive:
+            archive.extractall(work, filter="data")
+        with zipfile.ZipFile(scripts) as archive:
+            archive.extractall(work)
+        (unpacked,) = Path(work).glob("apache-flink-libraries-*/deps")
+        for part in ("lib", "plugins"):
+            shutil.move(unpacked / part, folder / part)
+        for part in ("bin", "conf"):
+            shutil.move(Path(work) / "pyflink" / part, folder / part)
+        shutil.move(unpacked / "bin" / "bash-java-utils.jar", folder / "bin")
+    for script in (folder / "bin").iterdir():
+        script.chmod(0o755)
+
+
+def _fetch_job_server(pom: Path, sums: Path, driver: str, folder: Path) -> None:
+    jars = folder / "jars"
+    maven = ["mvn", "--quiet", "--batch-mode", "--file", str(pom)]
+    _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"])
+    _check_sums(jars, sums)
+    with zipfile.ZipFile(folder / "job-server.jar", "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", _manifest(driver, sorted(jars.iterdir())))
+
+
+def _check_sums(jars: Path, sums: Path) -> None:
+    """Raises FetchError unless the jars are those of the list, which is as `sha256sum` writes it."""
+    lines = (line.split() for line in sums.read_text().splitlines())
+    expected = {name: digest for digest, name in lines}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in jars.iterdir()}
+    if differ := {name for name, _ in expected.items() ^ found.items()}:
+        raise FetchError(f"not the jars of {sums}: {', '.join(sorted(differ))}")
+
+
+def _manifest(driver: str, jars: list[Path]) -> str:
+    lines = [
+        "Manifest-Version: 1.0",
+        f"Main-Class: {driver}",
+        f"Class-Path: {' '.join(f'jars/{jar.name}' for jar in jars)}",
+    ]
+    return "".join(f"{_folded(line)}\r\n" for line in lines)
+
+
+def _folded(line: str) -> str:
+    """In lines of at most 72 bytes, those that go on begin with a space (JAR specification)."""
+    first, rest = line[:70], line[70:]
+    return "\r\n ".join([first, *(rest[start : start + 69] for start in range(0, len(rest), 69))])
+
+
+def _run(command: list[str], env: dict[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise FetchError(f"{command[0]} is needed: {error}") from error
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise FetchError(f"{' '.join(command[:4])} failed: {said[0] if said else 'silently'}")

@@ -1,0 +1,221 @@
+"""A Flink cluster on this machine: a JobManager, TaskManagers, and a pool that starts their Python
+workers.
+
+Example: python -m deploy.local.flink_cluster up --task_managers 2
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploy.local.artifacts import CACHE, FetchError, flink_home, job_server
+
+REST = "localhost:8081"
+WORKER_POOL_PORT = 50000
+_CONFIG = Path(__file__).parents[1] / "flink" / "config.yaml"
+# Of this machine alone; in containers and on Kubernetes their own images set these.
+_LOCAL = "".join(
+    f"{key}: localhost\n"
+    for key in (
+        *("jobmanager.rpc.address", "jobmanager.bind-host", "rest.address", "rest.bind-address"),
+        *("taskmanager.host", "taskmanager.bind-host"),
+    )
+)
+_SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
+
+
+class FlinkCluster:
+    """Processes that outlive the one that starts them, known by files of their numbers.
+
+    Args:
+      folder: for configuration, logs and the processes' numbers.
+    """
+
+    def __init__(self, folder: Path = CACHE / "flink-cluster"):
+        self._folder = folder
+
+    def up(self, task_managers: int) -> None:
+        """Starts what is not running, and waits until all of it answers.
+
+        Raises:
+          FetchError: Flink cannot be had.
+          TimeoutError: it does not answer.
+        """
+        home = flink_home()
+        conf = self._folder / "conf"
+        if not self._alive("jobmanager"):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.copytree(home / "conf", conf)
+            (conf / "config.yaml").write_text(_CONFIG.read_text() + _LOCAL)
+        self._start("jobmanager", _script("jobmanager"))
+        for number in range(task_managers):
+            self.start_task_manager(number)
+        self._start("workers", _worker_pool())
+        self._wait(task_managers)
+
+    def start_task_manager(self, number: int) -> None:
+        """Starts one, unless it is running."""
+        self._start(f"taskmanager-{number}", _script("taskmanager"))
+
+    def kill_task_manager(self, number: int) -> None:
+        """With SIGKILL, as a machine that fails."""
+        os.killpg(self._pid(f"taskmanager-{number}"), signal.SIGKILL)
+        self._number(f"taskmanager-{number}").unlink()
+
+    def down(self) -> None:
+        """Stops all of it: with SIGTERM, then with SIGKILL."""
+        names = [path.stem for path in self._folder.glob("*.pid")]
+        for stop, seconds in ((signal.SIGTERM, _SECONDS_TO_STOP), (signal.SIGKILL, 5)):
+            for name in filter(self._alive, names):
+                os.killpg(self._pid(name), stop)
+            end = time.monotonic() + seconds
+            while any(map(self._alive, names)) and time.monotonic() < end:
+                time.sleep(0.1)
+        for name in names:
+            self._number(name).unlink()
+
+    def status(self) -> dict[str, Any]:
+        """What Flink's own interface tells; empty where it does not answer."""
+        with contextlib.suppress(OSError):
+            return rest("overview")
+        return {}
+
+    def _start(self, name: str, command: list[str]) -> None:
+        if self._alive(name):
+            return
+        logs = self._folder / "log"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{name}.out").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(self._folder / "conf", logs),
+            )
+        self._number(name).write_text(str(process.pid))
+
+    def _wait(self, task_managers: int) -> None:
+        end = time.monotonic() + _SECONDS_TO_START
+        while self.status().get("taskmanagers", 0) < task_managers or not _listens():
+            if time.monotonic() > end:
+                raise TimeoutError(f"Flink has not started; {self._folder}/log may tell why")
+            time.sleep(0.5)
+
+    def _number(self, name: str) -> Path:
+        return self._folder / f"{name}.pid"
+
+    def _pid(self, name: str) -> int:
+        return int(self._number(name).read_text())
+
+    def _alive(self, name: str) -> bool:
+        try:
+            os.killpg(self._pid(name), 0)
+        except (OSError, ValueError):
+            return False
+        return not _is_zombie(self._pid(name))
+
+
+def rest(path: str) -> Any:
+    """What the JobManager answers.
+
+    Raises:
+      OSError: it does not.
+    """
+    with urllib.request.urlopen(f"http://{REST}/{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def flags() -> list[str]:
+    """What `latentbeam` is told to run on this cluster."""
+    return [
+        "--runner=FlinkRunner",
+        f"--flink_master={REST}",
+        f"--flink_job_server_jar={job_server('flink')}",
+        "--environment_type=EXTERNAL",
+        f"--environment_config=localhost:{WORKER_POOL_PORT}",
+        # From one stage to the next, workers keep TensorFlow and the model.
+        "--environment_cache_millis=60000",
+    ]
+
+
+def _script(name: str) -> list[str]:
+    return [str(flink_home() / "bin" / f"{name}.sh"), "start-foreground"]
+
+
+def _worker_pool() -> list[str]:
+    return [sys.executable, "-m", "pipelines.worker_pool", f"--port={WORKER_POOL_PORT}"]
+
+
+def _environment(conf: Path, logs: Path) -> dict[str, str]:
+    """Each Python worker is one of several on the machine."""
+    return {
+        **os.environ,
+        "FLINK_CONF_DIR": str(conf),
+        "FLINK_LOG_DIR": str(logs),
+        "TF_NUM_INTRAOP_THREADS": os.environ.get("TF_NUM_INTRAOP_THREADS", "1"),
+    }
+
+
+def _listens() -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("localhost", WORKER_POOL_PORT), 1):
+        return True
+    return False
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (FetchError, TimeoutError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """The command line."""
+
+
+@main.command()
+@click.option("--task_managers", type=click.IntRange(1), default=2, show_default=True)
+def up(task_managers: int) -> None:
+    """Start the cluster, and print the flags for it."""
+    with _errors():
+        FlinkCluster().up(task_managers)
+        click.echo(" ".join(flags()))
+
+
+@main.command()
+def down() -> None:
+    """Stop the cluster."""
+    FlinkCluster().down()
+
+
+@main.command()
+def status() -> None:
+    """Print what the cluster tells of itself."""
+    click.echo(json.dumps(FlinkCluster().status(), indent=2))
+
+
+if __name__ == "__main__":
+    main()

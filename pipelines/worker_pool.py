@@ -1,0 +1,107 @@
+"""Starts the Python workers that Flink and Spark ask for (`--environment_type=EXTERNAL`).
+
+Beam's own pool knows workers by an id that is unique within one TaskManager and one job alone: of two
+with the same id, ending one ends the other. This one leaves a worker to itself: it ends with the
+connection to whoever asked for it. Options of the pipeline and logs pass through, as in Beam's images.
+
+Example: python -m pipelines.worker_pool --port 50000
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+import grpc
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_fn_api_pb2_grpc,
+    beam_provision_api_pb2,
+    beam_provision_api_pb2_grpc,
+)
+from google.protobuf import json_format, text_format
+
+_SECONDS_TO_ANSWER = 60
+_LOGGER = logging.getLogger(__name__)
+
+
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
+    """The service that a runner asks for workers: each is a process of this Python."""
+
+    def __init__(self) -> None:
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def StartWorker(  # noqa: N802
+        self, request: beam_fn_api_pb2.StartWorkerRequest, context: Any
+    ) -> beam_fn_api_pb2.StartWorkerResponse:
+        del context
+        self._workers = [worker for worker in self._workers if worker.poll() is None]
+        try:
+            environment = worker_environment(request, _pipeline_options(request))
+        except grpc.RpcError as error:
+            return beam_fn_api_pb2.StartWorkerResponse(error=f"no pipeline options: {error}")
+        module = "apache_beam.runners.worker.sdk_worker_main"
+        self._workers.append(subprocess.Popen([sys.executable, "-m", module], env=environment))
+        _LOGGER.info("started worker %s for %s", request.worker_id, request.control_endpoint.url)
+        return beam_fn_api_pb2.StartWorkerResponse()
+
+    def StopWorker(  # noqa: N802
+        self, request: beam_fn_api_pb2.StopWorkerRequest, context: Any
+    ) -> beam_fn_api_pb2.StopWorkerResponse:
+        del request, context
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def stop(self) -> None:
+        """Ends all workers."""
+        for worker in self._workers:
+            worker.terminate()
+
+
+def worker_environment(
+    request: beam_fn_api_pb2.StartWorkerRequest, options: dict[str, Any]
+) -> dict[str, str]:
+    """What Beam's worker is told, by the container contract's names."""
+    return {
+        **os.environ,
+        "WORKER_ID": request.worker_id,
+        "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.control_endpoint),
+        "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.logging_endpoint),
+        "PIPELINE_OPTIONS": json.dumps(options),
+    }
+
+
+def _pipeline_options(request: beam_fn_api_pb2.StartWorkerRequest) -> dict[str, Any]:
+    with grpc.insecure_channel(request.provision_endpoint.url) as channel:
+        service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+        answer = service.GetProvisionInfo(
+            beam_provision_api_pb2.GetProvisionInfoRequest(),
+            metadata=[("worker_id", request.worker_id)],
+            timeout=_SECONDS_TO_ANSWER,
+        )
+    return json_format.MessageToDict(answer.info.pipeline_options)
+
+
+@click.command(help=__doc__)
+@click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True)
+@click.option("--host", default="localhost", show_default=True, help="Where to listen.")
+def main(port: int, host: str) -> None:
+    """Serves until it is stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    pool = WorkerPool()
+    server = grpc.server(ThreadPoolExecutor(thread_name_prefix="start-worker"))
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
+    if not server.add_insecure_port(f"{host}:{port}"):
+        raise click.ClickException(f"cannot listen on {host}:{port}")
+    server.start()
+    try:
+        server.wait_for_termination()
+    finally:
+        pool.stop()
+
+
+if __name__ == "__main__":
+    main()

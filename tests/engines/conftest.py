@@ -1,0 +1,55 @@
+"""The images and the model that every engine is given."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.datasets import load_digits
+
+from benchmarks.scoreboard.data import Data
+from pipelines.train import train, train_configuration
+from transforms.pixels import raw_metadata
+
+_FILES, _IMAGES = 20, 60_000
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 20 Parquet files with 60,000 images of 28 × 28 in all, and two bad records in
+    each file: MNIST's from the folder that LATENTBEAM_DATA names, else made ones."""
+    folder = tmp_path_factory.mktemp("images")
+    source = os.environ.get("LATENTBEAM_DATA")
+    pixels = Data(Path(source)).mnist["x_train"] if source else _made_images()
+    for number, part in enumerate(np.array_split(pixels[:_IMAGES], _FILES)):
+        cells = [image.tobytes() for image in part]
+        cells[7], cells[11] = None, b"too short"
+        ids = pa.array([f"{number:02d}-{row:05d}" for row in range(len(cells))])
+        image = pa.field("image", pa.binary(), metadata=raw_metadata((28, 28, 1), "uint8"))
+        table = pa.table(
+            [ids, pa.array(cells, pa.binary())], pa.schema([("id", pa.string()), image])
+        )
+        pq.write_table(table, folder / f"part-{number:02d}.parquet", row_group_size=1000)
+    return folder
+
+
+def _made_images() -> np.ndarray:
+    """Digits of 8 × 8, three times as large, each with noise of its own, (60000, 28, 28, 1)."""
+    generator = np.random.default_rng(0)
+    digits = np.kron(load_digits().images, np.ones((3, 3))) * 15
+    digits = np.pad(digits, ((0, 0), (2, 2), (2, 2)))
+    chosen = digits[generator.integers(len(digits), size=_IMAGES)]
+    noise = generator.integers(0, 16, chosen.shape)
+    return (chosen + noise)[..., np.newaxis].astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def bundle_28(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dense VAE, the kind with the most columns."""
+    path = tmp_path_factory.mktemp("bundles") / "vae"
+    overrides = ["model.network=dense", "model.latent_dim=10"]
+    config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
+    train([str(images / "part-00.parquet")], config, str(path))
+    return path

@@ -1,0 +1,48 @@
+"""The same rows, bit for bit, from every engine that Beam runs on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local import flink_cluster
+from deploy.local.artifacts import job_server, prism
+from tests.engines.scoring import score
+
+pytestmark = pytest.mark.engines
+
+_ENGINES: dict[str, Callable[[], list[str]]] = {
+    "DirectRunner": lambda: ["--runner=DirectRunner"],
+    "DirectRunner, two processes": lambda: [
+        "--direct_running_mode=multi_processing",
+        "--direct_num_workers=2",
+    ],
+    "PrismRunner": lambda: ["--runner=PrismRunner", f"--prism_location={prism()}"],
+    "FlinkRunner, worker pool": lambda: [*flink_cluster.flags(), "--parallelism=2"],
+    "FlinkRunner, loopback": lambda: [
+        *(flag for flag in flink_cluster.flags() if "environment" not in flag),
+        "--environment_type=LOOPBACK",
+        "--parallelism=2",
+    ],
+    "SparkRunner": lambda: [
+        "--runner=SparkRunner",
+        "--spark_master_url=local[2]",
+        f"--spark_job_server_jar={job_server('spark')}",
+    ],
+}
+
+
+def test_every_engine_gives_the_same_rows(
+    images: Path, bundle_28: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = [
+        score(runner, images, bundle_28, tmp_path / str(number), flags())
+        for number, (runner, flags) in enumerate(_ENGINES.items())
+    ]
+    with capsys.disabled():
+        print(f"\n\n{'runner':<34} {'rows':>8} {'rejects':>8} {'seconds':>8} digest")
+        print(*(outcome.line() for outcome in outcomes), sep="\n")
+    records = outcomes[0].ledger["records"]
+    assert (records["read"], records["scored"], records["rejected"]) == (60_000, 59_960, 40)
+    assert [outcome.ledger["records"] for outcome in outcomes] == [records] * len(outcomes)
+    assert {outcome.digest for outcome in outcomes} == {outcomes[0].digest}

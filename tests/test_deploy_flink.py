@@ -1,0 +1,88 @@
+"""The files of `deploy/flink`: they agree with each other and with what the engines' tests run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_DEPLOY = Path(__file__).parents[1] / "deploy"
+_FLINK = _DEPLOY / "flink"
+_POOL_PORT = 50000
+
+
+def _yaml(name: str) -> dict[str, Any]:
+    return yaml.safe_load((_FLINK / name).read_text())
+
+
+def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
+
+
+def _flink_version() -> str:
+    pins = (_DEPLOY / "local" / "flink" / "distribution.txt").read_text()
+    versions = set(re.findall(r"^apache-flink[a-z-]*==(\S+)", pins, re.MULTILINE))
+    assert len(versions) == 1
+    return versions.pop()
+
+
+def test_all_run_the_flink_that_is_tested() -> None:
+    version = _flink_version()
+    short = version.rpartition(".")[0]
+    pom = (_DEPLOY / "local" / "flink" / "pom.xml").read_text()
+    assert f"<artifactId>beam-runners-flink-{short}</artifactId>" in pom
+    deployment = _yaml("flinkdeployment.yaml")["spec"]
+    assert deployment["flinkVersion"] == f"v{short.replace('.', '_')}"
+    images = {s["image"] for s in _yaml("compose.yaml")["services"].values() if "image" in s}
+    assert images == {deployment["image"]} == {f"flink:{version}-java17"}
+
+
+def test_kubernetes_has_the_same_configuration() -> None:
+    """The operator sets memory by resources, and Java's options itself."""
+    spec = _yaml("flinkdeployment.yaml")["spec"]
+    expected = _flat(_yaml("config.yaml"))
+    del expected["env.java.opts.all"]
+    memory = {
+        name: expected.pop(f"{name.lower()}.memory.process.size")
+        for name in ("jobManager", "taskManager")
+    }
+    assert spec["flinkConfiguration"] == expected
+    assert {name: spec[name]["resource"]["memory"] for name in memory} == memory
+
+
+def test_each_task_manager_has_a_pool_in_its_network() -> None:
+    services = _yaml("compose.yaml")["services"]
+    managers = {name for name, s in services.items() if s.get("command") == "taskmanager"}
+    pools = [s for s in services.values() if s.get("build", {}).get("target") == "workers"]
+    assert sorted(pool["network_mode"] for pool in pools) == sorted(
+        f"service:{name}" for name in managers
+    )
+    pod = _yaml("flinkdeployment.yaml")["spec"]["taskManager"]["podTemplate"]["spec"]
+    (pool,) = (c for c in pod["containers"] if c["name"] == "workers")
+    assert pool["ports"] == [{"containerPort": _POOL_PORT}]
+    assert f"--service_port={_POOL_PORT}" in (_FLINK / "Dockerfile").read_text()
+
+
+def test_the_images_are_built_of_files_that_are_there() -> None:
+    dockerfile = (_FLINK / "Dockerfile").read_text()
+    targets = set(re.findall(r"^FROM .* AS (\S+)", dockerfile, re.MULTILINE))
+    built = {
+        s["build"]["target"] for s in _yaml("compose.yaml")["services"].values() if "build" in s
+    }
+    assert built < targets
+    for line in re.findall(r"^COPY (?!--from)(.*)", dockerfile, re.MULTILINE):
+        for path in line.split()[:-1]:
+            assert (_DEPLOY.parent / path).exists(), path
+
+
+def test_the_list_of_jars_is_as_sha256sum_reads_it() -> None:
+    for engine in ("flink", "spark"):
+        lines = (_DEPLOY / "local" / engine / "jars.sha256").read_text().splitlines()
+        assert len(lines) > 100
+        assert all(re.fullmatch(r"[0-9a-f]{64}  [\w.+-]+\.jar", line) for line in lines)
