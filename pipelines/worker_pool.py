@@ -1,8 +1,9 @@
 """Starts the Python workers that Flink and Spark ask for (`--environment_type=EXTERNAL`).
 
-Beam's own pool knows workers by an id that is unique within one TaskManager and one job alone: of two
-with the same id, ending one ends the other. This one leaves a worker to itself: it ends with the
-connection to whoever asked for it. Options of the pipeline and logs pass through, as in Beam's images.
+Beam's own pool knows workers by an id that is unique within one TaskManager and one job alone: of
+two with the same id, ending one ends the other. This one leaves a worker to itself: it ends with
+the connection to whoever asked for it. Options of the pipeline and logs pass through, as in Beam's
+images.
 
 Example: python -m pipelines.worker_pool --port 50000
 """
@@ -44,8 +45,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
             environment = worker_environment(request, _pipeline_options(request))
         except grpc.RpcError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=f"no pipeline options: {error}")
-        module = "apache_beam.runners.worker.sdk_worker_main"
-        self._workers.append(subprocess.Popen([sys.executable, "-m", module], env=environment))
+        worker = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
+        self._workers.append(subprocess.Popen(worker, env=environment))  # noqa: S603
         _LOGGER.info("started worker %s for %s", request.worker_id, request.control_endpoint.url)
         return beam_fn_api_pb2.StartWorkerResponse()
 

@@ -66,7 +66,7 @@ def test_each_task_manager_has_a_pool_in_its_network() -> None:
     pod = _yaml("flinkdeployment.yaml")["spec"]["taskManager"]["podTemplate"]["spec"]
     (pool,) = (c for c in pod["containers"] if c["name"] == "workers")
     assert pool["ports"] == [{"containerPort": _POOL_PORT}]
-    assert f"--service_port={_POOL_PORT}" in (_FLINK / "Dockerfile").read_text()
+    assert f"--port={_POOL_PORT}" in (_FLINK / "Dockerfile").read_text()
 
 
 def test_the_images_are_built_of_files_that_are_there() -> None:

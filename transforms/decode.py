@@ -41,10 +41,10 @@ from transforms.timing import Timed, timed
 
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
 _WORTH_A_THREAD = 8 << 10
-_SLICE_BYTES = 4 << 20  # of encoded images that one thread decodes before another batch can go on
+_SLICE_BYTES = 4 << 20  # encoded and decoded, that one thread is given at once
 _DRAWN_BYTES = 32 << 10  # an image; decoding larger ones costs more than what is around it
 _PICTURE_BYTES = 1 << 20
-_BYTES_AHEAD = 64 << 20  # encoded and decoded, before what follows asks for them
+_SLICES_AHEAD = 2  # a thread: one that it decodes, and one to go on with
 
 
 def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
@@ -208,7 +208,7 @@ class _Decode(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(
-            _BYTES_AHEAD, self._threads
+            _SLICES_AHEAD * _SLICE_BYTES * self._threads, self._threads
         )
 
     def process(
@@ -233,7 +233,7 @@ class _Decode(beam.DoFn):
         """Sliced before decoding: encoded images are small, their pixels need not be."""
         if self._target is None and is_decoded(batch, self._config):
             return [batch]
-        mean_bytes = max(1, batch.nbytes // max(1, len(batch)))
+        mean_bytes = batch.nbytes // max(1, len(batch)) + self._config.image_bytes
         return bounded_slices(batch, max(1, min(self._rows, _SLICE_BYTES // mean_bytes)))
 
     def _decoded(
