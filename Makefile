@@ -45,7 +45,7 @@ lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff format --check $(SOURCES)
 
 types: $(READY) ## mypy
-	$(BIN)/mypy ae_models transforms pipelines deploy
+	$(BIN)/mypy ae_models transforms pipelines benchmarks deploy/local
 
 format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -1,0 +1,1 @@
+"""What engines and clusters are set up with."""
