@@ -52,7 +52,9 @@ def check_no_pattern(output: str) -> None:
     """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
     might be someone else's."""
     if not is_local(output) and is_glob(output):
-        raise OutputError(f"an output on an object store cannot have any of *?[. Received: {output}")
+        raise OutputError(
+            f"an output on an object store cannot have any of *?[. Received: {output}"
+        )
 
 
 @contextlib.contextmanager
