@@ -3,8 +3,7 @@
 There are no folders: an object is a name and bytes, listed by the beginning of its name. It appears
 whole when its writer is closed, a rename is a copy and a deletion, object by object, and errors are
 of a kind of the client's own. Objects are files of one flat folder, `$BUCKET_ROOT`, so that worker
-processes see them too; those import this module with
-`--beam_plugins=tests.object_store.BucketFileSystem`.
+processes that import this module see them too.
 """
 
 import io

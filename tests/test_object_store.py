@@ -631,14 +631,14 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
 
 @pytest.mark.slow
 def test_worker_processes_read_score_and_write_there(
-    bundle: Bundles, data: Path, tmp_path: Path
+    bundle: Bundles, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(bundle("ae"), MODEL)
-    flags = [
-        "--direct_running_mode=multi_processing",
-        "--direct_num_workers=2",
-        "--beam_plugins=tests.object_store.BucketFileSystem",
-    ]
+    # Beam's local engine hands its worker processes no options, --beam_plugins neither.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import tests.object_store\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}:{Path(__file__).parent.parent}")
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     score([f"{FOLDER}/img"], MODEL, RUN, beam_flags=flags)
     _check_whole(RUN)
     score([str(data / "img")], str(bundle("ae")), str(tmp_path / "here"))
