@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
@@ -27,7 +28,8 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     """Beam's options from the flags that are not ours.
 
     Locally the in-process engine is named outright: DirectRunner chooses between three of them by
-    what a pipeline contains and whether a download succeeds.
+    what a pipeline contains and whether a download succeeds. Beam's file systems get the
+    options too, as paths are looked at before there is a pipeline.
 
     Raises:
       ConfigError: DaskRunner, which drops records without an error (Beam 2.77).
@@ -40,6 +42,7 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
         standard.runner = _LOCAL_RUNNER
     if name == "dask":
         raise ConfigError("DaskRunner loses records without an error: choose another runner")
+    FileSystems.set_options(options)
     return options
 
 

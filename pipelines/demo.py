@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_models.bundle import open_bundle
+from ae_models.errors import OutputError
 from ae_models.scorer import Scorer
 from pipelines.evaluate import evaluate
 from pipelines.picture import reconstruction_grid
@@ -17,6 +18,7 @@ from pipelines.train import train, train_configuration
 from pipelines.verify import verify
 from transforms.batches import ID, IMAGE, BatchLimits
 from transforms.decode import decode_batch
+from transforms.files import is_local
 from transforms.ledger import SCORES, result_files
 from transforms.pixels import pixels_from_arrow
 from transforms.sources import resolve_inputs
@@ -34,7 +36,12 @@ def demo(output: str) -> dict[str, Any]:
 
     Returns:
       The evaluation, and the paths of what was written.
+
+    Raises:
+      OutputError: `output` is no local folder, or cannot be written.
     """
+    if not is_local(output):
+        raise OutputError(f"the demo writes to a local folder. Received: {output}")
     folder = Path(output)
     bundle, scores, picture = folder / "bundle", folder / "run", folder / "picture.png"
     say(f"training a VAE on {_INPUT} where {_NORMAL}")

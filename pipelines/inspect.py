@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from ae_models.bundle import open_bundle
+from transforms.remote_bundle import local_bundle
 
 
 def inspect(bundle: str) -> dict[str, Any]:
@@ -13,7 +14,7 @@ def inspect(bundle: str) -> dict[str, Any]:
     Raises:
       BundleError: the bundle is missing or was changed.
     """
-    return open_bundle(bundle).manifest
+    return open_bundle(local_bundle(bundle)).manifest
 
 
 def summary(manifest: dict[str, Any]) -> str:

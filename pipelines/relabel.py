@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.false_discovery import benjamini_hochberg
 from pipelines.progress import Progress
 from transforms.files import is_local
-from transforms.ledger import check_free, finish_run, held, read_ledger, staging_folder
+from transforms.ledger import check_free, finish_run, held, read_ledger, remove, staging_folder
 from transforms.relabel import p_values, relabel_files, scored_rows
 
 
@@ -58,8 +57,7 @@ def _removed_on_failure(folder: str) -> Iterator[str]:
     try:
         yield folder
     except BaseException:
-        if FileSystems.exists(folder):
-            FileSystems.delete([folder])
+        remove(folder)
         raise
 
 
@@ -76,10 +74,10 @@ def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
 
 def _check_apart(scores: str, output: str) -> None:
     """A run within another would be read as part of it."""
-    if not (is_local(scores) and is_local(output)):
-        return
-    outer, inner = os.path.realpath(scores), os.path.realpath(output)
-    if inner != outer and os.path.commonpath([outer, inner]) == outer:
+    outer, inner = (
+        os.path.realpath(path) if is_local(path) else path.rstrip("/") for path in (scores, output)
+    )
+    if inner.startswith(f"{outer.rstrip('/')}/"):
         raise OutputError(f"{output} lies within {scores}: choose another folder")
 
 

@@ -10,6 +10,7 @@ from pipelines.beam_run import decoding_threads, described_options, pipeline_opt
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.ledger import check_free, held, read_ledger
 from transforms.read import RECORDS_READ
+from transforms.remote_bundle import local_bundle
 
 
 def score(
@@ -29,9 +30,9 @@ def score(
     Raises:
       LatentbeamError: a path, a condition, the bundle or the output folder cannot be used.
     """
-    check_free(output, overwrite)
-    bundle = open_bundle(model)
     options = pipeline_options(beam_flags)
+    check_free(output, overwrite)
+    bundle = open_bundle(local_bundle(model))
     facts = {
         "inputs": list(inputs),
         "where": list(where),

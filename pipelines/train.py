@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ae_models import splits
-from ae_models.bundle import CALIBRATION, MANIFEST, TRANSFORM_OUTPUT, seal_bundle
+from ae_models.bundle import CALIBRATION, MANIFEST, TRANSFORM_OUTPUT, Bundle, seal_bundle
 from ae_models.calibrate import write_calibration
 from ae_models.config import (
     Configuration,
@@ -32,9 +32,11 @@ from pipelines.progress import Progress, say
 from transforms import ReadImages
 from transforms.batches import TARGET
 from transforms.decode import check_target
+from transforms.files import is_local
 from transforms.prepare import PrepareTraining, read_shards, split_reader
 from transforms.probe import probe_image
 from transforms.read import RECORDS_READ, common_carried
+from transforms.remote_bundle import check_place, put_bundle
 from transforms.shards import Shard, rejected_by_reason
 from transforms.sources import resolve_inputs
 from transforms.where import Where
@@ -80,8 +82,8 @@ def train(
     Raises:
       LatentbeamError: an input, a condition, the configuration or the output cannot be used.
     """
-    _check_output(output, overwrite)
     options = pipeline_options(beam_flags)
+    _check_output(output, overwrite)
     wheres = [Where.parse(text) for text in where]
     sources = resolve_inputs(inputs)
     if config.target:
@@ -127,13 +129,17 @@ def train(
             },
             "calibration": calibration,
         }
-        manifest = seal_bundle(bundle, facts).manifest
-        _check_output(output, overwrite)  # hours have passed
-        _put_in_place(bundle, Path(output), work)
-    return manifest
+        sealed = seal_bundle(bundle, facts)
+        with _kept_on_failure(bundle, output):
+            _check_output(output, overwrite)  # hours have passed
+            _put_in_place(sealed, output, work)
+    return sealed.manifest
 
 
 def _check_output(output: str, overwrite: bool) -> None:
+    if not is_local(output):
+        check_place(output, overwrite)
+        return
     path = Path(output)
     is_bundle = (path / MANIFEST).is_file()
     is_empty = path.is_dir() and not any(path.iterdir())
@@ -144,22 +150,43 @@ def _check_output(output: str, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def _work_folder(output: str) -> Iterator[Path]:
-    """A folder beside `output`, and so on its file system, gone when the work ends."""
+    """A folder beside `output`, and so on its file system, gone when the work ends; of a remote
+    one a temporary folder of this machine's."""
     path = Path(output).absolute()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent)
+        if is_local(output):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent)
+        else:
+            folder = tempfile.TemporaryDirectory(prefix="latentbeam-")
     except OSError as error:
         raise OutputError(f"cannot write {output}: {error}") from error
     with folder as name:
         yield Path(name)
 
 
-def _put_in_place(bundle: Path, output: Path, work: Path) -> None:
+@contextlib.contextmanager
+def _kept_on_failure(bundle: Path, output: str) -> Iterator[None]:
+    """What was trained outlasts a remote path that cannot be written."""
+    try:
+        yield
+    except OutputError as error:
+        if is_local(output):
+            raise
+        kept = Path(tempfile.mkdtemp(prefix="latentbeam-")) / "bundle"
+        bundle.rename(kept)
+        raise OutputError(f"{error}; the bundle is kept in {kept}") from error
+
+
+def _put_in_place(bundle: Bundle, output: str, work: Path) -> None:
     """Makes the finished bundle appear under its name at once; an earlier one goes with `work`."""
-    if output.exists():
-        output.rename(work / "earlier")
-    bundle.rename(output)
+    if not is_local(output):
+        put_bundle(bundle, output)
+        return
+    path = Path(output)
+    if path.exists():
+        path.rename(work / "earlier")
+    bundle.path.rename(path)
 
 
 def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str, ImageStore]:

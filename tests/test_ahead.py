@@ -99,3 +99,21 @@ def test_ahead_runs_as_many_calls_at_once_as_it_has_threads() -> None:
     ahead: Ahead[int] = Ahead(9, threads=2)
     assert not [*ahead.submit(1, together.wait, 10), *ahead.submit(1, together.wait, 10)]
     assert sorted(ahead.drain()) == [0, 1]
+
+
+def test_closing_ahead_gives_up_calls_that_wait_and_outlasts_those_that_run() -> None:
+    started, finish, ran = threading.Event(), threading.Event(), []
+
+    def run(number: int) -> None:
+        started.set()
+        finish.wait(10)
+        ran.append(number)
+
+    ahead: Ahead[None] = Ahead(9)
+    for number in range(3):
+        assert not list(ahead.submit(1, run, number))
+    assert started.wait(10)
+    threading.Timer(0.1, finish.set).start()
+    ahead.close()
+    assert ran == [0]
+    assert list(ahead.drain()) == []

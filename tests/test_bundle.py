@@ -12,6 +12,7 @@ import pytest
 
 from ae_models.bundle import open_bundle
 from ae_models.errors import BundleError
+from tests.signing import write_signed
 
 Bundles = Callable[[str], Path]
 FILES = [
@@ -39,15 +40,6 @@ def _flip(path: Path, position: int) -> None:
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
-
-
-def _write_signed(path: Path, manifest: dict) -> None:
-    """As one who knows the format would: the fingerprint fits again."""
-    facts = {key: value for key, value in manifest.items() if key != "fingerprint"}
-    digest = hashlib.sha256((json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
-    signed = {**facts, "fingerprint": digest.hexdigest()}
-    text = json.dumps(signed, indent=2, sort_keys=True) + "\n"
-    (path / "manifest.json").write_text(text, encoding="utf-8")
 
 
 def _tree(path: Path) -> set[str]:
@@ -184,9 +176,9 @@ def test_a_signed_manifest_must_still_make_sense(
     copy: Path, field: str, value: object, message: str
 ) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
-    _write_signed(copy, manifest)
+    write_signed(copy, manifest)
     open_bundle(copy)
-    _write_signed(copy, {**manifest, field: value})
+    write_signed(copy, {**manifest, field: value})
     with pytest.raises(BundleError, match=message):
         open_bundle(copy)
 
@@ -195,5 +187,5 @@ def test_a_bundle_from_before_reduced_decoding_decodes_in_full(copy: Path) -> No
     manifest = json.loads((copy / "manifest.json").read_text())
     assert open_bundle(copy).config.image.reduce
     del manifest["config"]["image"]["reduce"]
-    _write_signed(copy, manifest)
+    write_signed(copy, manifest)
     assert not open_bundle(copy).config.image.reduce

@@ -61,6 +61,11 @@ class Ahead(Generic[Item]):
             yield self._take()
         self._pool.shutdown()
 
+    def close(self) -> None:
+        """Gives up the calls whose results were not taken; those that run are waited for."""
+        self._pending.clear()
+        self._pool.shutdown(cancel_futures=True)
+
     def _take(self) -> Item:
         size, future = self._pending.popleft()
         self._size -= size

@@ -3,16 +3,17 @@
 import contextlib
 import fnmatch
 import gzip
+import io
 import os
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from ae_models.errors import InputError
+from ae_models.errors import InputError, LatentbeamError
 
 _ODD = re.compile(r"/[./]")  # what a plain path has not
 _WILDCARD = re.compile(r"[*?\[]")
@@ -36,10 +37,57 @@ def open_binary(path: str) -> BinaryIO:
     """
     if is_local(path):
         return open(path, "rb")
+    with client_errors():
+        file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return io.BufferedReader(_RemoteFile(file))
+
+
+@contextlib.contextmanager
+def client_errors() -> Iterator[None]:
+    """Turns what the client of an object store raises, each of a kind of its own, into OSErrors."""
     try:
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    except BeamIOError as error:
-        raise OSError(str(error)) from error
+        yield
+    except (OSError, LatentbeamError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+class _RemoteFile(io.RawIOBase):
+    """A remote file: a client may open what is not there, and fail at the first read."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with client_errors():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with client_errors():
+            return self._file.read()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with client_errors():
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        with client_errors():
+            return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with client_errors():
+                self._file.close()
 
 
 @contextlib.contextmanager
@@ -65,9 +113,23 @@ def fixed_root(path: str) -> str:
     if is_glob(path):
         path = path[: _WILDCARD.search(path).start()] + "x"  # type: ignore[union-attr]
         return posixpath.dirname(path)
-    if is_local(path) and os.path.isdir(path):
+    if is_folder(path):
         return path.rstrip("/") or "/"
     return posixpath.dirname(path)
+
+
+def is_folder(path: str) -> bool:
+    """Whether the path is a folder: on an object store, whether names begin with it and a slash.
+
+    Raises:
+      InputError: an object store cannot be asked.
+    """
+    if is_local(path):
+        return os.path.isdir(path)
+    try:
+        return path.endswith("/") or bool(_matched(_below(path), limit=2))
+    except OSError as error:
+        raise InputError(f"cannot list {path}: {error}") from error
 
 
 def relative_path(path: str, root: str) -> str:
@@ -104,7 +166,8 @@ def common_root(roots: list[str]) -> str:
         raise InputError(f"inputs on different file systems: {', '.join(sorted(roots))}")
     if schemes == {None}:
         return os.path.commonpath([os.path.abspath(root) for root in roots])
-    return posixpath.commonpath(roots).replace(":/", "://", 1)
+    shared = posixpath.commonpath(roots)  # "gs:/b" of one bucket, "gs:" of several
+    return shared.replace(":/", "://", 1) if "/" in shared else f"{shared}/"
 
 
 def list_files(path: str) -> Iterator[str]:
@@ -121,7 +184,19 @@ def list_files(path: str) -> Iterator[str]:
         if os.path.exists(path):
             return iter([path])
         raise InputError(f"no such file or folder: {path}")
-    return iter(_match(path if is_glob(path) else f"{path.rstrip('/')}**"))
+    return iter(_found(path) if is_glob(path) else _found(_below(path), path))
+
+
+def files_below(folder: str) -> list[str]:
+    """The files of a remote folder, all levels down where the store has no folders, in order.
+
+    Raises:
+      OSError: it cannot be listed.
+    """
+    with client_errors():
+        if FileSystems.get_filesystem(folder).has_dirs() and not FileSystems.exists(folder):
+            return []
+    return _matched(_below(folder))
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -136,16 +211,35 @@ def _unlisted(error: OSError) -> None:
     raise InputError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
-def _match(pattern: str) -> list[str]:
+def _below(folder: str) -> str:
+    """The pattern of all that is in a folder: with a slash, lest `img` stand for `img-old` too."""
+    return f"{folder.rstrip('/')}/**"
+
+
+def _found(*patterns: str) -> list[str]:
+    """The files of the first pattern that matches any."""
+    try:
+        found = next(filter(None, map(_matched, patterns)), [])
+    except OSError as error:
+        raise InputError(f"cannot list {patterns[-1]}: {error}") from error
+    if not found:
+        what = "no file matches" if is_glob(patterns[-1]) else "no such file or folder:"
+        raise InputError(f"{what} {patterns[-1]}")
+    return found
+
+
+def _matched(pattern: str, limit: int | None = None) -> list[str]:
+    """The files that match, in order; at most `limit` are looked at.
+
+    Raises:
+      OSError: they cannot be listed.
+    """
     if is_local(pattern) and not posixpath.dirname(pattern):
         pattern = f"./{pattern}"  # without a folder, Beam's matching finds nothing
-    try:
-        (result,) = FileSystems.match([pattern])
-    except (BeamIOError, ValueError) as error:
-        raise InputError(f"cannot list {pattern}: {error}") from error
-    if not result.metadata_list:
-        raise InputError(f"no file matches {pattern}")
-    return sorted(metadata.path for metadata in result.metadata_list)
+    with client_errors():
+        (result,) = FileSystems.match([pattern], [limit])
+    # Object stores' own tools mark folders by empty objects whose names end with a slash.
+    return sorted(m.path for m in result.metadata_list if not m.path.endswith("/"))
 
 
 def matches(path: str, patterns: tuple[str, ...]) -> bool:

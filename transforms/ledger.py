@@ -13,7 +13,7 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
-from transforms.files import is_local, open_binary
+from transforms.files import client_errors, files_below, is_glob, is_local, open_binary
 from transforms.shards import Shard, rejected_by_reason
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
@@ -31,16 +31,29 @@ def staging_folder(output: str, run_id: str) -> str:
 
 
 def check_free(output: str, overwrite: bool) -> None:
-    """Raises OutputError if `output` is a file, or holds results that may not be overwritten."""
+    """Raises OutputError if `output` is a file, cannot be looked into, or holds results that may
+    not be overwritten."""
     if is_local(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{output} is not a folder")
-    if overwrite and not is_local(output):
-        raise OutputError(f"--overwrite works on local folders only. Received: {output}")
-    held = [name for name in _RESULTS if _holds(output, name)]
+    check_no_pattern(output)
+    try:
+        with client_errors():
+            held = [name for name in _RESULTS if _holds(output, name)]
+    except OSError as error:
+        raise OutputError(f"cannot look into {output}: {error}") from error
     if held and not overwrite:
         raise OutputError(
             f"{output} holds results already ({', '.join(held)}): "
             "choose another folder, or give --overwrite"
+        )
+
+
+def check_no_pattern(output: str) -> None:
+    """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
+    might be someone else's."""
+    if not is_local(output) and is_glob(output):
+        raise OutputError(
+            f"an output on an object store cannot have any of *?[. Received: {output}"
         )
 
 
@@ -110,11 +123,12 @@ def finish_run(
       OutputError: another run has finished here since this one began, and `overwrite` is not set.
     """
     staging = staging_folder(output, run_id)
-    with contextlib.suppress(InputError):  # no ledger, or one that cannot be read
-        finished = read_ledger(output)
-        if finished.get("run_id") == run_id:
-            _delete([staging])
-            return finished
+    if _exists(output, SUCCESS):
+        with contextlib.suppress(InputError):  # no ledger, or one that cannot be read
+            finished = read_ledger(output)
+            if finished.get("run_id") == run_id:
+                remove(staging)
+                return finished
     _remove_earlier(output, staging, overwrite)
     places = _places(shards)
     for name in (SCORES, REJECTS):
@@ -125,8 +139,17 @@ def finish_run(
     ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
     _write(posixpath.join(output, LEDGER), json.dumps(ledger, indent=2) + "\n")
     _write(posixpath.join(output, SUCCESS), "")
-    _delete([staging])
+    remove(staging)
     return ledger
+
+
+def remove(path: str) -> None:
+    """Deletes a file, or a folder with all that is in it; nothing if neither is there."""
+    if FileSystems.exists(path):
+        FileSystems.delete([path])
+    # Where there are no folders, files outlive what they are thought to lie in.
+    if not is_local(path) and (below := files_below(path)):
+        FileSystems.delete(below)
 
 
 def count_records(
@@ -155,7 +178,12 @@ def read_ledger(output: str) -> dict[str, Any]:
     Raises:
       InputError: `output` is no folder of a finished run.
     """
-    if not _exists(output, SUCCESS):
+    try:
+        with client_errors():
+            finished = _exists(output, SUCCESS)
+    except OSError as error:
+        raise InputError(f"cannot look into {output}: {error}") from error
+    if not finished:
         raise InputError(f"{output} holds no finished run: there is no {SUCCESS} in it")
     try:
         with open_binary(posixpath.join(output, LEDGER)) as file:
@@ -183,7 +211,7 @@ def unlisted_files(output: str) -> list[str]:
     listed = set(result_files(output, SCORES, REJECTS))
     patterns = [posixpath.join(output, kind, "*") for kind in (SCORES, REJECTS)]
     found = [m.path for result in FileSystems.match(patterns) for m in result.metadata_list]
-    return sorted(set(found) - listed)
+    return sorted(path for path in set(found) - listed if not path.endswith("/"))
 
 
 def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:
@@ -209,7 +237,7 @@ def _remove_earlier(output: str, staging: str, overwrite: bool) -> None:
         return
     check_free(output, overwrite)
     for name in _RESULTS:
-        _delete([posixpath.join(output, name)])
+        remove(posixpath.join(output, name))
     _write(mark, "")
 
 
@@ -222,8 +250,7 @@ def _holds(output: str, name: str) -> bool:
     path = posixpath.join(output, name)
     if is_local(path) and os.path.isdir(path):
         return bool(os.listdir(path))
-    (result,) = FileSystems.match([f"{path}/*"])
-    return bool(FileSystems.exists(path) or result.metadata_list)
+    return bool(FileSystems.exists(path)) or (not is_local(path) and bool(files_below(path)))
 
 
 def _make_folder(path: str) -> None:
@@ -237,12 +264,6 @@ def _move(source: str, target: str) -> None:
         FileSystems.rename([source], [target])
     elif not FileSystems.exists(target):
         raise OutputError(f"{source} is gone: the run cannot be finished")
-
-
-def _delete(paths: list[str]) -> None:
-    present = [path for path in paths if FileSystems.exists(path)]
-    if present:
-        FileSystems.delete(present)
 
 
 def _write(path: str, text: str) -> None:

@@ -14,6 +14,7 @@ from ae_models.scorer import Scorer, joined
 from transforms.batches import IMAGE, REJECT, REJECT_TYPE
 from transforms.pixels import pixels_from_arrow, raw_layout
 from transforms.rejects import Reason, Stage, reject
+from transforms.remote_bundle import local_bundle
 from transforms.scored_columns import scored_columns
 from transforms.timing import ProgressLog
 
@@ -22,7 +23,7 @@ class LoadedModel:
     """What a worker process holds of a bundle."""
 
     def __init__(self, bundle_path: str, fpr: float | None, outputs: Sequence[str] | None = None):
-        bundle = open_bundle(bundle_path)
+        bundle = open_bundle(local_bundle(bundle_path))
         self.scorer = Scorer(bundle.path, bundle.config, outputs)
         self.calibration = bundle.calibration_scores()
         self.tail = bundle.pareto_tail()
@@ -39,7 +40,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
     finite score becomes a reject.
 
     Args:
-      bundle_path: the bundle's folder; it travels, the weights do not.
+      bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
       error_maps: a column `error_map` too, the squared error of each pixel.
       max_rows: the rows that Beam gathers before the model is called.

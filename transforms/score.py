@@ -15,6 +15,7 @@ from transforms.decode import DecodeImages
 from transforms.model_handler import AutoencoderModelHandler
 from transforms.read import ImageRecords
 from transforms.rejects import good_rows, reject_rows
+from transforms.remote_bundle import local_bundle
 
 _REJECTS = "rejects"
 # What is done once a batch costs little a record where it holds several calls of the model. Large
@@ -47,7 +48,7 @@ class ScoreImages(beam.PTransform):
     """Decodes image records and applies a bundle's model, through Beam's own `RunInference`.
 
     Args:
-      bundle_path: the bundle's folder.
+      bundle_path: the bundle's folder, local or remote.
       fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
       error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
       outputs: the columns of latents and scores that are wanted, besides `score` and what is made
@@ -75,7 +76,7 @@ class ScoreImages(beam.PTransform):
         self._outputs, self._decoding_threads = outputs, decoding_threads
 
     def expand(self, images: Any) -> Any:
-        bundle = open_bundle(self._bundle_path)
+        bundle = open_bundle(local_bundle(self._bundle_path))
         check_outputs(bundle.config, self._outputs)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)

@@ -1,20 +1,25 @@
 """Image files in a folder (all levels down), of a glob, or one alone."""
 
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pyarrow as pa
 
 from ae_models.errors import InputError
+from transforms.ahead import Ahead
 from transforms.batches import BatchLimits, image_records
-from transforms.files import list_files, matches, open_binary, parent_name
+from transforms.files import is_local, list_files, matches, open_binary, parent_name
 from transforms.rejects import Reason, Stage, reject
 from transforms.sources.source import Listing, Source
 
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif")
 _PATTERNS = tuple(f"*.{ending}" for ending in IMAGE_ENDINGS)
 _PATHS_A_TASK = 512
+# Each file of an object store keeps its reader waiting for tens of milliseconds.
+_READ_AT_ONCE, _BYTES_AHEAD = 16, 64 << 20
+_Content = tuple[bytes | None, dict[str, str] | None]  # and why it is a reject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +50,14 @@ class ImageFiles(Source):
     ) -> Iterator[pa.RecordBatch]:
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
-        for index, path in enumerate(paths):
-            content, failure = _read_file(path) if images else (None, None)
-            data.append(content)
-            rejects.append(failure)
-            size += len(content or b"")
-            if len(data) == limits.rows or size >= limits.image_bytes:
-                yield self._records(paths[first : index + 1], data, rejects)
-                first, data, rejects, size = index + 1, [], [], 0
+        with contextlib.closing(_contents(paths, images)) as contents:
+            for index, (content, failure) in enumerate(contents):
+                data.append(content)
+                rejects.append(failure)
+                size += len(content or b"")
+                if len(data) == limits.rows or size >= limits.image_bytes:
+                    yield self._records(paths[first : index + 1], data, rejects)
+                    first, data, rejects, size = index + 1, [], [], 0
         if data:
             yield self._records(paths[first:], data, rejects)
 
@@ -79,7 +84,28 @@ def _unpacked(task: bytes) -> list[str]:
     return zlib.decompress(task).decode("utf-8", "surrogateescape").split("\0")
 
 
-def _read_file(path: str) -> tuple[bytes | None, dict[str, str] | None]:
+def _contents(paths: list[str], images: bool) -> Generator[_Content]:
+    """What is in each file, in order."""
+    if not images:
+        yield from ((None, None) for _ in paths)
+    elif is_local(paths[0]):
+        yield from map(_read_file, paths)
+    else:
+        yield from _read_at_once(paths)
+
+
+def _read_at_once(paths: list[str]) -> Generator[_Content]:
+    """As many at once as fit in the bound of bytes, if the next are no larger than those so far."""
+    expected = _BYTES_AHEAD // _READ_AT_ONCE
+    with contextlib.closing(Ahead[_Content](_BYTES_AHEAD, _READ_AT_ONCE)) as ahead:
+        for path in paths:
+            for content in ahead.submit(expected, _read_file, path):
+                expected = max(expected, len(content[0] or b""))
+                yield content
+        yield from ahead.drain()
+
+
+def _read_file(path: str) -> _Content:
     try:
         with open_binary(path) as file:
             content = file.read()

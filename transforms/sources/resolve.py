@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from ae_models.errors import InputError
-from transforms.files import common_root, fixed_root, is_local, matches
+from transforms.files import common_root, fixed_root, is_folder, is_local, matches
 from transforms.sources.digits import Digits
 from transforms.sources.image_files import ImageFiles
 from transforms.sources.npz import NpzArrays, split_npz
@@ -56,7 +56,7 @@ def _kind(uri: str) -> type[Source]:
 def _check_apart(uris: Sequence[str], kinds: Sequence[type[Source]]) -> None:
     """Refuses the same path twice, and an image folder beside something in it. Patterns that
     overlap in other ways are found by `verify`."""
-    paths = [os.path.abspath(uri) if is_local(uri) else uri for uri in uris]
+    paths = [os.path.abspath(uri) if is_local(uri) else uri.rstrip("/") for uri in uris]
     counts = collections.Counter(paths)
     if twice := sorted({uri for uri, path in zip(uris, paths, strict=True) if counts[path] > 1}):
         raise InputError(f"input given twice: {', '.join(twice)}")
@@ -66,8 +66,6 @@ def _check_apart(uris: Sequence[str], kinds: Sequence[type[Source]]) -> None:
         if kind is ImageFiles
     ]
     for folder, folder_path in images:
-        if not os.path.isdir(folder_path):
-            continue
         for uri, path in images:
-            if path.startswith(f"{folder_path.rstrip('/')}/"):
+            if path.startswith(f"{folder_path.rstrip('/')}/") and is_folder(folder_path):
                 raise InputError(f"{uri} lies in {folder}: its records would be read twice")
