@@ -47,8 +47,8 @@ class Job:
 
 
 def check_flags(options: PipelineOptions) -> None:
-    """Raises ConfigError for flags that hand a job over to another runner than Dataflow, which would
-    pass over them, and for accelerators that are asked for in two ways."""
+    """Raises ConfigError for flags that would hand a job over, where the runner is not Dataflow and
+    passes over them, and for accelerators that are asked for in two ways."""
     for name, given in _handing_over(options).items():
         if given and not _is_dataflow(options):
             raise ConfigError(f"--{name} works with DataflowRunner only")
@@ -96,8 +96,9 @@ def is_dry_run(options: PipelineOptions) -> bool:
 
 def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
     """Checks, writes or submits the job, and waits for nothing more."""
-    result = pipeline.run()
-    graph = pipeline.runner.proto_pipeline
+    result: Any = pipeline.run()
+    runner: Any = pipeline.runner
+    graph, name = runner.proto_pipeline, runner.job.proto.name
     cloud = options.view_as(GoogleCloudOptions)
     state, job_id, location = "submitted", None, None
     if is_dry_run(options):
@@ -108,7 +109,7 @@ def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
         job_id = result.job_id()
         location = _page(cloud, job_id)
     environments = [_described(value) for value in graph.components.environments.values()]
-    return Job(state, cloud.job_name, job_id, location, graph.ByteSize(), environments)
+    return Job(state, name, job_id, location, graph.ByteSize(), environments)
 
 
 def announce(result: Any, options: PipelineOptions) -> None:
