@@ -169,12 +169,13 @@ def test_a_dry_run_checks_the_graph_and_touches_nothing(
 def test_a_dry_run_warns_of_paths_that_workers_cannot_reach(
     bundle: Bundles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "run" / ".staging-1").mkdir(parents=True)  # of a run that may be going on
     flags = [flag for flag in _dry_run() if not flag.startswith("--job_name=")]
     status, out, err = _run([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
     assert (status, err.count("\n")) == (0, 1)
     assert out.startswith("checked: the graph of job beamapp-"), "Beam's own name"
     assert f"warning: Dataflow's workers cannot reach the local path {tmp_path / 'run'}: " in err
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".staging-1"]
 
 
 def test_a_submission_has_image_machines_options_and_a_small_graph(

@@ -53,7 +53,7 @@ def test_the_entry_builds_the_graph_from_the_launcher_s_arguments(
 ) -> None:
     parameters = [
         "--input=builtin:digits",
-        f"--model={bundle('ae')}",
+        f"--model={bundle('vae')}",
         "--output=gs://some-bucket/run",
         "--sdk_container_image=registry.example/latentbeam:1",
         "--portable_schema=true",
