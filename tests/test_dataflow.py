@@ -25,7 +25,7 @@ from pipelines.beam_run import pipeline_options
 from pipelines.cli import main
 from pipelines.score import score
 from pipelines.train import train, train_configuration
-from tests.bucket import PREFIX
+from tests.elsewhere import PREFIX
 from transforms import ReadImages, ScoreImages, WriteScores
 
 Bundles = Callable[[str], Path]

@@ -1,4 +1,4 @@
-"""A file system behind a scheme, as an object store is: `bucket://` before a local path."""
+"""A file system behind a scheme, not on a local path: `elsewhere://` before one."""
 
 import os
 import posixpath
@@ -9,10 +9,10 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 
-PREFIX = "bucket://"
+PREFIX = "elsewhere://"
 
 
-class Bucket(LocalFileSystem):
+class Elsewhere(LocalFileSystem):
     """Registered by being imported: Beam looks at the subclasses that there are."""
 
     @classmethod
