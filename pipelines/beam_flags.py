@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 
 import click
-from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
 
 from ae_models.errors import ConfigError
 from ae_models.mapping import suggestion
@@ -30,6 +34,13 @@ def check_beam_flags(flags: Sequence[str], own: Sequence[click.Parameter]) -> No
         hint = suggestion(name, known)
         # Beam knows hundreds of flags: none of them is listed without a near match.
         raise ConfigError(f"unknown flag {name}{hint if 'did you mean' in hint else ''}")
+
+
+def runner_name(options: PipelineOptions) -> str:
+    """`flink` of `--runner=FlinkRunner`: Beam takes names in any case, with or without their module
+    and the ending."""
+    name = options.view_as(StandardOptions).runner or "direct"
+    return name.rpartition(".")[2].lower().removesuffix("runner")
 
 
 class _Parser(_BeamArgumentParser):

@@ -17,6 +17,8 @@ from apache_beam.options.pipeline_options import (
 )
 
 from ae_models.errors import ConfigError
+from pipelines.beam_flags import runner_name
+from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
 from pipelines.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
@@ -32,38 +34,57 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     options too, as paths are looked at before there is a pipeline.
 
     Raises:
-      ConfigError: DaskRunner, which drops records without an error (Beam 2.77).
+      ConfigError: DaskRunner, which drops records without an error (Beam 2.77); flags of Dataflow
+        with another runner, or that exclude one another.
     """
     options = PipelineOptions(list(flags))
-    standard = options.view_as(StandardOptions)
-    # Beam takes names in any case, with or without their module and the ending.
-    name = (standard.runner or "direct").rpartition(".")[2].lower().removesuffix("runner")
+    name = runner_name(options)
     if name == "direct":
-        standard.runner = _LOCAL_RUNNER
+        options.view_as(StandardOptions).runner = _LOCAL_RUNNER
     if name == "dask":
         raise ConfigError("DaskRunner loses records without an error: choose another runner")
+    check_flags(options)
     FileSystems.set_options(options)
     return options
 
 
 def run(
     build: Callable[[beam.Pipeline], Any], options: PipelineOptions, label: str, counter: str
-) -> None:
+) -> Job | None:
     """Builds a pipeline, runs it to its end, and shows its progress.
+
+    Where the flags ask for it, the job is handed over instead: there is no result yet then.
 
     Args:
       build: applies the transforms.
       options: of the pipeline.
       label: what is being done, for people.
       counter: the metric that counts the records that are done with.
+
+    Returns:
+      The job that was handed over; None if it has come to its end.
+
+    Raises:
+      ConfigError: the runner needs an option that is missing, or cannot use one.
     """
-    pipeline = beam.Pipeline(options=options)
+    pipeline = _pipeline(options)
     build(pipeline)
+    if is_handed_over(options):
+        return hand_over(pipeline, options)
     with Progress(label) as progress, WorkerProgress(progress), _threads_for_workers(options):
         result = pipeline.run()
+        announce(result, options)
         result.wait_until_finish()
         counters = result.metrics().query(MetricsFilter().with_name(counter))["counters"]
         progress.show(sum(found.result for found in counters))
+    return None
+
+
+def _pipeline(options: PipelineOptions) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(options=options)
+    except ValueError as error:  # what it checks here are options alone
+        raise ConfigError(str(error)) from error
 
 
 def decoding_threads(options: PipelineOptions) -> int:

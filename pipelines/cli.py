@@ -298,6 +298,8 @@ def _trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
 
 
 def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    if "job" in ledger:
+        return _job_lines(ledger["job"])
     records = ledger["records"]
     reasons = ", ".join(f"{n} {reason}" for reason, n in records["rejected_by_reason"].items())
     passed_over = ledger["files_passed_over"]
@@ -308,6 +310,23 @@ def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
         *([f"files passed over: {passed_over}"] if passed_over else []),
         *_tail_lines(ledger["model"]["pareto_tail"]),
         f"seconds: {ledger['seconds']}",
+    ]
+
+
+def _job_lines(job: Mapping[str, Any]) -> list[str]:
+    done = {
+        "checked": f"checked: the graph of job {job['name']}; it was not submitted",
+        "template": f"template: {job['location']}; job {job['name']} was not submitted",
+        "submitted": f"submitted: job {job['id']}, which is not waited for: {job['location']}",
+    }
+    workers = [
+        ", ".join([found["image"], *(f"{k}={v}" for k, v in found["resource_hints"].items())])
+        for found in job["environments"]
+    ]
+    return [
+        done[job["state"]],
+        f"graph: {job['graph_bytes']} bytes",
+        *(f"workers: {line}" for line in workers),
     ]
 
 

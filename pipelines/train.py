@@ -28,6 +28,7 @@ from ae_models.scorer import Scorer
 from ae_models.scores import SCORES, primary_score, score_names
 from ae_models.training import fit, initialise
 from pipelines.beam_run import decoding_threads, pipeline_options, run, versions
+from pipelines.dataflow import is_handed_over
 from pipelines.progress import Progress, say
 from transforms import ReadImages
 from transforms.batches import TARGET
@@ -83,6 +84,8 @@ def train(
       LatentbeamError: an input, a condition, the configuration or the output cannot be used.
     """
     options = pipeline_options(beam_flags)
+    if is_handed_over(options):
+        raise ConfigError("train needs what its pipeline gives: run it to its end, on this machine")
     _check_output(output, overwrite)
     wheres = [Where.parse(text) for text in where]
     sources = resolve_inputs(inputs)
