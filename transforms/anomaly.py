@@ -63,9 +63,11 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
             decode_batch(part, model.scorer.image)
             for part in image_batches(batch, _NOTHING_CARRIED)
         ]
+        predictions: list[AnomalyPrediction] = []
         for scored in self._handler.run_inference(records, model):
             columns = (scored.column(name).to_pylist() for name in ("score", "p_value", REJECT))
-            yield from map(_prediction, *columns)
+            predictions += map(_prediction, *columns)
+        return predictions
 
 
 def _prediction(

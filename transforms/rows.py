@@ -184,7 +184,7 @@ def image_batches(rows: Iterable[Any], carried: pa.Schema) -> Iterator[pa.Record
         columns = {carried_name(field.name): _column(part, field) for field in carried}
         metadata = None if shape is None else {"shape": json.dumps(shape), "dtype": str(dtype)}
         yield image_records(
-            [row.id for row in part],
+            [getattr(row, ID, "") for row in part],
             [getattr(row, SOURCE, None) or "" for row in part],
             [row.image for row in part],
             columns,

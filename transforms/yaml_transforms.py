@@ -84,6 +84,7 @@ class ReadImages(beam.PTransform):
     ):
         super().__init__()
         inputs = [inputs] if isinstance(inputs, str) else inputs
+        where = [where] if isinstance(where, str) else where
         self._config = _ReadConfig(inputs, where, tallies)  # type: ignore[arg-type]
 
     def expand(self, pipeline: Any) -> Any:
