@@ -32,13 +32,18 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
 
     Args:
       bundle_path: the bundle's folder; it travels, the weights do not.
-      max_rows: the most rows that are decoded and scored together.
+
+    Raises:
+      BundleError: the bundle is missing or was changed.
     """
 
-    def __init__(self, bundle_path: str, max_rows: int, **kwargs: Any):
-        super().__init__(min_batch_size=max_rows, max_batch_size=max_rows, **kwargs)
+    def __init__(self, bundle_path: str, **kwargs: Any):
+        config = open_bundle(bundle_path).config
+        rows = config.batch_rows
+        super().__init__(min_batch_size=rows, max_batch_size=rows, **kwargs)
         # The primary score is always given; no other one is computed.
         self._handler = AutoencoderModelHandler(bundle_path, outputs=())
+        self._image = config.image
 
     def load_model(self) -> LoadedModel:
         return self._handler.load_model()
@@ -60,8 +65,7 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
     ) -> Iterable[AnomalyPrediction]:
         del inference_args
         records = [
-            decode_batch(part, model.scorer.image)
-            for part in image_batches(batch, _NOTHING_CARRIED)
+            decode_batch(part, self._image) for part in image_batches(batch, _NOTHING_CARRIED)
         ]
         predictions: list[AnomalyPrediction] = []
         for scored in self._handler.run_inference(records, model):
@@ -101,7 +105,7 @@ def bundle_detector(
         bundle.pareto_tail(),
     )
     return OfflineDetector(
-        KeyedModelHandler(ImageRowHandler(str(bundle_path), bundle.config.batch_rows)),
+        KeyedModelHandler(ImageRowHandler(str(bundle_path))),
         model_id=model_id,
         threshold_criterion=FixedThreshold(threshold),
     )

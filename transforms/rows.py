@@ -99,13 +99,12 @@ def _free_name(name: str) -> str:
 
 def row_type(schema: pa.Schema) -> RowTypeConstraint:
     """Beam's type of rows with the fields of a portable schema."""
-    return RowTypeConstraint.from_fields(
-        [
-            (field.name, Optional[kind] if field.nullable else kind)
-            for field in schema
-            for kind in [_python_type(field.type)]
-        ]
-    )
+    return RowTypeConstraint.from_fields([(field.name, _field_type(field)) for field in schema])
+
+
+def _field_type(field: pa.Field) -> Any:
+    kind = _python_type(field.type)
+    return Optional[kind] if field.nullable else kind  # noqa: UP045 (`kind` may be no class)
 
 
 def _python_type(kind: pa.DataType) -> Any:
