@@ -9,7 +9,9 @@ import collections
 import functools
 import itertools
 import json
+import keyword
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
@@ -89,12 +91,23 @@ def portable_schema(schema: pa.Schema) -> pa.Schema:
 def image_row_schema(carried: pa.Schema) -> pa.Schema:
     """Of image rows with these carried columns."""
     fields = [pa.field(ID, pa.string(), False), pa.field(SOURCE, pa.string(), False)]
-    renamed = [field.with_name(_free_name(field.name)) for field in portable_schema(carried)]
+    names = field_names(carried.names)
+    renamed = [field.with_name(names[field.name]) for field in portable_schema(carried)]
     return pa.schema([*fields, *renamed, *_IMAGE_ROW])
 
 
-def _free_name(name: str) -> str:
-    return f"input_{name}" if name in (SHAPE, DTYPE) else name
+def field_names(columns: Iterable[str]) -> dict[str, str]:
+    """A name for each column that rows can have, whose fields are attributes: `image/height` is
+    `image_height`."""
+    names: dict[str, str] = {}
+    for column in columns:
+        name = re.sub(r"\W", "_", column)
+        if keyword.iskeyword(name) or not name.isidentifier() or name.startswith("_"):
+            name = f"input_{name.lstrip('_')}"
+        while name in (*_IMAGE_FIELDS, *names.values()):
+            name = f"input_{name}"
+        names[column] = name
+    return names
 
 
 def row_type(schema: pa.Schema) -> RowTypeConstraint:
@@ -131,7 +144,8 @@ def image_rows(batch: pa.RecordBatch, schema: pa.Schema) -> list[beam.Row]:
     layout = raw_layout(batch.schema.field(IMAGE).metadata)
     shape, dtype = (None, None) if layout is None else (list(layout[0]), str(layout[1]))
     columns = {ID: batch.column(ID), SOURCE: batch.column(SOURCE)}
-    columns |= {_free_name(name): batch.column(name) for name in carried_columns(batch.schema)}
+    for column, name in field_names(carried_columns(batch.schema)).items():
+        columns[name] = batch.column(column)
     columns[IMAGE] = batch.column(IMAGE)
     columns[SHAPE] = pa.array([shape] * len(batch), pa.list_(pa.int64()))
     columns[DTYPE] = pa.array([dtype] * len(batch), pa.string())
