@@ -154,7 +154,7 @@ def image_rows(batch: pa.RecordBatch, schema: pa.Schema) -> list[beam.Row]:
 
 
 def schema_of_rows(element_type: Any) -> pa.Schema:
-    """The Arrow schema of a PCollection's rows; fields that Arrow cannot hold are left out.
+    """The portable schema of a PCollection's rows.
 
     Raises:
       ConfigError: the elements are no rows with a schema.
@@ -167,9 +167,9 @@ def schema_of_rows(element_type: Any) -> pa.Schema:
     for field in schema.fields:
         try:
             fields += list(arrow_schema_from_beam_schema(schema_pb2.Schema(fields=[field])))
-        except ValueError:
+        except (ValueError, NotImplementedError):  # logical types, `Any` among them
             _LOGGER.warning("field %r is left out: Arrow has no type for it", field.name)
-    return pa.schema(fields).remove_metadata()
+    return portable_schema(pa.schema(fields))
 
 
 def carried_fields(schema: pa.Schema) -> pa.Schema:
