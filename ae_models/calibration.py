@@ -28,9 +28,7 @@ def conformal_p_values(
     return np.where(np.isnan(scores), np.nan, p_values)
 
 
-def score_threshold(
-    calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None
-) -> float:
+def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None) -> float:
     """The least float32 score whose p-value is at most `fpr`; infinity where no score has one.
 
     p-values never rise with the score, so that score >= threshold says what p_value <= fpr says,

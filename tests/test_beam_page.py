@@ -21,9 +21,7 @@ def _blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(
-    bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder(bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the page says is there."""
     monkeypatch.chdir(tmp_path)
     for name in ("bundle", "bundles/bolt", "bundles/nut"):

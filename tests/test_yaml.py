@@ -92,7 +92,9 @@ def test_a_run_folder_holds_what_the_command_writes(
     providers = "\n" + providers
     _run(TO_A_RUN_FOLDER, tmp_path, images=images, model=model, output=run, providers=providers)
     score([str(images)], str(model), str(tmp_path / "command"))
-    ours, theirs = (json.loads((path / "run.json").read_text()) for path in (run, tmp_path / "command"))
+    ours, theirs = (
+        json.loads((path / "run.json").read_text()) for path in (run, tmp_path / "command")
+    )
     assert ours["records"] == theirs["records"]
     assert ours["records"]["rejected"] == 4
     assert ours["files_passed_over"] == theirs["files_passed_over"] == 1
@@ -112,7 +114,12 @@ def test_columns_are_of_portable_types(bundle: Bundles, tmp_path: Path, images: 
     run = tmp_path / "run"
     providers = "\n" + INLINE
     _run(
-        TO_A_RUN_FOLDER, tmp_path, images=images, model=bundle("vae"), output=run, providers=providers
+        TO_A_RUN_FOLDER,
+        tmp_path,
+        images=images,
+        model=bundle("vae"),
+        output=run,
+        providers=providers,
     )
     schema = pq.read_schema(next((run / "scores").iterdir()))
     assert schema.field("latent_mean").type == pa.list_(pa.float64())

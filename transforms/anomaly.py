@@ -1,6 +1,6 @@
 """A bundle as a detector of Beam's `apache_beam.ml.anomaly`, for rows with an image each.
 
-    rows | AnomalyDetection(bundle_detector("bundle/"))
+rows | AnomalyDetection(bundle_detector("bundle/"))
 """
 
 import json
@@ -74,9 +74,7 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
         return predictions
 
 
-def _prediction(
-    score: float, p_value: float, rejected: dict[str, str] | None
-) -> AnomalyPrediction:
+def _prediction(score: float, p_value: float, rejected: dict[str, str] | None) -> AnomalyPrediction:
     if rejected is not None:
         return AnomalyPrediction(info=json.dumps(rejected))
     return AnomalyPrediction(score=score, info=json.dumps({"p_value": p_value}))

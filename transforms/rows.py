@@ -309,6 +309,6 @@ class BatchesFromRows(beam.PTransform):
 
     def expand(self, rows: PCollection[Any]) -> PCollection[pa.RecordBatch]:
         schema = schema_of_rows(rows.element_type)
-        return rows | beam.ParDo(_Gather(functools.partial(_batches, schema=schema), BatchLimits())).with_output_types(
-            pa.RecordBatch
-        )
+        return rows | beam.ParDo(
+            _Gather(functools.partial(_batches, schema=schema), BatchLimits())
+        ).with_output_types(pa.RecordBatch)

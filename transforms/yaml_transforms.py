@@ -206,12 +206,13 @@ class WriteScores(beam.PTransform):
                 raise ConfigError(f"WriteScores has no input {name!r}{known}")
             fields = schema_of_rows(named[name].element_type).names
             if name != "tallies" and ID not in fields:
-                raise ConfigError(f"rows of {name} need a field 'id'. Received: {', '.join(fields)}")
+                raise ConfigError(
+                    f"rows of {name} need a field 'id'. Received: {', '.join(fields)}"
+                )
         if "scores" not in named:
             raise ConfigError(f"WriteScores needs an input `scores`. Received: {', '.join(named)}")
         batches = {
-            name: rows | f"Batches of {name}" >> BatchesFromRows()
-            for name, rows in named.items()
+            name: rows | f"Batches of {name}" >> BatchesFromRows() for name, rows in named.items()
         }
         scored = score.ScoredRecords(
             batches["scores"], batches.get("rejects"), batches.get("tallies")
