@@ -11,8 +11,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.ml.anomaly.base import AnomalyResult, EnsembleAnomalyDetector
 from apache_beam.ml.anomaly.aggregations import AnyVote
+from apache_beam.ml.anomaly.base import AnomalyResult, EnsembleAnomalyDetector
 from apache_beam.ml.anomaly.transforms import AnomalyDetection
 from apache_beam.testing.util import assert_that
 from hypothesis import given, settings

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.yaml import main
 from PIL import Image
 from sklearn.datasets import load_digits
+
+from tests.beam_yaml import run_yaml
 
 PAGE = (Path(__file__).parents[1] / "docs" / "beam.md").read_text()
 
@@ -44,7 +45,7 @@ def test_python_examples_run(folder: Path, number: int) -> None:
 def test_the_yaml_example_runs(folder: Path) -> None:
     (block,) = _blocks("yaml")
     (folder / "score.yaml").write_text(block)
-    main.run(["--yaml_pipeline_file=score.yaml", "--runner=FnApiRunner"])
+    run_yaml("score.yaml")
     records = json.loads((folder / "run_of_yaml" / "run.json").read_text())["records"]
     assert (records["read"], records["scored"], records["rejected"]) == (20, 20, 0)
     assert list(folder.glob("odd.json*"))

@@ -130,7 +130,7 @@ def test_different_lengths_are_plain_lists_and_one_schema(
     (file,) = (tmp_path / "run" / "scores").iterdir()
     table = pq.read_table(file)
     assert table.schema.field("latent_mean").type == pa.list_(pa.float32())
-    assert table.schema.field("latent_stddev").type == pa.list_(pa.float32(), 6)
+    assert table.schema.field("latent_stddev").type == pa.list_(pa.float32())
     lengths = {row["product"]: len(row["latent_mean"]) for row in table.to_pylist()}
     assert lengths == {product: (6, 6, 4)[number % 3] for number, product in enumerate(PRODUCTS)}
     assert table["score_kl"].null_count == 300 - 15 * 7  # of a VAE alone
@@ -205,12 +205,12 @@ def test_what_cannot_be_used_is_refused(bundle: Bundles, mixed: str, tmp_path: P
     good = {"a": str(bundle("ae"))}
     with pytest.raises(ConfigError, match="bundles must name a bundle"):
         ScoreImagesByCategory({}, "product")
-    with pytest.raises(ConfigError, match="at least 1. Received: 0"):
+    with pytest.raises(ConfigError, match=r"at least 1\. Received: 0"):
         ScoreImagesByCategory(good, "product", max_models_per_worker=0)
     with pytest.raises(BundleError, match="no such model bundle"):
         _run(mixed, ScoreImagesByCategory({"a": "nowhere"}, "product"), tmp_path / "run")
+    scoring = ScoreImagesByCategory(good, "product", outputs=["score_kl"])
     with pytest.raises(ConfigError, match="no output 'score_kl'"):
-        scoring = ScoreImagesByCategory(good, "product", outputs=["score_kl"])
         _run(mixed, scoring, tmp_path / "run")
     with pytest.raises(Exception, match="the records have no column 'colour'"):
         _run(mixed, ScoreImagesByCategory(good, "colour"), tmp_path / "run")

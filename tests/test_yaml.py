@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.portability.api import schema_pb2
-from apache_beam.yaml import main, yaml_provider
+from apache_beam.yaml import yaml_provider
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -19,6 +19,7 @@ from ae_models.errors import ConfigError
 from pipelines.evaluate import evaluate
 from pipelines.score import score
 from pipelines.verify import verify
+from tests.beam_yaml import run_yaml
 from transforms import yaml_transforms
 
 Bundles = Callable[[str], Path]
@@ -63,7 +64,7 @@ providers: {providers}
 def _run(pipeline: str, tmp_path: Path, **values: Any) -> None:
     path = tmp_path / "pipeline.yaml"
     path.write_text(pipeline.format(**values))
-    main.run([f"--yaml_pipeline_file={path}", "--runner=FnApiRunner"])
+    run_yaml(str(path))
 
 
 @pytest.fixture
@@ -270,4 +271,4 @@ def test_rows_that_do_not_fit_are_refused(bundle: Bundles, tmp_path: Path) -> No
         ({"score": text}, writing(), "no input 'score'; did you mean 'scores'?"),
     ):
         with pytest.raises(ConfigError, match=message):
-            rows | transform
+            rows | message >> transform

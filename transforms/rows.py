@@ -53,6 +53,16 @@ _PYTHON_TYPES = {
     pa.float64(): float,
     pa.binary(): bytes,
 }
+_PORTABLE = {  # the first that holds it; uint64 comes after the smaller integers
+    pa.bool_(): [pa.types.is_boolean],
+    pa.int64(): [lambda kind: pa.types.is_integer(kind) and kind != pa.uint64()],
+    pa.float64(): [pa.types.is_floating],
+    pa.binary(): [pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary],
+    pa.string(): [
+        *(pa.types.is_string, pa.types.is_large_string),
+        *(pa.types.is_temporal, pa.types.is_decimal, pa.types.is_integer),
+    ],
+}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -61,19 +71,15 @@ def portable_type(kind: pa.DataType) -> pa.DataType | None:
     checks = pa.types
     if checks.is_dictionary(kind):
         return portable_type(kind.value_type)
-    if checks.is_list(kind) or checks.is_large_list(kind) or checks.is_fixed_size_list(kind):
+    if any(
+        check(kind) for check in (checks.is_list, checks.is_large_list, checks.is_fixed_size_list)
+    ):
         item = portable_type(kind.value_type)
         return None if item is None else pa.list_(item)
-    if checks.is_integer(kind) and kind != pa.uint64():
-        return pa.int64()
-    if checks.is_floating(kind):
-        return pa.float64()
-    if checks.is_binary(kind) or checks.is_large_binary(kind) or checks.is_fixed_size_binary(kind):
-        return pa.binary()
-    as_text = (checks.is_large_string, checks.is_temporal, checks.is_decimal, checks.is_integer)
-    if any(check(kind) for check in as_text):
-        return pa.string()
-    return kind if kind in _PYTHON_TYPES else None
+    for portable, tests in _PORTABLE.items():
+        if any(test(kind) for test in tests):
+            return portable
+    return None
 
 
 def portable_schema(schema: pa.Schema) -> pa.Schema:

@@ -34,13 +34,19 @@ _BATCH_BYTES = 8 << 20  # of pixels that are given to a model at once
 def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
     """The columns of all schemas, in the order in which they first come.
 
-    Vectors of different lengths are plain lists.
+    Vectors that differ in length, or that not all have, are plain lists: Parquet's readers take no
+    null for a vector of fixed length.
     """
-    kinds: dict[str, pa.DataType] = {}
+    schemas = list(schemas)
+    kinds: dict[str, set[pa.DataType]] = collections.defaultdict(set)
     for field in itertools.chain.from_iterable(schemas):
-        if kinds.setdefault(field.name, field.type) != field.type:
-            kinds[field.name] = pa.list_(pa.float32())
-    return pa.schema(kinds.items())
+        kinds[field.name].add(field.type)
+    fields = []
+    for name, (kind, *others) in kinds.items():
+        everywhere = all(name in schema.names for schema in schemas)
+        varies = pa.types.is_fixed_size_list(kind) and (others or not everywhere)
+        fields.append(pa.field(name, pa.list_(kind.value_type) if varies else kind))
+    return pa.schema(fields)
 
 
 def with_common_columns(scored: pa.RecordBatch, common: pa.Schema) -> pa.RecordBatch:
@@ -221,7 +227,7 @@ class ScoreImagesByCategory(beam.PTransform):
     Args:
       bundles: each category's bundle folder. They may be of different kinds, images and latents:
         scores have the columns of all of them, null where a record's bundle gives none, and latents
-        of different lengths are plain lists.
+        that differ in length, or that not all give, are plain lists.
       column: the carried column that says a record's category; numbers are taken as text.
       fpr, error_maps, outputs, decoding_threads: as of `ScoreImages`.
       max_models_per_worker: the most bundles that a worker process holds in memory at a time.
