@@ -48,4 +48,4 @@ def test_the_yaml_example_runs(folder: Path) -> None:
     run_yaml("score.yaml")
     records = json.loads((folder / "run_of_yaml" / "run.json").read_text())["records"]
     assert (records["read"], records["scored"], records["rejected"]) == (20, 20, 0)
-    assert list(folder.glob("odd.json*"))
+    assert list(folder.glob("odd-*"))
