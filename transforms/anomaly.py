@@ -51,7 +51,7 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
     def update_model_path(self, model_path: str | None = None) -> None:
         self._handler.update_model_path(model_path)
 
-    def get_num_bytes(self, batch: Sequence[beam.Row]) -> int:
+    def get_num_bytes(self, batch: Sequence[Any]) -> int:
         return sum(len(row.image or b"") for row in batch)
 
     def get_metrics_namespace(self) -> str:
