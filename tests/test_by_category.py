@@ -194,8 +194,8 @@ def test_categories_may_be_numbers(bundle: Bundles, tmp_path: Path) -> None:
 def test_two_worker_processes_change_no_bit(
     products: dict[str, str], mixed: str, tmp_path: Path
 ) -> None:
+    _run(mixed, ScoreImagesByCategory(products, "product"), tmp_path / "one")
     scoring = ScoreImagesByCategory(products, "product", max_models_per_worker=3)
-    _run(mixed, scoring, tmp_path / "one")
     flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing"]
     options = PipelineOptions([*flags, "--direct_num_workers=2"])
     with beam.Pipeline(options=options) as pipeline:
