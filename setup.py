@@ -15,5 +15,6 @@ setup(
         "pipelines",
         "transforms",
         "transforms.sources",
-    ]
+    ],
+    package_data={"transforms": ["yaml_providers.yaml"]},
 )

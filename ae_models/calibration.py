@@ -1,5 +1,8 @@
 """Split-conformal p-values against held-out normal records."""
 
+import bisect
+import math
+
 import numpy as np
 
 from ae_models.pareto_tail import ParetoTail
@@ -23,3 +26,29 @@ def conformal_p_values(
         beyond = scores > calibration[-1]
         p_values[beyond] = np.minimum(p_values[beyond], tail.p_values(scores[beyond]))
     return np.where(np.isnan(scores), np.nan, p_values)
+
+
+def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None) -> float:
+    """The least float32 score whose p-value is at most `fpr`; infinity where no score has one.
+
+    p-values never rise with the score, so that score >= threshold says what p_value <= fpr says,
+    of every finite score.
+
+    Args:
+      calibration, tail: as for `conformal_p_values`.
+    """
+
+    def is_flagged(order: int) -> bool:
+        scores = np.array([_ordered_float32(order)])
+        return bool(conformal_p_values(scores, calibration, tail)[0] <= fpr)
+
+    greatest = int(np.finfo(np.float32).max.view(np.int32))
+    orders = range(-greatest, greatest + 1)
+    position = bisect.bisect_left(orders, True, key=is_flagged)
+    return float(_ordered_float32(orders[position])) if position < len(orders) else math.inf
+
+
+def _ordered_float32(order: int) -> np.float32:
+    """Finite float32 numbers by their rank: 0 is 0.0, 1 the least positive one, -1 its negative."""
+    magnitude = np.int32(abs(order)).view(np.float32)
+    return magnitude if order >= 0 else -magnitude

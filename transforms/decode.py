@@ -1,6 +1,7 @@
 """Image records with encoded or raw images to records with raw pixels of one shape."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -199,17 +200,66 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
     )
 
 
-class _Decode(beam.DoFn):
+@dataclasses.dataclass(frozen=True)
+class _Decoding:
+    """What is to be made of encoded images: `rows` of them at most are decoded together."""
+
+    config: ImageConfig
+    rows: int
+    target: str | None = None
+
+    def parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+        """Sliced before decoding: encoded images are small, their pixels need not be."""
+        if self.target is None and is_decoded(batch, self.config):
+            return [batch]
+        mean_bytes = batch.nbytes // max(1, len(batch)) + self.config.image_bytes
+        return bounded_slices(batch, max(1, min(self.rows, _SLICE_BYTES // mean_bytes)))
+
+    def decoded(self, batch: pa.RecordBatch) -> Timed[pa.RecordBatch]:
+        if self.target is None:
+            return timed(decode_batch, batch, self.config)
+        return timed(decode_pairs, batch, self.target, self.config)
+
+
+class _DecodeAhead(beam.DoFn):
     """Decodes in the background while what follows is busy with earlier records."""
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None, threads: int):
-        self._config, self._rows, self._target, self._threads = config, rows, target, threads
+    def __init__(self, threads: int):
+        self._threads = threads
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
     def start_bundle(self) -> None:
-        self._ahead: Ahead[tuple[Timed[pa.RecordBatch], Any, Any]] = Ahead(
+        self._ahead: Ahead[tuple[Any, Timed[pa.RecordBatch], Any, Any]] = Ahead(
             _SLICES_AHEAD * _SLICE_BYTES * self._threads, self._threads
         )
+
+    def finish_bundle(self) -> Iterable[WindowedValue]:
+        yield from map(self._reported, self._ahead.drain())
+
+    def _decode(
+        self, key: Any, batch: pa.RecordBatch, decoding: _Decoding, timestamp: Any, window: Any
+    ) -> Iterable[WindowedValue]:
+        def decoded(part: pa.RecordBatch) -> tuple[Any, Timed[pa.RecordBatch], Any, Any]:
+            return key, decoding.decoded(part), timestamp, window
+
+        for part in decoding.parts(batch):
+            if part.nbytes < len(part) * _WORTH_A_THREAD:
+                yield self._reported(decoded(part))
+                continue
+            size = part.nbytes + len(part) * decoding.config.image_bytes
+            yield from map(self._reported, self._ahead.submit(size, decoded, part))
+
+    def _reported(self, done: tuple[Any, Timed[pa.RecordBatch], Any, Any]) -> WindowedValue:
+        key, decoded, timestamp, window = done
+        self._milliseconds.update(decoded.milliseconds)
+        value = decoded.value if key is None else (key, decoded.value)
+        return WindowedValue(value, timestamp, (window,))
+
+
+class _Decode(_DecodeAhead):
+    def __init__(self, decoding: _Decoding, threads: int):
+        super().__init__(threads)
+        self._decoding = decoding
 
     def process(
         self,
@@ -217,38 +267,22 @@ class _Decode(beam.DoFn):
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[WindowedValue]:
-        for part in self._parts(batch):
-            if part.nbytes < len(part) * _WORTH_A_THREAD:
-                yield self._reported(self._decoded(part, timestamp, window))
-                continue
-            size = part.nbytes + len(part) * self._config.image_bytes
-            yield from map(
-                self._reported, self._ahead.submit(size, self._decoded, part, timestamp, window)
-            )
+        return self._decode(None, batch, self._decoding, timestamp, window)
 
-    def finish_bundle(self) -> Iterable[WindowedValue]:
-        yield from map(self._reported, self._ahead.drain())
 
-    def _parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-        """Sliced before decoding: encoded images are small, their pixels need not be."""
-        if self._target is None and is_decoded(batch, self._config):
-            return [batch]
-        mean_bytes = batch.nbytes // max(1, len(batch)) + self._config.image_bytes
-        return bounded_slices(batch, max(1, min(self._rows, _SLICE_BYTES // mean_bytes)))
+class _DecodeByKey(_DecodeAhead):
+    def __init__(self, decodings: Mapping[str, _Decoding], threads: int):
+        super().__init__(threads)
+        self._decodings = decodings
 
-    def _decoded(
-        self, batch: pa.RecordBatch, timestamp: Any, window: Any
-    ) -> tuple[Timed[pa.RecordBatch], Any, Any]:
-        if self._target is None:
-            decoded = timed(decode_batch, batch, self._config)
-        else:
-            decoded = timed(decode_pairs, batch, self._target, self._config)
-        return decoded, timestamp, window
-
-    def _reported(self, done: tuple[Timed[pa.RecordBatch], Any, Any]) -> WindowedValue:
-        decoded, timestamp, window = done
-        self._milliseconds.update(decoded.milliseconds)
-        return WindowedValue(decoded.value, timestamp, (window,))
+    def process(
+        self,
+        element: tuple[str, pa.RecordBatch],
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterable[WindowedValue]:
+        key, batch = element
+        return self._decode(key, batch, self._decodings[key], timestamp, window)
 
 
 class DecodeImages(beam.PTransform):
@@ -263,9 +297,31 @@ class DecodeImages(beam.PTransform):
 
     def __init__(self, config: ImageConfig, rows: int, target: str | None = None, threads: int = 1):
         super().__init__()
-        self._arguments = (config, rows, target, threads)
+        self._arguments = (_Decoding(config, rows, target), threads)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(
             pa.RecordBatch
         )
+
+
+class DecodeImagesByKey(beam.PTransform):
+    """(key, image records) → (key, image records with raw pixels), as the key asks for.
+
+    Args:
+      configs: for each key, the shape and type of the pixels, and the most encoded images that are
+        decoded into one batch.
+      threads: as of `DecodeImages`.
+    """
+
+    def __init__(self, configs: Mapping[str, tuple[ImageConfig, int]], threads: int = 1):
+        super().__init__()
+        self._decodings = {key: _Decoding(*arguments) for key, arguments in configs.items()}
+        self._threads = threads
+
+    def expand(
+        self, records: PCollection[tuple[str, pa.RecordBatch]]
+    ) -> PCollection[tuple[str, pa.RecordBatch]]:
+        return records | "Decode" >> beam.ParDo(
+            _DecodeByKey(self._decodings, self._threads)
+        ).with_output_types(tuple[str, pa.RecordBatch])

@@ -29,7 +29,27 @@ class LoadedModel:
         self.tail = bundle.pareto_tail()
         self.fingerprint = bundle.fingerprint
         self.fpr = bundle.config.scoring.fpr if fpr is None else fpr
-        self.progress = ProgressLog()
+        self._progress = ProgressLog()
+
+    def score(
+        self, elements: Sequence[pa.RecordBatch], error_maps: bool = False
+    ) -> list[pa.RecordBatch]:
+        """Scores batches together, each into one of as many rows.
+
+        Where a model is shared among processes, Beam gives them a proxy: it has methods alone.
+
+        Raises:
+          ValueError: `image` of a batch is not raw pixels of the bundle's shape and type.
+        """
+        images = [_images(element, self.scorer) for element in elements]
+        pixels = images[0] if len(images) == 1 else np.concatenate(images)
+        outputs = _Outputs(self.scorer.score_parts(pixels, error_maps))
+        results = [
+            scored_batch(element, outputs.take(len(part)), self)
+            for element, part in zip(elements, images, strict=True)
+        ]
+        self._progress.add(len(pixels))
+        return results
 
 
 class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LoadedModel]):
@@ -86,15 +106,8 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         elements = [batch] if isinstance(batch, pa.RecordBatch) else list(batch)
         if not elements:
             return []
-        images = [_images(element, model.scorer) for element in elements]
-        pixels = images[0] if len(images) == 1 else np.concatenate(images)
-        outputs = _Outputs(model.scorer.score_parts(pixels, self._error_maps))
-        results = [
-            scored_batch(element, outputs.take(len(part)), model)
-            for element, part in zip(elements, images, strict=True)
-        ]
-        self._scored.inc(len(pixels))
-        model.progress.add(len(pixels))
+        results = model.score(elements, self._error_maps)
+        self._scored.inc(sum(map(images_to_score, elements)))
         return results
 
 
@@ -134,6 +147,11 @@ def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
     if rejects.null_count < len(batch):
         column = column.filter(rejects.is_null())
     return pixels_from_arrow(column, *layout)
+
+
+def images_to_score(batch: pa.RecordBatch) -> int:
+    """How many rows are not rejects."""
+    return int(_rejects(batch).null_count)
 
 
 def _rejects(batch: pa.RecordBatch) -> pa.Array:

@@ -39,6 +39,7 @@ class Reason(enum.StrEnum):
     WRONG_CHANNELS = "wrong_channels"
     WRONG_BITS = "wrong_bits"
     WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not fit their shape
+    NO_MODEL = "no_model"  # there is no bundle for the record's category
     NOT_FINITE = "not_finite"  # the model gave no finite score
 
 

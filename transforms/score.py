@@ -44,6 +44,14 @@ class _Split(beam.DoFn):
             yield good_rows(batch)
 
 
+def split_rejects(
+    scored: PCollection[pa.RecordBatch],
+) -> tuple[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]:
+    """Scores and rejects, of what a model handler gives."""
+    split = scored | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
+    return split.scores, split[_REJECTS]
+
+
 class ScoreImages(beam.PTransform):
     """Decodes image records and applies a bundle's model, through Beam's own `RunInference`.
 
@@ -87,10 +95,9 @@ class ScoreImages(beam.PTransform):
         handler = AutoencoderModelHandler(
             self._bundle_path, self._fpr, self._error_maps, calls * rows, self._outputs
         )
-        split = (
+        scored = (
             records
             | "Decode" >> DecodeImages(bundle.config.image, rows, threads=self._decoding_threads)
             | "RunInference" >> RunInference(handler)
-            | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
         )
-        return ScoredRecords(split.scores, split[_REJECTS], tallies)
+        return ScoredRecords(*split_rejects(scored), tallies)

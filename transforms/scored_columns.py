@@ -1,11 +1,42 @@
 """The columns that scoring adds to a record, in the types of the output."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
+from ae_models.config import Configuration
 from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.scorer import check_outputs
 
 _INDEX = pa.int32()
+
+
+def scored_schema(
+    config: Configuration, outputs: Sequence[str] | None = None, error_maps: bool = False
+) -> pa.Schema:
+    """The columns that `scored_columns` makes of what a bundle of this configuration gives.
+
+    Args:
+      outputs: the latents and scores that are wanted; None: all.
+
+    Raises:
+      ConfigError: the bundle has no such output.
+    """
+    wanted = check_outputs(config, outputs)
+    height, width, _ = config.image.shape
+    latents, scores = [name for name in LATENTS if name in wanted], set(wanted) - set(LATENTS)
+    maps = [ERROR_MAP] if error_maps else []
+    return pa.schema(
+        [
+            *((name, pa.list_(pa.float32(), config.model.latent_dim)) for name in latents),
+            *((name, pa.float32()) for name in ("score", *sorted(scores))),
+            *((name, pa.list_(pa.float32(), height * width)) for name in maps),
+            ("p_value", pa.float64()),
+            ("is_anomaly", pa.bool_()),
+            ("model", pa.dictionary(_INDEX, pa.string())),
+        ]
+    )
 
 
 def scored_columns(

@@ -86,6 +86,11 @@ class WriteScores(beam.PTransform):
         self._output, self._overwrite = str(output).rstrip("/"), overwrite
         self._facts, self._portable, self._limits = dict(facts or {}), portable_schema, limits
 
+    def _extract_input_pvalues(self, pvalueish: Any) -> Any:
+        """Where Beam asks which inputs there are: not those of `ScoredRecords` that are None."""
+        scored, inputs = super()._extract_input_pvalues(pvalueish)
+        return scored, {name: value for name, value in inputs.items() if value is not None}
+
     def expand(self, scored: Any) -> PCollection[dict[str, Any]]:
         run_id = uuid.uuid4().hex
         if not isinstance(scored, ScoredRecords):

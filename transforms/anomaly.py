@@ -1,0 +1,110 @@
+"""A bundle as a detector of Beam's `apache_beam.ml.anomaly`, for rows with an image each.
+
+rows | AnomalyDetection(bundle_detector("bundle/"))
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.ml.anomaly.base import AnomalyPrediction
+from apache_beam.ml.anomaly.detectors.offline import OfflineDetector
+from apache_beam.ml.anomaly.thresholds import FixedThreshold
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler
+
+from ae_models.bundle import open_bundle
+from ae_models.calibration import score_threshold
+from transforms.batches import REJECT
+from transforms.decode import decode_batch
+from transforms.model_handler import AutoencoderModelHandler, LoadedModel
+from transforms.remote_bundle import local_bundle
+from transforms.rows import image_batches
+
+_NOTHING_CARRIED = pa.schema([])
+
+
+class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
+    """Image rows, as `transforms.rows` describes them, to `AnomalyPrediction`s.
+
+    `score` is that of `latentbeam score`, and None where the record would be a reject; `info` is
+    JSON with the `p_value` or, of a reject, `stage`, `reason` and `message`.
+
+    Args:
+      bundle_path: the bundle's folder; it travels, the weights do not.
+
+    Raises:
+      BundleError: the bundle is missing or was changed.
+    """
+
+    def __init__(self, bundle_path: str, **kwargs: Any):
+        config = open_bundle(local_bundle(bundle_path)).config
+        rows = config.batch_rows
+        super().__init__(min_batch_size=rows, max_batch_size=rows, **kwargs)
+        # The primary score is always given; no other one is computed.
+        self._handler = AutoencoderModelHandler(bundle_path, outputs=())
+        self._image = config.image
+
+    def load_model(self) -> LoadedModel:
+        return self._handler.load_model()
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        self._handler.update_model_path(model_path)
+
+    def get_num_bytes(self, batch: Sequence[Any]) -> int:
+        return sum(len(row.image or b"") for row in batch)
+
+    def get_metrics_namespace(self) -> str:
+        return self._handler.get_metrics_namespace()
+
+    def run_inference(
+        self,
+        batch: Sequence[beam.Row],
+        model: LoadedModel,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[AnomalyPrediction]:
+        del inference_args
+        records = [
+            decode_batch(part, self._image) for part in image_batches(batch, _NOTHING_CARRIED)
+        ]
+        predictions: list[AnomalyPrediction] = []
+        for scored in self._handler.run_inference(records, model):
+            columns = (scored.column(name).to_pylist() for name in ("score", "p_value", REJECT))
+            predictions += map(_prediction, *columns)
+        return predictions
+
+
+def _prediction(score: float, p_value: float, rejected: dict[str, str] | None) -> AnomalyPrediction:
+    if rejected is not None:
+        return AnomalyPrediction(info=json.dumps(rejected))
+    return AnomalyPrediction(score=score, info=json.dumps({"p_value": p_value}))
+
+
+def bundle_detector(
+    bundle_path: str, fpr: float | None = None, model_id: str = "latentbeam"
+) -> OfflineDetector:
+    """A detector for `AnomalyDetection`, alone or in an ensemble.
+
+    Its threshold is the score from which on the p-value is at most `fpr`: a record's label is 1
+    where `latentbeam score` sets `is_anomaly`, 0 where it does not, and None for a reject.
+
+    Args:
+      bundle_path: the bundle's folder.
+      fpr: None: as the bundle's configuration says.
+      model_id: of the predictions.
+
+    Raises:
+      BundleError: the bundle is missing or was changed.
+    """
+    bundle = open_bundle(local_bundle(bundle_path))
+    threshold = score_threshold(
+        bundle.calibration_scores(),
+        bundle.config.scoring.fpr if fpr is None else fpr,
+        bundle.pareto_tail(),
+    )
+    return OfflineDetector(
+        KeyedModelHandler(ImageRowHandler(str(bundle_path))),
+        model_id=model_id,
+        threshold_criterion=FixedThreshold(threshold),
+    )

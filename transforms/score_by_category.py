@@ -1,0 +1,286 @@
+"""Scoring each image record with the bundle of its category."""
+
+import collections
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.typehints import with_output_types
+from apache_beam.utils.windowed_value import WindowedValue
+
+from ae_models.bundle import Bundle, open_bundle
+from ae_models.errors import ConfigError
+from transforms.batches import REJECT, REJECT_TYPE, with_column
+from transforms.bounded_models import BoundedModels
+from transforms.decode import DecodeImagesByKey
+from transforms.model_handler import LoadedModel, images_to_score
+from transforms.read import ImageRecords
+from transforms.rejects import Reason, Stage, reject, reject_rows
+from transforms.remote_bundle import local_bundle
+from transforms.score import ScoredRecords, split_rejects
+from transforms.scored_columns import scored_schema
+
+_REJECTS = "rejects"
+_GATHERED_BYTES = 128 << 20  # of encoded images, so that one bundle does much at a time
+_BATCH_BYTES = 8 << 20  # of pixels that are given to a model at once
+
+
+def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """The columns of all schemas, in the order in which they first come.
+
+    Vectors that differ in length, or that not all have, are plain lists: Parquet's readers take no
+    null for a vector of fixed length.
+    """
+    schemas = list(schemas)
+    kinds: dict[str, set[pa.DataType]] = collections.defaultdict(set)
+    for field in itertools.chain.from_iterable(schemas):
+        kinds[field.name].add(field.type)
+    fields = []
+    for name, (kind, *others) in kinds.items():
+        everywhere = all(name in schema.names for schema in schemas)
+        varies = pa.types.is_fixed_size_list(kind) and (others or not everywhere)
+        fields.append(pa.field(name, pa.list_(kind.value_type) if varies else kind))
+    return pa.schema(fields)
+
+
+def with_common_columns(scored: pa.RecordBatch, common: pa.Schema) -> pa.RecordBatch:
+    """The same records with the columns of `common`, null where their own bundle gives none."""
+    own = set(scored.schema.names)
+    before = [name for name in scored.schema.names if name not in (*common.names, REJECT)]
+    columns = {name: scored.column(name) for name in before}
+    for field in common:
+        columns[field.name] = (
+            scored.column(field.name).cast(field.type)
+            if field.name in own
+            else pa.nulls(len(scored), field.type)
+        )
+    return pa.RecordBatch.from_pydict({**columns, REJECT: scored.column(REJECT)})
+
+
+def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """(N,) string: the records' categories, as text.
+
+    Raises:
+      ConfigError: there is no such column, or it holds no text, numbers or truth values.
+    """
+    if column not in batch.schema.names:
+        raise ConfigError(f"the records have no column {column!r}")
+    values = batch.column(column)
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ConfigError(f"column {column!r} is of type {values.type}, no category") from error
+
+
+def reject_unknown(
+    batch: pa.RecordBatch, categories: pa.Array, known: Iterable[str]
+) -> pa.RecordBatch:
+    """The same rows; those whose category has no bundle are rejects."""
+    has_bundle = pc.is_in(categories, value_set=pa.array(list(known), pa.string()))
+    rejects = batch.column(REJECT)
+    unknown = pc.and_(pc.invert(has_bundle), rejects.is_null())
+    if not pc.any(unknown).as_py():
+        return batch
+    values = rejects.to_pylist()
+    for row in pc.indices_nonzero(unknown).to_pylist():
+        message = f"no bundle for category {categories[row].as_py()!r}"
+        values[row] = reject(Stage.SCORE, Reason.NO_MODEL, message)
+    return with_column(batch, REJECT, pa.array(values, REJECT_TYPE))
+
+
+class _Gathered:
+    """Elements by their key, and which of them are due so that the bytes stay within a limit."""
+
+    def __init__(self, limit: int):
+        self._limit, self._size = limit, 0
+        self._elements: dict[Any, list[Any]] = collections.defaultdict(list)
+        self._sizes: collections.Counter[Any] = collections.Counter()
+
+    def add(self, key: Any, element: Any, size: int) -> Iterator[Any]:
+        """Takes an element; gives those of the largest key, where all together are too large."""
+        self._elements[key].append(element)
+        self._sizes[key] += size
+        self._size += size
+        if self._size > self._limit:
+            yield from self._take(self._sizes.most_common(1)[0][0])
+
+    def drain(self) -> Iterator[Any]:
+        """All that are left, key by key."""
+        for key in list(self._elements):
+            yield from self._take(key)
+
+    def _take(self, key: Any) -> list[Any]:
+        self._size -= self._sizes.pop(key)
+        return self._elements.pop(key)
+
+
+@with_output_types(tuple[str, pa.RecordBatch])
+class _Route(beam.DoFn):
+    """Parts records by category, and gathers them: models are not loaded over and over."""
+
+    def __init__(self, column: str, categories: Iterable[str]):
+        self._column, self._categories = column, tuple(categories)
+
+    def start_bundle(self) -> None:
+        self._gathered = _Gathered(_GATHERED_BYTES)
+
+    def process(
+        self,
+        batch: pa.RecordBatch,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterable[Any]:
+        categories = categories_of(batch, self._column)
+        batch = reject_unknown(batch, categories, self._categories)
+        if len(rejects := reject_rows(batch)):
+            yield TaggedOutput(_REJECTS, rejects)
+        categories = categories.filter(batch.column(REJECT).is_null())
+        good = batch.filter(batch.column(REJECT).is_null())
+        for category in pc.unique(categories).to_pylist():
+            part = good.filter(pc.equal(categories, category))
+            element = WindowedValue((category, part), timestamp, (window,))
+            yield from self._gathered.add((category, window), element, part.nbytes)
+
+    def finish_bundle(self) -> Iterable[WindowedValue]:
+        yield from self._gathered.drain()
+
+
+class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBatch, Any]):
+    """Scores (category, image records) with the category's bundle; as `AutoencoderModelHandler`
+    gives them, but with the columns of all bundles.
+
+    Args:
+      bundles: each category's bundle.
+      fpr, error_maps, outputs: as of `AutoencoderModelHandler`.
+      max_models: the most bundles that a worker process holds at a time.
+    """
+
+    def __init__(
+        self,
+        bundles: Mapping[str, Bundle],
+        fpr: float | None = None,
+        error_maps: bool = False,
+        outputs: Sequence[str] | None = None,
+        max_models: int = 8,
+    ):
+        configs = [bundle.config for bundle in bundles.values()]
+        limit = max(_BATCH_BYTES, *(config.image.image_bytes for config in configs))
+        super().__init__(min_batch_size=limit, max_batch_size=limit, element_size_fn=_bytes)
+        self._paths = {category: str(bundle.path) for category, bundle in bundles.items()}
+        self._fpr, self._error_maps, self._outputs = fpr, error_maps, outputs
+        self._max_models = max_models
+        self._schema = common_schema(
+            scored_schema(config, outputs, error_maps) for config in configs
+        )
+        self._scored = Metrics.counter("latentbeam", "records_scored")
+        self._loaded = Metrics.counter("latentbeam", "models_loaded")
+
+    def load_model(self) -> BoundedModels[LoadedModel]:
+        return BoundedModels(self._load, self._max_models)
+
+    def _load(self, category: str) -> LoadedModel:
+        return LoadedModel(self._paths[category], self._fpr, self._outputs)
+
+    def get_num_bytes(self, batch: Sequence[tuple[str, pa.RecordBatch]]) -> int:
+        return sum(map(_bytes, batch))
+
+    def get_metrics_namespace(self) -> str:
+        return "latentbeam"
+
+    def run_inference(
+        self,
+        batch: Sequence[tuple[str, pa.RecordBatch]],
+        model: BoundedModels[LoadedModel],
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[pa.RecordBatch]:
+        del inference_args
+        results = []
+        for category, group in itertools.groupby(batch, key=operator.itemgetter(0)):
+            elements = [element for _, element in group]
+            with model.use(category, self._loaded.inc) as loaded:
+                scored = loaded.score(elements, self._error_maps)
+                del loaded
+            results += [with_common_columns(element, self._schema) for element in scored]
+            self._scored.inc(sum(map(images_to_score, elements)))
+        return results
+
+
+def _bytes(element: tuple[str, pa.RecordBatch]) -> int:
+    return int(element[1].nbytes)
+
+
+class ScoreImagesByCategory(beam.PTransform):
+    """`ScoreImages` with a bundle for each category, such as one for each product.
+
+    Records come in any order; of each bundle of elements, 128 MiB of encoded images are gathered by
+    category, so that a model that was loaded scores many. A record whose category has no bundle is
+    a reject, `no_model`.
+
+    Args:
+      bundles: each category's bundle folder. They may be of different kinds, images and latents:
+        scores have the columns of all of them, null where a record's bundle gives none, and latents
+        that differ in length, or that not all give, are plain lists.
+      column: the carried column that says a record's category; numbers are taken as text.
+      fpr, error_maps, outputs, decoding_threads: as of `ScoreImages`.
+      max_models_per_worker: the most bundles that a worker process holds in memory at a time.
+
+    Returns:
+      `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
+
+    Raises:
+      BundleError: a bundle is missing or was changed.
+      ConfigError: there is no bundle, room for none, or a bundle has no such output.
+    """
+
+    def __init__(
+        self,
+        bundles: Mapping[str, str],
+        column: str,
+        fpr: float | None = None,
+        error_maps: bool = False,
+        outputs: Sequence[str] | None = None,
+        max_models_per_worker: int = 8,
+        decoding_threads: int = 1,
+    ):
+        super().__init__()
+        if not bundles:
+            raise ConfigError("bundles must name a bundle for a category. Received: none")
+        if max_models_per_worker < 1:
+            raise ConfigError(
+                f"max_models_per_worker must be at least 1. Received: {max_models_per_worker!r}"
+            )
+        self._bundles = {str(category): str(path) for category, path in bundles.items()}
+        self._column, self._decoding_threads = column, decoding_threads
+        self._arguments = (fpr, error_maps, outputs, max_models_per_worker)
+
+    def expand(self, images: Any) -> Any:
+        bundles = {
+            category: open_bundle(local_bundle(path)) for category, path in self._bundles.items()
+        }
+        records, tallies = (
+            (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
+        )
+        configs = {
+            category: (bundle.config.image, bundle.config.batch_rows)
+            for category, bundle in bundles.items()
+        }
+        routed = records | "Route" >> beam.ParDo(_Route(self._column, bundles)).with_outputs(
+            _REJECTS, main="records"
+        )
+        scored = (
+            routed.records
+            | "Decode" >> DecodeImagesByKey(configs, self._decoding_threads)
+            | "RunInference" >> RunInference(CategoryModelHandler(bundles, *self._arguments))
+        )
+        scores, rejects = split_rejects(scored)
+        rejects = (routed[_REJECTS], rejects) | "Rejects" >> beam.Flatten()
+        return ScoredRecords(scores, rejects, tallies)

@@ -1,0 +1,224 @@
+"""`ReadImages`, `ScoreImages` and `WriteScores` for Beam YAML: rows with a schema between them.
+
+`yaml_providers.yaml`, beside this file, names them for `providers: [{include: ...}]`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Optional
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from ae_models.bundle import open_bundle
+from ae_models.errors import ConfigError, InputError
+from ae_models.mapping import Validated, suggestion
+from transforms import read, score, write
+from transforms.batches import ID, SOURCE, carried_name
+from transforms.rejects import REJECTS_SCHEMA
+from transforms.remote_bundle import local_bundle
+from transforms.rows import (
+    BatchesFromRows,
+    ImageRows,
+    ImagesFromRows,
+    Rows,
+    carried_fields,
+    portable_schema,
+    schema_of_rows,
+)
+from transforms.scored_columns import scored_schema
+from transforms.sources import resolve_inputs
+from transforms.tallies import TALLY_SCHEMA
+
+PROVIDERS = str(Path(__file__).with_name("yaml_providers.yaml"))
+_GOOD = "good"  # Beam YAML's own name of the output beside the one of the errors
+
+
+@dataclasses.dataclass(frozen=True)
+class _ReadConfig(Validated):
+    section: ClassVar[str] = "ReadImages"
+
+    inputs: tuple[str, ...]
+    where: tuple[str, ...]
+    tallies: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _ScoreConfig(Validated):
+    section: ClassVar[str] = "ScoreImages"
+
+    model: str
+    fpr: float | None
+    outputs: tuple[str, ...] | None
+    error_maps: bool
+
+    def validate(self) -> None:
+        self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class _WriteConfig(Validated):
+    section: ClassVar[str] = "WriteScores"
+
+    output: str
+    overwrite: bool
+
+
+class ReadImages(beam.PTransform):
+    """Reads images as rows: `id`, `source`, the carried columns, `image`, and, of a record that
+    could not be read, `reject`, which `ScoreImages` passes on.
+
+    Args:
+      inputs: Paths of image folders, globs, Parquet, TFRecord, WebDataset or NumPy files.
+      where: Conditions on carried columns, such as label=good or label!=good; all must hold.
+      tallies: The name of a second output, for `WriteScores`: how many records were read, left
+        out by `where`, and files passed over. The first one is then called `records`.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        where: Sequence[str] = (),
+        tallies: Optional[str] = None,  # noqa: UP045 (Beam YAML makes a schema of it)
+    ):
+        super().__init__()
+        inputs = [inputs] if isinstance(inputs, str) else inputs
+        where = [where] if isinstance(where, str) else where
+        self._config = _ReadConfig(inputs, where, tallies)  # type: ignore[arg-type]
+
+    def expand(self, pipeline: Any) -> Any:
+        inputs = list(self._config.inputs)
+        found = pipeline | "Read" >> read.ReadImages(inputs, self._config.where)
+        carried = read.common_carried(resolve_inputs(inputs))
+        records = found.records | "Rows" >> ImageRows(carried)
+        if self._config.tallies is None:
+            return records
+        tallies = found.tallies | "TallyRows" >> Rows(TALLY_SCHEMA)
+        return {"records": records, self._config.tallies: tallies}
+
+
+class ScoreImages(beam.PTransform):
+    """Scores image rows with a bundle. A row of the output has `id`, `source`, the carried
+    columns, `latent_mean`, of a VAE `latent_stddev`, `score`, each `score_NAME`, `p_value`,
+    `is_anomaly` and `model`: strings, numbers as double, lists of doubles, booleans.
+
+    The input is of `ReadImages`, or any rows with the fields `id`, a string, and `image`, bytes: an
+    encoded image, or raw pixels if `image_shape`, [height, width, channels], and `image_dtype`,
+    uint8 or uint16, say so. Other fields are carried columns.
+
+    Args:
+      model: The bundle's folder.
+      fpr: `is_anomaly` is `p_value` <= fpr; by default as the bundle says.
+      outputs: The columns of latents and scores that are wanted; all by default.
+      error_maps: A column `error_map` too, height * width doubles.
+      error_handling: `output` names a second output, of the records that could not be scored:
+        `id`, `source`, `stage`, `reason`, `message`. Without it, the first of them fails the
+        pipeline.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        fpr: Optional[float] = None,  # noqa: UP045
+        outputs: Optional[Sequence[str]] = None,  # noqa: UP045
+        error_maps: bool = False,
+        error_handling: Optional[Mapping[str, str]] = None,  # noqa: UP045
+    ):
+        super().__init__()
+        self._config = _ScoreConfig(model, fpr, outputs, error_maps)  # type: ignore[arg-type]
+        self._rejects = _error_output(error_handling)
+
+    def expand(self, rows: PCollection[Any]) -> Any:
+        config = self._config
+        scoring = score.ScoreImages(config.model, config.fpr, config.error_maps, config.outputs)
+        scored = rows | "Batches" >> ImagesFromRows() | "Score" >> scoring
+        scores = scored.scores | "Rows" >> Rows(self._schema(rows))
+        if self._rejects is None:
+            scored.rejects | "RefuseRejects" >> beam.Map(_refuse)
+            return scores
+        rejects = scored.rejects | "RejectRows" >> Rows(REJECTS_SCHEMA)
+        return {_GOOD: scores, self._rejects: rejects}
+
+    def _schema(self, rows: PCollection[Any]) -> pa.Schema:
+        carried = carried_fields(schema_of_rows(rows.element_type))
+        added = scored_schema(
+            open_bundle(local_bundle(self._config.model)).config,
+            self._config.outputs,
+            self._config.error_maps,
+        )
+        return portable_schema(
+            pa.schema(
+                [
+                    pa.field(ID, pa.string(), nullable=False),
+                    pa.field(SOURCE, pa.string(), nullable=False),
+                    *(field.with_name(carried_name(field.name)) for field in carried),
+                    *(field.with_nullable(False) for field in added),
+                ]
+            )
+        )
+
+
+def _error_output(error_handling: Mapping[str, str] | None) -> str | None:
+    if error_handling is None:
+        return None
+    output = error_handling.get("output")
+    if set(error_handling) != {"output"} or not isinstance(output, str):
+        raise ConfigError(
+            f"ScoreImages.error_handling must be {{output: NAME}}. Received: {error_handling!r}"
+        )
+    return output
+
+
+def _refuse(rejects: pa.RecordBatch) -> None:
+    first = rejects.slice(0, 1).to_pylist()[0]
+    raise InputError(
+        f"{first['id']}: {first['reason']}: {first['message']}; with error_handling: "
+        "{output: NAME}, ScoreImages gives such records apart and goes on"
+    )
+
+
+class WriteScores(beam.PTransform):
+    """Writes a run folder: `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last,
+    `_SUCCESS`.
+
+    The input is rows of scores or, by name, `scores`, `rejects` and `tallies`, as `ScoreImages` and
+    `ReadImages` give them. What is not given is null in the counts of `run.json`.
+
+    Args:
+      output: The run folder; nothing in it changes until the run has succeeded.
+      overwrite: Whether to replace results that it holds.
+      facts: What `run.json` says besides; `verify` follows its `where`, a list of conditions.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        overwrite: bool = False,
+        facts: Optional[Mapping[str, Any]] = None,  # noqa: UP045
+    ):
+        super().__init__()
+        self._config, self._facts = _WriteConfig(output, overwrite), facts
+
+    def expand(self, inputs: Any) -> PCollection[Any]:
+        named = {"scores": inputs} if isinstance(inputs, PCollection) else dict(inputs)
+        for name in named:
+            if name not in score.ScoredRecords._fields:
+                known = suggestion(name, score.ScoredRecords._fields)
+                raise ConfigError(f"WriteScores has no input {name!r}{known}")
+            fields = schema_of_rows(named[name].element_type).names
+            if name != "tallies" and ID not in fields:
+                raise ConfigError(
+                    f"rows of {name} need a field 'id'. Received: {', '.join(fields)}"
+                )
+        if "scores" not in named:
+            raise ConfigError(f"WriteScores needs an input `scores`. Received: {', '.join(named)}")
+        batches = {
+            name: rows | f"Batches of {name}" >> BatchesFromRows() for name, rows in named.items()
+        }
+        scored = score.ScoredRecords(
+            batches["scores"], batches.get("rejects"), batches.get("tallies")
+        )
+        writing = write.WriteScores(self._config.output, self._config.overwrite, self._facts)
+        return scored | "Write" >> writing
