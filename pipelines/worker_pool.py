@@ -8,11 +8,13 @@ images.
 Example: python -m pipelines.worker_pool --port 50000
 """
 
+import contextlib
 import json
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +28,7 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format
 
-_SECONDS_TO_ANSWER = 60
+_SECONDS_TO_ANSWER, _SECONDS_TO_END = 60, 10
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -57,9 +59,15 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def stop(self) -> None:
-        """Ends all workers."""
+        """Ends all workers, those that do not end by themselves with SIGKILL."""
         for worker in self._workers:
             worker.terminate()
+        for worker in self._workers:
+            try:
+                worker.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
 
 
 def worker_environment(
@@ -90,17 +98,33 @@ def _pipeline_options(request: beam_fn_api_pb2.StartWorkerRequest) -> dict[str, 
 @click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True)
 @click.option("--host", default="localhost", show_default=True, help="Where to listen.")
 def main(port: int, host: str) -> None:
-    """Serves until it is stopped."""
+    """Serves until it is stopped.
+
+    Raises:
+      RuntimeError: it cannot listen there.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with serving(f"{host}:{port}") as (server, _):
+        server.wait_for_termination()
+
+
+@contextlib.contextmanager
+def serving(address: str) -> Iterator[tuple[grpc.Server, int]]:
+    """A pool that listens at HOST:PORT, and its port, which is free to choose where it is 0; its
+    workers end with it.
+
+    Raises:
+      RuntimeError: it cannot listen there.
+    """
     pool = WorkerPool()
     server = grpc.server(ThreadPoolExecutor(thread_name_prefix="start-worker"))
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
-    if not server.add_insecure_port(f"{host}:{port}"):
-        raise click.ClickException(f"cannot listen on {host}:{port}")
+    port = server.add_insecure_port(address)
     server.start()
     try:
-        server.wait_for_termination()
+        yield server, port
     finally:
+        server.stop(None)
         pool.stop()
 
 
