@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -97,16 +96,19 @@ class FlinkCluster:
             return
         logs = self._folder / "log"
         logs.mkdir(parents=True, exist_ok=True)
-        with (logs / f"{name}.out").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=_environment(self._folder / "conf", logs),
-            )
-        self._number(name).write_text(str(process.pid))
+        output = str(logs / f"{name}.out")
+        pid = os.posix_spawnp(
+            command[0],
+            command,
+            _environment(self._folder / "conf", logs),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,  # it outlives this process
+        )
+        self._number(name).write_text(str(pid))
 
     def _wait(self, task_managers: int) -> None:
         end = time.monotonic() + _SECONDS_TO_START

@@ -18,12 +18,7 @@ _ENGINES: dict[str, Callable[[], list[str]]] = {
         "--direct_num_workers=2",
     ],
     "PrismRunner": lambda: ["--runner=PrismRunner", f"--prism_location={prism()}"],
-    "FlinkRunner, worker pool": lambda: [*flink_cluster.flags(), "--parallelism=2"],
-    "FlinkRunner, loopback": lambda: [
-        *(flag for flag in flink_cluster.flags() if "environment" not in flag),
-        "--environment_type=LOOPBACK",
-        "--parallelism=2",
-    ],
+    "FlinkRunner": lambda: [*flink_cluster.flags(), "--parallelism=2"],
     "SparkRunner": lambda: [
         "--runner=SparkRunner",
         "--spark_master_url=local[2]",
