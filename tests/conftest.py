@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from pipelines.train import train, train_configuration
 
@@ -27,6 +29,24 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return get
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """40 digits as PNG files, in a folder for each, and files that are no image or damaged."""
+    folder = tmp_path / "images"
+    digits = load_digits()
+    for index in range(40):
+        path = folder / str(digits.target[index]) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
+    (folder / "readme.txt").write_text("passed over")
+    (folder / "bad").mkdir()
+    (folder / "bad" / "text.png").write_text("no image")
+    (folder / "bad" / "zero.png").write_bytes(b"")
+    (folder / "bad" / "cut.png").write_bytes((folder / "0" / "0.png").read_bytes()[:-30])
+    Image.new("RGB", (8, 8)).save(folder / "bad" / "colour.png")
+    return folder
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.bundle import open_bundle
@@ -33,24 +32,6 @@ Bundles = Callable[[str], Path]
 
 def _scores(run: Path) -> pa.Table:
     return pq.read_table(run / "scores").sort_by("id")
-
-
-@pytest.fixture
-def image_folder(tmp_path: Path) -> Path:
-    """40 digits as PNG files, in a folder for each, and files that are no image or damaged."""
-    folder = tmp_path / "images"
-    digits = load_digits()
-    for index in range(40):
-        path = folder / str(digits.target[index]) / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
-    (folder / "readme.txt").write_text("passed over")
-    (folder / "bad").mkdir()
-    (folder / "bad" / "text.png").write_text("no image")
-    (folder / "bad" / "zero.png").write_bytes(b"")
-    (folder / "bad" / "cut.png").write_bytes((folder / "0" / "0.png").read_bytes()[:-30])
-    Image.new("RGB", (8, 8)).save(folder / "bad" / "colour.png")
-    return folder
 
 
 @pytest.mark.parametrize("kind", ["ae", "dae", "vae"])

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.portability.api import schema_pb2
 from apache_beam.yaml import yaml_provider
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError
@@ -67,32 +66,16 @@ def _run(pipeline: str, tmp_path: Path, **values: Any) -> None:
     run_yaml(str(path))
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """40 digits as PNG files, in a folder for each, and four files that cannot be scored."""
-    folder = tmp_path / "images"
-    digits = load_digits()
-    for index in range(40):
-        path = folder / str(digits.target[index]) / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
-    (folder / "readme.txt").write_text("passed over")
-    (folder / "bad").mkdir()
-    (folder / "bad" / "text.png").write_text("no image")
-    (folder / "bad" / "zero.png").write_bytes(b"")
-    (folder / "bad" / "cut.png").write_bytes((folder / "0" / "0.png").read_bytes()[:-30])
-    Image.new("RGB", (8, 8)).save(folder / "bad" / "colour.png")
-    return folder
-
-
 @pytest.mark.parametrize("providers", [INLINE, INCLUDED], ids=["inline", "included"])
 def test_a_run_folder_holds_what_the_command_writes(
-    bundle: Bundles, tmp_path: Path, images: Path, providers: str
+    bundle: Bundles, tmp_path: Path, image_folder: Path, providers: str
 ) -> None:
     run, model = tmp_path / "run", bundle("vae")
     providers = "\n" + providers
-    _run(TO_A_RUN_FOLDER, tmp_path, images=images, model=model, output=run, providers=providers)
-    score([str(images)], str(model), str(tmp_path / "command"))
+    _run(
+        TO_A_RUN_FOLDER, tmp_path, images=image_folder, model=model, output=run, providers=providers
+    )
+    score([str(image_folder)], str(model), str(tmp_path / "command"))
     ours, theirs = (
         json.loads((path / "run.json").read_text()) for path in (run, tmp_path / "command")
     )
@@ -106,18 +89,18 @@ def test_a_run_folder_holds_what_the_command_writes(
             for path in (run, tmp_path / "command")
         )
         assert found == expected
-    assert verify(str(run), [str(images)])["ok"]
+    assert verify(str(run), [str(image_folder)])["ok"]
     metrics = evaluate(str(run), "label=1")
     assert metrics == evaluate(str(tmp_path / "command"), "label=1")
 
 
-def test_columns_are_of_portable_types(bundle: Bundles, tmp_path: Path, images: Path) -> None:
+def test_columns_are_of_portable_types(bundle: Bundles, tmp_path: Path, image_folder: Path) -> None:
     run = tmp_path / "run"
     providers = "\n" + INLINE
     _run(
         TO_A_RUN_FOLDER,
         tmp_path,
-        images=images,
+        images=image_folder,
         model=bundle("vae"),
         output=run,
         providers=providers,
@@ -149,19 +132,19 @@ def test_beams_own_transforms_follow(bundle: Bundles, tmp_path: Path) -> None:
 
 
 def test_without_error_handling_a_reject_fails_the_pipeline(
-    bundle: Bundles, tmp_path: Path, images: Path
+    bundle: Bundles, tmp_path: Path, image_folder: Path
 ) -> None:
-    pipeline = ANOMALIES.replace("'builtin:digits'", str(images))
+    pipeline = ANOMALIES.replace("'builtin:digits'", str(image_folder))
     values = {"model": bundle("ae"), "output": tmp_path / "out"}
     with pytest.raises(Exception, match=r"bad/.*png: .*; with error_handling"):
         _run(pipeline, tmp_path, providers="\n" + INLINE, **values)
 
 
 def test_rejects_that_nobody_takes_are_refused_by_beam(
-    bundle: Bundles, tmp_path: Path, images: Path
+    bundle: Bundles, tmp_path: Path, image_folder: Path
 ) -> None:
     pipeline = TO_A_RUN_FOLDER.replace(", rejects: ScoreImages.rejects", "")
-    values = {"images": images, "model": bundle("ae"), "output": tmp_path / "run"}
+    values = {"images": image_folder, "model": bundle("ae"), "output": tmp_path / "run"}
     with pytest.raises(ValueError, match="Unconsumed error output"):
         _run(pipeline, tmp_path, providers="\n" + INLINE, **values)
 
