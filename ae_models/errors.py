@@ -2,7 +2,13 @@
 
 
 class LatentbeamError(Exception):
-    """Base of every error that is the caller's to mend; the command line exits with status 2."""
+    """Base of every error that is the caller's to mend, by one line of text.
+
+    Attributes:
+      exit_status: of the command line.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(LatentbeamError):
@@ -19,3 +25,9 @@ class BundleError(LatentbeamError):
 
 class OutputError(LatentbeamError):
     """An output folder that is in use, holds results already, or cannot be written."""
+
+
+class JobError(LatentbeamError):
+    """A job that an engine did not bring to its end; the message holds what it said last."""
+
+    exit_status = 1

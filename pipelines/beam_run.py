@@ -8,20 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
+    PortableOptions,
     StandardOptions,
 )
 
-from ae_models.errors import ConfigError
+from ae_models.errors import ConfigError, JobError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
 from pipelines.progress import Progress, WorkerProgress
+from pipelines.worker_pool import serving
 
 _LOCAL_RUNNER = "FnApiRunner"
+_LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
@@ -66,12 +70,19 @@ def run(
 
     Raises:
       ConfigError: the runner needs an option that is missing, or cannot use one.
+      JobError: an engine outside of this process could not be reached, or gave up.
     """
     pipeline = _pipeline(options)
     build(pipeline)
     if is_handed_over(options):
         return hand_over(pipeline, options)
-    with Progress(label) as progress, WorkerProgress(progress), _threads_for_workers(options):
+    with (
+        Progress(label) as progress,
+        WorkerProgress(progress),
+        _threads_for_workers(options),
+        _own_workers(options),
+        _errors_of_engine(options),
+    ):
         result = pipeline.run()
         announce(result, options)
         result.wait_until_finish()
@@ -117,6 +128,43 @@ def _threads_for_workers(options: PipelineOptions) -> Iterator[None]:
         yield
     finally:
         del os.environ[_THREADS]
+
+
+@contextlib.contextmanager
+def _own_workers(options: PipelineOptions) -> Iterator[None]:
+    """`--environment_type=LOOPBACK` with a pool of ours in this process: Beam's ends workers by ids
+    that two TaskManagers share. Prism names its workers apart, and keeps Beam's."""
+    portable = options.view_as(PortableOptions)
+    if portable.environment_type != _LOOPBACK or runner_name(options) not in _JAVA_ENGINES:
+        yield
+        return
+    with serving("localhost:0") as (_, port):
+        portable.environment_type = "EXTERNAL"
+        portable.environment_config = f"localhost:{port}"
+        try:
+            yield
+        finally:
+            portable.environment_type, portable.environment_config = _LOOPBACK, None
+
+
+@contextlib.contextmanager
+def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
+    """What goes wrong elsewhere comes as text, of which one line is for people."""
+    try:
+        yield
+    except (RuntimeError, grpc.RpcError) as error:
+        if _is_local(options):
+            raise
+        runner = options.view_as(StandardOptions).runner
+        raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
+
+
+def cause(text: str) -> str:
+    """The line that says what went wrong, of tracebacks of Python inside of those of Java: that of
+    the innermost error, or where there is none the first."""
+    innermost = text.rpartition("Traceback (most recent call last):\n")[2]
+    lines = [line for line in innermost.splitlines() if line.strip() and not line[0].isspace()]
+    return lines[0] if lines else "it gave no reason"
 
 
 def described_options(options: PipelineOptions) -> dict[str, Any]:

@@ -8,12 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from ae_models.errors import LatentbeamError
+
 _SEVERAL_VALUES = ("--input", "--where", "--set")
-_USER_ERROR, _MISMATCH = 2, 1
+_MISMATCH = 1
 _FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -394,7 +397,7 @@ def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command; errors of the user give one line on stderr and exit status 2."""
+    """Runs the command; a `LatentbeamError` gives one line on stderr and its exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
     try:
@@ -404,21 +407,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         _fail("interrupted", 130)
     except Exception as error:
-        line = _user_error(error)
-        if line is None:
+        known = _known_error(error)
+        if known is None:
             raise
-        _fail(line, _USER_ERROR)
+        _fail(" ".join(str(known).split()), known.exit_status)
     else:
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _user_error(error: BaseException | None) -> str | None:
-    """The line of a `LatentbeamError`, also where Beam has wrapped it, else None."""
+def _known_error(error: BaseException | None) -> "LatentbeamError | None":
+    """The `LatentbeamError`, also where Beam has wrapped it, else None."""
     from ae_models.errors import LatentbeamError
 
     while error is not None:
         if isinstance(error, LatentbeamError):
-            return " ".join(str(error).split())
+            return error
         error = error.__cause__
     return None
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from deploy.local import flink_cluster
+
 _DEPLOY = Path(__file__).parents[1] / "deploy"
 _FLINK = _DEPLOY / "flink"
 _POOL_PORT = 50000
@@ -39,8 +41,24 @@ def test_all_run_the_flink_that_is_tested() -> None:
     assert f"<artifactId>beam-runners-flink-{short}</artifactId>" in pom
     deployment = _yaml("flinkdeployment.yaml")["spec"]
     assert deployment["flinkVersion"] == f"v{short.replace('.', '_')}"
-    images = {s["image"] for s in _yaml("compose.yaml")["services"].values() if "image" in s}
-    assert images == {deployment["image"]} == {f"flink:{version}-java17"}
+    assert f"FROM flink:{version}-java17 AS flink" in (_FLINK / "Dockerfile").read_text()
+
+
+def test_compose_and_kubernetes_run_the_same_images() -> None:
+    services = _yaml("compose.yaml")["services"].values()
+    images = {service["image"]: service["build"]["target"] for service in services}
+    assert images == {f"latentbeam-{target}": target for target in images.values()}
+    spec = _yaml("flinkdeployment.yaml")["spec"]
+    containers = spec["taskManager"]["podTemplate"]["spec"]["containers"]
+    assert {spec["image"], *(c["image"] for c in containers if "image" in c)} == {
+        "latentbeam-flink",
+        "latentbeam-workers",
+    }
+
+
+def test_the_image_leaves_out_the_jars_that_the_local_cluster_leaves_out() -> None:
+    dockerfile = (_FLINK / "Dockerfile").read_text()
+    assert re.findall(r"! -name '([\w-]+)\*'", dockerfile) == list(flink_cluster.FLINKS_OWN)
 
 
 def test_kubernetes_has_the_same_configuration() -> None:
@@ -76,7 +94,7 @@ def test_the_images_are_built_of_files_that_are_there() -> None:
         s["build"]["target"] for s in _yaml("compose.yaml")["services"].values() if "build" in s
     }
     assert built < targets
-    for line in re.findall(r"^COPY (?!--from)(.*)", dockerfile, re.MULTILINE):
+    for line in re.findall(r"^COPY (?!--from)(?:--chown=\S+ )?(.*)", dockerfile, re.MULTILINE):
         for path in line.split()[:-1]:
             assert (_DEPLOY.parent / path).exists(), path
 

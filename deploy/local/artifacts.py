@@ -34,7 +34,7 @@ def flink_home() -> Path:
       FetchError: it cannot be had.
     """
     pins = _HERE / "flink" / "distribution.txt"
-    return _kept("flink", pins.read_bytes(), lambda folder: _fetch_flink(pins, folder))
+    return fetched("flink", pins.read_bytes(), lambda folder: _fetch_flink(pins, folder))
 
 
 def job_server(engine: str) -> Path:
@@ -48,7 +48,7 @@ def job_server(engine: str) -> Path:
       FetchError: they cannot be had, or one is not the pinned one.
     """
     pom, sums = _HERE / engine / "pom.xml", _HERE / engine / "jars.sha256"
-    folder = _kept(
+    folder = fetched(
         f"{engine}-job-server",
         pom.read_bytes() + sums.read_bytes(),
         lambda folder: _fetch_job_server(pom, sums, _DRIVERS[engine], folder),
@@ -64,32 +64,36 @@ def prism() -> Path:
       FetchError: it cannot be built.
     """
     module = f"{_PRISM}@v{beam.__version__}"
-    folder = _kept(
+    folder = fetched(
         "prism",
         module.encode(),
-        lambda folder: _run(["go", "install", module], env={**os.environ, "GOBIN": str(folder)}),
+        lambda folder: run_client(["go", "install", module], env={**os.environ, "GOBIN": str(folder)}),
     )
     return folder / "prism"
 
 
-def _kept(name: str, pins: bytes, fetch: Callable[[Path], None]) -> Path:
-    """The folder that `fetch` has filled for these pins, now or earlier."""
+def fetched(name: str, pins: bytes, fetch: Callable[[Path], None]) -> Path:
+    """The folder in the user's cache that `fetch` has filled for these pins, now or earlier.
+
+    Raises:
+      FetchError: `fetch` does.
+    """
     folder = CACHE / f"{name}-{hashlib.sha256(pins).hexdigest()[:12]}"
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as work:
-            fetched = Path(work) / "fetched"
-            fetched.mkdir()
+            partial = Path(work) / name
+            partial.mkdir()
             print(f"fetching {name} ...", file=sys.stderr)
-            fetch(fetched)
-            fetched.rename(folder)
+            fetch(partial)
+            partial.rename(folder)
     return folder
 
 
 def _fetch_flink(pins: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as work:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        _run([*pip, "--requirement", str(pins), "--dest", work])
+        run_client([*pip, "--requirement", str(pins), "--dest", work])
         (libraries,) = Path(work).glob("*.tar.gz")
         (scripts,) = Path(work).glob("*.whl")
         with tarfile.open(libraries) as archive:
@@ -109,7 +113,7 @@ def _fetch_flink(pins: Path, folder: Path) -> None:
 def _fetch_job_server(pom: Path, sums: Path, driver: str, folder: Path) -> None:
     jars = folder / "jars"
     maven = ["mvn", "--quiet", "--batch-mode", "--file", str(pom)]
-    _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"])
+    run_client([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"])
     _check_sums(jars, sums)
     with zipfile.ZipFile(folder / "job-server.jar", "w") as archive:
         archive.writestr("META-INF/MANIFEST.MF", _manifest(driver, sorted(jars.iterdir())))
@@ -139,7 +143,12 @@ def _folded(line: str) -> str:
     return "\r\n ".join([first, *(rest[start : start + 69] for start in range(0, len(rest), 69))])
 
 
-def _run(command: list[str], env: dict[str, str] | None = None) -> None:
+def run_client(command: list[str], env: dict[str, str] | None = None) -> str:
+    """What a packages' client prints.
+
+    Raises:
+      FetchError: it is not there, or fails.
+    """
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -147,3 +156,4 @@ def _run(command: list[str], env: dict[str, str] | None = None) -> None:
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
         raise FetchError(f"{' '.join(command[:4])} failed: {said[0] if said else 'silently'}")
+    return done.stdout

@@ -23,6 +23,8 @@ from deploy.local.artifacts import CACHE, FetchError, flink_home, job_server
 
 REST = "localhost:8081"
 WORKER_POOL_PORT = 50000
+# Of the jars that Beam asks for: Flink has these in its own version, and its own logging.
+FLINKS_OWN = ("flink-", "slf4j-")
 _CONFIG = Path(__file__).parents[1] / "flink" / "config.yaml"
 # Of this machine alone; in containers and on Kubernetes their own images set these.
 _LOCAL = "".join(
@@ -58,6 +60,7 @@ class FlinkCluster:
             shutil.rmtree(self._folder, ignore_errors=True)
             shutil.copytree(home / "conf", conf)
             (conf / "config.yaml").write_text(_CONFIG.read_text() + _LOCAL)
+            _link_jars(self._folder / "lib")
         self._start("jobmanager", _script("jobmanager"))
         for number in range(task_managers):
             self.start_task_manager(number)
@@ -100,7 +103,7 @@ class FlinkCluster:
         pid = os.posix_spawnp(
             command[0],
             command,
-            _environment(self._folder / "conf", logs),
+            _environment(self._folder, logs),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
@@ -162,11 +165,21 @@ def _worker_pool() -> list[str]:
     return [sys.executable, "-m", "pipelines.worker_pool", f"--port={WORKER_POOL_PORT}"]
 
 
-def _environment(conf: Path, logs: Path) -> dict[str, str]:
+def _link_jars(folder: Path) -> None:
+    """Flink's class path: its own jars and Beam's; config.yaml tells why."""
+    folder.mkdir()
+    beam = (job_server("flink").parent / "jars").iterdir()
+    added = [jar for jar in beam if not jar.name.startswith(FLINKS_OWN)]
+    for jar in [*(flink_home() / "lib").iterdir(), *added]:
+        (folder / jar.name).symlink_to(jar)
+
+
+def _environment(folder: Path, logs: Path) -> dict[str, str]:
     """Each Python worker is one of several on the machine."""
     return {
         **os.environ,
-        "FLINK_CONF_DIR": str(conf),
+        "FLINK_CONF_DIR": str(folder / "conf"),
+        "FLINK_LIB_DIR": str(folder / "lib"),
         "FLINK_LOG_DIR": str(logs),
         "TF_NUM_INTRAOP_THREADS": os.environ.get("TF_NUM_INTRAOP_THREADS", "1"),
     }
