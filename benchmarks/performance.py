@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from benchmarks.page import put
 from benchmarks.scoreboard.data import CACHE
 from benchmarks.speed.outcome import read_outcomes, write_outcomes
-from benchmarks.speed.page import table, write_table
+from benchmarks.speed.page import table
 from benchmarks.speed.rows import MEASURES, ON_FLINK
 
 _FOLDER = CACHE / "performance"
@@ -51,7 +52,7 @@ def main(only: str, flink: bool, rounds: int, page: Path | None, raw: Path) -> N
             write_outcomes(raw, kept)  # after each: the suite takes an hour
     outcomes = [kept[measure.name] for measure in (*MEASURES, *ON_FLINK) if measure.name in kept]
     if page:
-        write_table(page, outcomes)
+        put(page, "bench", table(outcomes))
     click.echo(table(outcomes))
 
 

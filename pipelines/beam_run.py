@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import (
 from ae_models.errors import ConfigError, JobError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
+from pipelines.local_workers import DIED
 from pipelines.progress import Progress, WorkerProgress
 from pipelines.worker_pool import serving
 
@@ -70,24 +71,25 @@ def run(
 
     Raises:
       ConfigError: the runner needs an option that is missing, or cannot use one.
-      JobError: an engine outside of this process could not be reached, or gave up.
+      JobError: an engine outside of this process could not be reached, or gave up; a local worker
+        process died.
     """
-    pipeline = _pipeline(options)
-    build(pipeline)
-    if is_handed_over(options):
-        return hand_over(pipeline, options)
-    with (
-        Progress(label) as progress,
-        WorkerProgress(progress),
-        _threads_for_workers(options),
-        _own_workers(options),
-        _errors_of_engine(options),
-    ):
-        result = pipeline.run()
-        announce(result, options)
-        result.wait_until_finish()
-        counters = result.metrics().query(MetricsFilter().with_name(counter))["counters"]
-        progress.show(sum(found.result for found in counters))
+    with _own_workers(options):
+        pipeline = _pipeline(options)
+        build(pipeline)
+        if is_handed_over(options):
+            return hand_over(pipeline, options)
+        with (
+            Progress(label) as progress,
+            WorkerProgress(progress),
+            _threads_for_workers(options),
+            _errors_of_engine(options),
+        ):
+            result = pipeline.run()
+            announce(result, options)
+            result.wait_until_finish()
+            counters = result.metrics().query(MetricsFilter().with_name(counter))["counters"]
+            progress.show(sum(found.result for found in counters))
     return None
 
 
@@ -153,10 +155,12 @@ def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, grpc.RpcError) as error:
-        if _is_local(options):
-            raise
-        runner = options.view_as(StandardOptions).runner
-        raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
+        if not _is_local(options):
+            runner = options.view_as(StandardOptions).runner
+            raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
+        if str(error) == DIED:
+            raise JobError(DIED) from error
+        raise
 
 
 def cause(text: str) -> str:

@@ -11,8 +11,14 @@ from tqdm import tqdm
 from transforms.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
-# Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads.
-_MEMORY_METRIC = "Resource module is not available"
+# Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads. It
+# warns, too, of each job server that it starts and stops.
+_NOT_WARNINGS = (
+    "Resource module is not available",
+    "Really starting service",
+    "Really destroying service",
+    "Waiting for grpc channel to be ready",
+)
 
 
 class Progress:
@@ -96,7 +102,7 @@ def configure_logging() -> None:
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    console.addFilter(lambda record: _MEMORY_METRIC not in record.getMessage())
+    console.addFilter(lambda record: not any(map(record.getMessage().__contains__, _NOT_WARNINGS)))
     logging.basicConfig(level=logging.INFO, handlers=[console], force=True)
     LOGGER.setLevel(logging.INFO)
     tensorflow = logging.getLogger("tensorflow")  # it has a handler of its own, for stderr

@@ -1,13 +1,14 @@
-"""Running pipelines: TensorFlow's threads in local worker processes."""
+"""Running pipelines: TensorFlow's threads in local worker processes, other engines' errors."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
-from pipelines.beam_run import decoding_threads, pipeline_options, run
+from ae_models.errors import JobError
+from pipelines.beam_run import cause, decoding_threads, pipeline_options, run
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
@@ -66,3 +67,50 @@ def test_one_local_process_decodes_with_all_cores(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     assert decoding_threads(pipeline_options(flags)) == threads
+
+
+def _numbers(pipeline: beam.Pipeline, function: Callable[[int], object]) -> object:
+    return pipeline | beam.Create([0]) | beam.Map(function)
+
+
+def test_an_error_on_another_engine_is_one_line() -> None:
+    """PortableRunner stands for all that take jobs as Flink does."""
+
+    def fail(number: int) -> int:
+        raise ValueError(f"cannot use {number}")
+
+    flags = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    with pytest.raises(JobError, match=r"^PortableRunner: the job failed: .*cannot use 0") as error:
+        run(lambda p: _numbers(p, fail), pipeline_options(flags), "testing", counter="none")
+    assert "\n" not in str(error.value)
+
+
+def test_loopback_is_worker_processes_of_our_own_pool(tmp_path: Path) -> None:
+    def write(_: int) -> None:
+        (tmp_path / str(os.getpid())).touch()
+
+    flags = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    options = pipeline_options(flags)
+    run(lambda p: _numbers(p, write), options, "testing", counter="none")
+    (path,) = tmp_path.iterdir()
+    assert path.name != str(os.getpid()), "Beam's own would be a thread here"
+    assert options.get_all_options()["environment_type"] == "LOOPBACK"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("java.lang.RuntimeException: x\n\tat a.b(C.java:1)\n", "java.lang.RuntimeException: x"),
+        (
+            "java.lang.RuntimeException: Error received from SDK harness: Traceback (most recent "
+            'call last):\n  File "a.py", line 1, in f\n    raise KeyError(1)\nKeyError: 1\n\n'
+            "During handling of the above exception, another exception occurred:\n\n"
+            'Traceback (most recent call last):\n  File "b.py", line 2, in g\n    h()\n'
+            "ValueError: no [while running 'Score']\n\n\tat org.apache.beam.X(X.java:7)\n",
+            "ValueError: no [while running 'Score']",
+        ),
+        ("", "it gave no reason"),
+    ],
+)
+def test_the_cause_is_one_line_of_nested_tracebacks(text: str, line: str) -> None:
+    assert cause(text) == line

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page import put
 from benchmarks.speed.outcome import Outcome, read_outcomes, write_outcomes
-from benchmarks.speed.page import table, write_table
+from benchmarks.speed.page import table
 from benchmarks.speed.rows import MEASURES
 
 _FAST = Outcome("array path", (1.0, 3.0, 2.0), 1.5, ours="1 µs", beside="2 µs")
@@ -32,7 +33,7 @@ def test_the_table_stands_between_its_marks(tmp_path: Path) -> None:
     page.write_text(
         "before\n<!-- measured by make bench -->\nold\n<!-- end of what was measured -->\nafter\n"
     )
-    write_table(page, [_FAST, _SLOW])
+    put(page, "bench", table([_FAST, _SLOW]))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("<!-- end of what was measured -->\nafter\n")
@@ -45,7 +46,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(ValueError, match="has no <!-- measured"):
-        write_table(page, [_FAST])
+        put(page, "bench", table([_FAST]))
     assert page.read_text() == "nothing"
 
 
@@ -53,7 +54,7 @@ def test_the_page_in_the_documentation_has_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     source = Path(__file__).parent.parent / "docs" / "performance.md"
     page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    write_table(page, [_FAST])
+    put(page, "bench", table([_FAST]))
     assert table([_FAST]) in page.read_text(encoding="utf-8")
 
 

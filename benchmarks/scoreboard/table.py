@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.page import markdown
 from benchmarks.scoreboard.rows import Result
 
 _HEAD = """# Scoreboard
@@ -56,7 +57,7 @@ def _table(
 ) -> str:
     """One line a name and settings, one column a figure."""
     about = ["cases", "seeds", "seconds", "settings"] if with_settings else []
-    lines = [_line(["row", *figures, *about]), _line(["---"] * (1 + len(figures) + len(about)))]
+    lines = []
     for (name, settings), own in groups.items():
         seeds = sorted({row.seed for row in own})
         cells: list[object] = [name, *(_figure(own, seeds, figure) for figure in figures)]
@@ -64,19 +65,19 @@ def _table(
             seconds = sum(row.seconds for row in own) / len(seeds)
             cases = ", ".join(dict.fromkeys(row.case for row in own))
             cells += [cases, len(seeds), f"{seconds:.0f}", settings]
-        lines.append(_line(cells))
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return markdown(["row", *figures, *about], lines)
 
 
 def _by_case(groups: Mapping[tuple[str, str], list[Result]], figure: str) -> str:
     """One figure: one line a name and settings, one column a case."""
     cases = list(dict.fromkeys(row.case for own in groups.values() for row in own))
-    lines = [_line([f"{figure} by case", *cases]), _line(["---"] * (1 + len(cases)))]
+    lines = []
     for (name, _), own in groups.items():
         by_case = {case: [row for row in own if row.case == case] for case in cases}
         seeds = sorted({row.seed for row in own})
-        lines.append(_line([name, *(_figure(by_case[case], seeds, figure) for case in cases)]))
-    return "\n".join(lines) + "\n"
+        lines.append([name, *(_figure(by_case[case], seeds, figure) for case in cases)])
+    return markdown([f"{figure} by case", *cases], lines)
 
 
 def _figure(rows: Sequence[Result], seeds: Sequence[int], figure: str) -> str:
@@ -90,7 +91,3 @@ def _figure(rows: Sequence[Result], seeds: Sequence[int], figure: str) -> str:
         return ""
     spread = f" ± {np.std(means, ddof=1):.2g}" if len(means) > 1 else ""
     return f"{np.mean(means):.4g}{spread}"
-
-
-def _line(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"

@@ -67,7 +67,9 @@ def prism() -> Path:
     folder = fetched(
         "prism",
         module.encode(),
-        lambda folder: run_client(["go", "install", module], env={**os.environ, "GOBIN": str(folder)}),
+        lambda folder: run_client(
+            ["go", "install", module], env={**os.environ, "GOBIN": str(folder)}
+        ),
     )
     return folder / "prism"
 

@@ -17,8 +17,9 @@ _COMPOSE = "github.com/compose-spec/compose-go/v2@v2.16.2"
 
 
 def flink_deployment_schema() -> dict[str, Any]:
-    """Of what a FlinkDeployment of Flink's Kubernetes operator, v1beta1, has under `spec`, as a JSON
-    schema. Kubernetes drops fields that it does not know; here they are errors.
+    """Of what a FlinkDeployment of Flink's Kubernetes operator, v1beta1, has under `spec`.
+
+    A JSON schema; Kubernetes drops fields that it does not know, here they are errors.
 
     Raises:
       FetchError: the operator's jar cannot be had, or is not the pinned one.

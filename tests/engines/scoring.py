@@ -1,6 +1,5 @@
 """`latentbeam score` run as a user runs it, and what its rows come to."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from benchmarks.digest import digest
 
 
 @dataclass(frozen=True)
@@ -52,26 +50,3 @@ def score(
     seconds = time.monotonic() - started
     ledger = json.loads((output / "run.json").read_text())
     return Outcome(runner, seconds, ledger, digest(output))
-
-
-def digest(output: Path) -> str:
-    """Of all rows of a run, sorted by id: every bit of every column counts, the files' borders do
-    not."""
-    assert (output / "_SUCCESS").exists()
-    found = hashlib.sha256()
-    for kind in ("scores", "rejects"):
-        table = _plain(pq.read_table(output / kind)).sort_by("id").combine_chunks()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        found.update(sink.getvalue())
-    return found.hexdigest()
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries, whose order is the order of writing."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields)).replace_schema_metadata()

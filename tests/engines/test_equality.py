@@ -19,6 +19,10 @@ _ENGINES: dict[str, Callable[[], list[str]]] = {
     ],
     "PrismRunner": lambda: ["--runner=PrismRunner", f"--prism_location={prism()}"],
     "FlinkRunner": lambda: [*flink_cluster.flags(), "--parallelism=2"],
+    "FlinkRunner, LOOPBACK": lambda: [
+        *(flag for flag in flink_cluster.flags() if not flag.startswith("--environment_")),
+        *("--environment_type=LOOPBACK", "--parallelism=2"),
+    ],
     "SparkRunner": lambda: [
         "--runner=SparkRunner",
         "--spark_master_url=local[2]",

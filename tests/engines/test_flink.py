@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.digest import digest
 from deploy.local.flink_cluster import FlinkCluster, flags, rest
-from tests.engines.scoring import digest, score, score_command
+from tests.engines.scoring import score, score_command
 
 pytestmark = pytest.mark.engines
 

@@ -1,0 +1,1 @@
+"""Runs that are made to fail, and what is lost by it."""

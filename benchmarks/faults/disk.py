@@ -1,0 +1,79 @@
+"""A disk that is full in the middle of a run."""
+
+import contextlib
+import dataclasses
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.faults.finding import Fault, Finding
+from benchmarks.faults.inputs import make_records
+from benchmarks.faults.runs import command, ended, running
+from benchmarks.speed.bundles import make_bundle
+
+_RECORDS, _FILES = 1_000_000, 20
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DiskFull(Fault):
+    """The output lies on a file system of its own, in memory, too small for it.
+
+    Mounting it needs the rights of root.
+
+    Attributes:
+      mebibytes: its size; a part of it is taken before the run begins, another at each trial.
+    """
+
+    mebibytes: int
+
+    def try_out(self, cache: Path, trials: int, on_trial: Callable[[], object]) -> Finding:
+        inputs = make_records(cache, _RECORDS, _FILES)
+        bundle = make_bundle("dense", cache)
+        generator = np.random.default_rng(_SEED)
+        good, said = 0, ""
+        started = time.monotonic()
+        for _ in range(trials):
+            with _small_disk(self.mebibytes) as disk:
+                taken = int(generator.integers(0, self.mebibytes * 3 // 4))
+                (disk / "taken").write_bytes(bytes(taken << 20))
+                output = disk / "run"
+                with running(command(inputs, bundle, output)) as process:
+                    status, said = ended(process)
+                last = said.strip().splitlines()[-1]
+                good += (
+                    status > 0
+                    and last.startswith("latentbeam: ")
+                    and "No space left" in last
+                    and not _results(output)
+                )
+            on_trial()
+        return Finding(
+            self.name,
+            "one line says so, the exit status is not 0, and there is no result",
+            trials,
+            good,
+            0,
+            time.monotonic() - started,
+            f"{self.mebibytes} MiB, of which some were taken before",
+        )
+
+
+@contextlib.contextmanager
+def _small_disk(mebibytes: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["/bin/mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", folder]
+        subprocess.run(mount, check=True, capture_output=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["/bin/umount", folder], check=True)
+
+
+def _results(output: Path) -> list[Path]:
+    """What a reader of the folder could take for a result."""
+    return [path for path in output.glob("*") if not path.name.startswith(".")]

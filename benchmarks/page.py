@@ -1,0 +1,36 @@
+"""What was measured, inside pages that people write."""
+
+import datetime
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_END = "<!-- end of what was measured -->"
+
+
+def put(path: Path, target: str, text: str) -> None:
+    """Puts `text` in place of what stands between the page's marks of `make TARGET`.
+
+    Raises:
+      ValueError: the page has no such marks.
+    """
+    mark = f"<!-- measured by make {target} -->"
+    before, begin, rest = path.read_text(encoding="utf-8").partition(mark)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no {mark} … {_END}")
+    path.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
+
+
+def markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of Markdown."""
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines)
+
+
+def when_and_where() -> str:
+    """Today's date, and what the machine is."""
+    date = datetime.datetime.now(datetime.UTC).date()
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}"
+    return f"{date}, {machine}, Python {platform.python_version()}"
