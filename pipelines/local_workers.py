@@ -24,8 +24,8 @@ class _Connection:
         self._dead = False
         connection._read_thread = threading.Thread(name="beam_control_read", target=self._read)
 
-    def push(self, request: beam_fn_api_pb2.InstructionRequest) -> worker_handlers.ControlFuture:
-        future = self._connection.push(request)
+    def push(self, request: beam_fn_api_pb2.InstructionRequest) -> Any:
+        future: Any = self._connection.push(request)
         with self._lock:
             self._asked = [asked for asked in self._asked if not asked.is_done()]
             self._asked.append(future)

@@ -46,6 +46,6 @@ def _write(path: Path, number: int, count: int) -> None:
             images = generator.integers(0, 256, (_GROUP_ROWS, _SIDE, _SIDE), np.uint8)
             cells = [image.tobytes() for image in images]
             for row, (cell, _) in _BAD.items():
-                cells[row] = cell  # type: ignore[assignment]
+                cells[row] = cell
             ids = [f"{number:03d}-{first + row:07d}" for row in range(_GROUP_ROWS)]
             writer.write_table(pa.table([ids, pa.array(cells, pa.binary())], schema))

@@ -74,7 +74,7 @@ def prism() -> Path:
     return folder / "prism"
 
 
-def fetched(name: str, pins: bytes, fetch: Callable[[Path], None]) -> Path:
+def fetched(name: str, pins: bytes, fetch: Callable[[Path], object]) -> Path:
     """The folder in the user's cache that `fetch` has filled for these pins, now or earlier.
 
     Raises:
