@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import (
 from ae_models.errors import ConfigError, JobError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
-from pipelines.local_workers import DIED
+from pipelines.local_workers import DIED, tells_of_a_death
 from pipelines.progress import Progress, WorkerProgress
 from pipelines.worker_pool import serving
 
@@ -158,7 +158,7 @@ def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
         if not _is_local(options):
             runner = options.view_as(StandardOptions).runner
             raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
-        if str(error) == DIED:
+        if tells_of_a_death(error):
             raise JobError(DIED) from error
         raise
 

@@ -12,6 +12,7 @@ from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 DIED = "a worker process died before its work was done"
+_CHANNEL = "Channel closed prematurely"  # what Beam says where data was on its way to the worker
 
 
 class _Connection:
@@ -74,3 +75,8 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
             self.worker.run()
         except RuntimeError:  # its exit status was not 0
             self.control_conn.worker_died()
+
+
+def tells_of_a_death(error: BaseException) -> bool:
+    """Whether a pipeline has failed by the death of a worker process."""
+    return DIED in str(error) or _CHANNEL in str(error)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_WORKER = b"sdk_worker_main"
+_WORKER = b"apache_beam.runners.worker.sdk_worker_main"
 _SECONDS_AT_MOST = 300
 
 
@@ -76,6 +76,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
         if entry.name.isdecimal() and int(entry.name) != process.pid:
             with contextlib.suppress(OSError):
                 in_group = os.getpgid(int(entry.name)) == process.pid
-                if in_group and _WORKER in (entry / "cmdline").read_bytes():
+                # Beam starts each in a shell, whose command line is one argument.
+                if in_group and _WORKER in (entry / "cmdline").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return sorted(found)
