@@ -11,7 +11,7 @@ _GROUP_ROWS = 1000
 # Of a thousand records: where the bad ones stand, and the cells that make them so.
 _BAD: dict[int, tuple[bytes | None, str]] = {
     **dict.fromkeys((3, 331, 967), (None, "no_image")),
-    **dict.fromkeys((17, 509), (b"", "empty")),
+    **dict.fromkeys((17, 509), (b"", "wrong_shape")),
     **dict.fromkeys((29, 400, 555, 700, 999), (b"too short", "wrong_shape")),
 }
 
