@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import (
 from ae_models.errors import ConfigError, JobError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
-from pipelines.local_workers import DIED, tells_of_a_death
+from pipelines.local_workers import DIED, quiet_threads, tells_of_a_death
 from pipelines.progress import Progress, WorkerProgress
 from pipelines.worker_pool import serving
 
@@ -84,6 +84,7 @@ def run(
             WorkerProgress(progress),
             _threads_for_workers(options),
             _errors_of_engine(options),
+            quiet_threads(),
         ):
             result = pipeline.run()
             announce(result, options)

@@ -1,18 +1,54 @@
 """Local worker processes, of which one may die.
 
-Beam 2.77 would wait for ever for the answers of a process that was killed.
+Beam 2.77 would wait for ever for the answers of a process that was killed, and for the end of one
+that was still starting when the run failed.
 """
 
+import contextlib
+import shlex
+import subprocess
 import threading
+from collections.abc import Iterator
 from typing import Any
 
+import grpc
 from apache_beam.portability import python_urns
-from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_fn_api_pb2_grpc,
+    endpoints_pb2,
+)
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
+from google.protobuf import json_format
+
+from pipelines.worker_pool import worker_environment
 
 DIED = "a worker process died before its work was done"
 _CHANNEL = "Channel closed prematurely"  # what Beam says where data was on its way to the worker
+_SECONDS_TO_END = 30
+
+
+def tells_of_a_death(error: BaseException) -> bool:
+    """Whether a pipeline has failed by the death of a worker process."""
+    return DIED in str(error) or _CHANNEL in str(error)
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Beam's own threads end with gRPC's errors when a worker dies, and Python would print them."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not issubclass(arguments.exc_type, grpc.RpcError):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 class _Connection:
@@ -37,16 +73,20 @@ class _Connection:
     def close(self) -> None:
         self._connection.close()
 
-    def _read(self) -> None:
-        try:
-            self._connection._read()
-        except Exception:  # gRPC's, when the other end is gone
-            self.worker_died()
+    def ask_to_end(self) -> None:
+        """Also one that has not connected yet."""
+        self._connection.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
 
     def worker_died(self) -> None:
         with self._lock:
             self._dead = True
             self._answer_all()
+
+    def _read(self) -> None:
+        try:
+            self._connection._read()
+        except Exception:  # gRPC's, when the other end is gone
+            self.worker_died()
 
     def _answer_all(self) -> None:
         for future in self._asked:
@@ -56,7 +96,7 @@ class _Connection:
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Beam's own, which it stands in for, with an eye on the process."""
+    """Stands in for Beam's own, with an eye on the process."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -64,19 +104,37 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
 
     def start_worker(self) -> None:
         """Starts the process, and a thread that waits for its end."""
-        self.worker = local_job_service.SubprocessSdkWorker(
-            self._worker_command_line, self.control_address, self.provision_info, self.worker_id
+        logs = grpc.server(shared_unbounded_instance())
+        port = logs.add_insecure_port("localhost:0")
+        beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(
+            local_job_service.BeamFnLoggingServicer(), logs
         )
-        self.worker_thread = threading.Thread(name="run_worker", target=self._run)
+        logs.start()
+        request = beam_fn_api_pb2.StartWorkerRequest(
+            worker_id=self.worker_id,
+            control_endpoint=endpoints_pb2.ApiServiceDescriptor(url=self.control_address),
+            logging_endpoint=endpoints_pb2.ApiServiceDescriptor(url=f"localhost:{port}"),
+        )
+        given = self.provision_info.provision_info.pipeline_options
+        environment = worker_environment(request, json_format.MessageToDict(given))
+        command = shlex.split(self._worker_command_line.decode())
+        self._process = subprocess.Popen(command, env=environment)  # noqa: S603
+        self.worker_thread = threading.Thread(
+            name="run_worker", target=self._wait, args=(logs,), daemon=True
+        )
         self.worker_thread.start()
 
-    def _run(self) -> None:
-        try:
-            self.worker.run()
-        except RuntimeError:  # its exit status was not 0
+    def close(self) -> None:
+        """Ends the process; with SIGKILL where the run has failed and it is in the middle of
+        something."""
+        self.control_conn.ask_to_end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_END)
+        self._process.kill()
+        with contextlib.suppress(grpc.RpcError):  # of connections that ended with the process
+            super().close()
+
+    def _wait(self, logs: grpc.Server) -> None:
+        if self._process.wait():
             self.control_conn.worker_died()
-
-
-def tells_of_a_death(error: BaseException) -> bool:
-    """Whether a pipeline has failed by the death of a worker process."""
-    return DIED in str(error) or _CHANNEL in str(error)
+        logs.stop(0)
