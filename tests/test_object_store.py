@@ -34,9 +34,10 @@ from tests.reading import read_rows
 from tests.signing import write_signed
 from transforms.batches import BatchLimits
 from transforms.files import common_root
-from transforms.ledger import check_free, finish_run, read_ledger, result_files, staging_folder
+from transforms.ledger import check_free, finish_run, read_ledger, result_files
 from transforms.remote_bundle import local_bundle, put_bundle
 from transforms.shards import Shard
+from transforms.staging import staging_folder
 from transforms.sources import image_files, npz, resolve_inputs
 
 Bundles = Callable[[str], Path]
