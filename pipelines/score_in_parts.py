@@ -19,7 +19,13 @@ from transforms.checkpoints import (
     is_whole,
     remember_files,
 )
-from transforms.ledger import count_records, discard_unfinished, finish_run, is_finishing
+from transforms.ledger import (
+    count_records,
+    discard_unfinished,
+    finish_run,
+    is_finishing,
+    read_ledger,
+)
 from transforms.parts import Part, divided
 from transforms.plan import Plan, read_plan, write_plan
 from transforms.read import RECORDS_READ, ReadTasks, open_inputs
@@ -128,9 +134,9 @@ def _finished(
     checkpoints = {"every": plan.every, "parts": len(results)}
     seconds = round(sum(result.seconds for result in results), 1)
     whole = {**counts, **facts, "checkpoints": checkpoints, "seconds": seconds}
-    ledger = finish_run(output, plan.run_id, shards, whole, overwrite)
+    finish_run(output, plan.run_id, shards, whole, overwrite)
     discard_unfinished(output)
-    return ledger
+    return read_ledger(output)
 
 
 def _records(results: Sequence[PartResult]) -> int:

@@ -188,6 +188,16 @@ def list_files(path: str) -> Iterator[str]:
     return iter(_found(path) if is_glob(path) else _found(_below(path), path))
 
 
+def exists(path: str) -> bool:
+    """Whether a file or folder is there.
+
+    Raises:
+      OSError: an object store cannot be asked.
+    """
+    with client_errors():
+        return bool(FileSystems.exists(path))
+
+
 class FileStates:
     """What tells a file from a later one of the same path: its size and modification time.
 

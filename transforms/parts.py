@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from transforms.batches import IMAGE, BatchLimits
-from transforms.files import FileStates, printable
+from transforms.files import FileStates, exists, printable
 from transforms.sources import Source
 from transforms.sources.source import Listing
 
@@ -75,7 +75,8 @@ def first_change(packed: bytes, files: Sequence[str]) -> str:
     before = zlib.decompress(packed).decode("utf-8", "surrogateescape").split("\0")
     pairs = itertools.zip_longest(before, files)
     old, new = next(((old, new) for old, new in pairs if old != new), ("", ""))
-    if old and _path(old) not in map(_path, files):
+    # A new file may have moved an old one into the next part.
+    if old and _path(old) not in map(_path, files) and not exists(_path(old)):
         return f"{printable(_path(old))} is gone"
     if new and _path(new) not in map(_path, before):
         return f"{printable(_path(new))} is new"

@@ -141,7 +141,7 @@ class WritePart(beam.PTransform):
         self._staging = staging_folder(output, run_id)
         self._portable, self._limits = portable_schema, limits
 
-    def expand(self, scored: ScoredRecords) -> PCollection[PartResult]:
+    def expand(self, scored: Any) -> PCollection[PartResult]:
         if self._portable:
             scored = scored._replace(scores=_portable(scored.scores))
         gathered = _gathered(scored, self._staging, self._limits)
