@@ -1,6 +1,7 @@
 """`latentbeam score --checkpoint_every`: a run in parts, each a pipeline of its own."""
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -100,12 +101,17 @@ def _scored(work: PartedRun, plan: Plan, part: Part, read: ReadTasks) -> PartRes
     forget(work.output, plan.run_id, part.number)
     remember_files(work.output, plan.run_id, part)
     write = WritePart(work.output, plan.run_id, part, work.portable_schema)
-    run(
-        lambda pipeline: pipeline | read | work.score() | write,
-        work.options,
-        f"scoring part {part.number + 1}",
-        counter=RECORDS_READ,
-    )
+    try:
+        run(
+            lambda pipeline: pipeline | read | work.score() | write,
+            work.options,
+            f"scoring part {part.number + 1}",
+            counter=RECORDS_READ,
+        )
+    except Exception:  # of which a full disk may be the cause
+        with contextlib.suppress(OutputError):
+            forget(work.output, plan.run_id, part.number)
+        raise
     result = committed(work.output, plan.run_id, part.number)
     if result is None:
         raise OutputError(f"part {part.number + 1} left nothing in {work.output}: was it removed?")

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import os
 import posixpath
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from ae_models.errors import InputError
-from transforms.files import client_errors, is_local, open_binary
+from transforms.files import exists, open_binary
+from transforms.ledger import remove
 from transforms.parts import Part, first_change
 from transforms.plan import write_whole
 from transforms.shards import Shard, open_shard
@@ -41,7 +39,7 @@ def commit(output: str, run_id: str, number: int, result: PartResult) -> None:
     """
     path = _commit_path(output, run_id, number)
     with output_errors(output):
-        if FileSystems.exists(path):
+        if exists(path):
             return
     shards = [{**vars(shard), "path": posixpath.basename(shard.path)} for shard in result.shards]
     text = json.dumps({**vars(result), "shards": shards})
@@ -56,27 +54,26 @@ def committed(output: str, run_id: str, number: int) -> PartResult | None:
     """
     path = _commit_path(output, run_id, number)
     with output_errors(output):
-        if not FileSystems.exists(path):
+        if not exists(path):
             return None
     try:
         with open_binary(path) as file:
             found = json.load(file)
-        shards = [_shard(output, run_id, fields) for fields in found.pop("shards")]
+        shards = [_shard(part_folder(output, run_id, number), s) for s in found.pop("shards")]
         return PartResult(shards=shards, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # power failed, perhaps
         return None
 
 
 def forget(output: str, run_id: str, number: int) -> None:
-    """Makes a part undone.
+    """Takes away all that a part has left, whether it was done or not.
 
     Raises:
       OutputError: it cannot be removed.
     """
-    path = _commit_path(output, run_id, number)
     with output_errors(output):
-        if FileSystems.exists(path):
-            FileSystems.delete([path])
+        remove(_commit_path(output, run_id, number))
+        remove(part_folder(output, run_id, number))
 
 
 def is_whole(shard: Shard) -> bool:
@@ -115,9 +112,13 @@ def check_files(output: str, run_id: str, number: int, result: PartResult, part:
     )
 
 
-def _shard(output: str, run_id: str, fields: dict[str, Any]) -> Shard:
-    path = posixpath.join(staging_folder(output, run_id), fields.pop("path"))
-    return Shard(path=path, **fields)
+def part_folder(output: str, run_id: str, number: int) -> str:
+    """Where a part's files are written."""
+    return posixpath.join(staging_folder(output, run_id), f"part-{number:06d}")
+
+
+def _shard(folder: str, fields: dict[str, Any]) -> Shard:
+    return Shard(path=posixpath.join(folder, fields.pop("path")), **fields)
 
 
 def _commit_path(output: str, run_id: str, number: int) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
-from transforms.checkpoints import PartResult, commit
+from transforms.checkpoints import PartResult, commit, part_folder
 from transforms.ledger import REJECTS, SCORES, check_free, count_records, finish_run
 from transforms.parts import Part
 from transforms.score import ScoredRecords
@@ -138,13 +138,13 @@ class WritePart(beam.PTransform):
         self._commit = _Commit(
             output, run_id, part.number, part.digest, part.passed_over, time.time()
         )
-        self._staging = staging_folder(output, run_id)
+        self._folder = part_folder(output, run_id, part.number)
         self._portable, self._limits = portable_schema, limits
 
     def expand(self, scored: Any) -> PCollection[PartResult]:
         if self._portable:
             scored = scored._replace(scores=_portable(scored.scores))
-        gathered = _gathered(scored, self._staging, self._limits)
+        gathered = _gathered(scored, self._folder, self._limits)
         return gathered | "Commit" >> beam.ParDo(self._commit)
 
 
