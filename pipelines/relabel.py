@@ -14,8 +14,8 @@ from pipelines.progress import Progress
 from transforms.files import is_local
 from transforms.held import held
 from transforms.ledger import check_free, finish_run, read_ledger, remove
-from transforms.staging import staging_folder
 from transforms.relabel import p_values, relabel_files, scored_rows
+from transforms.staging import staging_folder
 
 
 def relabel(

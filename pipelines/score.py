@@ -39,7 +39,9 @@ def score(
     """Scores the inputs and gives the ledger of the finished run.
 
     With `checkpoint_every`, in parts of at least so many records, each of which is kept when it is
-    done; `resume` goes on with those that are missing (`pipelines.resume`). Where the Beam flags hand the job over instead, gives `{"job": ...}`, the fields of
+    done; `resume` goes on with those that are missing (`pipelines.resume`).
+
+    Where the Beam flags hand the job over instead, gives `{"job": ...}`, the fields of
     `pipelines.dataflow.Job`: of a result nothing is known then.
 
     Raises:

@@ -37,8 +37,8 @@ from transforms.files import common_root
 from transforms.ledger import check_free, finish_run, read_ledger, result_files
 from transforms.remote_bundle import local_bundle, put_bundle
 from transforms.shards import Shard
-from transforms.staging import staging_folder
 from transforms.sources import image_files, npz, resolve_inputs
+from transforms.staging import staging_folder
 
 Bundles = Callable[[str], Path]
 BUCKET = "bucket://b"

@@ -96,7 +96,9 @@ def remember_files(output: str, run_id: str, part: Part) -> None:
     write_whole(path, part.packed_files(), staging_folder(output, run_id))
 
 
-def check_files(output: str, run_id: str, number: int, result: PartResult, part: Part | None) -> None:
+def check_files(
+    output: str, run_id: str, number: int, result: PartResult, part: Part | None
+) -> None:
     """Raises InputError, naming a file, if a part that is done is not as it is now, None for one
     that there is no more."""
     if part is not None and part.digest == result.digest:

@@ -42,11 +42,11 @@ def held(output: str) -> Iterator[Callable[[], None]]:
         try:
             yield lambda: _check_same(folder, output)
         except BaseException:
-            if locked:
+            if locked and _is_same(folder, output):
                 _remove_abandoned(output)
             raise
         finally:
-            if locked:
+            if locked and _is_same(folder, output):
                 with contextlib.suppress(OSError):  # an empty folder of a run that never began
                     os.rmdir(output)
     finally:
@@ -66,12 +66,16 @@ def _locked(folder: int, output: str) -> bool:
 
 
 def _check_same(folder: int, output: str) -> None:
+    if not _is_same(folder, output):
+        raise OutputError(f"{output} was removed while the run was going on")
+
+
+def _is_same(folder: int, output: str) -> bool:
+    """Whether the folder of that name is the one that is open."""
     try:
-        found = os.stat(output)
-    except OSError as error:
-        raise OutputError(f"{output} was removed while the run was going on") from error
-    if not os.path.samestat(found, os.fstat(folder)):
-        raise OutputError(f"{output} was removed while the run was going on, and made anew")
+        return os.path.samestat(os.stat(output), os.fstat(folder))
+    except OSError:
+        return False
 
 
 def _remove_abandoned(output: str) -> None:

@@ -93,7 +93,7 @@ class _Lease:
 
     def _time(self, metadata: FileMetadata) -> float:
         """By the store's clock, or where it tells none by that of the lease's host."""
-        return metadata.last_updated_in_seconds or _content(metadata.path).get("time", 0.0)
+        return metadata.last_updated_in_seconds or float(_content(metadata.path).get("time", 0))
 
     def _keep(self) -> None:
         while not self._ended.wait(_RENEWED_EVERY):
@@ -125,4 +125,8 @@ def _content(path: str) -> dict[str, float | str]:
 
 def _who(path: str) -> str:
     found = _content(path)
-    return f" ({found['host']}, process {found['process']})" if {"host", "process"} <= set(found) else ""
+    return (
+        f" ({found['host']}, process {found['process']})"
+        if {"host", "process"} <= set(found)
+        else ""
+    )

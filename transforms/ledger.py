@@ -111,15 +111,16 @@ def _finish(
     staging = staging_folder(output, run_id)
     files = [{"path": place, "rows": shard.rows} for shard, place in places]
     ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
+    staged = _staged(output, run_id, places)
     # On a full disk this fails before anything stands in its place.
     _write(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
     _remove_earlier(output, run_id, overwrite)
     for name in (SCORES, REJECTS):
         _make_folder(posixpath.join(output, name))
-    for shard, place in places:
-        _move(shard.path, posixpath.join(output, place))
+    for source, target in staged:
+        FileSystems.rename([source], [target])
     if not _exists(output, LEDGER):  # an earlier attempt's
-        _move(posixpath.join(staging, LEDGER), posixpath.join(output, LEDGER))
+        FileSystems.rename([posixpath.join(staging, LEDGER)], [posixpath.join(output, LEDGER)])
     _write(posixpath.join(output, SUCCESS), "")
     remove(staging)
     return ledger
@@ -277,12 +278,16 @@ def _make_folder(path: str) -> None:
         FileSystems.mkdirs(path)
 
 
-def _move(source: str, target: str) -> None:
-    """A source that is not there was moved by an earlier attempt, or the run has lost a file."""
-    if FileSystems.exists(source):
-        FileSystems.rename([source], [target])
-    elif not FileSystems.exists(target):
-        raise OutputError(f"{source} is gone: the run cannot be finished")
+def _staged(output: str, run_id: str, places: Iterable[tuple[Shard, str]]) -> list[tuple[str, str]]:
+    """The files that are still to be moved, and where to. One that is not there was moved by an
+    earlier attempt, or the run has lost it."""
+    begun, staged = FileSystems.exists(_mark(output, run_id)), []
+    for shard, place in places:
+        if FileSystems.exists(shard.path):
+            staged.append((shard.path, posixpath.join(output, place)))
+        elif not (begun and _exists(output, place)):
+            raise OutputError(f"{shard.path} is gone: the run cannot be finished")
+    return staged
 
 
 def _write(path: str, text: str) -> None:

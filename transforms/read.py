@@ -191,9 +191,7 @@ class ReadTasks(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
         tasks = beam.Create(self._tasks, reshuffle=False).with_output_types(Any)
-        read = _read(
-            pipeline | "Tasks" >> tasks, _Read(self._limits, self._carried, self._wheres)
-        )
+        read = _read(pipeline | "Tasks" >> tasks, _Read(self._limits, self._carried, self._wheres))
         return ImageRecords(read.records, read[_TALLIES])
 
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 import apache_beam as beam
 import pyarrow as pa
@@ -88,7 +87,6 @@ class ShardWriter:
     def __init__(self, folder: str, kind: str, limits: ShardLimits):
         self._folder, self._kind, self._limits = folder, kind, limits
         self._writer: pq.ParquetWriter | None = None
-        self._file: BinaryIO | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
 
@@ -150,9 +148,9 @@ class ShardWriter:
             with output_errors(self._folder):
                 yield
         except BaseException:
-            for opened in (self._writer, self._file):
-                with contextlib.suppress(Exception):
-                    opened.close()
+            for name in ("_writer", "_file"):
+                with contextlib.suppress(Exception):  # it may not be open yet
+                    getattr(self, name).close()
             self._writer = None
             raise
 
