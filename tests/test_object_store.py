@@ -627,7 +627,7 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
         assert len(result_files(RUN, "scores", "rejects")) == 3
         if not failed:
             break
-    assert fail_at == (18 if overwrite else 12)  # each of the changes has failed once
+    assert fail_at == (20 if overwrite else 14)  # each of the changes has failed once
 
 
 @pytest.mark.slow

@@ -423,11 +423,20 @@ def _parts_done(run: Path) -> int:
     return len(list(run.glob(".staging-*/done-*.json")))
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        pytest.param(
+            ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_a_run_that_was_killed_is_gone_on_with(
-    scoring: _Scoring, data: Path, bundle: Bundles, tmp_path: Path
+    scoring: _Scoring, data: Path, bundle: Bundles, tmp_path: Path, flags: list[str]
 ) -> None:
     run = tmp_path / "run"
-    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     _kill(_command(data, bundle("ae"), run, *flags), lambda: _parts_done(run) == 1)
     assert _parts_done(run) == 1
     # At once: worker processes that are still there do not hold the folder.
