@@ -7,6 +7,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
+from ae_models.errors import OutputError
 from pipelines.beam_run import decoding_threads, pipeline_options, run
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
@@ -66,3 +67,28 @@ def test_one_local_process_decodes_with_all_cores(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     assert decoding_threads(pipeline_options(flags)) == threads
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_an_error_of_the_user_comes_back_as_one(mode: str) -> None:
+    def fail(_: int) -> None:
+        raise OutputError("the disk: it is full")
+
+    flags = [f"--direct_running_mode={mode}", "--direct_num_workers=1"]
+    with pytest.raises(OutputError, match=r"^the disk: it is full$"):
+        run(
+            lambda pipeline: pipeline | beam.Create([0]) | beam.Map(fail),
+            pipeline_options(flags),
+            "testing",
+            counter="none",
+        )
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(
+            lambda pipeline: pipeline | beam.Create([0]) | beam.Map(lambda x: 1 / x),
+            pipeline_options([]),
+            "testing",
+            counter="none",
+        )
