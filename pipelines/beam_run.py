@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from ae_models.errors import ConfigError, JobError
+from ae_models import errors
+from ae_models.errors import ConfigError, JobError, LatentbeamError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
 from pipelines.local_workers import DIED, quiet_threads, tells_of_a_death
@@ -27,6 +29,7 @@ from pipelines.worker_pool import serving
 
 _LOCAL_RUNNER = "FnApiRunner"
 _LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")
+_STEP = re.compile(r" \[while running '[^']*'\]")  # what Beam adds to a message
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
@@ -71,6 +74,7 @@ def run(
 
     Raises:
       ConfigError: the runner needs an option that is missing, or cannot use one.
+      LatentbeamError: a step raised one, in a worker process too.
       JobError: an engine outside of this process could not be reached, or gave up; a local worker
         process died.
     """
@@ -155,13 +159,26 @@ def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
     """What goes wrong elsewhere comes as text, of which one line is for people."""
     try:
         yield
+    except LatentbeamError as error:
+        raise type(error)(_STEP.sub("", str(error))) from error
     except (RuntimeError, grpc.RpcError) as error:
+        if (known := _error_of_user(cause(str(error)))) is not None:
+            raise known from error
         if not _is_local(options):
             runner = options.view_as(StandardOptions).runner
             raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
         if tells_of_a_death(error):
             raise JobError(DIED) from error
         raise
+
+
+def _error_of_user(line: str) -> LatentbeamError | None:
+    """The error that a worker process told of, as Python writes one at the end of a traceback."""
+    name, _, message = line.partition(": ")
+    kind = getattr(errors, name.removeprefix(f"{errors.__name__}."), None)
+    if not (isinstance(kind, type) and issubclass(kind, LatentbeamError)):
+        return None
+    return kind(_STEP.sub("", message))
 
 
 def cause(text: str) -> str:

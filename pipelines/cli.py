@@ -145,6 +145,12 @@ def train(
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
+@click.option("--checkpoint_every", type=click.IntRange(min=1), metavar="N",
+              help="Keep what is done after each N records or a few more, for --resume. Each part "
+                   "starts a pipeline and loads the model: 100000 and more.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Go on with the unfinished run of the same command in --output, if there is "
+                   "one; leave a finished one as it is.")  # fmt: skip
 @_overwrite
 @_json
 @click.pass_context
@@ -158,6 +164,8 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     outputs: str | None,
+    checkpoint_every: int | None,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -178,6 +186,8 @@ def score(
         portable_schema,
         error_maps,
         None if outputs is None else outputs.split(","),
+        checkpoint_every,
+        resume,
     )
     _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
 

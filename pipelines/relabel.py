@@ -12,8 +12,10 @@ from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.false_discovery import benjamini_hochberg
 from pipelines.progress import Progress
 from transforms.files import is_local
-from transforms.ledger import check_free, finish_run, held, read_ledger, remove, staging_folder
+from transforms.held import held
+from transforms.ledger import check_free, finish_run, read_ledger, remove
 from transforms.relabel import p_values, relabel_files, scored_rows
+from transforms.staging import staging_folder
 
 
 def relabel(

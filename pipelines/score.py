@@ -1,19 +1,23 @@
 """`latentbeam score`: images through a bundle to a run folder."""
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.bundle import Bundle, open_bundle
+from ae_models.errors import ConfigError
 from ae_models.scorer import check_outputs
 from ae_models.scores import primary_score
 from pipelines.beam_run import decoding_threads, described_options, pipeline_options, run, versions
 from pipelines.dataflow import check_reachable, is_dry_run, is_handed_over
+from pipelines.resume import finished_or_plan
+from pipelines.score_in_parts import PartedRun, score_in_parts
 from transforms import ReadImages, ScoreImages, WriteScores
-from transforms.ledger import check_free, held, read_ledger
+from transforms.held import held
+from transforms.ledger import check_free, read_ledger
 from transforms.read import RECORDS_READ
 from transforms.remote_bundle import local_bundle
 
@@ -29,8 +33,13 @@ def score(
     portable_schema: bool = False,
     error_maps: bool = False,
     outputs: Sequence[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
+
+    With `checkpoint_every`, in parts of at least so many records, each of which is kept when it is
+    done; `resume` goes on with those that are missing (`pipelines.resume`).
 
     Where the Beam flags hand the job over instead, gives `{"job": ...}`, the fields of
     `pipelines.dataflow.Job`: of a result nothing is known then.
@@ -40,31 +49,50 @@ def score(
     """
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
-    if not is_dry_run(options):
+    _check_checkpoints(checkpoint_every, resume, options)
+    if not is_dry_run(options) and not resume:
         check_free(output, overwrite)
     bundle = open_bundle(local_bundle(model))
     facts = {
         "inputs": list(inputs),
         "where": list(where),
         "model": {"path": model, **_model_facts(bundle, fpr, outputs)},
+        "error_maps": error_maps,
+        "portable_schema": portable_schema,
         "options": described_options(options),
         "versions": versions(),
     }
-    with _kept_to_this_run(output, options):
-        job = run(
-            lambda pipeline: (
-                (
-                    pipeline
-                    | ReadImages(inputs, where=where)
-                    | ScoreImages(model, fpr, error_maps, outputs, decoding_threads(options))
-                )
-                | WriteScores(output, overwrite, facts, portable_schema)
-            ),
-            options,
-            "scoring",
-            counter=RECORDS_READ,
+    threads = decoding_threads(options)
+
+    def scoring() -> ScoreImages:
+        return ScoreImages(model, fpr, error_maps, outputs, threads)
+
+    def whole(pipeline: beam.Pipeline) -> None:
+        scored = pipeline | ReadImages(inputs, where=where) | scoring()
+        scored | WriteScores(output, overwrite, facts, portable_schema)
+
+    if is_handed_over(options):  # it outlives this process and all that it could hold
+        job = run(whole, options, "scoring", counter=RECORDS_READ)
+        return {"job": dataclasses.asdict(job)} if job else {}
+    with held(output) as check_held:
+        finished, plan = finished_or_plan(output, facts, checkpoint_every, resume, overwrite)
+        if finished is not None:
+            return finished
+        if plan is not None:
+            work = PartedRun(output, inputs, where, scoring, portable_schema, options)
+            return score_in_parts(work, plan, facts, overwrite, check_held)
+        run(whole, options, "scoring", counter=RECORDS_READ)
+    return read_ledger(output)
+
+
+def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions) -> None:
+    if every is not None and every < 1:
+        raise ConfigError(f"--checkpoint_every must be at least 1. Received: {every}")
+    if (every is not None or resume) and is_handed_over(options):
+        raise ConfigError(
+            "--checkpoint_every and --resume need a run that is waited for: leave out "
+            "--dry_run, --template_location and --no_wait_until_finish"
         )
-    return read_ledger(output) if job is None else {"job": dataclasses.asdict(job)}
 
 
 def _model_facts(
@@ -78,10 +106,3 @@ def _model_facts(
         "outputs": check_outputs(bundle.config, outputs),
         "pareto_tail": bundle.manifest["calibration"].get("pareto_tail"),
     }
-
-
-def _kept_to_this_run(
-    output: str, options: PipelineOptions
-) -> contextlib.AbstractContextManager[None]:
-    """A job that is handed over outlives this process and all that it could hold."""
-    return contextlib.nullcontext() if is_handed_over(options) else held(output)

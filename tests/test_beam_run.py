@@ -7,7 +7,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from ae_models.errors import JobError
+from ae_models.errors import JobError, OutputError
 from pipelines.beam_run import cause, decoding_threads, pipeline_options, run
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
@@ -114,3 +114,20 @@ def test_loopback_is_worker_processes_of_our_own_pool(tmp_path: Path) -> None:
 )
 def test_the_cause_is_one_line_of_nested_tracebacks(text: str, line: str) -> None:
     assert cause(text) == line
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_an_error_of_the_user_comes_back_as_one(mode: str) -> None:
+    def fail(_: int) -> None:
+        raise OutputError("the disk: it is full")
+
+    flags = [f"--direct_running_mode={mode}", "--direct_num_workers=1"]
+    with pytest.raises(OutputError, match=r"^the disk: it is full$"):
+        run(lambda p: _numbers(p, fail), pipeline_options(flags), "testing", counter="none")
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(
+            lambda p: _numbers(p, lambda x: 1 // x), pipeline_options([]), "testing", counter="none"
+        )

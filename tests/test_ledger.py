@@ -11,18 +11,18 @@ from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
 from transforms import ledger as module
+from transforms.held import held
 from transforms.ledger import (
     REJECTS,
     SCORES,
     check_free,
     count_records,
     finish_run,
-    held,
     read_ledger,
     result_files,
-    staging_folder,
 )
 from transforms.shards import Shard
+from transforms.staging import staging_folder
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 CHANGES = ("create", "delete", "mkdirs", "rename")
@@ -118,7 +118,7 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
         monkeypatch.setattr(module, "FileSystems", _Unreliable(output, fail_at, when))
         try:
             finish_run(str(output), "new", shards, {}, overwrite)
-        except OSError:
+        except OutputError:
             failed = True
         else:
             failed = False

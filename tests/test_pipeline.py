@@ -25,7 +25,8 @@ from tests.reading import read_batches
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
 from transforms.batches import BatchLimits
 from transforms.decode import DecodeImages, decode_batch
-from transforms.ledger import held, read_ledger
+from transforms.held import held
+from transforms.ledger import read_ledger
 
 Bundles = Callable[[str], Path]
 

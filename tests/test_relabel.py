@@ -25,10 +25,12 @@ from pipelines.relabel import relabel
 from pipelines.score import score
 from pipelines.verify import verify
 from transforms import relabel as module
-from transforms.ledger import SCORES, finish_run, held, read_ledger, staging_folder
+from transforms.held import held
+from transforms.ledger import SCORES, finish_run, read_ledger
 from transforms.rejects import REJECTS_SCHEMA
 from transforms.scored_columns import portable, scored_columns
 from transforms.shards import ShardLimits, ShardWriter
+from transforms.staging import staging_folder
 
 FPR = 0.05
 _FACTS = {

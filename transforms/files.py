@@ -2,6 +2,7 @@
 
 import contextlib
 import fnmatch
+import functools
 import gzip
 import io
 import os
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, LatentbeamError
@@ -187,6 +188,56 @@ def list_files(path: str) -> Iterator[str]:
     return iter(_found(path) if is_glob(path) else _found(_below(path), path))
 
 
+def exists(path: str) -> bool:
+    """Whether a file or folder is there.
+
+    Raises:
+      OSError: an object store cannot be asked.
+    """
+    with client_errors():
+        return bool(FileSystems.exists(path))
+
+
+class FileStates:
+    """What tells a file from a later one of the same path: its size and modification time.
+
+    Local files are asked for one by one. A remote folder or glob is listed once more, and held in
+    memory: a request for each file would take longer than reading them.
+
+    Args:
+      path: the folder, glob or file that they were listed by.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def size(self, path: str) -> int:
+        """In bytes; 0 where it cannot be told."""
+        return self._found(path)[0]
+
+    def state(self, path: str) -> str:
+        """A text without NUL; that of a file which is gone is like no other."""
+        return " ".join(map(str, self._found(path)))
+
+    def _found(self, path: str) -> tuple[int, float | str]:
+        if not is_local(self._path):
+            return self._remote.get(path, (0, "gone"))
+        try:
+            found = os.stat(path)
+        except OSError:
+            return 0, "gone"
+        return found.st_size, found.st_mtime_ns
+
+    @functools.cached_property
+    def _remote(self) -> dict[str, tuple[int, float]]:
+        pattern = self._path if is_glob(self._path) else _below(self._path)
+        try:
+            found = _metadata(pattern) or _metadata(self._path)
+        except OSError as error:
+            raise InputError(f"cannot list {self._path}: {error}") from error
+        return {m.path: (m.size_in_bytes, m.last_updated_in_seconds) for m in found}
+
+
 def files_below(folder: str) -> list[str]:
     """The files of a remote folder, all levels down where the store has no folders, in order.
 
@@ -236,10 +287,14 @@ def _matched(pattern: str, limit: int | None = None) -> list[str]:
     """
     if is_local(pattern) and not posixpath.dirname(pattern):
         pattern = f"./{pattern}"  # without a folder, Beam's matching finds nothing
+    return sorted(m.path for m in _metadata(pattern, limit))
+
+
+def _metadata(pattern: str, limit: int | None = None) -> list[FileMetadata]:
     with client_errors():
         (result,) = FileSystems.match([pattern], [limit])
     # Object stores' own tools mark folders by empty objects whose names end with a slash.
-    return sorted(m.path for m in result.metadata_list if not m.path.endswith("/"))
+    return [m for m in result.metadata_list if not m.path.endswith("/")]
 
 
 def matches(path: str, patterns: tuple[str, ...]) -> bool:

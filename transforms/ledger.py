@@ -1,20 +1,19 @@
 """The run folder: its staging area, its ledger `run.json`, and `_SUCCESS`, written last."""
 
 import collections
-import contextlib
-import fcntl
 import json
 import os
 import posixpath
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
 from transforms.files import client_errors, files_below, is_glob, is_local, open_binary
+from transforms.plan import read_plan, remove_plan
 from transforms.shards import Shard, rejected_by_reason
+from transforms.staging import output_errors, staging_folder
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 FORMAT_VERSION = 1
@@ -22,29 +21,39 @@ LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS = "scores", "rejects"
 # In the order in which they are taken away.
 _RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS)
-_STAGING = ".staging-"
+_REMOVED = "earlier-results-removed"  # a mark in the staging folder
 
 
-def staging_folder(output: str, run_id: str) -> str:
-    """Where a run's files lie until it has succeeded; readers pass over dotted names."""
-    return posixpath.join(output, f"{_STAGING}{run_id}")
+def check_free(output: str, overwrite: bool, run_id: str | None = None) -> None:
+    """Raises OutputError if `output` is a file, cannot be looked into, or holds results, or an
+    unfinished run's checkpoints, that may not be overwritten.
 
-
-def check_free(output: str, overwrite: bool) -> None:
-    """Raises OutputError if `output` is a file, cannot be looked into, or holds results that may
-    not be overwritten."""
+    Args:
+      output: the run folder.
+      overwrite: whether what is there may be taken away.
+      run_id: of a run whose own results and checkpoints do not count.
+    """
     if is_local(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{output} is not a folder")
     check_no_pattern(output)
     try:
         with client_errors():
+            if run_id is not None and FileSystems.exists(_mark(output, run_id)):
+                return
             held = [name for name in _RESULTS if _holds(output, name)]
     except OSError as error:
         raise OutputError(f"cannot look into {output}: {error}") from error
-    if held and not overwrite:
+    if overwrite:
+        return
+    if held:
         raise OutputError(
             f"{output} holds results already ({', '.join(held)}): "
             "choose another folder, or give --overwrite"
+        )
+    if (plan := read_plan(output)) is not None and plan.run_id != run_id:
+        raise OutputError(
+            f"{output} holds a run that is not finished: "
+            "--resume goes on with it, --overwrite starts anew"
         )
 
 
@@ -55,45 +64,6 @@ def check_no_pattern(output: str) -> None:
         raise OutputError(
             f"an output on an object store cannot have any of *?[. Received: {output}"
         )
-
-
-@contextlib.contextmanager
-def held(output: str) -> Iterator[None]:
-    """Keeps a local run folder to this process; the system lets go of it when the process dies.
-
-    Raises:
-      OutputError: another run holds it, or it cannot be made.
-    """
-    if not is_local(output):
-        yield
-        return
-    try:
-        os.makedirs(output, exist_ok=True)
-        folder = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        raise OutputError(f"cannot write to {output}: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove_abandoned(output)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise OutputError(f"another run is writing to {output}") from error
-    except OSError:
-        # A network file system without locks: of two runs, the first to finish stays.
-        pass
-    try:
-        yield
-    finally:
-        os.close(folder)
-        with contextlib.suppress(OSError):  # an empty folder of a run that never began
-            os.rmdir(output)
-
-
-def _remove_abandoned(output: str) -> None:
-    """Takes away what runs that died have left; who holds the folder knows that none lives."""
-    for name in os.listdir(output):
-        if name.startswith(_STAGING):
-            shutil.rmtree(os.path.join(output, name))
 
 
 def finish_run(
@@ -122,25 +92,64 @@ def finish_run(
     Raises:
       OutputError: another run has finished here since this one began, and `overwrite` is not set.
     """
-    staging = staging_folder(output, run_id)
-    if _exists(output, SUCCESS):
-        with contextlib.suppress(InputError):  # no ledger, or one that cannot be read
-            finished = read_ledger(output)
-            if finished.get("run_id") == run_id:
-                remove(staging)
+    with output_errors(output):
+        if _exists(output, SUCCESS):
+            finished = finished_ledger(output)
+            if finished is not None and finished.get("run_id") == run_id:
+                remove(staging_folder(output, run_id))
                 return finished
-    _remove_earlier(output, staging, overwrite)
-    places = _places(shards)
-    for name in (SCORES, REJECTS):
-        _make_folder(posixpath.join(output, name))
-    for shard, place in places:
-        _move(shard.path, posixpath.join(output, place))
+        return _finish(output, run_id, _places(shards), facts, overwrite)
+
+
+def _finish(
+    output: str,
+    run_id: str,
+    places: Sequence[tuple[Shard, str]],
+    facts: Mapping[str, Any],
+    overwrite: bool,
+) -> dict[str, Any]:
+    staging = staging_folder(output, run_id)
     files = [{"path": place, "rows": shard.rows} for shard, place in places]
     ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
-    _write(posixpath.join(output, LEDGER), json.dumps(ledger, indent=2) + "\n")
+    staged = _staged(output, run_id, places)
+    # On a full disk this fails before anything stands in its place.
+    _write(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
+    _remove_earlier(output, run_id, overwrite)
+    for name in (SCORES, REJECTS):
+        _make_folder(posixpath.join(output, name))
+    for source, target in staged:
+        FileSystems.rename([source], [target])
+    if not _exists(output, LEDGER):  # an earlier attempt's
+        FileSystems.rename([posixpath.join(staging, LEDGER)], [posixpath.join(output, LEDGER)])
     _write(posixpath.join(output, SUCCESS), "")
     remove(staging)
     return ledger
+
+
+def finished_ledger(output: str) -> dict[str, Any] | None:
+    """The `run.json` of a finished run; None if there is none, or it cannot be read."""
+    try:
+        return read_ledger(output)
+    except InputError:
+        return None
+
+
+def discard_unfinished(output: str, run_id: str | None = None) -> None:
+    """Takes away what an unfinished run in parts has left, unless it is the run `run_id`.
+
+    Raises:
+      OutputError: it cannot be removed.
+    """
+    try:
+        plan = read_plan(output)
+    except OutputError:  # it cannot be read: nor can it be gone on with
+        plan = None
+    if plan is not None and plan.run_id == run_id:
+        return
+    remove_plan(output)
+    if plan is not None:
+        with output_errors(output):
+            remove(staging_folder(output, plan.run_id))
 
 
 def remove(path: str) -> None:
@@ -230,15 +239,26 @@ def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:
     return places
 
 
-def _remove_earlier(output: str, staging: str, overwrite: bool) -> None:
+def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:
     """Once a run; the mark says that what stands there now is this run's own."""
-    mark = posixpath.join(staging, "earlier-results-removed")
+    mark = _mark(output, run_id)
     if FileSystems.exists(mark):
         return
-    check_free(output, overwrite)
+    check_free(output, overwrite, run_id)
     for name in _RESULTS:
         remove(posixpath.join(output, name))
+    discard_unfinished(output, run_id)
     _write(mark, "")
+
+
+def is_finishing(output: str, run_id: str) -> bool:
+    """Whether `finish_run` has begun to move the run's files."""
+    with output_errors(output):
+        return bool(FileSystems.exists(_mark(output, run_id)))
+
+
+def _mark(output: str, run_id: str) -> str:
+    return posixpath.join(staging_folder(output, run_id), _REMOVED)
 
 
 def _exists(output: str, name: str) -> bool:
@@ -258,12 +278,16 @@ def _make_folder(path: str) -> None:
         FileSystems.mkdirs(path)
 
 
-def _move(source: str, target: str) -> None:
-    """A source that is not there was moved by an earlier attempt, or the run has lost a file."""
-    if FileSystems.exists(source):
-        FileSystems.rename([source], [target])
-    elif not FileSystems.exists(target):
-        raise OutputError(f"{source} is gone: the run cannot be finished")
+def _staged(output: str, run_id: str, places: Iterable[tuple[Shard, str]]) -> list[tuple[str, str]]:
+    """The files that are still to be moved, and where to. One that is not there was moved by an
+    earlier attempt, or the run has lost it."""
+    begun, staged = FileSystems.exists(_mark(output, run_id)), []
+    for shard, place in places:
+        if FileSystems.exists(shard.path):
+            staged.append((shard.path, posixpath.join(output, place)))
+        elif not (begun and _exists(output, place)):
+            raise OutputError(f"{shard.path} is gone: the run cannot be finished")
+    return staged
 
 
 def _write(path: str, text: str) -> None:

@@ -97,11 +97,11 @@ def _filter(batch: pa.RecordBatch, wheres: Sequence[Where]) -> pa.RecordBatch:
 
 class _List(beam.DoFn):
     def process(self, source: Source) -> Iterable[Any]:
-        for task, passed_over in source.listings():
-            if passed_over:
-                yield TaggedOutput(_TALLIES, tally(passed_over=passed_over))
-            if task is not None:
-                yield source, task
+        for listing in source.listings():
+            if listing.passed_over:
+                yield TaggedOutput(_TALLIES, tally(passed_over=listing.passed_over))
+            if listing.task is not None:
+                yield source, listing.task
 
 
 @with_output_types(pa.RecordBatch)
@@ -152,28 +152,71 @@ class ReadImages(beam.PTransform):
         self._limits = limits or BatchLimits()
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
-        sources = resolve_inputs(self._inputs)
-        carried = common_carried(sources)
-        for where in self._wheres:
-            where.check(carried)
-        for source in sources:
-            # Fails here, not in a worker, where nothing is to be read.
-            if next(source.listings(), None) is None:
-                raise InputError(f"no record in {source.uri}")
+        sources, carried = open_inputs(self._inputs, self._wheres)
         listed = (
             pipeline
             | "Inputs" >> beam.Create(sources, reshuffle=False)
             | "List" >> beam.ParDo(_List()).with_outputs(_TALLIES, main="tasks")
         )
-        read = (
-            listed.tasks
-            | "ShuffleTasks" >> beam.Reshuffle()  # paths travel, images never do
-            | "Read"
-            >> beam.ParDo(_Read(self._limits, carried, self._wheres)).with_outputs(
-                _TALLIES, main="records"
-            )
-        )
+        read = _read(listed.tasks, _Read(self._limits, carried, self._wheres))
         return ImageRecords(
             records=read.records,
             tallies=(listed[_TALLIES], read[_TALLIES]) | "Tallies" >> beam.Flatten(),
         )
+
+
+class ReadTasks(beam.PTransform):
+    """Reads tasks that were listed already, as `ReadImages` reads those that it lists.
+
+    Args:
+      tasks: each with its source.
+      carried: the run's carried columns.
+      where: conditions on them, which have been checked.
+      limits: what one batch may hold.
+
+    Returns:
+      `ImageRecords`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[tuple[Source, Any]],
+        carried: pa.Schema,
+        where: Sequence[Where] = (),
+        limits: BatchLimits | None = None,
+    ):
+        super().__init__()
+        self._tasks, self._carried, self._wheres = tasks, carried, tuple(where)
+        self._limits = limits or BatchLimits()
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        tasks = beam.Create(self._tasks, reshuffle=False).with_output_types(Any)
+        read = _read(pipeline | "Tasks" >> tasks, _Read(self._limits, self._carried, self._wheres))
+        return ImageRecords(read.records, read[_TALLIES])
+
+
+def open_inputs(inputs: Sequence[str], wheres: Sequence[Where]) -> tuple[list[Source], pa.Schema]:
+    """The sources of a run and its carried columns.
+
+    Fails here, not in a worker, where nothing is to be read.
+
+    Raises:
+      InputError: an input is not there, holds no image, or is not of the kind its name says.
+      ConfigError: a condition names a column that the inputs do not have.
+    """
+    sources = resolve_inputs(inputs)
+    carried = common_carried(sources)
+    for where in wheres:
+        where.check(carried)
+    for source in sources:
+        if next(source.listings(), None) is None:
+            raise InputError(f"no record in {source.uri}")
+    return sources, carried
+
+
+def _read(tasks: PCollection[tuple[Source, Any]], read: _Read) -> Any:
+    return (
+        tasks
+        | "ShuffleTasks" >> beam.Reshuffle()  # paths travel, images never do
+        | "Read" >> beam.ParDo(read).with_outputs(_TALLIES, main="records")
+    )

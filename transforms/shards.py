@@ -20,6 +20,7 @@ from ae_models.errors import InputError
 from transforms.ahead import Ahead
 from transforms.batches import ID
 from transforms.files import open_binary
+from transforms.staging import output_errors
 from transforms.timing import Timed, timed
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
@@ -79,7 +80,8 @@ def read_errors(path: str) -> Iterator[None]:
 class ShardWriter:
     """Gathers batches into row groups of one open file after another.
 
-    Memory is bounded by one row group; whatever is added, `close` leaves no file open.
+    Memory is bounded by one row group; whatever is added, `close` leaves no file open. What cannot
+    be written is an OutputError.
     """
 
     def __init__(self, folder: str, kind: str, limits: ShardLimits):
@@ -110,21 +112,23 @@ class ShardWriter:
         if self._writer is None:
             return
         self._write_group()
-        self._writer.close()
-        self._file.close()
+        with self._writing():
+            self._writer.close()
+            self._file.close()
         self._writer = None
         yield Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))
 
     def _open(self, batch: pa.RecordBatch) -> None:
         self._path = FileSystems.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
-        self._file = FileSystems.create(self._path, mime_type="application/vnd.apache.parquet")
         names = batch.schema.names
-        self._writer = pq.ParquetWriter(
-            self._file,
-            batch.schema,
-            compression=self._limits.compression,
-            use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
-        )
+        with self._writing():
+            self._file = FileSystems.create(self._path, mime_type="application/vnd.apache.parquet")
+            self._writer = pq.ParquetWriter(
+                self._file,
+                batch.schema,
+                compression=self._limits.compression,
+                use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
+            )
         self._rows, self._reasons = 0, collections.Counter[str]()
         self._first_id = batch.column(ID)[0].as_py() if len(batch) else ""
 
@@ -132,9 +136,23 @@ class ShardWriter:
         if self._pending and self._writer is not None:
             # One dictionary for the whole group, where batches bring their own.
             table = pa.Table.from_batches(self._pending).unify_dictionaries().combine_chunks()
-            self._writer.write_table(table, row_group_size=max(1, len(table)))
+            with self._writing():
+                self._writer.write_table(table, row_group_size=max(1, len(table)))
             self._rows += self._pending_rows
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What cannot be written is closed at once: later its footer would fail once more."""
+        try:
+            with output_errors(self._folder):
+                yield
+        except BaseException:
+            for name in ("_writer", "_file"):
+                with contextlib.suppress(Exception):  # it may not be open yet
+                    getattr(self, name).close()
+            self._writer = None
+            raise
 
 
 class _Write(beam.DoFn):

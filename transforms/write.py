@@ -10,17 +10,14 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
-from transforms.ledger import (
-    REJECTS,
-    SCORES,
-    check_free,
-    count_records,
-    finish_run,
-    staging_folder,
-)
+from transforms.checkpoints import PartResult, commit, part_folder
+from transforms.ledger import REJECTS, SCORES, check_free, count_records, finish_run
+from transforms.parts import Part
 from transforms.score import ScoredRecords
 from transforms.scored_columns import portable
 from transforms.shards import Shard, ShardLimits, WriteShards
+from transforms.staging import staging_folder
+from transforms.tallies import tally
 
 
 class _Finish(beam.DoFn):
@@ -38,15 +35,14 @@ class _Finish(beam.DoFn):
         self._facts, self._rejects_known = facts, rejects_known
 
     def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
-        shards = [part for part in parts if isinstance(part, Shard)]
-        tallies = _sums(part for part in parts if isinstance(part, pa.RecordBatch))
+        shards, tallies = _parted(parts)
         counts = count_records(shards, tallies, self._rejects_known)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(self._output, self._run_id, shards, facts, self._overwrite)
 
 
-def _sums(tallies: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
+def _sums(tallies: Iterable[pa.RecordBatch]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for batch in tallies:
         for name, count in zip(*batch.to_pydict().values(), strict=True):
@@ -99,15 +95,8 @@ class WriteScores(beam.PTransform):
         if not scores.pipeline.options.view_as(TestOptions).dry_run:  # which touches no output
             check_free(self._output, self._overwrite)
         if self._portable:
-            scores |= "Portable" >> beam.Map(portable).with_output_types(pa.RecordBatch)
+            scores = _portable(scores)
         staging = staging_folder(self._output, run_id)
-        parts = [scores | "WriteScores" >> WriteShards(staging, SCORES, self._limits)]
-        if scored.rejects is not None:
-            parts.append(
-                scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, self._limits)
-            )
-        if scored.tallies is not None:
-            parts.append(scored.tallies)
         finish = _Finish(
             self._output,
             run_id,
@@ -116,9 +105,87 @@ class WriteScores(beam.PTransform):
             self._facts,
             rejects_known=scored.rejects is not None,
         )
-        return (
-            parts
-            | "Parts" >> beam.Flatten()
-            | "Gather" >> beam.combiners.ToList()
-            | "Finish" >> beam.ParDo(finish)
+        return _gathered(scored._replace(scores=scores), staging, self._limits) | (
+            "Finish" >> beam.ParDo(finish)
         )
+
+
+class WritePart(beam.PTransform):
+    """Writes a part of a run that has a plan into its staging folder, then commits it.
+
+    Args:
+      output: the run folder.
+      run_id: of the plan.
+      part: what is written; its tasks are not kept.
+      portable_schema: plain list<float> latents, double scores, string models.
+      limits: of row groups and files.
+
+    Input: `ScoredRecords`.
+
+    Returns:
+      A PCollection of one element: the `PartResult`.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        run_id: str,
+        part: Part,
+        portable_schema: bool = False,
+        limits: ShardLimits | None = None,
+    ):
+        super().__init__()
+        self._commit = _Commit(
+            output, run_id, part.number, part.digest, part.passed_over, time.time()
+        )
+        self._folder = part_folder(output, run_id, part.number)
+        self._portable, self._limits = portable_schema, limits
+
+    def expand(self, scored: Any) -> PCollection[PartResult]:
+        if self._portable:
+            scored = scored._replace(scores=_portable(scored.scores))
+        gathered = _gathered(scored, self._folder, self._limits)
+        return gathered | "Commit" >> beam.ParDo(self._commit)
+
+
+class _Commit(beam.DoFn):
+    def __init__(
+        self,
+        output: str,
+        run_id: str,
+        number: int,
+        digest: str,
+        passed_over: int,
+        started: float,
+    ):
+        self._output, self._run_id, self._number, self._digest = output, run_id, number, digest
+        self._passed_over, self._started = passed_over, started
+
+    def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[PartResult]:
+        shards, tallies = _parted([*parts, tally(passed_over=self._passed_over)])
+        seconds = round(time.time() - self._started, 3)
+        result = PartResult(self._digest, shards, tallies, seconds)
+        commit(self._output, self._run_id, self._number, result)
+        yield result
+
+
+def _portable(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+    return scores | "Portable" >> beam.Map(portable).with_output_types(pa.RecordBatch)
+
+
+def _gathered(
+    scored: ScoredRecords, staging: str, limits: ShardLimits | None
+) -> PCollection[list[Shard | pa.RecordBatch]]:
+    """One list of all finished files and tallies."""
+    parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
+    if scored.rejects is not None:
+        parts.append(scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, limits))
+    if scored.tallies is not None:
+        parts.append(scored.tallies)
+    return parts | "Parts" >> beam.Flatten() | "Gather" >> beam.combiners.ToList()
+
+
+def _parted(parts: list[Shard | pa.RecordBatch]) -> tuple[list[Shard], dict[str, int]]:
+    """The files, and the sums of the tallies."""
+    shards = [part for part in parts if isinstance(part, Shard)]
+    return shards, _sums(part for part in parts if isinstance(part, pa.RecordBatch))

@@ -36,14 +36,17 @@ class ImageFiles(Source):
             paths.append(path)
             if len(paths) == _PATHS_A_TASK:
                 found = True
-                yield Listing(_packed(paths), passed_over)
+                yield Listing(_packed(paths), passed_over, len(paths))
                 paths, passed_over = [], 0
         if not found and not paths:
             raise InputError(
                 f"no image file in {self.uri} ({passed_over} other files passed over; "
                 f"image endings: {', '.join(IMAGE_ENDINGS)})"
             )
-        yield Listing(_packed(paths) if paths else None, passed_over)
+        yield Listing(_packed(paths) if paths else None, passed_over, len(paths))
+
+    def paths(self, task: bytes) -> list[str]:
+        return _unpacked(task)
 
     def read(
         self, task: bytes, limits: BatchLimits, images: bool = True

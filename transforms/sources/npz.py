@@ -59,20 +59,24 @@ class NpzArrays(Source):
 
     def listings(self) -> Iterator[Listing]:
         for path in list_files(self.path):
-            firsts = [0]
+            firsts, rows = [0], None
             with contextlib.suppress(InputError):  # reading it tells why
-                firsts = self._range_starts(path)
+                firsts, rows = self._range_starts(path)
             for first, end in zip(firsts, [*firsts[1:], None], strict=True):
-                yield Listing(Rows(path, first, end))
+                records = None if rows is None else (rows if end is None else end) - first
+                yield Listing(Rows(path, first, end), records=records)
 
-    def _range_starts(self, path: str) -> list[int]:
-        """The first rows of an archive's tasks."""
+    def _range_starts(self, path: str) -> tuple[list[int], int]:
+        """The first rows of an archive's tasks, and how many rows there are."""
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:
             x, y = self._arrays(archive, path, stack)
             if not x.stored or (y is not None and not y.stored):
-                return [0]
+                return [0], x.shape[0]
             rows = max(_RANGE_ROWS, _RANGE_BYTES // _image_bytes(x))
-            return list(range(0, x.shape[0], rows)) or [0]
+            return list(range(0, x.shape[0], rows)) or [0], x.shape[0]
+
+    def paths(self, task: Rows) -> list[str]:
+        return [task.path]
 
     def read(
         self, task: Rows, limits: BatchLimits, images: bool = True

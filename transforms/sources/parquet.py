@@ -41,12 +41,16 @@ class ParquetFiles(Source):
                         continue
                     rows = 0
                     for group in range(file.num_row_groups):
-                        yield Listing((path, group, rows))
-                        rows += file.metadata.row_group(group).num_rows
+                        records = file.metadata.row_group(group).num_rows
+                        yield Listing((path, group, rows), records=records)
+                        rows += records
             except _READ_ERRORS:
                 yield Listing((path, None, 0))  # reading it tells why
         if passed_over:
             yield Listing(None, passed_over)
+
+    def paths(self, task: tuple[str, int | None, int]) -> list[str]:
+        return [task[0]]
 
     def read(
         self, task: tuple[str, int | None, int], limits: BatchLimits, images: bool = True

@@ -17,11 +17,13 @@ Item = TypeVar("Item")
 class Listing(NamedTuple):
     """A part of a source for one worker to read, and how many files were passed over to find it.
 
-    `task` is small and can be pickled; it is None where only passed-over files are told.
+    `task` is small and can be pickled; it is None where only passed-over files are told. `records`
+    is how many it has, None where only reading it would tell.
     """
 
     task: Any
     passed_over: int = 0
+    records: int | None = None
 
 
 def first_schema(paths: Iterable[str], schema_of: Callable[[str], pa.Schema]) -> pa.Schema:
@@ -73,6 +75,11 @@ class Source(abc.ABC):
     uri: str
     root: str
 
+    @property
+    def path(self) -> str:
+        """The file, folder or glob that `uri` names."""
+        return self.uri
+
     @abc.abstractmethod
     def listings(self) -> Iterator[Listing]:
         """The tasks, in a fixed order.
@@ -84,6 +91,10 @@ class Source(abc.ABC):
     def tasks(self) -> Iterator[Any]:
         """The tasks alone, without what was passed over."""
         return (listing.task for listing in self.listings() if listing.task is not None)
+
+    @abc.abstractmethod
+    def paths(self, task: Any) -> list[str]:
+        """The files that reading a task reads."""
 
     @abc.abstractmethod
     def read(self, task: Any, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:

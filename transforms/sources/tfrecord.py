@@ -48,6 +48,9 @@ class TFRecordFiles(Source):
         for path in list_files(self.uri):
             yield Listing(path)
 
+    def paths(self, task: str) -> list[str]:
+        return [task]
+
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         number = 0
         rows = ExampleRows(task, f"{self.relative(task)}#", self.carried(), images)

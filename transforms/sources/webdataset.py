@@ -45,6 +45,9 @@ class WebDataset(Source):
         for path in list_files(self.uri):
             yield Listing(path)
 
+    def paths(self, task: str) -> list[str]:
+        return [task]
+
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = self.relative(task)
         samples = _Samples(task, images)

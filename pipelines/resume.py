@@ -1,0 +1,77 @@
+"""Whether a run is begun, gone on with, or done: what its folder says about it."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ae_models.errors import OutputError
+from transforms.ledger import check_free, discard_unfinished, finished_ledger
+from transforms.plan import Plan, differences, read_plan
+
+
+def finished_or_plan(
+    output: str, facts: Mapping[str, Any], every: int | None, resume: bool, overwrite: bool
+) -> tuple[dict[str, Any] | None, Plan | None]:
+    """What there is to do in a run folder, which is held: what may not stay is taken away.
+
+    Args:
+      output: the run folder.
+      facts: of the run, as its ledger will have them.
+      every: records of a part; None: as the unfinished run has it, or no parts.
+      resume: go on with an unfinished run, and leave a finished one, of the same facts.
+      overwrite: of anything else, begin anew.
+
+    Returns:
+      The ledger of the finished run, if nothing is to be done; and the plan, None for a run that is
+      not divided into parts.
+
+    Raises:
+      OutputError: what is there may not be overwritten, or is another run's.
+    """
+    now = _rows_depend_on(facts)
+    plan = None if overwrite and not resume else read_plan(output)
+    finished = finished_ledger(output)
+    if plan is not None and finished is not None and finished.get("run_id") == plan.run_id:
+        discard_unfinished(output)  # it died while it tidied up
+        plan = None
+    if resume and plan is not None:
+        changed = differences(plan.rows_depend_on, now) + _other_size(plan.every, every)
+        if not changed:
+            check_free(output, overwrite, plan.run_id)
+            return None, plan
+        _refuse(f"the unfinished run in {output} is another one", changed, overwrite)
+    elif resume and finished is not None:
+        changed = differences(_rows_depend_on(finished), now)
+        if not changed:
+            return finished, None
+        _refuse(f"the finished run in {output} is another one", changed, overwrite)
+    check_free(output, overwrite)
+    discard_unfinished(output)
+    return None, None if every is None else Plan(uuid.uuid4().hex, every, now)
+
+
+def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a ledger's facts that change rows, by the names that people know them by."""
+    model = facts.get("model", {})
+    found = {
+        "--input": facts.get("inputs"),
+        "--where": facts.get("where"),
+        "the bundle": model.get("fingerprint"),
+        "--fpr": model.get("fpr"),
+        "--outputs": model.get("outputs"),
+        "--error_maps": facts.get("error_maps"),
+        "--portable_schema": facts.get("portable_schema"),
+        "relabelled": facts.get("relabelled"),
+        "versions": facts.get("versions"),
+    }
+    return json.loads(json.dumps(found))
+
+
+def _other_size(planned: int, every: int | None) -> list[str]:
+    return differences({"--checkpoint_every": planned}, {"--checkpoint_every": every or planned})
+
+
+def _refuse(what: str, changed: list[str], overwrite: bool) -> None:
+    if not overwrite:
+        raise OutputError(f"{what}: {'; '.join(changed)} (--overwrite starts anew)")

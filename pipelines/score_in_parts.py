@@ -1,0 +1,149 @@
+"""`latentbeam score --checkpoint_every`: a run in parts, each a pipeline of its own."""
+
+import collections
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ae_models.errors import OutputError
+from pipelines.beam_run import run
+from pipelines.progress import say
+from transforms.checkpoints import (
+    PartResult,
+    check_files,
+    committed,
+    forget,
+    is_whole,
+    remember_files,
+)
+from transforms.ledger import (
+    count_records,
+    discard_unfinished,
+    finish_run,
+    is_finishing,
+    read_ledger,
+)
+from transforms.parts import Part, divided
+from transforms.plan import Plan, read_plan, write_plan
+from transforms.read import RECORDS_READ, ReadTasks, open_inputs
+from transforms.tallies import READ
+from transforms.where import Where
+from transforms.write import WritePart
+
+
+@dataclasses.dataclass(frozen=True)
+class PartedRun:
+    """What the parts of a run have in common.
+
+    output: the run folder, held by this process.
+    inputs, where: as the user gave them.
+    score: makes the transform of image records to `ScoredRecords`, once a part.
+    portable_schema: of the scores.
+    options: of the pipelines.
+    """
+
+    output: str
+    inputs: Sequence[str]
+    where: Sequence[str]
+    score: Callable[[], beam.PTransform]
+    portable_schema: bool
+    options: PipelineOptions
+
+
+def score_in_parts(
+    work: PartedRun,
+    plan: Plan,
+    facts: Mapping[str, Any],
+    overwrite: bool,
+    check_held: Callable[[], None],
+) -> dict[str, Any]:
+    """Scores the parts that are not done yet, then finishes the run; gives its ledger.
+
+    Raises:
+      LatentbeamError: an input cannot be used, or is not what it was when its part was scored; the
+        folder is not held any more, or cannot be written to.
+    """
+    wheres = tuple(map(Where.parse, work.where))
+    sources, carried = open_inputs(work.inputs, wheres)
+    if read_plan(work.output) is None:
+        write_plan(work.output, plan)
+    results: list[PartResult] = []
+    resumed = False
+    for part in divided(sources, plan.every):
+        result = _result(work.output, plan, part)
+        if result is None:
+            if not resumed and results:
+                say(f"{len(results)} parts are done, {_records(results):,} records: going on")
+            resumed = True
+            result = _scored(work, plan, part, ReadTasks(part.tasks, carried, wheres))
+            check_held()
+        results.append(result)
+    _check_none_left(work.output, plan, len(results))
+    return _finished(work.output, plan, results, facts, overwrite)
+
+
+def _result(output: str, plan: Plan, part: Part) -> PartResult | None:
+    """Of a part that is done, and whose files are there and whole."""
+    result = committed(output, plan.run_id, part.number)
+    if result is None:
+        return None
+    check_files(output, plan.run_id, part.number, result, part)
+    if is_finishing(output, plan.run_id) or all(map(is_whole, result.shards)):
+        return result
+    return None
+
+
+def _scored(work: PartedRun, plan: Plan, part: Part, read: ReadTasks) -> PartResult:
+    forget(work.output, plan.run_id, part.number)
+    remember_files(work.output, plan.run_id, part)
+    write = WritePart(work.output, plan.run_id, part, work.portable_schema)
+    try:
+        run(
+            lambda pipeline: pipeline | read | work.score() | write,
+            work.options,
+            f"scoring part {part.number + 1}",
+            counter=RECORDS_READ,
+        )
+    except Exception:  # of which a full disk may be the cause
+        with contextlib.suppress(OutputError):
+            forget(work.output, plan.run_id, part.number)
+        raise
+    result = committed(work.output, plan.run_id, part.number)
+    if result is None:
+        raise OutputError(f"part {part.number + 1} left nothing in {work.output}: was it removed?")
+    check_files(work.output, plan.run_id, part.number, result, part)
+    return result
+
+
+def _check_none_left(output: str, plan: Plan, parts: int) -> None:
+    """Raises InputError if the run had more parts: their files are gone."""
+    if (result := committed(output, plan.run_id, parts)) is not None:
+        check_files(output, plan.run_id, parts, result, None)
+
+
+def _finished(
+    output: str,
+    plan: Plan,
+    results: Sequence[PartResult],
+    facts: Mapping[str, Any],
+    overwrite: bool,
+) -> dict[str, Any]:
+    shards = [shard for result in results for shard in result.shards]
+    tallies = collections.Counter[str]()
+    for result in results:
+        tallies.update(result.tallies)
+    counts = count_records(shards, tallies, rejects_known=True)
+    checkpoints = {"every": plan.every, "parts": len(results)}
+    seconds = round(sum(result.seconds for result in results), 1)
+    whole = {**counts, **facts, "checkpoints": checkpoints, "seconds": seconds}
+    finish_run(output, plan.run_id, shards, whole, overwrite)
+    discard_unfinished(output)
+    return read_ledger(output)
+
+
+def _records(results: Sequence[PartResult]) -> int:
+    return sum(result.tallies.get(READ, 0) for result in results)

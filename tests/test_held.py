@@ -1,0 +1,170 @@
+"""A run folder is kept to one run at a time, and a dead one's hold does not last."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ae_models.errors import OutputError
+from tests.object_store import ROOT, SCHEME, BucketFileSystem, get, objects, put
+from transforms import lease
+from transforms.held import held
+
+RUN = f"{SCHEME}b/run"
+_HOLD = """
+import subprocess, sys, time
+import tests.object_store
+from transforms.held import held
+with held(sys.argv[1]):
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    print(worker.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an empty store's objects."""
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    monkeypatch.setenv(ROOT, str(folder))
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases that are renewed, and go stale, in a moment."""
+    monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.05)
+    monkeypatch.setattr(lease, "_DEAD_AFTER", 0.5)
+
+
+def _dead(age: float, name: str = "dead") -> str:
+    """The lease that a run left which died that many seconds ago."""
+    path = f"{RUN}/.lease-{name}"
+    put(path, json.dumps({"host": "h7", "process": 12, "time": time.time() - age}).encode())
+    (place,) = (p for p in Path(os.environ[ROOT]).iterdir() if p.name.endswith(f".lease-{name}"))
+    os.utime(place, (time.time() - age,) * 2)
+    return path
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process that holds `tmp_path/run`, and has started another."""
+    command = [sys.executable, "-c", _HOLD, str(tmp_path / "run")]
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, env=environment)
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    os.kill(worker, signal.SIGKILL)
+
+
+def test_a_process_that_died_holds_nothing_even_if_its_worker_lives(
+    holder: subprocess.Popen, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="another run is writing"), held(str(tmp_path / "run")):
+        pass
+    holder.kill()
+    holder.wait()
+    with held(str(tmp_path / "run")):
+        pass
+
+
+def test_a_folder_that_was_made_anew_is_not_held(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with held(str(run)) as check:
+        check()
+        run.rmdir()
+        with pytest.raises(OutputError, match="was removed while the run was going on"):
+            check()
+        run.mkdir()
+        (run / ".staging-other").mkdir()
+        with pytest.raises(OutputError, match="was removed while the run was going on"):
+            check()
+    assert (run / ".staging-other").exists(), "it is another's"
+
+
+def test_of_two_runs_into_a_folder_of_a_store_the_second_is_refused() -> None:
+    with held(RUN) as check:
+        check()
+        (path,) = objects(RUN)
+        with (
+            pytest.raises(OutputError, match=rf"another run .* {RUN} \(\S+, process {os.getpid()}"),
+            held(RUN),
+        ):
+            pass
+        assert objects(RUN) == [path], "the second leaves nothing"
+    assert objects(RUN) == []
+    with held(RUN):
+        pass
+
+
+@pytest.mark.parametrize("age", [0, 30, 90])
+def test_a_lease_that_may_be_alive_is_kept(age: float) -> None:
+    path = _dead(age)
+    with pytest.raises(OutputError, match=r"\(h7, process 12\)"), held(RUN):
+        pass
+    assert objects(RUN) == [path]
+
+
+def test_a_dead_ones_lease_is_taken_over() -> None:
+    _dead(130, "a")
+    _dead(10_000, "b")
+    with held(RUN) as check:
+        assert len(objects(RUN)) == 1
+        check()
+    assert objects(RUN) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lease_is_renewed_for_as_long_as_it_is_held() -> None:
+    with held(RUN):
+        time.sleep(1.0)
+        with pytest.raises(OutputError, match="another run"), held(RUN):
+            pass
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_lost_its_lease_is_told() -> None:
+    with held(RUN) as check:
+        for path in objects(RUN):
+            BucketFileSystem(None).delete([path])
+        with held(RUN):
+            with pytest.raises(OutputError, match=f"another run has taken {RUN}"):
+                check()
+            time.sleep(0.2)
+            assert len(objects(RUN)) == 1, "it is not renewed"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_store_that_is_away_for_a_moment_ends_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(change: str, path: str) -> None:
+        raise RuntimeError("503")
+
+    with held(RUN) as check:
+        monkeypatch.setattr(BucketFileSystem, "on_change", staticmethod(fail))
+        time.sleep(0.2)
+        monkeypatch.setattr(BucketFileSystem, "on_change", None)
+        before = get(objects(RUN)[0])
+        time.sleep(0.2)
+        assert get(objects(RUN)[0]) != before
+        check()
+
+
+def test_a_store_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(change: str, path: str) -> None:
+        raise RuntimeError("403 forbidden")
+
+    monkeypatch.setattr(BucketFileSystem, "on_change", staticmethod(fail))
+    with pytest.raises(OutputError, match=f"cannot write to {RUN}: RuntimeError: 403"), held(RUN):
+        pass

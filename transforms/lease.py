@@ -1,0 +1,132 @@
+"""Keeping a folder of an object store, where there are no locks, to one run at a time.
+
+A run has a small object of its own there, `.lease-...`, written anew every so often by a thread.
+Whoever finds another's that is fresh goes away; one that is old belongs to a run that died, and is
+taken away. Ages are told by the store's own clock: a run compares the times of both objects, of
+which it has just written its own. As every run writes first and looks then, two that begin at the
+same moment both see each other, and both go away.
+
+It is no lock: a process that was stopped for longer than `_DEAD_AFTER` may find that another has
+taken the folder, which it is told by `check` before it finishes.
+"""
+
+import contextlib
+import json
+import os
+import posixpath
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import OutputError
+from transforms.files import client_errors, open_binary
+from transforms.ledger import check_no_pattern
+from transforms.staging import output_errors
+
+_PREFIX = ".lease-"
+_RENEWED_EVERY, _DEAD_AFTER = 20.0, 120.0  # seconds
+
+
+@contextlib.contextmanager
+def leased(output: str) -> Iterator[Callable[[], None]]:
+    """Gives a function that raises OutputError if another run has taken the folder.
+
+    Raises:
+      OutputError: another run has it, or it cannot be written to.
+    """
+    check_no_pattern(output)
+    lease = _Lease(output)
+    lease.acquire()
+    try:
+        yield lease.check
+    finally:
+        lease.release()
+
+
+class _Lease:
+    def __init__(self, output: str):
+        self._output = output
+        self._path = posixpath.join(output, f"{_PREFIX}{uuid.uuid4().hex}")
+        self._ended, self._lost = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def acquire(self) -> None:
+        with output_errors(self._output):
+            self._write()
+            try:
+                self._look_around()
+            except BaseException:
+                self._delete(self._path)
+                raise
+        self._thread.start()
+
+    def check(self) -> None:
+        if self._lost.is_set() or not self._is_there():
+            raise OutputError(
+                f"another run has taken {self._output}: this one did not renew its lease in time"
+            )
+
+    def release(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._delete(self._path)
+
+    def _write(self) -> None:
+        who = {"host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
+        with FileSystems.create(self._path, mime_type="application/json") as file:
+            file.write(json.dumps(who).encode())
+
+    def _look_around(self) -> None:
+        """Raises OutputError if another run lives; takes away the leases of those that died."""
+        (result,) = FileSystems.match([posixpath.join(self._output, f"{_PREFIX}*")])
+        found = {metadata.path: metadata for metadata in result.metadata_list}
+        now = self._time(found.pop(self._path))
+        for path, metadata in found.items():
+            if now - self._time(metadata) <= _DEAD_AFTER:
+                raise OutputError(f"another run is writing to {self._output}{_who(path)}")
+            self._delete(path)
+
+    def _time(self, metadata: FileMetadata) -> float:
+        """By the store's clock, or where it tells none by that of the lease's host."""
+        return metadata.last_updated_in_seconds or float(_content(metadata.path).get("time", 0))
+
+    def _keep(self) -> None:
+        while not self._ended.wait(_RENEWED_EVERY):
+            with contextlib.suppress(OSError), client_errors():  # the next time, perhaps
+                if not FileSystems.exists(self._path):
+                    self._lost.set()
+                    return
+                self._write()
+
+    def _is_there(self) -> bool:
+        with output_errors(self._output):
+            return bool(FileSystems.exists(self._path))
+
+    @staticmethod
+    def _delete(path: str) -> None:
+        with contextlib.suppress(OSError), client_errors():  # old, it is taken for a dead one's
+            FileSystems.delete([path])
+
+
+def _content(path: str) -> dict[str, float | str]:
+    """What a lease says; nothing if it is gone by now."""
+    try:
+        with open_binary(path) as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _who(path: str) -> str:
+    found = _content(path)
+    return (
+        f" ({found['host']}, process {found['process']})"
+        if {"host", "process"} <= set(found)
+        else ""
+    )

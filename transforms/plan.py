@@ -1,0 +1,102 @@
+"""What a run that is divided into parts has to do: a small file in its folder, there before the
+first part is begun, and gone when the run has finished."""
+
+import dataclasses
+import json
+import os
+import posixpath
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import OutputError
+from transforms.files import client_errors, is_local, open_binary
+from transforms.staging import output_errors, staging_folder
+
+PLAN = ".checkpoints.json"
+_FORMAT_VERSION = 1
+_LONGEST_VALUE = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A run's id, the records of a part, and all that its rows depend on, by name."""
+
+    run_id: str
+    every: int
+    rows_depend_on: dict[str, Any]
+
+
+def read_plan(output: str) -> Plan | None:
+    """The plan of the run that is unfinished in the folder, None if there is none.
+
+    Raises:
+      OutputError: it cannot be read.
+    """
+    path = posixpath.join(output, PLAN)
+    try:
+        with client_errors():
+            if not FileSystems.exists(path):
+                return None
+        with open_binary(path) as file:
+            found = json.load(file)
+        if found.pop("format_version") != _FORMAT_VERSION:
+            raise ValueError("it is of no known format")
+        return Plan(**found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutputError(f"cannot read {path}: {error}; --overwrite starts anew") from error
+
+
+def write_plan(output: str, plan: Plan) -> None:
+    """Raises OutputError if it cannot be written."""
+    text = json.dumps({"format_version": _FORMAT_VERSION, **vars(plan)}, indent=2)
+    staging = staging_folder(output, plan.run_id)
+    write_whole(posixpath.join(output, PLAN), f"{text}\n".encode(), staging)
+
+
+def remove_plan(output: str) -> None:
+    """Raises OutputError if it is there and cannot be removed."""
+    path = posixpath.join(output, PLAN)
+    with output_errors(output):
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+
+
+def write_whole(path: str, content: bytes, staging: str) -> None:
+    """Writes a file that appears under its name at once, by way of the staging folder; objects of
+    a store do by themselves.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    with output_errors(staging):
+        if not is_local(path):
+            with FileSystems.create(path, mime_type="application/octet-stream") as file:
+                file.write(content)
+            return
+        os.makedirs(staging, exist_ok=True)
+        part = os.path.join(staging, f"part-{uuid.uuid4().hex}")
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Where two runs' rows would depend on different things: `NAME was X and is Y`."""
+    found = []
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new)
+        elif old != new:
+            found.append(f"{name} was {_short(old)} and is {_short(new)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
