@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from ae_models.errors import ConfigError, JobError
+from ae_models import errors
+from ae_models.errors import ConfigError, JobError, LatentbeamError
 from pipelines.beam_flags import runner_name
 from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
 from pipelines.progress import Progress, WorkerProgress
@@ -26,6 +28,7 @@ from pipelines.worker_pool import serving
 
 _LOCAL_RUNNER = "FnApiRunner"
 _LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")
+_STEP = re.compile(r" \[while running '[^']*'\]")  # which Beam adds to a message
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
@@ -149,14 +152,25 @@ def _own_workers(options: PipelineOptions) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
-    """What goes wrong elsewhere comes as text, of which one line is for people."""
+    """What goes wrong in a worker comes as text, of which one line is for people."""
     try:
         yield
     except (RuntimeError, grpc.RpcError) as error:
+        if (own := own_error(str(error))) is not None:
+            raise own from error
         if _is_local(options):
             raise
         runner = options.view_as(StandardOptions).runner
         raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
+
+
+def own_error(text: str) -> LatentbeamError | None:
+    """The error of ours that the text of an engine says a worker has raised, without the step."""
+    name, _, message = cause(text).partition(": ")
+    kind = getattr(errors, name.removeprefix(f"{errors.__name__}."), None)
+    if not name.startswith(errors.__name__) or not isinstance(kind, type):
+        return None
+    return kind(_STEP.sub("", message)) if issubclass(kind, LatentbeamError) else None
 
 
 def cause(text: str) -> str:

@@ -145,6 +145,9 @@ def train(
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
+@click.option("--max_rejects", metavar="N|SHARE",
+              help="End with exit status 1 if more records are rejected: 1000, 1%, 0.01.  "
+                   "[default: no limit]")  # fmt: skip
 @_overwrite
 @_json
 @click.pass_context
@@ -158,6 +161,7 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     outputs: str | None,
+    max_rejects: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -178,6 +182,7 @@ def score(
         portable_schema,
         error_maps,
         None if outputs is None else outputs.split(","),
+        max_rejects,
     )
     _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
 

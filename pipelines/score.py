@@ -15,6 +15,7 @@ from pipelines.dataflow import check_reachable, is_dry_run, is_handed_over
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.ledger import check_free, held, read_ledger
 from transforms.read import RECORDS_READ
+from transforms.reject_limit import RejectLimit
 from transforms.remote_bundle import local_bundle
 
 
@@ -29,6 +30,7 @@ def score(
     portable_schema: bool = False,
     error_maps: bool = False,
     outputs: Sequence[str] | None = None,
+    max_rejects: str | int | float | None = None,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
 
@@ -37,7 +39,9 @@ def score(
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
+      TooManyRejectsError: more records were rejected than `max_rejects` allows.
     """
+    limit = None if max_rejects is None else RejectLimit.parse(max_rejects)
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
     if not is_dry_run(options):
@@ -58,7 +62,7 @@ def score(
                     | ReadImages(inputs, where=where)
                     | ScoreImages(model, fpr, error_maps, outputs, decoding_threads(options))
                 )
-                | WriteScores(output, overwrite, facts, portable_schema)
+                | WriteScores(output, overwrite, facts, portable_schema, max_rejects=limit)
             ),
             options,
             "scoring",

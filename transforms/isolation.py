@@ -12,8 +12,8 @@ from transforms.rejects import Reason, Stage, reject
 Work = Callable[[Sequence[pa.RecordBatch]], list[pa.RecordBatch]]
 # pa.ArrowMemoryError is a MemoryError.
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
-# What TensorFlow writes above the line that says what happened.
-_HEADING = "Graph execution error:"
+# How lines begin that TensorFlow writes above the one that says what happened.
+_HEADINGS = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", 'File "')
 
 
 def isolated(
@@ -60,7 +60,7 @@ def failed(error: Exception, stage: Stage, reason: Reason) -> dict[str, str]:
     """The value of the `reject` column for what a stage raised: the first line of its message."""
     exhausted = isinstance(error, _OUT_OF_MEMORY)
     lines = [line.strip() for line in str(error).splitlines()]
-    told = next((line for line in lines if line and line != _HEADING), "")
+    told = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
     kind = type(error).__name__
     message = f"{kind}: {told}" if told else kind
     return reject(stage, Reason.OUT_OF_MEMORY if exhausted else reason, message)

@@ -20,6 +20,7 @@ from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS = "scores", "rejects"
+FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 # In the order in which they are taken away.
 _RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS)
 _STAGING = ".staging-"
@@ -90,7 +91,10 @@ def held(output: str) -> Iterator[None]:
 
 
 def _remove_abandoned(output: str) -> None:
-    """Takes away what runs that died have left; who holds the folder knows that none lives."""
+    """Takes away what runs that died or failed have left; who holds the folder knows that none
+    lives."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(output, FAILED))
     for name in os.listdir(output):
         if name.startswith(_STAGING):
             shutil.rmtree(os.path.join(output, name))
@@ -141,6 +145,18 @@ def finish_run(
     _write(posixpath.join(output, SUCCESS), "")
     remove(staging)
     return ledger
+
+
+def write_failure(output: str, facts: Mapping[str, Any]) -> None:
+    """Writes `failed.json`: why a run ended, and what it had counted. The next run that begins here,
+    or on an object store succeeds, takes it away.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    text = json.dumps({"format_version": FORMAT_VERSION, **facts}, indent=2)
+    with client_errors():
+        _write(posixpath.join(output, FAILED), text + "\n")
 
 
 def remove(path: str) -> None:
@@ -236,7 +252,7 @@ def _remove_earlier(output: str, staging: str, overwrite: bool) -> None:
     if FileSystems.exists(mark):
         return
     check_free(output, overwrite)
-    for name in _RESULTS:
+    for name in (*_RESULTS, FAILED):
         remove(posixpath.join(output, name))
     _write(mark, "")
 
