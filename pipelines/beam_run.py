@@ -155,6 +155,8 @@ def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
     """What goes wrong in a worker comes as text, of which one line is for people."""
     try:
         yield
+    except LatentbeamError as error:  # of a worker in this process
+        raise type(error)(_STEP.sub("", str(error))) from error
     except (RuntimeError, grpc.RpcError) as error:
         if (own := own_error(str(error))) is not None:
             raise own from error

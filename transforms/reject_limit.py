@@ -1,15 +1,16 @@
 """How many records of a run may be rejected."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from ae_models.errors import ConfigError
 
-# From so many records on a share is looked at while a run goes on: by chance, its first few may be
-# its worst.
-_RECORDS_THAT_TELL_A_SHARE = 1000
+# While a run goes on, a share is looked at from so many records on, and must be above the limit by
+# so many standard deviations: else a run that will stay just within it would end by chance.
+_RECORDS_THAT_TELL_A_SHARE, _DEVIATIONS = 1000, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,16 @@ class RejectLimit:
         """Whether so many rejects among so many records are too many.
 
         Args:
-          finished: False while there may be more records: 1,000 are waited for then before a share
-            of them counts.
+          finished: False while there may be more records: a share then counts from 1,000 records
+            on, and where it is not by chance that it is above the limit.
         """
         if self.share is None:
             return self.count is not None and rejected > self.count
-        return (finished or read >= _RECORDS_THAT_TELL_A_SHARE) and rejected > self.share * read
+        excess = rejected - self.share * read
+        if finished:
+            return excess > 0
+        chance = _DEVIATIONS * math.sqrt(read * self.share * (1 - self.share))
+        return read >= _RECORDS_THAT_TELL_A_SHARE and excess > chance
 
     def message(self, by_reason: Mapping[str, int], read: int) -> str:
         """One line that says what the limit is, and what was counted."""
