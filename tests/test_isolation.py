@@ -22,7 +22,7 @@ from pipelines.score import score
 from pipelines.verify import verify
 from tests.reading import read_batches
 from transforms import AutoencoderModelHandler, decode
-from transforms.batches import image_records
+from transforms.batches import REJECT_TYPE, image_records
 from transforms.decode import decode_batch
 from transforms.isolation import isolated
 from transforms.plain_png import PlainPngs, plain_png
@@ -105,21 +105,23 @@ def test_one_record_that_exhausts_memory_is_rejected(error: Exception) -> None:
     rejects = [row for element in done for row in element.to_pylist() if row["reject"]]
     assert [row["id"] for row in rejects] == ["2", "9", "11"]
     assert rejects[-1]["reject"]["reason"] == "out_of_memory"
-    assert rejects[-1]["reject"]["message"] == f"{type(error).__name__}: " + (
-        str(error).splitlines()[0]
+    assert (
+        rejects[-1]["reject"]["message"]
+        == f"{type(error).__name__}: " + (str(error).splitlines()[0])
     )
 
 
 def test_a_batch_without_rejects_gets_their_column() -> None:
-    bare = _batch(0, 3).drop_columns(["reject"])
-
     def work(elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        if any("1" in e["id"].to_pylist() and "reject" not in e.schema.names for e in elements):
-            raise ValueError("bad")
-        columns = ([e["id"], e["reject"] if "reject" in e.schema.names
-                    else pa.nulls(len(e), _batch(0, 1)["reject"].type)] for e in elements)  # fmt: skip
-        return [pa.RecordBatch.from_arrays(pair, ["id", "reject"]) for pair in columns]
+        """As a model handler does, which takes such batches and gives the column to all."""
+        given = [
+            element if "reject" in element.schema.names else element.append_column("reject", nulls)
+            for element in elements
+            for nulls in [pa.nulls(len(element), REJECT_TYPE)]
+        ]
+        return _Work(["1"])(given)
 
+    bare = _batch(0, 3).drop_columns(["reject"])
     (done,) = isolated(work, [bare], Stage.SCORE, Reason.SCORE_FAILED)
     assert [value is None for value in done["reject"].to_pylist()] == [True, False, True]
 
@@ -129,7 +131,9 @@ def test_work_that_cannot_be_done_at_all_is_no_records_fault(error: Exception) -
     def work(_: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         raise error
 
-    with pytest.raises(StageError, match=f"^score: fails without a record too: {type(error).__name__}"):
+    with pytest.raises(
+        StageError, match=f"^score: fails without a record too: {type(error).__name__}"
+    ):
         isolated(work, _elements(), Stage.SCORE, Reason.SCORE_FAILED)
 
 
@@ -230,7 +234,9 @@ def test_scores_are_the_same_bits_where_memory_allows_few_at_a_time(
         model.score(elements)
 
 
-def test_no_call_is_left_running_when_one_has_failed(bundle: Bundles, faulty: type[_Faulty]) -> None:
+def test_no_call_is_left_running_when_one_has_failed(
+    bundle: Bundles, faulty: type[_Faulty]
+) -> None:
     """What is tried again needs the memory that the others held."""
     opened = open_bundle(bundle("ae"))
     scorer = faulty(opened.path, opened.config)

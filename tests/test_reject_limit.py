@@ -220,7 +220,7 @@ def test_two_worker_processes_are_held_to_the_limit_together(
 
 
 def test_a_limit_needs_rejects_and_a_value(bundle: Bundles, bad_rows: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="1.5"):
+    with pytest.raises(ConfigError, match=r"1\.5"):
         score([bad_rows], str(bundle("ae")), str(tmp_path / "run"), max_rejects=1.5)
     assert not (tmp_path / "run").exists()
     pipeline = beam.Pipeline("FnApiRunner")

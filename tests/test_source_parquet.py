@@ -302,7 +302,9 @@ def test_a_file_that_changes_after_it_was_listed_is_a_reject(
     if rows is not None:
         images = pa.array([_png(n) for n in range(rows)], pa.binary())
         pq.write_table(pa.table({"image": images}), path, row_group_size=group_rows)
-    read = [row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()]
+    read = [
+        row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()
+    ]
     if (rows, group_rows) == (6, 3):
         assert [row["id"] for row in read] == [f"set.parquet#{n}" for n in range(6)]
         return

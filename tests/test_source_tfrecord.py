@@ -168,7 +168,9 @@ def test_records_behind_damage_of_any_kind_are_found(
         whole = path.read_bytes()
         starts = [whole.index(record) - 12 for record in records]
         data, cursor, untouched = b"", 0, set(range(len(records)))
-        for place, length, new in sorted((a % (len(whole) + 1), max(0, b), c) for a, b, c in damages):
+        for place, length, new in sorted(
+            (a % (len(whole) + 1), max(0, b), c) for a, b, c in damages
+        ):
             data += whole[cursor : max(cursor, place)] + new
             cursor = max(cursor, place + length)
             untouched -= {
@@ -252,7 +254,9 @@ def test_forged_heads_do_not_make_a_search_long(tmp_path: Path) -> None:
             return count
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "open", lambda name, _: io.BufferedReader(Counted(name)), raising=False)
+        patch.setattr(
+            files, "open", lambda name, _: io.BufferedReader(Counted(name)), raising=False
+        )
         (batch,) = record_batches(str(path), BatchLimits())
     assert isinstance(batch, Damage)
     assert path.stat().st_size < read < 30 * path.stat().st_size

@@ -396,7 +396,9 @@ def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: i
     path.unlink()
     if rows is not None:
         save(path, x=np.arange(rows, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2))
-    read = [row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()]
+    read = [
+        row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()
+    ]
     assert len({row["id"] for row in read}) == len(read)
     good = [row for row in read if row["reject"] is None]
     for row in good:

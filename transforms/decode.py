@@ -117,9 +117,7 @@ def _draw(data: list[bytes | None], config: ImageConfig, images: np.ndarray) -> 
     pngs = {
         index: png
         for index, encoded in enumerate(data)
-        if encoded
-        and (png := plain_png(encoded, config.max_pixels))
-        and png.shape == config.shape
+        if encoded and (png := plain_png(encoded, config.max_pixels)) and png.shape == config.shape
     }
     whole = np.zeros(max(pngs, default=-1) + 1, bool)
     if pngs:

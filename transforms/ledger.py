@@ -148,8 +148,8 @@ def finish_run(
 
 
 def write_failure(output: str, facts: Mapping[str, Any]) -> None:
-    """Writes `failed.json`: why a run ended, and what it had counted. The next run that begins here,
-    or on an object store succeeds, takes it away.
+    """Writes `failed.json`: why a run ended, and what it had counted. The next run that begins
+    here, or on an object store succeeds, takes it away.
 
     Raises:
       OSError: it cannot be written.

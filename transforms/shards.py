@@ -149,7 +149,6 @@ class _Write(beam.DoFn):
 
     def __init__(self, folder: str, kind: str, limits: ShardLimits):
         self._arguments = (folder, kind, limits)
-        self._writer: ShardWriter | None = None
         self._milliseconds = Metrics.distribution("latentbeam", "write_milliseconds")
 
     def start_bundle(self) -> None:
@@ -166,7 +165,7 @@ class _Write(beam.DoFn):
 
     def teardown(self) -> None:
         """Also after a bundle that failed, in the middle of a file."""
-        if self._writer is not None:
+        if hasattr(self, "_writer"):
             self._ahead.close()
             self._writer.abandon()
 

@@ -144,7 +144,9 @@ class WriteScores(beam.PTransform):
         if self._max_rejects is None:
             return None
         if scored.rejects is None:
-            raise ConfigError("max_rejects: the rejects are not known where scores alone are written")
+            raise ConfigError(
+                "max_rejects: the rejects are not known where scores alone are written"
+            )
         watch = RejectWatch(self._max_rejects, self._output, uuid.uuid4().hex, self._facts)
         scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch))
         scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch))

@@ -18,8 +18,10 @@ from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
 
 # Of damaged metadata, numbers and names may be anything.
-_READ_ERRORS = (OSError, ValueError, LookupError, RuntimeError, ArithmeticError, MemoryError)
-_READ_ERRORS += (TypeError, pa.ArrowException)
+_READ_ERRORS = (
+    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError),
+    pa.ArrowException,
+)
 _PATTERNS = ("*.parquet",)
 
 

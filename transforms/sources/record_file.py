@@ -42,9 +42,9 @@ class _DamagedError(Exception):
 def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Damage]:
     """The records of a file in bounded lists, in order, and what could not be read between them.
 
-    A record of which only the data are damaged is one `Damage`. Where a length is, the next place is
-    searched for at which a length and the data behind it fit their checksums: all in between is one
-    `Damage`. A gzip file ends with its first one.
+    A record of which only the data are damaged is one `Damage`. Where a length is, the next place
+    is searched for at which a length and the data behind it fit their checksums: all in between is
+    one `Damage`. A gzip file ends with its first one.
     """
     try:
         with open_decompressed(path) as file:
@@ -53,12 +53,12 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
             block, place = (_GZIP_BLOCK if compressed else _PLAIN_BLOCK), 0
             while True:
                 try:
-                    records = _records(file, block, place, search and search.size)
+                    records = _records(file, block, place, search.size if search else None)
                     yield from bounded_batches(records, len, limits)
                     return
                 except _DamagedError as error:
                     damaged = error
-                found = search and search.behind(damaged)
+                found = search.behind(damaged) if search else None
                 told = f"byte {damaged.place}: {damaged}"
                 if found is None:
                     yield Damage(f"{told}; no record was found behind it")
@@ -70,9 +70,7 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
         yield Damage(f"{type(error).__name__}: {error}")
 
 
-def _records(
-    file: BinaryIO, block_bytes: int, place: int, size: int | None
-) -> Iterator[bytes]:
+def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> Iterator[bytes]:
     """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
 
     Many records are cut from a block. A record is given out before anything behind its block is

@@ -107,7 +107,9 @@ class _Samples:
         self.path, self._images = path, images
         self.key: str | None = None
         self.start = self.place = self._behind = 0
-        self._told: str | None = None  # what has been at hand when the archive was damaged before it
+        self._told: str | None = (
+            None  # what has been at hand when the archive was damaged before it
+        )
         self.are_left = True
 
     def go_on_behind_damage(self) -> bool:
@@ -149,7 +151,7 @@ class _Samples:
         for member, archive in _members(file):
             self.place, self._behind = member.offset, member.offset_data
             yield member, archive
-            self.place = archive.offset  # type: ignore[attr-defined]
+            self.place = archive.offset
 
     def _begun(self, key: str, is_first: bool) -> _Sample:
         sample = _Sample(key)
