@@ -118,8 +118,8 @@ _SEEN_LOCK = threading.Lock()
 
 
 class WatchRejects(beam.DoFn):
-    """Counts scores or rejects, and raises TooManyRejectsError at the first reject that is one too
-    many of those that this process has seen; it puts out nothing.
+    """Counts scores or rejects, and raises TooManyRejectsError once those that this process has seen
+    are too many; it puts out nothing.
 
     Records of a bundle that fails are taken back, as the runner may try it again.
     """
@@ -138,13 +138,20 @@ class WatchRejects(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterable[None]:
         if "reason" not in batch.schema.names:
             self._count({_SCORED: len(batch)})
+            self._check()
             return ()
+        if self._watch.limit.share is not None:
+            self._check()  # before them: the good ones of their batch, which are next, count too
         self._count(collections.Counter(batch.column("reason").to_pylist()), batch)
+        if self._watch.limit.share is None:
+            self._check()
+        return ()
+
+    def _check(self) -> None:
         by_reason, scored, examples = self._seen.so_far()
         rejected = sum(by_reason.values())
         if self._watch.limit.is_exceeded(rejected, rejected + scored, finished=False):
             raise self._watch.failure(by_reason, scored, examples, complete=False)
-        return ()
 
     def _count(self, counts: Mapping[str, int], rejects: pa.RecordBatch | None = None) -> None:
         self._unfinished.update(counts)

@@ -38,10 +38,10 @@ class ScoredRecords(NamedTuple):
 class _Split(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterable[Any]:
         rejects = reject_rows(batch)
+        if len(rejects):
+            yield TaggedOutput(_REJECTS, rejects)
         if len(rejects) < len(batch):
             yield good_rows(batch)
-        if len(rejects):  # last: their share is one of records that were counted
-            yield TaggedOutput(_REJECTS, rejects)
 
 
 def split_rejects(
