@@ -28,7 +28,7 @@ from pipelines.worker_pool import serving
 
 _LOCAL_RUNNER = "FnApiRunner"
 _LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")
-_STEP = re.compile(r" \[while running '[^']*'\]")  # which Beam adds to a message
+_STEP = re.compile(r" \[while running '[^']*'\]")  # what Beam adds to a message
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
@@ -73,6 +73,7 @@ def run(
 
     Raises:
       ConfigError: the runner needs an option that is missing, or cannot use one.
+      LatentbeamError: a step raised one, in a worker process too.
       JobError: an engine outside of this process could not be reached, or gave up.
     """
     pipeline = _pipeline(options)
@@ -152,27 +153,27 @@ def _own_workers(options: PipelineOptions) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
-    """What goes wrong in a worker comes as text, of which one line is for people."""
+    """What goes wrong elsewhere comes as text, of which one line is for people."""
     try:
         yield
-    except LatentbeamError as error:  # of a worker in this process
+    except LatentbeamError as error:
         raise type(error)(_STEP.sub("", str(error))) from error
     except (RuntimeError, grpc.RpcError) as error:
-        if (own := own_error(str(error))) is not None:
-            raise own from error
+        if (known := _error_of_user(cause(str(error)))) is not None:
+            raise known from error
         if _is_local(options):
             raise
         runner = options.view_as(StandardOptions).runner
         raise JobError(f"{runner}: the job failed: {cause(str(error))}") from error
 
 
-def own_error(text: str) -> LatentbeamError | None:
-    """The error of ours that the text of an engine says a worker has raised, without the step."""
-    name, _, message = cause(text).partition(": ")
+def _error_of_user(line: str) -> LatentbeamError | None:
+    """The error that a worker process told of, as Python writes one at the end of a traceback."""
+    name, _, message = line.partition(": ")
     kind = getattr(errors, name.removeprefix(f"{errors.__name__}."), None)
-    if not name.startswith(errors.__name__) or not isinstance(kind, type):
+    if not (isinstance(kind, type) and issubclass(kind, LatentbeamError)):
         return None
-    return kind(_STEP.sub("", message)) if issubclass(kind, LatentbeamError) else None
+    return kind(_STEP.sub("", message))
 
 
 def cause(text: str) -> str:

@@ -8,10 +8,12 @@ from typing import Self
 
 from tqdm import tqdm
 
+from ae_models.errors import LatentbeamError
 from transforms.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 # Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads.
+_ERRORS = f"{LatentbeamError.__module__}."  # in the tracebacks that workers send as text
 _MEMORY_METRIC = "Resource module is not available"
 
 
@@ -91,12 +93,20 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _is_unknown(record: logging.LogRecord) -> bool:
+    """Whether a record is of no error of the user: Beam logs the traceback of any, at every level
+    that it goes through, and the command prints the one line of it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, LatentbeamError) or _ERRORS in record.getMessage())
+
+
 def configure_logging() -> None:
     """Warnings to stderr; progress lines to whoever shows them, and nowhere else."""
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     console.addFilter(lambda record: _MEMORY_METRIC not in record.getMessage())
+    console.addFilter(_is_unknown)
     logging.basicConfig(level=logging.INFO, handlers=[console], force=True)
     LOGGER.setLevel(logging.INFO)
     tensorflow = logging.getLogger("tensorflow")  # it has a handler of its own, for stderr
