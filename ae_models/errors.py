@@ -31,3 +31,15 @@ class JobError(LatentbeamError):
     """A job that an engine did not bring to its end; the message holds what it said last."""
 
     exit_status = 1
+
+
+class StageError(LatentbeamError):
+    """A stage that fails whatever record it is given: a broken model, or no memory to work in."""
+
+    exit_status = 1
+
+
+class TooManyRejectsError(LatentbeamError):
+    """A run of which more records were rejected than its limit allows; the message counts them."""
+
+    exit_status = 1

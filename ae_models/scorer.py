@@ -1,8 +1,9 @@
 """Scoring raw pixels with a bundle."""
 
+import collections
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,20 @@ class Scorer:
             return {name: outputs[name].numpy()[: len(part)] for name in sorted(outputs)}
 
         # An empty input still takes one padded batch, for the names and shapes of the outputs.
-        return self._pool.map(outputs_from, range(0, max(1, len(pixels)), rows))
+        return self._in_order(outputs_from, range(0, max(1, len(pixels)), rows))
+
+    def _in_order(
+        self, call: Callable[[int], dict[str, np.ndarray]], starts: range
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The results of the calls, of which all are begun at the first that is asked for. Where
+        one raises, none is running any more: whoever tries again with fewer records needs what they
+        held."""
+        calls = collections.deque(self._pool.submit(call, start) for start in starts)
+        try:
+            while calls:
+                yield calls.popleft().result()
+        finally:
+            wait([left for left in calls if not left.cancel()])
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:

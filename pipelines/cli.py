@@ -151,6 +151,9 @@ def train(
 @click.option("--resume", is_flag=True,
               help="Go on with the unfinished run of the same command in --output, if there is "
                    "one; leave a finished one as it is.")  # fmt: skip
+@click.option("--max_rejects", metavar="N|SHARE",
+              help="End with exit status 1 if more records are rejected: 1000, 1%, 0.01.  "
+                   "[default: no limit]")  # fmt: skip
 @_overwrite
 @_json
 @click.pass_context
@@ -166,6 +169,7 @@ def score(
     outputs: str | None,
     checkpoint_every: int | None,
     resume: bool,
+    max_rejects: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -188,6 +192,7 @@ def score(
         None if outputs is None else outputs.split(","),
         checkpoint_every,
         resume,
+        max_rejects,
     )
     _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
 

@@ -19,6 +19,8 @@ from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.held import held
 from transforms.ledger import check_free, read_ledger
 from transforms.read import RECORDS_READ
+from transforms.reject_limit import RejectLimit
+from transforms.reject_watch import RejectWatch
 from transforms.remote_bundle import local_bundle
 
 
@@ -35,6 +37,7 @@ def score(
     outputs: Sequence[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    max_rejects: str | int | float | None = None,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
 
@@ -46,7 +49,9 @@ def score(
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
+      TooManyRejectsError: more records were rejected than `max_rejects` allows.
     """
+    limit = None if max_rejects is None else RejectLimit.parse(max_rejects)
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
     _check_checkpoints(checkpoint_every, resume, options)
@@ -69,7 +74,7 @@ def score(
 
     def whole(pipeline: beam.Pipeline) -> None:
         scored = pipeline | ReadImages(inputs, where=where) | scoring()
-        scored | WriteScores(output, overwrite, facts, portable_schema)
+        scored | WriteScores(output, overwrite, facts, portable_schema, max_rejects=limit)
 
     if is_handed_over(options):  # it outlives this process and all that it could hold
         job = run(whole, options, "scoring", counter=RECORDS_READ)
@@ -79,7 +84,8 @@ def score(
         if finished is not None:
             return finished
         if plan is not None:
-            work = PartedRun(output, inputs, where, scoring, portable_schema, options)
+            watch = None if limit is None else RejectWatch(limit, output, plan.run_id, facts)
+            work = PartedRun(output, inputs, where, scoring, portable_schema, options, watch)
             return score_in_parts(work, plan, facts, overwrite, check_held)
         run(whole, options, "scoring", counter=RECORDS_READ)
     return read_ledger(output)

@@ -30,6 +30,8 @@ from transforms.ledger import (
 from transforms.parts import Part, divided
 from transforms.plan import Plan, read_plan, write_plan
 from transforms.read import RECORDS_READ, ReadTasks, open_inputs
+from transforms.reject_watch import RejectWatch
+from transforms.shards import Shard
 from transforms.tallies import READ
 from transforms.where import Where
 from transforms.write import WritePart
@@ -44,6 +46,7 @@ class PartedRun:
     score: makes the transform of image records to `ScoredRecords`, once a part.
     portable_schema: of the scores.
     options: of the pipelines.
+    watch: of rejects, all parts together; None: there may be any number.
     """
 
     output: str
@@ -52,6 +55,7 @@ class PartedRun:
     score: Callable[[], beam.PTransform]
     portable_schema: bool
     options: PipelineOptions
+    watch: RejectWatch | None = None
 
 
 def score_in_parts(
@@ -65,7 +69,7 @@ def score_in_parts(
 
     Raises:
       LatentbeamError: an input cannot be used, or is not what it was when its part was scored; the
-        folder is not held any more, or cannot be written to.
+        folder is not held any more, or cannot be written to; too many records were rejected.
     """
     wheres = tuple(map(Where.parse, work.where))
     sources, carried = open_inputs(work.inputs, wheres)
@@ -82,6 +86,8 @@ def score_in_parts(
             result = _scored(work, plan, part, ReadTasks(part.tasks, carried, wheres))
             check_held()
         results.append(result)
+        _check_rejects(work, results, finished=False)
+    _check_rejects(work, results, finished=True)
     _check_none_left(work.output, plan, len(results))
     return _finished(work.output, plan, results, facts, overwrite)
 
@@ -100,7 +106,7 @@ def _result(output: str, plan: Plan, part: Part) -> PartResult | None:
 def _scored(work: PartedRun, plan: Plan, part: Part, read: ReadTasks) -> PartResult:
     forget(work.output, plan.run_id, part.number)
     remember_files(work.output, plan.run_id, part)
-    write = WritePart(work.output, plan.run_id, part, work.portable_schema)
+    write = WritePart(work.output, plan.run_id, part, work.portable_schema, watch=work.watch)
     try:
         run(
             lambda pipeline: pipeline | read | work.score() | write,
@@ -132,17 +138,30 @@ def _finished(
     facts: Mapping[str, Any],
     overwrite: bool,
 ) -> dict[str, Any]:
-    shards = [shard for result in results for shard in result.shards]
-    tallies = collections.Counter[str]()
-    for result in results:
-        tallies.update(result.tallies)
-    counts = count_records(shards, tallies, rejects_known=True)
+    shards = _shards(results)
+    counts = _counts(results)
     checkpoints = {"every": plan.every, "parts": len(results)}
     seconds = round(sum(result.seconds for result in results), 1)
     whole = {**counts, **facts, "checkpoints": checkpoints, "seconds": seconds}
     finish_run(output, plan.run_id, shards, whole, overwrite)
     discard_unfinished(output)
     return read_ledger(output)
+
+
+def _check_rejects(work: PartedRun, results: Sequence[PartResult], finished: bool) -> None:
+    if work.watch is not None:
+        work.watch.check(_counts(results)["records"], _shards(results), finished)
+
+
+def _counts(results: Sequence[PartResult]) -> dict[str, Any]:
+    tallies = collections.Counter[str]()
+    for result in results:
+        tallies.update(result.tallies)
+    return count_records(_shards(results), tallies, rejects_known=True)
+
+
+def _shards(results: Sequence[PartResult]) -> list[Shard]:
+    return [shard for result in results for shard in result.shards]
 
 
 def _records(results: Sequence[PartResult]) -> int:

@@ -258,3 +258,57 @@ def test_a_bad_first_file_and_foreign_files_of_a_folder_stop_nothing(tmp_path: P
     rows = read_rows(folder)
     assert [row["label"] for row in rows] == [None, *range(6)]
     assert rows[0]["reject"]["reason"] == "unreadable"
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_pages_are_checked_where_they_have_checksums(path: Path, checksums: bool) -> None:
+    """A pixel that was changed is no error of the format's: nothing else would notice it."""
+    random = np.random.default_rng(0)
+    images = [random.bytes(600) for _ in range(60)]
+    options = {"use_dictionary": False, "compression": "none", "write_page_checksum": checksums}
+    _write(path, {"image": images}, row_group_size=20, **options)
+    data = bytearray(path.read_bytes())
+    data[data.index(images[30][:64]) + 100] ^= 1
+    path.write_bytes(data)
+    rows = read_rows(path)
+    assert [row["id"] for row in rows] == [f"set.parquet#{n}" for n in range(60)]
+    bad = [n for n, row in enumerate(rows) if row["reject"]]
+    assert bad == (list(range(20, 40)) if checksums else [])
+    assert [rows[n]["image"] for n in [*range(20), *range(40, 60)]] == images[:20] + images[40:]
+
+
+def test_a_row_group_whose_pages_are_gone_costs_no_other(path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = [random.bytes(600) for _ in range(60)]
+    _write(path, {"image": images}, row_group_size=20, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    place = data.index(images[20])
+    data[place - 100 : place + 9000] = bytes(9100)
+    path.write_bytes(data)
+    rows = read_rows(path)
+    assert [row["id"] for row in rows] == [f"set.parquet#{n}" for n in range(60)]
+    assert [n for n, row in enumerate(rows) if row["reject"]] == list(range(20, 40))
+
+
+@pytest.mark.parametrize("rows", [None, 0, 4, 5, 6, 7, 12])
+@pytest.mark.parametrize("group_rows", [2, 3])
+def test_a_file_that_changes_after_it_was_listed_is_a_reject(
+    path: Path, rows: int | None, group_rows: int
+) -> None:
+    _write(path, {"fold": range(6)}, row_group_size=3)
+    (source,) = resolve_inputs([str(path)])
+    tasks = list(source.tasks())
+    path.unlink()
+    if rows is not None:
+        images = pa.array([_png(n) for n in range(rows)], pa.binary())
+        pq.write_table(pa.table({"image": images}), path, row_group_size=group_rows)
+    read = [
+        row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()
+    ]
+    if (rows, group_rows) == (6, 3):
+        assert [row["id"] for row in read] == [f"set.parquet#{n}" for n in range(6)]
+        return
+    assert [row["id"] for row in read] == [f"set.parquet#row_group={n}" for n in range(2)]
+    assert {row["reject"]["reason"] for row in read} == {"unreadable"}
+    told = "changed while it was read" if rows is not None else "No such file"
+    assert all(told in row["reject"]["message"] for row in read)

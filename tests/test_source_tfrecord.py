@@ -1,8 +1,12 @@
 """TFRecord files, written by TensorFlow, as image records."""
 
 import gzip
+import io
 import itertools
 import pickle
+import struct
+import tempfile
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,10 @@ from hypothesis import strategies as st
 
 from ae_models.errors import InputError
 from tests.reading import read_batches, read_rows
+from transforms import files
 from transforms.batches import BatchLimits
 from transforms.sources import resolve_inputs
+from transforms.sources.record_file import Damage, record_batches, record_heads
 from transforms.sources.source import bounded_batches
 from transforms.sources.tfrecord import ExampleRows
 
@@ -126,20 +132,134 @@ def test_a_feature_of_another_type_spoils_one_record_at_most(tmp_path: Path, odd
     assert reasons[2] == "schema_mismatch" or rows[2]["label"] is None
 
 
-@pytest.mark.parametrize("where", ["length", "data"])
-def test_a_flipped_byte_ends_the_file_after_the_records_before_it(
-    tmp_path: Path, where: str
-) -> None:
+@pytest.mark.parametrize("record", [0, 4, 8])
+@pytest.mark.parametrize("place", [0, 5, 8, 30, -1])  # length, its checksum, data, their checksum
+def test_a_flipped_byte_loses_its_own_record(tmp_path: Path, place: int, record: int) -> None:
     path = tmp_path / "a.tfrecord"
     _write(path, [_plain(n) for n in range(9)])
     data = bytearray(path.read_bytes())
     size = len(data) // 9
-    data[4 * size + (0 if where == "length" else 30)] ^= 1
+    data[record * size + place % size] ^= 1
     path.write_bytes(data)
     for rows in (read_rows(path), read_rows(path, limits=BatchLimits(rows=2))):
-        assert [row["id"] for row in rows] == [f"a.tfrecord#{n}" for n in range(5)]
-        assert [row["label"] for row in rows[:4]] == [0, 1, 2, 3]
-        assert _reasons(rows) == [None] * 4 + ["unreadable"]
+        assert [row["id"] for row in rows] == [f"a.tfrecord#{n}" for n in range(9)]
+        assert [row["label"] for row in rows] == [None if n == record else n for n in range(9)]
+        assert [n for n, row in enumerate(rows) if row["reject"]] == [record]
+        (message,) = (row["reject"]["message"] for row in rows if row["reject"])
+        assert message.startswith(f"byte {record * size}: the checksum of a record's ")
+        read_on = f"; read on from byte {record * size + size}"
+        lost_end = record == 8 and place in {0, 5, 8}
+        assert message.endswith("; no record was found behind it" if lost_end else read_on)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.binary(max_size=60), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(-40, 40), st.binary(max_size=40))),
+)
+def test_records_behind_damage_of_any_kind_are_found(
+    images: list[bytes], damages: list[tuple[int, int, bytes]]
+) -> None:
+    """Bytes are replaced by others, fewer or more: whatever lies outside of that is read."""
+    records = [_example(image__encoded=image, n=n) for n, image in enumerate(images)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tfrecord"
+        _write(path, records)
+        whole = path.read_bytes()
+        starts = [whole.index(record) - 12 for record in records]
+        data, cursor, untouched = b"", 0, set(range(len(records)))
+        for place, length, new in sorted(
+            (a % (len(whole) + 1), max(0, b), c) for a, b, c in damages
+        ):
+            data += whole[cursor : max(cursor, place)] + new
+            cursor = max(cursor, place + length)
+            untouched -= {
+                n for n, (start, record) in enumerate(zip(starts, records, strict=True))
+                if place < start + 16 + len(record) and start < place + max(1, length)
+            }  # fmt: skip
+        data += whole[cursor:]
+        path.write_bytes(data)
+        batches = list(record_batches(str(path), BatchLimits(rows=4)))
+    found = [record for batch in batches if not isinstance(batch, Damage) for record in batch]
+    expected = [record for n, record in enumerate(records) if n in untouched]
+    given_out = iter(found)
+    assert all(record in given_out for record in expected), "in order"
+    assert set(found) - {b""} <= set(records)
+    if data == whole:
+        assert found == records
+    elif len(expected) == len(found) < len(records):
+        assert any(isinstance(batch, Damage) for batch in batches)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(max_size=300), st.lists(st.integers(0, 2**40) | st.integers(0, 300), max_size=9))
+def test_heads_are_where_lengths_fit_their_checksums(noise: bytes, lengths: list[int]) -> None:
+    block = noise.join(_head(length) for length in [*lengths, 0]) + noise
+    expected = []
+    for place in range(len(block) - 11):
+        (length,) = struct.unpack_from("<Q", block, place)
+        if length <= 1 << 28 and block[place : place + 12] == _head(length):
+            expected.append(place)
+    assert record_heads(block).tolist() == expected
+    assert len(expected) >= sum(length <= 1 << 28 for length in lengths)
+
+
+def _head(length: int) -> bytes:
+    """A length and its masked checksum, by the definition of CRC-32C, a bit at a time."""
+    data = struct.pack("<Q", length)
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return data + struct.pack("<I", masked)
+
+
+@pytest.mark.parametrize("length", [200, 1 << 20, 1 << 29, 1 << 40, (1 << 64) - 1])
+@pytest.mark.parametrize("name", ["b.tfrecord", "b.tfrecord.gz"])
+def test_a_forged_length_reads_no_more_than_there_is(
+    tmp_path: Path, name: str, length: int
+) -> None:
+    _write(tmp_path / "a.tfrecord", [_plain(0)])
+    _write(tmp_path / "whole.tfrecord", [_plain(n) for n in range(3)])
+    whole = (tmp_path / "whole.tfrecord").read_bytes()
+    size = len(whole) // 3
+    forged = whole[:size] + _head(length) + whole[size:]
+    is_gzip = name.endswith("gz")
+    (tmp_path / name).write_bytes(gzip.compress(forged) if is_gzip else forged)
+    tracemalloc.start()
+    rows = read_rows(tmp_path / "a.tfrecord", tmp_path / name)[1:]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 << 20
+    labels = [row["label"] for row in rows]
+    assert labels == ([0, None] if is_gzip else [0, None, 1, 2])
+    assert f"byte {size}: " in rows[1]["reject"]["message"]
+
+
+def test_forged_heads_do_not_make_a_search_long(tmp_path: Path) -> None:
+    """Each of 10,000 says that it has all that follows for its data."""
+    path = tmp_path / "a.tfrecord"
+    heads = b"".join(_head(12 * (10_000 - n) + 2_000_000) for n in range(10_000))
+    path.write_bytes(b"damaged" + heads + bytes(3_000_000))
+    read = 0
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer: Any) -> int:
+            nonlocal read
+            count = super().readinto(buffer) or 0
+            read += count
+            return count
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            files, "open", lambda name, _: io.BufferedReader(Counted(name)), raising=False
+        )
+        (batch,) = record_batches(str(path), BatchLimits())
+    assert isinstance(batch, Damage)
+    assert path.stat().st_size < read < 30 * path.stat().st_size
 
 
 @pytest.mark.parametrize("cut", [1, 5, 13, 60])
@@ -149,6 +269,8 @@ def test_a_truncated_file_gives_the_records_before_the_cut(tmp_path: Path, cut: 
     path.write_bytes(path.read_bytes()[:-cut])
     rows = read_rows(path)
     assert _reasons(rows) == [None, None, "unreadable"]
+    place = (path.stat().st_size + cut) // 3 * 2
+    assert f"byte {place}: the file is cut short" in rows[2]["reject"]["message"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
@@ -185,6 +307,33 @@ def test_first_file_that_is_no_tfrecord_is_an_error(tmp_path: Path, content: byt
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=r"a\.tfrecord"):
             read_rows(tmp_path / name)
+
+
+def test_a_first_record_that_is_no_example_or_damaged_refuses_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    _write(path, [b"\xff\xff\xff\xff", _plain(1), _plain(2)])
+    data = bytearray(path.read_bytes())
+    for place in (None, 0, 13):
+        if place is not None:
+            data[place] ^= 1
+            path.write_bytes(data)
+        rows = read_rows(path)
+        assert [row["label"] for row in rows] == [None, 1, 2]
+        assert _reasons(rows) == ["unreadable", None, None]
+
+
+@pytest.mark.parametrize("name", ["b.tfrecord", "b.tfrecord.gz"])
+def test_a_file_that_is_gone_when_it_is_read_is_a_reject(tmp_path: Path, name: str) -> None:
+    _write(tmp_path / "a.tfrecord", [_plain(0)])
+    (tmp_path / name).touch()
+    (source,) = resolve_inputs([str(tmp_path / name)])
+    (task,) = source.tasks()
+    source.carried()
+    (tmp_path / name).unlink()
+    (batch,) = source.read(task, BatchLimits())
+    (row,) = batch.to_pylist()
+    assert (row["id"], row["source"]) == (f"{name}#0", str(tmp_path / name))
+    assert row["reject"]["message"].startswith("FileNotFoundError: ")
 
 
 def test_later_file_that_is_no_tfrecord_is_one_reject(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 import gzip
 import io
 import json
+import os
+import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -20,6 +23,7 @@ from pipelines.score import score
 from pipelines.verify import verify
 from tests.reading import read_rows
 from transforms.batches import BatchLimits
+from transforms.sources.tar_headers import headers
 from transforms.sources.webdataset import split_name
 
 Members = Sequence[tuple[str, bytes]]
@@ -199,16 +203,17 @@ def _flipped_header(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("damage", "last"),
+    ("name", "damage", "last"),
     [
-        (_cut_in_header, 2),
-        (_cut_in_image, 3),
-        (_cut_before_the_end, 5),
-        (_hole, 3),
-        (_flipped_header, 3),
+        ("a.tar", _cut_in_header, 2),
+        ("a.tar", _cut_in_image, 3),
+        ("a.tar", _cut_before_the_end, 5),
+        ("a.tar.gz", _cut_in_header, 2),
+        ("a.tar.gz", _cut_in_image, 3),
+        ("a.tar.gz", _hole, 3),
+        ("a.tar.gz", _flipped_header, 3),
     ],
 )
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
 def test_damage_ends_an_archive_after_the_samples_before_it(
     tmp_path: Path, damage: Callable[[bytes], bytes], last: int, name: str
 ) -> None:
@@ -222,6 +227,111 @@ def test_damage_ends_an_archive_after_the_samples_before_it(
         assert [row["id"] for row in rows] == [f"{name}/{n:03}" for n in range(last + 1)]
         assert [row["label"] for row in rows[:-1]] == list(range(last))
         assert _reasons(rows) == [None] * last + ["unreadable"]
+        assert re.match(r"byte \d+: ", rows[-1]["reject"]["message"])
+
+
+def _flipped(number: int, place: int) -> Callable[[bytes], bytes]:
+    """A bit of the number-th header's block."""
+
+    def damage(data: bytes) -> bytes:
+        start = [found.start() for found in re.finditer(rb"00\d\.(png|cls)", data)][number]
+        return data[: start + place] + bytes([data[start + place] ^ 1]) + data[start + place + 1 :]
+
+    return damage
+
+
+def _without(first: bytes, last: bytes) -> Callable[[bytes], bytes]:
+    """Whole blocks are gone, and another length of noise is there."""
+
+    def damage(data: bytes) -> bytes:
+        noise = np.random.default_rng(0).bytes(512 * 3)
+        return data[: data.index(first) + 512] + noise + data[data.index(last) :]
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "good", "bad"),
+    [
+        (_hole, [0, 1, 2, 5], [3, 4]),  # of 004 the class is left
+        (_flipped(6, 3), [0, 1, 4, 5], [2, 3]),  # the name of 003.png
+        (_flipped(7, 125), [0, 1, 2, 5], [3, 4]),  # the size of 003.cls
+        (_flipped(8, 150), [0, 1, 2, 5], [3, 4]),  # the checksum of 004.png
+        (_flipped(0, 0), [1, 2, 3, 4, 5], [None, 0]),
+        (_flipped(1, 0), [2, 3, 4, 5], [0, 1]),
+        (_flipped(10, 0), [0, 1, 2, 3], [4, 5]),
+        (_flipped(11, 0), [0, 1, 2, 3, 4], [5]),
+        (_without(b"001.png", b"003.png"), [0, 4, 5], [1, 3]),
+        (_without(b"001.png", b"003.cls"), [0, 4, 5], [1, 3]),
+        (_without(b"001.png", b"001.cls"), [0, 2, 3, 4, 5], [1]),
+        (lambda data: _flipped(4, 0)(_flipped(8, 0)(data)), [0, 5], [1, 2, 3, 4]),
+        (lambda data: _flipped(5, 0)(_flipped(6, 0)(data)), [0, 1, 4, 5], [2, 3]),
+        (lambda data: bytes(512 * 3) + data, [1, 2, 3, 4, 5], [None, 0]),
+    ],
+)
+def test_samples_behind_damage_are_found_and_those_beside_it_are_rejects(
+    tmp_path: Path, damage: Callable[[bytes], bytes], good: list[int], bad: list[int | None]
+) -> None:
+    path = tmp_path / "a.tar"
+    _write(path, _plain(6))
+    path.write_bytes(damage(path.read_bytes()))
+    for limits in (BatchLimits(), BatchLimits(rows=2)):
+        rows = read_rows(path, limits=limits)
+        kept = [row for row in rows if row["reject"] is None]
+        assert [row["id"] for row in kept] == [f"a.tar/{n:03}" for n in good]
+        assert [(row["label"], row["image"]) for row in kept] == [
+            (n, bytes([n]) * 700) for n in good
+        ]
+        rejects = [row for row in rows if row["reject"]]
+        names = ["a.tar" if n is None else f"a.tar/{n:03}" for n in bad]
+        assert sorted(row["id"] for row in rejects) == sorted(names)
+        assert {row["reject"]["reason"] for row in rejects} == {"unreadable"}
+    assert verify_ids_are_unique(rows)
+
+
+def verify_ids_are_unique(rows: list[dict[str, Any]]) -> bool:
+    return len({row["id"] for row in rows}) == len(rows)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 15_000), st.binary(max_size=600)), max_size=6))
+def test_no_damage_leaves_an_archive_unread_or_an_id_twice(
+    damages: list[tuple[int, bytes]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "b.tar"
+        _write(Path(folder) / "a.tar", _plain(1))
+        _write(path, _plain(6))
+        data = bytearray(path.read_bytes())
+        for place, new in damages:
+            data[place : place + len(new)] = new
+        path.write_bytes(data)
+        rows = read_rows(Path(folder) / "a.tar", path)[1:]
+    assert verify_ids_are_unique(rows)
+    for row in rows:
+        if row["reject"] is None:
+            assert re.fullmatch(r"b\.tar/.*", row["id"])
+    if not any(new for _, new in damages):
+        assert [row["label"] for row in rows] == list(range(6))
+    if len(rows) < 6:
+        assert any(row["reject"] for row in rows)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_those_that_tarfile_writes(tmp_path: Path, form: int) -> None:
+    path = tmp_path / "a.tar"
+    members = [(f"{'long/' * n}{n}.png", os.urandom(n * 300)) for n in range(40)]
+    _write(path, members, format=form)
+    data = path.read_bytes()
+    with tarfile.open(path) as archive:
+        expected = [member.offset_data // 512 - 1 for member in archive]
+    found = headers(data)
+    assert set(expected) <= set(found.tolist())
+    for number in found:
+        tarfile.TarInfo.frombuf(data[number * 512 : number * 512 + 512], "utf-8", "strict")
+    if form == tarfile.USTAR_FORMAT:
+        assert found.tolist() == expected
+    assert headers(bytes(5120)).tolist() == headers(b"").tolist() == headers(b"x" * 511).tolist()
 
 
 def test_gzip_that_is_cut_short_is_a_reject(tmp_path: Path) -> None:

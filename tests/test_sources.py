@@ -241,7 +241,7 @@ def test_npz_arrays_that_are_no_images(
 def test_npz_files_that_are_none(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "set.npz"
     np.savez(path, x=np.zeros((9, 9, 9), np.uint8))
-    path.write_bytes(path.read_bytes()[:500] if content is None else content)
+    path.write_bytes(path.read_bytes()[:80] if content is None else content)
     with pytest.raises(InputError, match=r"set\.npz"):
         read_rows(path)
 
@@ -256,6 +256,50 @@ def test_npz_damage_is_noticed_and_loses_no_record(tmp_path: Path, save: Any) ->
     rows = read_rows(path, limits=BatchLimits(rows=10))
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     assert {row["reject"]["reason"] for row in rows if row["reject"]} == {"unreadable"}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("sizes", [True, False])
+def test_npz_cut_short_gives_what_is_there(
+    tmp_path: Path, save: Any, share: float, sizes: bool
+) -> None:
+    """Cut afterwards, or left by a writer that died before it filled in the sizes."""
+    path = tmp_path / "set.npz"
+    x = np.random.default_rng(0).integers(0, 256, (50, 32, 32), np.uint8)
+    save(path, x=x)
+    data = bytearray(path.read_bytes())
+    if not sizes:
+        name = data.index(b"x.npy") + len("x.npy")
+        data[14:18], data[name + 4 : name + 20] = bytes(4), bytes(16)
+    path.write_bytes(data[: int(len(data) * share)])
+    rows = read_rows(path, limits=BatchLimits(rows=1))
+    assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
+    good = [row for row in rows if row["reject"] is None]
+    assert 50 * share - 6 < len(good) <= 50 * share  # of what is read at once, nothing at the cut
+    assert b"".join(row["image"] for row in good) == x[: len(good)].tobytes()
+    assert all(row["reject"] for row in rows[len(good) :])
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_cut_behind_its_images_is_told(tmp_path: Path, save: Any) -> None:
+    """Labels, or arrays nobody asks for, may have been there."""
+    path = tmp_path / "set.npz"
+    x, y = np.random.default_rng(0).integers(0, 256, (9, 32, 32), np.uint8), np.arange(9)
+    save(path, x=x, y=y)
+    path.write_bytes(path.read_bytes()[:-40])
+    rows = read_rows(path)
+    assert [(row["id"], row["label"]) for row in rows] == [
+        *((f"set.npz#{n}", n) for n in range(9)),
+        ("set.npz#", None),
+    ]
+    assert "cut short" in rows[-1]["reject"]["message"]
+    np.savez(tmp_path / "whole.npz", x=x, y=y)
+    data = (tmp_path / "whole.npz").read_bytes()
+    path.write_bytes(data[: data.index(b"y.npy") - 10])
+    rows = read_rows(tmp_path / "set.npz")
+    assert [row["image"] for row in rows[:9]] == [image.tobytes() for image in x]
+    assert [row["reject"] is None for row in rows] == [True] * 9 + [False]
 
 
 @pytest.fixture
@@ -338,6 +382,32 @@ def test_npz_with_fewer_rows_than_its_header_says_loses_none(
     good = [row for row in rows if row["reject"] is None]
     assert whole - 8 < len(good) <= whole
     assert b"".join(row["image"] for row in good) == x[: len(good)].tobytes()
+
+
+@pytest.mark.parametrize("rows", [None, 0, 30, 40, 60])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.usefixtures("small_ranges")
+def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: int | None) -> None:
+    """All rows that are there, and rejects for those that are not; nothing that is no row."""
+    path = tmp_path / "set.npz"
+    np.savez(path, x=np.zeros((50, 4, 4), np.uint8))
+    (source,) = resolve_inputs([str(path)])
+    tasks = list(source.tasks())
+    path.unlink()
+    if rows is not None:
+        save(path, x=np.arange(rows, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2))
+    read = [
+        row for task in tasks for b in source.read(task, BatchLimits()) for row in b.to_pylist()
+    ]
+    assert len({row["id"] for row in read}) == len(read)
+    good = [row for row in read if row["reject"] is None]
+    for row in good:
+        assert row["image"] == bytes([int(row["id"].rpartition("#")[2])]) * 16
+    if rows == 60 and save is np.savez:
+        assert len(good) == len(read) == 60
+    else:
+        assert len(good) < len(read)
+        assert {row["reject"]["reason"] for row in read if row["reject"]} == {"unreadable"}
 
 
 @pytest.mark.usefixtures("small_ranges")

@@ -1,7 +1,8 @@
 """Image records with encoded or raw images to records with raw pixels of one shape."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -29,6 +30,7 @@ from transforms.batches import (
 )
 from transforms.image_decoding import decode_image
 from transforms.image_fitting import fit_image
+from transforms.isolation import failed, isolated
 from transforms.pixels import (
     holds_images,
     pixels_from_arrow,
@@ -37,7 +39,7 @@ from transforms.pixels import (
     raw_metadata,
 )
 from transforms.plain_png import PlainPngs, plain_png
-from transforms.rejects import Reason, RecordError, Stage, reject
+from transforms.rejects import Reason, RecordError, Stage
 from transforms.timing import Timed, timed
 
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
@@ -51,8 +53,19 @@ _SLICES_AHEAD = 2  # a thread: one that it decodes, and one to go on with
 def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
     """The same rows with `image` as raw pixels of `config`'s shape and type, all of it known.
 
-    A row whose image cannot be decoded becomes a reject; one that is a reject stays as it is.
+    A row whose image cannot be decoded becomes a reject, whatever its decoder raises; one that is a
+    reject stays as it is.
     """
+
+    def each(parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        return [_decoded_rows(part, config) for part in parts]
+
+    # What one image raises is caught there. What is left is memory for all of them.
+    (decoded,) = isolated(each, [batch], Stage.DECODE, Reason.CORRUPT)
+    return decoded
+
+
+def _decoded_rows(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
     field = batch.schema.field(IMAGE)
     try:
         layout = raw_layout(field.metadata)
@@ -77,8 +90,7 @@ def decode_batch(batch: pa.RecordBatch, config: ImageConfig) -> pa.RecordBatch:
         except RecordError as error:
             rejects[index] = error.at(Stage.DECODE)
         except Exception as error:  # one image never ends the run
-            message = f"{type(error).__name__}: {error}"
-            rejects[index] = reject(Stage.DECODE, Reason.CORRUPT, message)
+            rejects[index] = failed(error, Stage.DECODE, Reason.CORRUPT)
     return _with_pixels(batch, images, rejects, config)
 
 
@@ -93,20 +105,27 @@ def _draw_plain_pngs(
     column, rows = batch.column(IMAGE), _PICTURE_BYTES // config.image_bytes
     for start in range(0, len(batch), rows):
         part = slice(start, start + rows)
-        pngs = {
-            index: png
-            for index, data in enumerate(column[part].to_pylist())
-            if data and (png := plain_png(data, config.max_pixels)) and png.shape == config.shape
-        }
-        if pngs:
-            picture = PlainPngs(max(pngs) + 1, config.shape)
-            whole = np.zeros(max(pngs) + 1, bool)
-            for index, png in pngs.items():
-                whole[index] = picture.draw(index, png)
-            at = slice(start, start + len(whole))
-            drawn[at] = whole
-            images[at][whole] = picture.pixels()[whole]
+        with contextlib.suppress(Exception):  # one by one, it is known whose it is
+            whole = _draw(column[part].to_pylist(), config, images[part])
+            drawn[start : start + len(whole)] = whole
     return drawn
+
+
+def _draw(data: list[bytes | None], config: ImageConfig, images: np.ndarray) -> np.ndarray:
+    """Fills in those of `images` that are plain PNGs of the very shape; (n,) bool, which of the
+    first n, where there is none behind them."""
+    pngs = {
+        index: png
+        for index, encoded in enumerate(data)
+        if encoded and (png := plain_png(encoded, config.max_pixels)) and png.shape == config.shape
+    }
+    whole = np.zeros(max(pngs, default=-1) + 1, bool)
+    if pngs:
+        picture = PlainPngs(len(whole), config.shape)
+        for index, png in pngs.items():
+            whole[index] = picture.draw(index, png)
+        images[: len(whole)][whole] = picture.pixels()[whole]
+    return whole
 
 
 def is_decoded(batch: pa.RecordBatch, config: ImageConfig) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from ae_models.errors import OutputError
 from transforms.files import is_local
 from transforms.lease import leased
+from transforms.ledger import FAILED
 from transforms.plan import read_plan
 from transforms.staging import STAGING, output_errors, staging_folder
 
@@ -39,6 +40,8 @@ def held(output: str) -> Iterator[Callable[[], None]]:
             pass
         if locked:
             _remove_abandoned(output)
+            with contextlib.suppress(OSError):  # there is none, most likely
+                os.remove(os.path.join(output, FAILED))
         try:
             yield lambda: _check_same(folder, output)
         except BaseException:

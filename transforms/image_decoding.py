@@ -64,7 +64,7 @@ def _decode(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
             box = _reduce(image, config)
             image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
             return _upright(_pixels(image), box, image)
-        except RecordError:
+        except (RecordError, MemoryError):  # the second is no fault of the data
             raise
         # Decoders raise anything from OSError to SyntaxError on damaged data.
         except Exception as error:
@@ -78,6 +78,8 @@ def _open(data: bytes) -> Image.Image:
         raise RecordError(Reason.TOO_LARGE, str(error)) from error
     except UnidentifiedImageError as error:
         raise RecordError(Reason.NOT_AN_IMAGE, "no known image format") from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise RecordError(Reason.CORRUPT, str(error)) from error
 

@@ -19,6 +19,7 @@ from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS = "scores", "rejects"
+FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 # In the order in which they are taken away.
 _RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS)
 _REMOVED = "earlier-results-removed"  # a mark in the staging folder
@@ -152,6 +153,18 @@ def discard_unfinished(output: str, run_id: str | None = None) -> None:
             remove(staging_folder(output, plan.run_id))
 
 
+def write_failure(output: str, facts: Mapping[str, Any]) -> None:
+    """Writes `failed.json`: why a run ended, and what it had counted. The next run that begins
+    here, or on an object store succeeds, takes it away.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    text = json.dumps({"format_version": FORMAT_VERSION, **facts}, indent=2)
+    with client_errors():
+        _write(posixpath.join(output, FAILED), text + "\n")
+
+
 def remove(path: str) -> None:
     """Deletes a file, or a folder with all that is in it; nothing if neither is there."""
     if FileSystems.exists(path):
@@ -245,7 +258,7 @@ def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:
     if FileSystems.exists(mark):
         return
     check_free(output, overwrite, run_id)
-    for name in _RESULTS:
+    for name in (*_RESULTS, FAILED):
         remove(posixpath.join(output, name))
     discard_unfinished(output, run_id)
     _write(mark, "")

@@ -12,6 +12,7 @@ from ae_models.bundle import open_bundle
 from ae_models.calibration import conformal_p_values
 from ae_models.scorer import Scorer, joined
 from transforms.batches import IMAGE, REJECT, REJECT_TYPE
+from transforms.isolation import isolated
 from transforms.pixels import pixels_from_arrow, raw_layout
 from transforms.rejects import Reason, Stage, reject
 from transforms.remote_bundle import local_bundle
@@ -36,11 +37,26 @@ class LoadedModel:
     ) -> list[pa.RecordBatch]:
         """Scores batches together, each into one of as many rows.
 
+        A record for which the model raises, or has no memory, becomes a reject: it is found by
+        scoring ever fewer, each time padded to the one shape that the scorer knows.
+
         Where a model is shared among processes, Beam gives them a proxy: it has methods alone.
 
         Raises:
           ValueError: `image` of a batch is not raw pixels of the bundle's shape and type.
+          StageError: the model cannot score at all.
         """
+        for element in elements:
+            _check_layout(element, self.scorer)
+
+        def together(part: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+            return self._score_together(part, error_maps)
+
+        return isolated(together, elements, Stage.SCORE, Reason.SCORE_FAILED)
+
+    def _score_together(
+        self, elements: Sequence[pa.RecordBatch], error_maps: bool
+    ) -> list[pa.RecordBatch]:
         images = [_images(element, self.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
         outputs = _Outputs(self.scorer.score_parts(pixels, error_maps))
@@ -57,7 +73,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
     Gives one output batch for each input batch: `image` goes, latents, scores, `p_value`,
     `is_anomaly` and `model` come. Rows that are rejects keep null scores; a record without a
-    finite score becomes a reject.
+    finite score, or for which the model raises, becomes a reject, and it alone.
 
     Args:
       bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
@@ -107,7 +123,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         if not elements:
             return []
         results = model.score(elements, self._error_maps)
-        self._scored.inc(sum(map(images_to_score, elements)))
+        self._scored.inc(sum(map(count_good, results)))
         return results
 
 
@@ -134,22 +150,25 @@ def _rows(element: Any) -> int:
     return len(element[1] if isinstance(element, tuple) else element)
 
 
-def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
-    """The pixels of the rows that are not rejects, (n, H, W, C)."""
+def _check_layout(batch: pa.RecordBatch, scorer: Scorer) -> None:
     layout = raw_layout(batch.schema.field(IMAGE).metadata)
     expected = (scorer.image.shape, np.dtype(scorer.image.dtype))
     if layout != expected:
         raise ValueError(
             f"image must be raw pixels of {expected} (DecodeImages makes them). Received: {layout}"
         )
+
+
+def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
+    """The pixels of the rows that are not rejects, (n, H, W, C)."""
     column = batch.column(IMAGE)
     rejects = _rejects(batch)
     if rejects.null_count < len(batch):
         column = column.filter(rejects.is_null())
-    return pixels_from_arrow(column, *layout)
+    return pixels_from_arrow(column, scorer.image.shape, np.dtype(scorer.image.dtype))
 
 
-def images_to_score(batch: pa.RecordBatch) -> int:
+def count_good(batch: pa.RecordBatch) -> int:
     """How many rows are not rejects."""
     return int(_rejects(batch).null_count)
 

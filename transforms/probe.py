@@ -62,6 +62,6 @@ def _layouts_in(
             continue
         try:
             pixels = decode_as_is(value.as_py(), config.max_pixels)
-        except RecordError:
+        except (RecordError, MemoryError):
             continue
         yield pixels.shape, pixels.dtype

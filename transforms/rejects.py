@@ -41,6 +41,8 @@ class Reason(enum.StrEnum):
     WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not fit their shape
     NO_MODEL = "no_model"  # there is no bundle for the record's category
     NOT_FINITE = "not_finite"  # the model gave no finite score
+    SCORE_FAILED = "score_failed"  # the model raised an error for this record alone
+    OUT_OF_MEMORY = "out_of_memory"  # there was no memory for this record alone
 
 
 class RecordError(Exception):

@@ -20,7 +20,7 @@ from ae_models.errors import ConfigError
 from transforms.batches import REJECT, REJECT_TYPE, with_column
 from transforms.bounded_models import BoundedModels
 from transforms.decode import DecodeImagesByKey
-from transforms.model_handler import LoadedModel, images_to_score
+from transforms.model_handler import LoadedModel, count_good
 from transforms.read import ImageRecords
 from transforms.rejects import Reason, Stage, reject, reject_rows
 from transforms.remote_bundle import local_bundle
@@ -210,7 +210,7 @@ class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBat
                 scored = loaded.score(elements, self._error_maps)
                 del loaded
             results += [with_common_columns(element, self._schema) for element in scored]
-            self._scored.inc(sum(map(images_to_score, elements)))
+            self._scored.inc(sum(map(count_good, scored)))
         return results
 
 

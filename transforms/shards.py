@@ -118,6 +118,13 @@ class ShardWriter:
         self._writer = None
         yield Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))
 
+    def abandon(self) -> None:
+        """Closes the file that is open, if one is, as it is: nobody will be told of it."""
+        if self._writer is not None:
+            self._writer.close()
+            self._file.close()
+            self._writer = None
+
     def _open(self, batch: pa.RecordBatch) -> None:
         self._path = FileSystems.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
         names = batch.schema.names
@@ -173,6 +180,12 @@ class _Write(beam.DoFn):
         window = GlobalWindow()
         for shard in (*self._finished(self._ahead.drain()), *self._writer.close()):
             yield WindowedValue(shard, window.max_timestamp(), (window,))
+
+    def teardown(self) -> None:
+        """Also after a bundle that failed, in the middle of a file."""
+        if hasattr(self, "_writer"):
+            self._ahead.close()
+            self._writer.abandon()
 
     def _add(self, batch: pa.RecordBatch) -> list[Shard]:
         return list(self._writer.add(batch))

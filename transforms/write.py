@@ -10,9 +10,12 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
+from ae_models.errors import ConfigError
 from transforms.checkpoints import PartResult, commit, part_folder
 from transforms.ledger import REJECTS, SCORES, check_free, count_records, finish_run
 from transforms.parts import Part
+from transforms.reject_limit import RejectLimit
+from transforms.reject_watch import RejectWatch, WatchRejects
 from transforms.score import ScoredRecords
 from transforms.scored_columns import portable
 from transforms.shards import Shard, ShardLimits, WriteShards
@@ -29,14 +32,17 @@ class _Finish(beam.DoFn):
         started: float,
         facts: dict[str, Any],
         rejects_known: bool,
+        watch: RejectWatch | None,
     ):
         self._output, self._run_id, self._overwrite = output, run_id, overwrite
         self._started = started
-        self._facts, self._rejects_known = facts, rejects_known
+        self._facts, self._rejects_known, self._watch = facts, rejects_known, watch
 
     def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
         shards, tallies = _parted(parts)
         counts = count_records(shards, tallies, self._rejects_known)
+        if self._watch is not None:
+            self._watch.check(counts["records"], shards)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(self._output, self._run_id, shards, facts, self._overwrite)
@@ -59,6 +65,10 @@ class WriteScores(beam.PTransform):
       facts: what `run.json` says besides the counts: model, options, versions.
       portable_schema: plain list<float> latents, double scores, string models.
       limits: of row groups and files.
+      max_rejects: the most rejects of a run, as `RejectLimit.parse` reads it: a count, or a share
+        of the records. With more the run ends: while it goes on, as soon as one worker has seen too
+        many (of a share, among 1,000 records at least), else before anything is moved to its place.
+        `failed.json` in `output` then says what was counted, with examples.
 
     Input: `ScoredRecords`, or a PCollection of scores alone; then `run.json` has no counts of what
     was read and rejected.
@@ -68,6 +78,8 @@ class WriteScores(beam.PTransform):
 
     Raises:
       OutputError: the folder holds results and `overwrite` is not set.
+      ConfigError: `max_rejects` is no limit, or the rejects are not among the input.
+      TooManyRejectsError: when it runs, more records were rejected than `max_rejects` allows.
     """
 
     def __init__(
@@ -77,8 +89,10 @@ class WriteScores(beam.PTransform):
         facts: Mapping[str, Any] | None = None,
         portable_schema: bool = False,
         limits: ShardLimits | None = None,
+        max_rejects: str | int | float | RejectLimit | None = None,
     ):
         super().__init__()
+        self._max_rejects = None if max_rejects is None else RejectLimit.parse(max_rejects)
         self._output, self._overwrite = str(output).rstrip("/"), overwrite
         self._facts, self._portable, self._limits = dict(facts or {}), portable_schema, limits
 
@@ -97,6 +111,7 @@ class WriteScores(beam.PTransform):
         if self._portable:
             scores = _portable(scores)
         staging = staging_folder(self._output, run_id)
+        watch = self._watch(scored)
         finish = _Finish(
             self._output,
             run_id,
@@ -104,10 +119,23 @@ class WriteScores(beam.PTransform):
             time.time(),
             self._facts,
             rejects_known=scored.rejects is not None,
+            watch=watch,
         )
         return _gathered(scored._replace(scores=scores), staging, self._limits) | (
             "Finish" >> beam.ParDo(finish)
         )
+
+    def _watch(self, scored: ScoredRecords) -> RejectWatch | None:
+        """What a run with a limit is watched by, which both scores and rejects pass."""
+        if self._max_rejects is None:
+            return None
+        if scored.rejects is None:
+            raise ConfigError(
+                "max_rejects: the rejects are not known where scores alone are written"
+            )
+        watch = RejectWatch(self._max_rejects, self._output, uuid.uuid4().hex, self._facts)
+        _watch(scored, watch)
+        return watch
 
 
 class WritePart(beam.PTransform):
@@ -119,6 +147,7 @@ class WritePart(beam.PTransform):
       part: what is written; its tasks are not kept.
       portable_schema: plain list<float> latents, double scores, string models.
       limits: of row groups and files.
+      watch: ends the part where it alone has too many rejects.
 
     Input: `ScoredRecords`.
 
@@ -133,8 +162,10 @@ class WritePart(beam.PTransform):
         part: Part,
         portable_schema: bool = False,
         limits: ShardLimits | None = None,
+        watch: RejectWatch | None = None,
     ):
         super().__init__()
+        self._watch = watch
         self._commit = _Commit(
             output, run_id, part.number, part.digest, part.passed_over, time.time()
         )
@@ -144,6 +175,8 @@ class WritePart(beam.PTransform):
     def expand(self, scored: Any) -> PCollection[PartResult]:
         if self._portable:
             scored = scored._replace(scores=_portable(scored.scores))
+        if self._watch is not None:
+            _watch(scored, self._watch)
         gathered = _gathered(scored, self._folder, self._limits)
         return gathered | "Commit" >> beam.ParDo(self._commit)
 
@@ -167,6 +200,11 @@ class _Commit(beam.DoFn):
         result = PartResult(self._digest, shards, tallies, seconds)
         commit(self._output, self._run_id, self._number, result)
         yield result
+
+
+def _watch(scored: ScoredRecords, watch: RejectWatch) -> None:
+    scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch))
+    scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch))
 
 
 def _portable(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:

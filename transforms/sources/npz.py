@@ -17,6 +17,7 @@ from transforms.files import list_files, open_binary
 from transforms.pixels import checked_dtype, raw_metadata, three_dimensional
 from transforms.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
+from transforms.sources.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -46,7 +47,8 @@ class NpzArrays(Source):
     """Images are (N, H, W) or (N, H, W, C), uint8 or uint16; the record id is `FILE#test/N`.
 
     Members are read as a stream, compressed or not: an archive is never all in memory. A task is
-    a range of rows, or a whole archive that is small, compressed or not to be read.
+    a range of rows, or a whole archive that is small, compressed or not to be read. Of an archive
+    that was cut short, the arrays are read as far as they are there.
     """
 
     @property
@@ -97,6 +99,9 @@ class NpzArrays(Source):
             rows = max(1, min(limits.rows, limits.image_bytes // _image_bytes(x)))
             end = x.shape[0] if task.end is None else task.end
             start = task.first
+            is_range = start or task.end is not None
+            if is_range and ((task.end or start + 1) > x.shape[0] or not x.stored):
+                raise InputError(f"{task.path} changed while it was read")
             try:
                 for array in filter(None, (x, y)):
                     array.skip(start) if task.end is None else array.jump(start)
@@ -108,6 +113,9 @@ class NpzArrays(Source):
                     start += count
             except _READ_ERRORS as error:
                 yield from _unreadable(prefix, task.path, range(start, end), x, shape, rows, error)
+            else:
+                if task.end is None and isinstance(archive, CutZipFile):
+                    raise InputError("the archive is cut short, behind these images")
 
     def carried(self) -> pa.Schema:
         return first_schema(list_files(self.path), self._carried)
@@ -247,8 +255,13 @@ class _Section:
 @contextlib.contextmanager
 def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
     try:
-        with open_binary(path) as file, zipfile.ZipFile(file) as archive:
-            yield archive
+        with open_binary(path) as file:
+            try:
+                archive = zipfile.ZipFile(file)
+            except zipfile.BadZipFile:
+                archive = CutZipFile(file)
+            with archive:
+                yield archive
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,13 +17,31 @@ from transforms.rejects import Reason, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
 
-_READ_ERRORS = (OSError, pa.ArrowException)
+# Of damaged metadata, numbers and names may be anything.
+_READ_ERRORS = (
+    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError),
+    pa.ArrowException,
+)
 _PATTERNS = ("*.parquet",)
+
+
+class RowGroup(NamedTuple):
+    """A task: a row group, the number of its first row in the file, and what the file had when it
+    was listed. Without a group it is a file that could not be listed."""
+
+    path: str
+    group: int | None = None
+    row: int = 0
+    groups: int = 0
+    rows: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class ParquetFiles(Source):
     """The record id is the column `id`, else `FILE#ROW`; every other column is carried through.
+
+    Pages are checked where they have checksums. Of a row group that is damaged, the rows behind the
+    damage are rejects.
 
     `image` is encoded, or raw where the field's or the schema's metadata has `shape`, [H, W, C],
     and `dtype`. A task is one row group, read in bounded batches.
@@ -37,32 +56,32 @@ class ParquetFiles(Source):
             try:
                 with _open(path) as file:
                     if _problem(file.schema_arrow) is not None:
-                        yield Listing((path, None, 0))
+                        yield Listing(RowGroup(path))
                         continue
-                    rows = 0
+                    rows, size = 0, (file.num_row_groups, file.metadata.num_rows)
                     for group in range(file.num_row_groups):
                         records = file.metadata.row_group(group).num_rows
-                        yield Listing((path, group, rows), records=records)
+                        yield Listing(RowGroup(path, group, rows, *size), records=records)
                         rows += records
             except _READ_ERRORS:
-                yield Listing((path, None, 0))  # reading it tells why
+                yield Listing(RowGroup(path))  # reading it tells why
         if passed_over:
             yield Listing(None, passed_over)
 
-    def paths(self, task: tuple[str, int | None, int]) -> list[str]:
-        return [task[0]]
+    def paths(self, task: RowGroup) -> list[str]:
+        return [task.path]
 
     def read(
-        self, task: tuple[str, int | None, int], limits: BatchLimits, images: bool = True
+        self, task: RowGroup, limits: BatchLimits, images: bool = True
     ) -> Iterator[pa.RecordBatch]:
-        path, group, row = task
+        path, group, row, *size = task
         try:
             with _open(path) as file:
                 if (problem := _problem(file.schema_arrow)) is not None:
                     names = [self._file_id(path, group)]
                     yield rejected_records(names, path, Reason.NO_IMAGE, problem)
                     return
-                if group is None:
+                if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
                     raise pa.ArrowInvalid("it changed while it was read")
                 yield from self._read_group(file, path, group, row, limits, images)
         except _READ_ERRORS as error:
@@ -153,7 +172,10 @@ def _carried(path: str) -> pa.Schema:
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[pq.ParquetFile]:
-    with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+    with (
+        open_binary(path) as file,
+        pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True) as parquet,
+    ):
         yield parquet
 
 

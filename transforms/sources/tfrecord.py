@@ -1,15 +1,12 @@
 """TFRecord files of `tf.train.Example`."""
 
+import contextlib
 import dataclasses
 import functools
-import io
 import itertools
-import struct
-import zlib
-from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from collections.abc import Generator, Iterator
+from typing import Any
 
-import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
@@ -18,22 +15,17 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
 from transforms.batches import BatchLimits, carried_name, image_records
-from transforms.files import list_files, open_decompressed
+from transforms.files import list_files
 from transforms.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.source import Listing, Source, bounded_batches, first_schema
+from transforms.sources.record_file import Damage, record_batches
+from transforms.sources.source import Listing, Source, first_schema
 
 _ID_FEATURE = "image/filename"
 _IMAGE_FEATURES = ("image/encoded", "image")
 _LABEL_FEATURE = "image/class/label"
 _RECORDS_THAT_TELL_COLUMNS = 100
-_HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
-_LENGTH_BYTES = 8
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
-_READ_ERRORS = (OSError, EOFError, zlib.error)
-_PLAIN_BLOCK = 1 << 20
-# What gzip gives before it meets damage ends with a block: a small one loses few good records.
-_GZIP_BLOCK = io.DEFAULT_BUFFER_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +33,8 @@ class TFRecordFiles(Source):
     """The record id is the feature `image/filename`, else `FILE#N`; images are `image/encoded`
     (or `image`); `image/class/label` becomes `label`, other scalar features keep their names.
 
-    Columns are those of the first file's first 100 records. A task is one file.
+    Columns are those of the first file's first 100 records. A task is one file. Records that were
+    lost together, where their number is not known, are one reject and take one number.
     """
 
     def listings(self) -> Iterator[Listing]:
@@ -52,17 +45,16 @@ class TFRecordFiles(Source):
         return [task]
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        number = 0
-        rows = ExampleRows(task, f"{self.relative(task)}#", self.carried(), images)
-        try:
-            for records in bounded_batches(_file_records(task), len, limits):
+        number, prefix = 0, f"{self.relative(task)}#"
+        rows = ExampleRows(task, prefix, self.carried(), images)
+        for records in record_batches(task, limits):
+            if isinstance(records, Damage):  # as many records as there may have been count as one
+                ids = [f"{prefix}{number}"]
+                yield rejected_records(ids, task, Reason.UNREADABLE, records.message)
+                number += 1
+            else:
                 yield rows.columnar(number, records) or rows.one_by_one(number, records)
                 number += len(records)
-        except (RecordError, *_READ_ERRORS) as error:
-            reason = error.reason if isinstance(error, RecordError) else Reason.UNREADABLE
-            # What follows damage has no known beginning.
-            rest = f"{self.relative(task)}#{number}"
-            yield rejected_records([rest], task, reason, f"from record {number} on: {error}")
 
     def carried(self) -> pa.Schema:
         return self._columns
@@ -75,15 +67,33 @@ class TFRecordFiles(Source):
 
 def _carried(path: str) -> pa.Schema:
     fields: dict[str, pa.DataType] = {}
-    try:
-        for data in itertools.islice(_file_records(path), _RECORDS_THAT_TELL_COLUMNS):
-            for name, feature in _parse(data).items():
+    failure, found = None, False
+    with contextlib.closing(_examples(path)) as examples:
+        for features in itertools.islice(examples, _RECORDS_THAT_TELL_COLUMNS):
+            if isinstance(features, Damage):
+                failure = failure or features
+                continue
+            found = True
+            for name, feature in features.items():
                 if kind := _scalar_type(name, feature):
                     fields.setdefault(_column(name), kind)
-    except (RecordError, *_READ_ERRORS) as error:
-        if not fields:
-            raise InputError(f"{path} is no TFRecord file of tf.Example: {error}") from error
+    if failure and not found:
+        raise InputError(f"{path} is no TFRecord file of tf.Example: {failure.message}")
     return pa.schema(sorted(fields.items()))
+
+
+def _examples(path: str) -> Generator[Any | Damage]:
+    """The features of each record, or why there are none."""
+    limits = BatchLimits(rows=_RECORDS_THAT_TELL_COLUMNS)
+    for records in record_batches(path, limits):
+        if isinstance(records, Damage):
+            yield records
+            continue
+        for data in records:
+            try:
+                yield _parse(data)
+            except RecordError as error:
+                yield Damage(str(error))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,44 +245,6 @@ def _scalars(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
         starts = pc.if_else(alone, column.offsets[:-1], pa.scalar(None, pa.int64()))
         return column.values.take(starts).cast(kind)
     return column.flatten().cast(kind)
-
-
-def _file_records(path: str) -> Iterator[bytes]:
-    block = _GZIP_BLOCK if path.endswith(".gz") else _PLAIN_BLOCK
-    with open_decompressed(path) as file:
-        yield from _records(file, block)
-
-
-def _records(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
-    """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
-
-    Many records are cut from a block. A record is given out before anything behind its block is
-    asked for, and so before damage there is met; one greater than a block is read in one call.
-    """
-    block, place = b"", 0
-    while more := cast(io.BufferedIOBase, file).read1(block_bytes):
-        block, place = block[place:] + more, 0
-        while (start := place + _HEAD.size) <= len(block):
-            length, length_crc = _HEAD.unpack_from(block, place)
-            if _masked_crc(block[place : place + _LENGTH_BYTES]) != length_crc:
-                raise RecordError(Reason.UNREADABLE, "the checksum of a record's length is wrong")
-            end = start + length
-            if (missing := end + _CRC.size - len(block)) > block_bytes:
-                block += file.read(missing)
-            if end + _CRC.size > len(block):
-                break
-            data = block[start:end]
-            if _masked_crc(data) != _CRC.unpack_from(block, end)[0]:
-                raise RecordError(Reason.UNREADABLE, "the checksum of a record's data is wrong")
-            yield data
-            place = end + _CRC.size
-    if place < len(block):
-        raise RecordError(Reason.UNREADABLE, "the file is cut short")
-
-
-def _masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _parse(data: bytes) -> Any:

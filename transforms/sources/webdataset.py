@@ -9,7 +9,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from transforms.files import list_files, open_decompressed, printable
 from transforms.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.sources.image_files import IMAGE_ENDINGS
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
+from transforms.sources.tar_headers import BLOCK_BYTES, find_header
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
@@ -39,6 +40,9 @@ class WebDataset(Source):
     `label`; scalar fields of `.json` keep their names, and give way to `.cls`. Columns are those
     of the first file's first 100 samples. Other members, and files without a key, are not read;
     a link is not followed, its sample has no image. A task is one archive.
+
+    Where a tar that is not compressed is damaged, the next member's header is searched for. The
+    samples next to the gap may have lost members to it: both are rejects.
     """
 
     def listings(self) -> Iterator[Listing]:
@@ -51,14 +55,23 @@ class WebDataset(Source):
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = self.relative(task)
         samples = _Samples(task, images)
-        try:
-            for batch in bounded_batches(samples, _size, limits):
-                yield _records(batch, name, task, self.carried(), images)
-        except _READ_ERRORS as error:
-            # The sample at hand may have lost members; those behind it have no known names.
-            rest = name if samples.key is None else f"{name}/{samples.key}"
-            message = f"from here on: {error}"
-            yield rejected_records([rest], task, Reason.UNREADABLE, message)
+        while samples.are_left:
+            try:
+                for batch in bounded_batches(samples, _size, limits):
+                    yield _records(batch, name, task, self.carried(), images)
+            except _READ_ERRORS as error:
+                yield self._damage(name, samples, error)
+
+    def _damage(self, name: str, samples: "_Samples", error: Exception) -> pa.RecordBatch:
+        """A reject for the sample at hand, which may have lost members; those that are lost as a
+        whole have no known names. Where there is none at hand, for the place itself."""
+        rest = f"{name}/{samples.key}"
+        if samples.key is None:
+            rest = f"{name}#byte={samples.start}" if samples.start else name
+        message = f"byte {samples.place}: {error}"
+        if samples.go_on_behind_damage():
+            message += f"; read on from byte {samples.start}"
+        return rejected_records([rest], samples.path, Reason.UNREADABLE, message)
 
     def carried(self) -> pa.Schema:
         return self._columns
@@ -87,29 +100,69 @@ def _size(sample: _Sample) -> int:
 class _Samples:
     """The samples of an archive, one in memory at a time.
 
-    Iteration raises one of `_READ_ERRORS` where the archive is damaged; `key` is then that of the
-    sample at hand, if there is one.
+    Iteration raises one of `_READ_ERRORS` where the archive is damaged; `place` is then where that
+    was noticed, and `key` that of the sample at hand, if there is one. It may be begun again where
+    `go_on_behind_damage` has found a member: its sample may have lost those before it, and comes
+    with a failure, but not at all where it is the one that was at hand.
     """
 
     def __init__(self, path: str, images: bool):
-        self._path, self._images = path, images
+        self.path, self._images = path, images
         self.key: str | None = None
+        self.start = self.place = self._behind = 0
+        self._told: str | None = (
+            None  # what has been at hand when the archive was damaged before it
+        )
+        self.are_left = True
+
+    def go_on_behind_damage(self) -> bool:
+        """Whether a member was found behind the place at which iteration has raised an error."""
+        self.are_left = False
+        if self.path.endswith(".gz"):
+            return False  # what is unpacked cannot be searched
+        with contextlib.suppress(OSError), open_decompressed(self.path) as file:
+            found = find_header(file, self._behind)
+            if found == self.place:  # its checksum fits, and no more than that
+                found = find_header(file, found + BLOCK_BYTES)
+            if found is not None:
+                self.start, self._told, self.key = found, self.key or self._told, None
+                self.are_left = True
+        return self.are_left
 
     def __iter__(self) -> Iterator[_Sample]:
         sample: _Sample | None = None
-        with open_decompressed(self._path) as file:
-            for member, archive in _members(file):
+        self.place = self.start
+        self._behind = self.start + (BLOCK_BYTES if self.start else 0)
+        with open_decompressed(self.path) as file:
+            if self.start:
+                file.seek(self.start)
+            for member, archive in self._members(file):
                 key, extension = split_name(member.name)
                 if key is None:
                     continue
                 if sample is None or key != sample.key:
-                    if sample is not None:
+                    if sample is not None and sample.key != self._told:
                         yield sample
-                    sample = _Sample(key)
-                    self.key = key
+                    sample = self._begun(key, is_first=sample is None)
                 self._add(sample, extension, member, archive)
-        if sample is not None:
+        self.are_left = False
+        if sample is not None and sample.key != self._told:
             yield sample
+
+    def _members(self, file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+        """`_members`, and where they are: what is behind one's header may be damaged."""
+        for member, archive in _members(file):
+            self.place, self._behind = member.offset, member.offset_data
+            yield member, archive
+            self.place = archive.offset
+
+    def _begun(self, key: str, is_first: bool) -> _Sample:
+        sample = _Sample(key)
+        self.key = None if key == self._told else key
+        if is_first and self.start:
+            message = f"members before byte {self.start} may be lost"
+            sample.failure = RecordError(Reason.UNREADABLE, message)
+        return sample
 
     def _add(
         self, sample: _Sample, extension: str, member: tarfile.TarInfo, archive: tarfile.TarFile
@@ -178,8 +231,9 @@ def _carried(path: str) -> pa.Schema:
     fields: dict[str, pa.DataType] = {}
     classes: set[pa.DataType] = set()
     found = False
+    samples = _Samples(path, False)
     try:
-        for sample in itertools.islice(_Samples(path, False), _SAMPLES_THAT_TELL_COLUMNS):
+        for sample in itertools.islice(_up_to_damage(samples), _SAMPLES_THAT_TELL_COLUMNS):
             found = True
             with contextlib.suppress(RecordError):  # told when it is read
                 if (text := _class_text(sample)) is not None:
@@ -193,6 +247,19 @@ def _carried(path: str) -> pa.Schema:
     if classes:
         fields["label"] = pa.int64() if classes == {pa.int64()} else pa.string()
     return pa.schema(sorted(fields.items()))
+
+
+def _up_to_damage(samples: _Samples) -> Iterator[_Sample]:
+    """The samples up to the first damage behind one of them."""
+    while samples.are_left:
+        found = False
+        try:
+            for sample in samples:
+                found = True
+                yield sample
+        except _READ_ERRORS:
+            if found or not samples.go_on_behind_damage():
+                raise
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:

@@ -1,0 +1,258 @@
+"""`--max_rejects`: a run that is going wrong ends, and says what it had counted."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.stats import binom
+
+from ae_models.errors import ConfigError, TooManyRejectsError
+from pipelines.cli import main
+from pipelines.score import score
+from pipelines.verify import verify
+from transforms import ReadImages, ScoreImages, WriteScores
+from transforms.batches import BatchLimits
+from transforms.reject_limit import RejectLimit
+from transforms.reject_watch import RejectWatch, WatchRejects
+from transforms.rejects import REJECTS_SCHEMA
+
+Bundles = Callable[[str], Path]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        ("1000", RejectLimit(count=1000), "1000"),
+        (1, RejectLimit(count=1), "1"),
+        (0, RejectLimit(count=0), "0"),
+        ("0", RejectLimit(count=0), "0"),
+        ("1%", RejectLimit(share=Fraction(1, 100)), "1%"),
+        ("0.5%", RejectLimit(share=Fraction(1, 200)), "0.5%"),
+        ("100%", RejectLimit(share=Fraction(1)), "100%"),
+        (0.01, RejectLimit(share=Fraction(1, 100)), "1%"),
+        (" .29 ", RejectLimit(share=Fraction(29, 100)), "29%"),
+        ("0.0", RejectLimit(share=Fraction(0)), "0%"),
+        (RejectLimit(count=3), RejectLimit(count=3), "3"),
+    ],
+)
+def test_counts_and_shares(value: Any, limit: RejectLimit, text: str) -> None:
+    assert RejectLimit.parse(value) == limit
+    assert str(limit) == text
+    assert RejectLimit.parse(str(limit)) == limit
+
+
+@pytest.mark.parametrize(
+    "value", ["", "many", "1.5", 1.0, "-1", -1, "101%", "-1%", "nan", "inf", "nan%", True, "1 000"]
+)
+def test_what_is_neither_is_refused_by_its_value(value: Any) -> None:
+    with pytest.raises(ConfigError, match="Received: "):
+        RejectLimit.parse(value)
+
+
+@pytest.mark.parametrize("limit", [{}, {"count": 1, "share": Fraction(1, 2)}, {"count": -1}])
+def test_a_limit_is_one_of_the_two(limit: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="Received: "):
+        RejectLimit(**limit)
+
+
+@given(st.integers(0, 100), st.integers(0, 3000), st.integers(0, 3000))
+def test_a_share_is_exact_and_waits_for_records(percent: int, rejected: int, more: int) -> None:
+    """0.29 * 100 is less than 29 in floating point."""
+    read = rejected + more
+    limit = RejectLimit.parse(f"0.{percent:02d}" if percent < 100 else "100%")
+    too_many = 100 * rejected > percent * read
+    assert limit.is_exceeded(rejected, read, finished=True) == too_many
+    if limit.is_exceeded(rejected, read, finished=False):
+        assert too_many
+        assert read >= 1000
+        assert binom.sf(rejected - 1, read, percent / 100) < 1e-3
+    elif read >= 1000 and 0 < percent < 100:
+        assert binom.sf(rejected - 1, read, percent / 100) > 1e-8
+    count = RejectLimit(count=percent)
+    assert count.is_exceeded(rejected, read, finished=False) == (rejected > percent)
+
+
+@pytest.fixture(scope="module")
+def bad_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """3,000 images of which each tenth is none, and the last ten are of zero bytes."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 99).save(file, "PNG")
+    images = [b"no image" if row % 10 == 0 else file.getvalue() for row in range(2990)]
+    table = pa.table({"image": pa.array([*images, *[b""] * 10], pa.binary())})
+    path = tmp_path_factory.mktemp("bad") / "set.parquet"
+    pq.write_table(table, path, row_group_size=100)
+    return str(path)
+
+
+def _run(
+    bundle: Bundles, bad_rows: str, output: Path, capsys: pytest.CaptureFixture[str], *flags: str
+) -> tuple[int, str]:
+    arguments = ["score", "--input", bad_rows, "--model", str(bundle("ae"))]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--output", str(output), *flags])
+    progress, *lines = capsys.readouterr().err.splitlines()
+    assert progress == "scoring ..."
+    return int(exit_.value.code or 0), "\n".join(lines)
+
+
+def _assert_no_result(output: Path) -> dict[str, Any]:
+    """A folder with nothing that a reader could take for a result; what `failed.json` says."""
+    names = {path.name for path in output.iterdir() if not path.name.startswith(".staging-")}
+    assert names == {"failed.json"}
+    return json.loads((output / "failed.json").read_text())
+
+
+@pytest.mark.parametrize("limit", ["30", "2%"])
+def test_a_run_with_too_many_rejects_ends_early_with_one_line(
+    bundle: Bundles, bad_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str
+) -> None:
+    output = tmp_path / "run"
+    status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
+    assert status == 1
+    pattern = (
+        rf"latentbeam: (\d+) of (\d+) records rejected, more than max_rejects = {limit} "
+        rf"\(\d+ not_an_image\); examples are in failed\.json of {output}"
+    )
+    found = re.fullmatch(pattern, error)
+    assert found, error
+    rejected, read = map(int, found.groups())
+    assert 30 < rejected < read < 3000
+    failed = _assert_no_result(output)
+    assert failed["records"] == {
+        "read": read,
+        "scored": read - rejected,
+        "rejected": rejected,
+        "rejected_by_reason": {"not_an_image": rejected},
+    }
+    assert not failed["complete"]
+    assert failed["max_rejects"] == limit
+    assert failed["inputs"] == [bad_rows]
+    assert len(failed["examples"]) == 20
+    assert failed["examples"][1] == {
+        "id": "set.parquet#10",
+        "source": bad_rows,
+        "stage": "decode",
+        "reason": "not_an_image",
+        "message": "no known image format",
+    }
+
+
+@pytest.mark.parametrize("limit", ["308", "10.2%"])
+def test_the_last_rejects_are_counted_before_anything_is_moved(
+    bundle: Bundles,
+    bad_rows: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    limit: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """309 of 3,000: the workers, who count too, see none of them here."""
+    monkeypatch.setattr(WatchRejects, "process", lambda self, batch: ())
+    output = tmp_path / "run"
+    status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
+    assert status == 1
+    assert f"309 of 3000 records rejected, more than max_rejects = {limit} " in error
+    assert "(299 not_an_image, 10 empty)" in error
+    failed = _assert_no_result(output)
+    assert failed["complete"]
+    assert failed["records"]["rejected_by_reason"] == {"empty": 10, "not_an_image": 299}
+    assert len(failed["examples"]) == 20
+    assert failed["examples"][0]["stage"] == "decode"
+
+
+@pytest.mark.parametrize("limit", ["309", "10.3%"])
+def test_a_run_within_its_limit_succeeds_and_takes_the_failure_away(
+    bundle: Bundles, bad_rows: str, tmp_path: Path, limit: str
+) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "failed.json").write_text("{}")
+    ledger = score([bad_rows], str(bundle("ae")), str(output), max_rejects=limit)
+    assert ledger["records"]["rejected"] == 309
+    assert sorted(path.name for path in output.iterdir()) == [
+        *("_SUCCESS", "rejects", "run.json", "scores")
+    ]
+    assert verify(str(output), [bad_rows])["ok"]
+
+
+def test_a_bad_start_is_no_bad_share(bundle: Bundles, tmp_path: Path) -> None:
+    """50 bad ones come first, of 1,200: 4.2%."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 99).save(file, "PNG")
+    images = [b"no image"] * 50 + [file.getvalue()] * 1150
+    pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet", row_group_size=50)
+    for limit in ("4.2%", "4%"):
+        pipeline = beam.Pipeline("FnApiRunner")
+        read = pipeline | ReadImages(str(tmp_path / "a.parquet"), limits=BatchLimits(rows=25))
+        scored = read | ScoreImages(str(bundle("ae")))
+        scored | WriteScores(str(tmp_path / limit), max_rejects=limit)
+        if limit == "4%":
+            with pytest.raises(TooManyRejectsError, match=r"^50 of 1200 .* max_rejects = 4% "):
+                pipeline.run()
+        else:
+            pipeline.run().wait_until_finish()
+    assert (tmp_path / "4.2%" / "_SUCCESS").exists()
+    assert not (tmp_path / "4%" / "_SUCCESS").exists()
+
+
+@pytest.mark.slow
+def test_two_worker_processes_are_held_to_the_limit_together(
+    bundle: Bundles, bad_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    output = tmp_path / "run"
+    status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", "300", *flags)
+    assert status == 1
+    assert "max_rejects = 300" in error
+    _assert_no_result(output)
+
+
+def test_a_limit_needs_rejects_and_a_value(bundle: Bundles, bad_rows: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"1\.5"):
+        score([bad_rows], str(bundle("ae")), str(tmp_path / "run"), max_rejects=1.5)
+    assert not (tmp_path / "run").exists()
+    pipeline = beam.Pipeline("FnApiRunner")
+    scored = pipeline | ReadImages(bad_rows) | ScoreImages(str(bundle("ae")))
+    with pytest.raises(ConfigError, match="rejects are not known"):
+        scored.scores | WriteScores(str(tmp_path / "run"), max_rejects=1)
+
+
+def _rejects(count: int) -> pa.RecordBatch:
+    values = [["a"] * count, ["f"] * count, ["read"] * count, ["empty"] * count, [""] * count]
+    return pa.RecordBatch.from_arrays(list(map(pa.array, values)), schema=REJECTS_SCHEMA)
+
+
+def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
+    watch = RejectWatch(RejectLimit(count=10), str(tmp_path), "run of this test", {})
+
+    def attempt(count: int, fails: bool) -> None:
+        """A bundle, in an instance of its own, as after a failure."""
+        stage = WatchRejects(watch)
+        stage.setup()
+        stage.start_bundle()
+        try:
+            list(stage.process(_rejects(count)))
+            if not fails:
+                stage.finish_bundle()
+        finally:
+            stage.teardown()
+
+    for _ in range(4):
+        attempt(6, fails=True)
+    attempt(6, fails=False)
+    attempt(4, fails=False)
+    for _ in range(2):
+        with pytest.raises(TooManyRejectsError, match="11 of 11 records"):
+            attempt(1, fails=False)

@@ -1,0 +1,171 @@
+"""Ending a run of which too many records are rejected."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from ae_models.errors import InputError, TooManyRejectsError
+from transforms.ledger import FAILED, REJECTS, write_failure
+from transforms.reject_limit import RejectLimit
+from transforms.shards import Shard, open_shard
+
+_EXAMPLES = 20
+_SCORED = "scored"  # beside the reasons, of which none is called so
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectWatch:
+    """The limit of one run, and where to write what it was ended for.
+
+    Args:
+      run: an id of this run's own.
+    """
+
+    limit: RejectLimit
+    output: str
+    run: str
+    facts: Mapping[str, Any]
+
+    def check(
+        self, records: Mapping[str, Any], shards: Sequence[Shard], finished: bool = True
+    ) -> None:
+        """Raises TooManyRejectsError if a run of these counts and files has too many.
+
+        Args:
+          finished: whether that is the whole run; else it is the parts of it that are done.
+        """
+        by_reason, scored = records["rejected_by_reason"], records["scored"]
+        rejected = sum(by_reason.values())
+        if self.limit.is_exceeded(rejected, rejected + scored, finished):
+            rejects = (shard.path for shard in shards if shard.kind == REJECTS)
+            raise self.failure(by_reason, scored, list(_examples(rejects)), complete=finished)
+
+    def failure(
+        self,
+        by_reason: Mapping[str, int],
+        scored: int,
+        examples: list[dict[str, Any]],
+        complete: bool,
+    ) -> TooManyRejectsError:
+        """The error that ends the run, once `failed.json` is written, if it can be.
+
+        Args:
+          examples: rows of rejects.
+          complete: whether this is all that there is; else it is what one worker saw, or parts.
+        """
+        rejected = sum(by_reason.values())
+        message = self.limit.message(by_reason, scored + rejected)
+        ledger = {
+            "error": message,
+            "max_rejects": str(self.limit),
+            "complete": complete,
+            "records": {
+                "read": scored + rejected,
+                "scored": scored,
+                "rejected": rejected,
+                "rejected_by_reason": dict(sorted(by_reason.items())),
+            },
+            "examples": examples,
+            **self.facts,
+        }
+        with contextlib.suppress(OSError):  # a worker may have no access; the message says it all
+            write_failure(self.output, ledger)
+            message = f"{message}; examples are in {FAILED} of {self.output}"
+        return TooManyRejectsError(message)
+
+
+def _examples(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The first rows of the files, as many as are told."""
+    left = _EXAMPLES
+    for path in itertools.islice(sorted(paths), _EXAMPLES):
+        with contextlib.suppress(InputError), open_shard(path) as file:
+            for batch in itertools.islice(file.iter_batches(left or 1), 1):
+                rows = batch.slice(0, left).to_pylist()
+                left -= len(rows)
+                yield from rows
+
+
+class _Seen:
+    """What one process has seen of a run: its threads, and both stages that watch, share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = collections.Counter[str]()
+        self._examples: list[dict[str, Any]] = []
+
+    def add(self, counts: Mapping[str, int], rejects: pa.RecordBatch | None) -> None:
+        with self._lock:
+            self._counts.update(counts)
+            if rejects is not None and len(self._examples) < _EXAMPLES:
+                self._examples += rejects.slice(0, _EXAMPLES - len(self._examples)).to_pylist()
+
+    def take_back(self, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.subtract(counts)
+
+    def so_far(self) -> tuple[dict[str, int], int, list[dict[str, Any]]]:
+        """Rejects by reason, scored records, and examples of rejects."""
+        with self._lock:
+            by_reason = {
+                reason: count for reason, count in self._counts.items() if reason != _SCORED
+            }
+            return +collections.Counter(by_reason), self._counts[_SCORED], list(self._examples)
+
+
+# By run: a stage has an instance for each thread and, after a failure, a new one.
+_SEEN: dict[str, _Seen] = {}
+_SEEN_LOCK = threading.Lock()
+
+
+class WatchRejects(beam.DoFn):
+    """Counts scores or rejects, and raises TooManyRejectsError once this process has seen too many
+    of the latter; it puts out nothing.
+
+    Records of a bundle that fails are taken back, as the runner may try it again.
+    """
+
+    def __init__(self, watch: RejectWatch):
+        self._watch = watch
+
+    def setup(self) -> None:
+        with _SEEN_LOCK:
+            self._seen = _SEEN.setdefault(self._watch.run, _Seen())
+        self._unfinished = collections.Counter[str]()
+
+    def start_bundle(self) -> None:
+        self._unfinished.clear()
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[None]:
+        if "reason" not in batch.schema.names:
+            self._count({_SCORED: len(batch)})
+            self._check()
+            return ()
+        if self._watch.limit.share is not None:
+            self._check()  # before them: the good ones of their batch, which are next, count too
+        self._count(collections.Counter(batch.column("reason").to_pylist()), batch)
+        if self._watch.limit.share is None:
+            self._check()
+        return ()
+
+    def _check(self) -> None:
+        by_reason, scored, examples = self._seen.so_far()
+        rejected = sum(by_reason.values())
+        if self._watch.limit.is_exceeded(rejected, rejected + scored, finished=False):
+            raise self._watch.failure(by_reason, scored, examples, complete=False)
+
+    def _count(self, counts: Mapping[str, int], rejects: pa.RecordBatch | None = None) -> None:
+        self._unfinished.update(counts)
+        self._seen.add(counts, rejects)
+
+    def finish_bundle(self) -> None:
+        self._unfinished.clear()
+
+    def teardown(self) -> None:
+        self._seen.take_back(self._unfinished)

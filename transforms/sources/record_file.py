@@ -1,0 +1,202 @@
+"""The records of a TFRecord file, and those behind a damaged one."""
+
+import io
+import struct
+import zlib
+from collections.abc import Generator, Iterator
+from typing import BinaryIO, NamedTuple, cast
+
+import google_crc32c
+import numpy as np
+
+from transforms.batches import BatchLimits
+from transforms.files import open_decompressed
+from transforms.sources.source import MOST_RECORD_BYTES, bounded_batches
+
+_HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
+_LENGTH_BYTES = 8
+_PLAIN_BLOCK = 1 << 20
+# What gzip gives before it meets damage ends with a block: a small one loses few good records.
+_GZIP_BLOCK = io.DEFAULT_BUFFER_SIZE
+_SEARCHED_BLOCK = 1 << 20
+# Lengths that fit their checksum, but not their data, can be forged: what a search reads of such
+# data is bounded by so many times the size of the file.
+_MOST_READ_IN_VAIN = 8
+_MASK_DELTA = 0xA282EAD8
+
+
+class Damage(NamedTuple):
+    """Why some bytes of a file give no record."""
+
+    message: str
+
+
+class _DamagedError(Exception):
+    """No record can be read at `place`; `following` is where one should end, if that is known."""
+
+    def __init__(self, place: int, message: str, following: int | None = None):
+        super().__init__(message)
+        self.place, self.following = place, following
+
+
+def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Damage]:
+    """The records of a file in bounded lists, in order, and what could not be read between them.
+
+    A record of which only the data are damaged is one `Damage`. Where a length is, the next place
+    is searched for at which a length and the data behind it fit their checksums: all in between is
+    one `Damage`. A gzip file ends with its first one.
+    """
+    try:
+        with open_decompressed(path) as file:
+            compressed = path.endswith(".gz")
+            search = None if compressed else _Search(file)
+            block, place = (_GZIP_BLOCK if compressed else _PLAIN_BLOCK), 0
+            while True:
+                try:
+                    records = _records(file, block, place, search.size if search else None)
+                    yield from bounded_batches(records, len, limits)
+                    return
+                except _DamagedError as error:
+                    damaged = error
+                found = search.behind(damaged) if search else None
+                told = f"byte {damaged.place}: {damaged}"
+                if found is None:
+                    yield Damage(f"{told}; no record was found behind it")
+                    return
+                yield Damage(f"{told}; read on from byte {found}")
+                file.seek(found)
+                place = found
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        yield Damage(f"{type(error).__name__}: {error}")
+
+
+def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> Iterator[bytes]:
+    """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
+
+    Many records are cut from a block. A record is given out before anything behind its block is
+    asked for, and so before damage there is met; one greater than a block is read in one call.
+
+    Args:
+      place: of the first record in the file, which is there already.
+      size: of the file, if it is known.
+
+    Raises:
+      _DamagedError: what is at hand is no record.
+    """
+    block, at = b"", 0
+    while more := cast(io.BufferedIOBase, file).read1(block_bytes):
+        place += at
+        block, at = block[at:] + more, 0
+        while (start := at + _HEAD.size) <= len(block):
+            length, length_crc = _HEAD.unpack_from(block, at)
+            if _masked(google_crc32c.value(block[at : at + _LENGTH_BYTES])) != length_crc:
+                raise _DamagedError(place + at, "the checksum of a record's length is wrong")
+            end = start + length
+            if (missing := end + _CRC.size - len(block)) > block_bytes:
+                _check_length(length, place + at, size)
+                block += file.read(missing)
+            if end + _CRC.size > len(block):
+                break
+            data = block[start:end]
+            if _masked(google_crc32c.value(data)) != _CRC.unpack_from(block, end)[0]:
+                told = "the checksum of a record's data is wrong"
+                raise _DamagedError(place + at, told, place + end + _CRC.size)
+            yield data
+            at = end + _CRC.size
+    if at < len(block):
+        raise _DamagedError(place + at, "the file is cut short")
+
+
+def _check_length(length: int, place: int, size: int | None) -> None:
+    """Raises _DamagedError for a length that is not to be read: whoever forges it, forges its
+    checksum too."""
+    following = place + _HEAD.size + length + _CRC.size
+    if size is not None and following > size:
+        raise _DamagedError(place, f"the file is cut short, in a record of {length} bytes")
+    if length > MOST_RECORD_BYTES:
+        message = f"a record of {length} bytes, more than {MOST_RECORD_BYTES}"
+        raise _DamagedError(place, message, following)
+
+
+class _Search:
+    """Where records begin behind damage, in a file that can be read at any place."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        self._left = _MOST_READ_IN_VAIN * self.size
+
+    def behind(self, damaged: _DamagedError) -> int | None:
+        """The place of the next record, or the file's end where the damaged one ends there."""
+        following = damaged.following
+        if following is not None and (following == self.size or self._heads_at(following)):
+            return following
+        start = damaged.place + 1
+        while start + _HEAD.size + _CRC.size <= self.size:
+            for place in self._heads(start, _SEARCHED_BLOCK):
+                if self._left > 0 and self._is_record(place):
+                    return place
+            start += _SEARCHED_BLOCK
+        return None
+
+    def _heads_at(self, place: int) -> bool:
+        return self._heads(place, 1) == [place]
+
+    def _heads(self, start: int, count: int) -> list[int]:
+        """The places, of `count` from `start` on, where a length and its checksum are."""
+        self._file.seek(start)
+        found = record_heads(self._file.read(count + _HEAD.size - 1))
+        return [start + int(place) for place in found]
+
+    def _is_record(self, place: int) -> bool:
+        """Whether the data, too, are there and fit."""
+        self._file.seek(place)
+        (left, _) = _HEAD.unpack(self._file.read(_HEAD.size))
+        if place + _HEAD.size + left + _CRC.size > self.size:
+            return False
+        crc = 0
+        while left and (data := self._file.read(min(left, _SEARCHED_BLOCK))):
+            crc = google_crc32c.extend(crc, data)
+            left -= len(data)
+            self._left -= len(data)
+        return self._file.read(_CRC.size) == _CRC.pack(_masked(crc))
+
+
+def record_heads(block: bytes) -> np.ndarray:
+    """The places in `block` at which a length, of at most `MOST_RECORD_BYTES`, is followed by its
+    checksum: (n,) int64, in order. Only heads that are in it as a whole are found."""
+    count = max(0, len(block) - _HEAD.size + 1)
+    data = np.frombuffer(block, np.uint8)
+    upper = data[4 : 4 + count] | data[5 : 5 + count] | data[6 : 6 + count] | data[7 : 7 + count]
+    places = np.flatnonzero(upper == 0)
+    lower = [data[places + byte] for byte in range(4)]
+    lengths = sum(values.astype(np.uint32) << 8 * byte for byte, values in enumerate(lower))
+    crcs = np.full(len(places), google_crc32c.value(bytes(_LENGTH_BYTES)), np.uint32)
+    for table, values in zip(_CRC_CHANGES, lower, strict=True):
+        crcs ^= table[values]
+    masked = ((crcs >> 15) | (crcs << 17)) + np.uint32(_MASK_DELTA)
+    stored = np.ndarray((count,), "<u4", block, _LENGTH_BYTES, (1,))[places] if count else 0
+    return places[(lengths <= MOST_RECORD_BYTES) & (masked == stored)]
+
+
+def _crc_changes() -> np.ndarray:
+    """(4, 256) uint32: how each value of each of a length's lower bytes changes the checksum of the
+    length 0. A checksum is linear in the bytes, but for a constant."""
+    zero = google_crc32c.value(bytes(_LENGTH_BYTES))
+    return np.array(
+        [
+            [google_crc32c.value(_HEAD.pack(value << 8 * byte, 0)[:_LENGTH_BYTES]) ^ zero
+             for value in range(256)]
+            for byte in range(4)
+        ],
+        np.uint32,
+    )  # fmt: skip
+
+
+_CRC_CHANGES = _crc_changes()
+
+
+def _masked(crc: int) -> int:
+    """A CRC-32C as TFRecord files hold it."""
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
