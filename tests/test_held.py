@@ -1,5 +1,6 @@
 """A run folder is kept to one run at a time, and a dead one's hold does not last."""
 
+import contextlib
 import json
 import os
 import signal
@@ -26,6 +27,22 @@ with held(sys.argv[1]):
     print(worker.pid, flush=True)
     time.sleep(60)
 """
+
+
+@contextlib.contextmanager
+def _staging(run: Path) -> Iterator[None]:
+    """Holds a folder while something is written in it."""
+    with held(str(run)):
+        (run / ".staging-own").mkdir()
+        yield
+
+
+@contextlib.contextmanager
+def _made_anew(run: Path) -> Iterator[None]:
+    """Takes a folder away, and makes one of its name, which has something of another run's."""
+    run.rename(f"{run}-away")
+    (run / ".staging-other").mkdir(parents=True)
+    yield
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +109,16 @@ def test_a_folder_that_was_made_anew_is_not_held(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="was removed while the run was going on"):
             check()
     assert (run / ".staging-other").exists(), "it is another's"
+    with pytest.raises(FileExistsError), _staging(run), _made_anew(run):
+        (run / ".staging-other").mkdir()
+    assert (run / ".staging-other").exists(), "it is another's"
+
+
+def test_what_a_run_that_fails_has_written_is_gone(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(FileExistsError), _staging(run):
+        (run / ".staging-own").mkdir()
+    assert not run.exists()
 
 
 def test_of_two_runs_into_a_folder_of_a_store_the_second_is_refused() -> None:

@@ -17,10 +17,12 @@ from transforms.ledger import (
     SCORES,
     check_free,
     count_records,
+    discard_unfinished,
     finish_run,
     read_ledger,
     result_files,
 )
+from transforms.plan import PLAN, Plan, write_plan
 from transforms.shards import Shard
 from transforms.staging import staging_folder
 from transforms.tallies import EXCLUDED, PASSED_OVER, READ
@@ -154,6 +156,40 @@ def test_a_shard_that_is_gone_leaves_no_finished_run(tmp_path: Path) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - a runner tries again after any
         finish_run(str(tmp_path), "one", shards, {})
     assert not (tmp_path / "_SUCCESS").exists()
+
+
+def test_a_run_that_lost_a_file_replaces_nothing(tmp_path: Path) -> None:
+    """Not even where a file of the same name is among the earlier results."""
+    finish_run(str(tmp_path), "old", _shards(tmp_path, "old", scores=2, rejects=0), {})
+    before = _everything(tmp_path)
+    shards = _shards(tmp_path, "new", scores=2, rejects=0)
+    Path(shards[0].path).unlink()
+    with pytest.raises(OutputError, match="is gone: the run cannot be finished"):
+        finish_run(str(tmp_path), "new", shards, {}, overwrite=True)
+    assert {name: text for name, text in _everything(tmp_path).items() if name[0] != "."} == before
+
+
+def test_a_run_that_is_not_finished_gives_way_to_one_that_is(tmp_path: Path) -> None:
+    output = str(tmp_path)
+    _shards(tmp_path, "old", scores=1, rejects=0)
+    write_plan(output, Plan("old", 100, {}))
+    shards = _shards(tmp_path, "new", scores=1, rejects=0)
+    with pytest.raises(OutputError, match="not finished: --resume goes on with it"):
+        finish_run(output, "new", shards, {})
+    finish_run(output, "new", shards, {}, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("_SUCCESS", "rejects", "run.json", "scores")
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 99}'])
+def test_a_plan_that_cannot_be_read_can_be_overwritten(tmp_path: Path, text: str) -> None:
+    (tmp_path / PLAN).write_text(text)
+    with pytest.raises(OutputError, match=r"cannot read .*; --overwrite starts anew"):
+        check_free(str(tmp_path), overwrite=False)
+    check_free(str(tmp_path), overwrite=True)
+    discard_unfinished(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["{", '{"format_version": 99}', "[]", None])
