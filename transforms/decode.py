@@ -103,9 +103,10 @@ def _draw_plain_pngs(
             whole = np.zeros(max(pngs) + 1, bool)
             for index, png in pngs.items():
                 whole[index] = picture.draw(index, png)
-            at = slice(start, start + len(whole))
+            at, pixels = slice(start, start + len(whole)), picture.pixels()
+            whole &= picture.drawn_to_the_end(pixels)
             drawn[at] = whole
-            images[at][whole] = picture.pixels()[whole]
+            images[at][whole] = pixels[whole]
     return drawn
 
 
