@@ -1,7 +1,7 @@
 """Scoring raw pixels with a bundle."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ class Scorer:
         try:
             self._model = tf.saved_model.load(str(path / SCORING))
             signatures = dict(self._model.signatures)
-        except (OSError, ValueError, tf.errors.OpError) as error:
+            self._check_signatures(signatures, output_names(config))
+        except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
         if outputs is not None:
             computed = {*self._wanted, self.primary, ERROR_MAP}
@@ -113,6 +114,21 @@ class Scorer:
 
         # An empty input still takes one padded batch, for the names and shapes of the outputs.
         return self._pool.map(outputs_from, range(0, max(1, len(pixels)), rows))
+
+    def _check_signatures(self, signatures: Mapping[str, Any], names: Collection[str]) -> None:
+        """Whether they take and give what the configuration says.
+
+        Raises:
+          KeyError, ValueError: they do not.
+        """
+        for signature in (*_SCORING_SIGNATURES, "reconstruct"):
+            pixels = signatures[signature].structured_input_signature[1]["pixels"]
+            if pixels.shape[1:] != self.image.shape or pixels.dtype.name != self.image.dtype:
+                raise ValueError(f"{signature} takes {pixels}, not images as configured")
+        for signature in _SCORING_SIGNATURES:
+            given = signatures[signature].structured_outputs
+            if missing := sorted(set(names) - set(given)):
+                raise ValueError(f"{signature} gives no {missing[0]}")
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:

@@ -1,6 +1,7 @@
 """Image records with encoded or raw images to records with raw pixels of one shape."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ from transforms.batches import (
 )
 from transforms.image_decoding import decode_image
 from transforms.image_fitting import fit_image
+from transforms.image_limits import check_pixels
 from transforms.pixels import (
     holds_images,
     pixels_from_arrow,
@@ -129,7 +131,8 @@ def _pixels(
     if layout is None:
         return decode_image(data.to_pybytes(), config)
     shape, dtype = layout
-    expected = int(np.prod(shape)) * dtype.itemsize
+    check_pixels(shape[1], shape[0], config.max_pixels)
+    expected = math.prod(shape) * dtype.itemsize
     if data.size != expected:
         raise RecordError(
             Reason.WRONG_SHAPE, f"{data.size} bytes, not the {expected} of {shape} {dtype}"

@@ -29,6 +29,7 @@ _LABEL_FEATURE = "image/class/label"
 _RECORDS_THAT_TELL_COLUMNS = 100
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8
+_MOST_BYTES = BatchLimits().record_bytes
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 _PLAIN_BLOCK = 1 << 20
@@ -52,7 +53,7 @@ class TFRecordFiles(Source):
         number = 0
         rows = ExampleRows(task, f"{self.relative(task)}#", self.carried(), images)
         try:
-            for records in bounded_batches(_file_records(task), len, limits):
+            for records in bounded_batches(_file_records(task, limits.record_bytes), len, limits):
                 yield rows.columnar(number, records) or rows.one_by_one(number, records)
                 number += len(records)
         except (RecordError, *_READ_ERRORS) as error:
@@ -73,7 +74,7 @@ class TFRecordFiles(Source):
 def _carried(path: str) -> pa.Schema:
     fields: dict[str, pa.DataType] = {}
     try:
-        for data in itertools.islice(_file_records(path), _RECORDS_THAT_TELL_COLUMNS):
+        for data in itertools.islice(_file_records(path, _MOST_BYTES), _RECORDS_THAT_TELL_COLUMNS):
             for name, feature in _parse(data).items():
                 if kind := _scalar_type(name, feature):
                     fields.setdefault(_column(name), kind)
@@ -234,17 +235,18 @@ def _scalars(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
     return column.flatten().cast(kind)
 
 
-def _file_records(path: str) -> Iterator[bytes]:
+def _file_records(path: str, most: int) -> Iterator[bytes]:
     block = _GZIP_BLOCK if path.endswith(".gz") else _PLAIN_BLOCK
     with open_decompressed(path) as file:
-        yield from _records(file, block)
+        yield from _records(file, block, most)
 
 
-def _records(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def _records(file: BinaryIO, block_bytes: int, most: int) -> Iterator[bytes]:
     """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
 
     Many records are cut from a block. A record is given out before anything behind its block is
-    asked for, and so before damage there is met; one greater than a block is read in one call.
+    asked for, and so before damage there is met; one greater than a block is read in one call, and one greater than `most` is
+    damage.
     """
     block, place = b"", 0
     while more := cast(io.BufferedIOBase, file).read1(block_bytes):
@@ -253,6 +255,8 @@ def _records(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
             length, length_crc = _HEAD.unpack_from(block, place)
             if _masked_crc(block[place : place + _LENGTH_BYTES]) != length_crc:
                 raise RecordError(Reason.UNREADABLE, "the checksum of a record's length is wrong")
+            if length > most:
+                raise RecordError(Reason.TOO_LARGE, f"a record of {length} bytes, more than {most}")
             end = start + length
             if (missing := end + _CRC.size - len(block)) > block_bytes:
                 block += file.read(missing)

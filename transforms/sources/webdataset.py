@@ -24,6 +24,11 @@ _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
 _READ_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
 _BLOCK = 1 << 20
+_MOST_MEMBERS, _MOST_TEXT_BYTES = 1000, 4 << 20  # of a sample; of a text, which grows as it is read
+# A header that belongs to the next one is held in memory, and searched.
+_MOST_HEADER_BYTES, _LONG_NUMBER = 1 << 20, re.compile(rb"[0-9]{1000}")
+_MORE_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE)
+_MORE_HEADERS += (tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
 _META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
 _INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
@@ -47,7 +52,7 @@ class WebDataset(Source):
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = self.relative(task)
-        samples = _Samples(task, images)
+        samples = _Samples(task, images, limits.record_bytes)
         try:
             for batch in bounded_batches(samples, _size, limits):
                 yield _records(batch, name, task, self.carried(), images)
@@ -88,8 +93,8 @@ class _Samples:
     sample at hand, if there is one.
     """
 
-    def __init__(self, path: str, images: bool):
-        self._path, self._images = path, images
+    def __init__(self, path: str, images: bool, most: int):
+        self._path, self._images, self._most = path, images, most
         self.key: str | None = None
 
     def __iter__(self) -> Iterator[_Sample]:
@@ -116,7 +121,14 @@ class _Samples:
             sample.failure = RecordError(Reason.UNREADABLE, message)
             return
         sample.extensions.add(extension)
+        if len(sample.extensions) > _MOST_MEMBERS:
+            raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members are of {sample.key}")
         if not member.isreg():
+            return
+        most = _MOST_TEXT_BYTES if extension in (_CLASS, _FIELDS) else self._most
+        if extension in (_CLASS, _FIELDS, *IMAGE_ENDINGS) and member.size > most:
+            message = f"{printable(member.name)} has {member.size} bytes, more than {most}"
+            sample.failure = RecordError(Reason.TOO_LARGE, message)
             return
         if extension in (_CLASS, _FIELDS):
             sample.texts[extension] = _content(member, archive)
@@ -143,8 +155,12 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile
     with tarfile.open(
         fileobj=file, mode="r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
     ) as archive:
+        place = 0
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined] # it would keep them all
+            if archive.offset <= place:  # type: ignore[attr-defined]
+                raise tarfile.ReadError("a member's size is negative")
+            place = archive.offset  # type: ignore[attr-defined]
             if not member.isdir():
                 yield member, archive
     while block := file.read(_BLOCK):
@@ -161,8 +177,38 @@ class _Header(tarfile.TarInfo):
             return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
-        except tarfile.HeaderError as error:
+        # The others: headers that belong to headers without end, numbers beyond any file.
+        except (tarfile.HeaderError, RecursionError, OverflowError, MemoryError) as error:
             raise tarfile.ReadError(f"no member and no end: {error}") from error
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buffer, encoding, errors)
+        if header.type in _MORE_HEADERS and not 0 <= header.size <= _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Before Python 3.11.10, a search through a header of digits takes time by their square."""
+        content = archive.fileobj.read(self._block(self.size))  # type: ignore[attr-defined]
+        if _LONG_NUMBER.search(content):
+            raise tarfile.ReadError("a header with a number of a thousand digits")
+        archive.fileobj = _ReadAlready(archive, content)  # type: ignore[attr-defined]
+        return super()._proc_pax(archive)  # type: ignore[misc]
+
+
+class _ReadAlready:
+    """Gives an archive's reader what was read for it, then the archive's file again."""
+
+    def __init__(self, archive: tarfile.TarFile, content: bytes):
+        self._archive, self._content = archive, content
+        self._file = archive.fileobj  # type: ignore[attr-defined]
+
+    def read(self, size: int) -> bytes:
+        """All of it: `size` is what was read."""
+        del size
+        self._archive.fileobj = self._file  # type: ignore[attr-defined]
+        return self._content
 
 
 def _content(member: tarfile.TarInfo, archive: tarfile.TarFile) -> bytes:
@@ -176,7 +222,7 @@ def _carried(path: str) -> pa.Schema:
     classes: set[pa.DataType] = set()
     found = False
     try:
-        for sample in itertools.islice(_Samples(path, False), _SAMPLES_THAT_TELL_COLUMNS):
+        for sample in itertools.islice(_Samples(path, False, BatchLimits().record_bytes), _SAMPLES_THAT_TELL_COLUMNS):
             found = True
             with contextlib.suppress(RecordError):  # told when it is read
                 if (text := _class_text(sample)) is not None:
