@@ -48,7 +48,7 @@ _COMPUTING = frozenset(
     StopGradient StridedSlice StridedSliceGrad StringLength Sub Sum Svd Tan Tanh TanhGrad
     TensorListElementShape TensorListFromTensor TensorListGather TensorListGetItem TensorListLength
     TensorListPopBack TensorListPushBack TensorListReserve TensorListResize TensorListSetItem
-    TensorListStack TensorScatterAdd TensorScatterUpdate Tile TopK TopKV2 Transpose TriangularSolve TruncatedNormal
+    TensorListStack TensorScatterAdd TensorScatterUpdate Tile TopK TopKV2 Transpose TruncatedNormal
     TruncateDiv TruncateMod Unique UniqueV2 Unpack UnsortedSegmentMax UnsortedSegmentMin
     UnsortedSegmentProd UnsortedSegmentSum Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
     """.split()

@@ -28,7 +28,7 @@ _NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26,
 _ENCRYPTED = 1
 # zlib makes no more than 1,032 bytes of one; the other ways of zip make any number.
 _METHODS, _MOST_INFLATED, _SLACK_BYTES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1032, 1 << 10
-_MOST_LABEL_BYTES = 64 << 10
+_MOST_LABEL_BYTES, _MOST_MISSING_ROWS = 64 << 10, 1 << 20
 
 
 class Rows(NamedTuple):
@@ -196,8 +196,9 @@ class _ArrayStream:
             raise InputError(f"{name} must be a plain array in C order")
         self.dtype = self._stored_dtype.newbyteorder("=")
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        # Every row that is said to be there is accounted for, so nobody may say any number.
-        if min(self.shape) < 0 or self.shape[0] * self._row_bytes > self._info.file_size:
+        # Each row that is missing is a reject, so a header may not say any number.
+        missing = self.shape[0] - self._info.file_size // max(1, self._row_bytes)
+        if min(self.shape) < 0 or missing > _MOST_MISSING_ROWS:
             raise InputError(f"{name}: shape {self.shape} is more than {self._info.file_size} bytes")
 
     @property
