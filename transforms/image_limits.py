@@ -17,6 +17,7 @@ _JPEG = b"\xff\xd8\xff"
 _GIFS = (b"GIF87a", b"GIF89a")
 _TIFFS = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
 
+_WEBP_ROOM = 3
 # Pillow handles each chunk of a PNG, and each segment of a JPEG, in Python.
 _CHUNKS, _BYTES_A_CHUNK = 1000, 512
 _SEGMENTS, _STRAY_BYTES = 4096, 64 << 10
@@ -151,7 +152,8 @@ def _check_scans(data: bytes, place: int) -> None:
 
 
 def _check_webp(data: bytes, max_pixels: int) -> None:
-    """libwebp makes room for the whole canvas, twice, before anyone can ask for its size."""
+    """libwebp makes room for the whole canvas before anyone can ask for its size, and for more of
+    them than other decoders: a pixel counts for three."""
     kind, body = data[12:16], data[20:30]
     if data[8:12] != b"WEBP" or len(body) < 10:
         return
@@ -162,15 +164,17 @@ def _check_webp(data: bytes, max_pixels: int) -> None:
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     else:
         width, height = (int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (6, 8))
-    check_pixels(width, height, max_pixels)
+    check_pixels(width, height, max_pixels // _WEBP_ROOM, "WebP: ", f" / {_WEBP_ROOM}")
 
 
-def check_pixels(width: int, height: int, max_pixels: int, what: str = "") -> None:
+def check_pixels(
+    width: int, height: int, max_pixels: int, what: str = "", share: str = ""
+) -> None:
     """Raises RecordError, reason `too_large`, for more pixels than the limit."""
     if width * height > max_pixels:
         raise RecordError(
             Reason.TOO_LARGE,
-            f"{what}{width} x {height} pixels, more than image.max_pixels = {max_pixels}",
+            f"{what}{width} x {height} pixels, more than image.max_pixels{share} = {max_pixels}",
         )
 
 

@@ -97,7 +97,8 @@ class _Worker:
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
-        self._process.wait()
+        with self._process:  # closes the pipes
+            self._process.wait()
 
 
 def campaign(

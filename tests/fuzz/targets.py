@@ -2,6 +2,7 @@
 
 import abc
 import collections
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,7 +120,7 @@ class Container(Target):
     def _read(self, number: int) -> Outcome:
         ending, data = self._file(number)
         path = written(self._folder, ending, data)
-        if number % 2:  # a good file first, which tells the columns
+        if np.random.default_rng([self._seed, number, 1]).random() < 0.5:  # a good file first, which tells the columns
             good = next(content for other, content in self._files if other == ending)
             (self._folder / f"a{ending}").write_bytes(good)
             path = f"{self._folder}/*{ending}"
@@ -169,6 +170,33 @@ class Bundles(Target):
         raise AssertionError(f"a changed bundle was opened: {change}")
 
 
+class Every(Target):
+    """Items of all targets by turns, for a run so short that to start processes takes longest."""
+
+    batch = 40
+    _IMAGES = 32  # of each batch; the others are shared out
+
+    def __init__(self, seed: int, parts: dict[str, Target]):
+        super().__init__(seed)
+        self._images, *self._others = parts.items()
+
+    def keep(self, number: int, folder: Path) -> None:
+        self._part(number)[1].keep(number, folder)
+
+    def _part(self, number: int) -> tuple[str, Target]:
+        place = number % self.batch - self._IMAGES
+        return self._images if place < 0 else self._others[place % len(self._others)]
+
+    def tried(self, numbers: range) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for _, same in itertools.groupby(numbers, lambda number: id(self._part(number)[1])):
+            alike = list(same)
+            name, part = self._part(alike[0])
+            for what, seconds in part.tried(range(alike[0], alike[-1] + 1)):
+                outcomes.append(Outcome(f"{name}: {what}", seconds))
+        return outcomes
+
+
 def targets(folder: Path, bundle: Path | None) -> dict[str, Callable[[int], Target]]:
     """How each target is made of a seed; bundles only where there is one."""
     made: dict[str, Callable[[int], Target]] = {"images": Images}
@@ -176,6 +204,9 @@ def targets(folder: Path, bundle: Path | None) -> dict[str, Callable[[int], Targ
         made[kind] = lambda seed, kind=kind: Container(seed, kind, folder)  # type: ignore[misc]
     if bundle is not None:
         made["bundles"] = lambda seed: Bundles(seed, bundle, folder)
+        made["every"] = lambda seed: Every(
+            seed, {name: make(seed) for name, make in made.items() if name != "every"}
+        )
     return made
 
 

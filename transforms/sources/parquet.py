@@ -16,7 +16,8 @@ from transforms.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
 
-_READ_ERRORS = (OSError, pa.ArrowException)
+# Names that are no UTF-8, columns of names that are not there, numbers beyond 64 bits.
+_READ_ERRORS = (OSError, pa.ArrowException, ValueError, KeyError, OverflowError)
 _PATTERNS = ("*.parquet",)
 _MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # of a file; each a reject of its own
 
@@ -247,10 +248,13 @@ def _without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[dict
 
 def _texts(ids: pa.Array) -> pa.Array:
     try:
-        return ids.cast(pa.string())
+        texts = ids.cast(pa.string())
+        texts.validate(full=True)  # a file's texts are taken for UTF-8 unseen
+        return texts
     except pa.ArrowInvalid:  # bytes that are no UTF-8
         values = [
-            v if v is None else v.decode("utf-8", "backslashreplace") for v in ids.to_pylist()
+            v if v is None else v.decode("utf-8", "backslashreplace")
+            for v in ids.cast(pa.large_binary()).to_pylist()
         ]
         return pa.array(values, pa.string())
 
@@ -262,7 +266,11 @@ def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.Record
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    return column.cast(_plain_type(column.type))
+    column = column.cast(_plain_type(column.type))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _texts(column).cast(column.type)
+    column.validate(full=True)
+    return column
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
