@@ -26,7 +26,9 @@ def load_yaml(text: str) -> Any:
         if node is None:
             return None
         if _size(node, {}) > _MOST_NODES:
-            raise yaml.YAMLError(f"more than {_MOST_NODES} values, aliases counted as often as used")
+            raise yaml.YAMLError(
+                f"more than {_MOST_NODES} values, aliases counted as often as used"
+            )
         return loader.construct_document(node)
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply, or in itself") from error

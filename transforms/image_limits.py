@@ -167,9 +167,7 @@ def _check_webp(data: bytes, max_pixels: int) -> None:
     check_pixels(width, height, max_pixels // _WEBP_ROOM, "WebP: ", f" / {_WEBP_ROOM}")
 
 
-def check_pixels(
-    width: int, height: int, max_pixels: int, what: str = "", share: str = ""
-) -> None:
+def check_pixels(width: int, height: int, max_pixels: int, what: str = "", share: str = "") -> None:
     """Raises RecordError, reason `too_large`, for more pixels than the limit."""
     if width * height > max_pixels:
         raise RecordError(

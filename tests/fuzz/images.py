@@ -20,7 +20,10 @@ def image_seeds() -> dict[str, list[bytes]]:
     few = colour.quantize(16)
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
-    animation: dict[str, Any] = {"save_all": True, "append_images": [colour, Image.new("RGB", (30, 40))]}
+    animation: dict[str, Any] = {
+        "save_all": True,
+        "append_images": [colour, Image.new("RGB", (30, 40))],
+    }
     seeds = {
         "PNG": [
             _saved("PNG", image, **options)

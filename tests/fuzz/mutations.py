@@ -101,7 +101,9 @@ def with_png_checksums(data: bytes, generator: np.random.Generator) -> bytes:
         chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + size]))
         place += 12 + size
     if chunks and generator.random() < 0.3:
-        chunks.insert(int(generator.integers(len(chunks))), chunks[int(generator.integers(len(chunks)))])
+        chunks.insert(
+            int(generator.integers(len(chunks))), chunks[int(generator.integers(len(chunks)))]
+        )
     if len(chunks) > 2 and generator.random() < 0.3:
         first, second = generator.integers(0, len(chunks), 2)
         chunks[first], chunks[second] = chunks[second], chunks[first]

@@ -102,7 +102,9 @@ class Container(Target):
     def __init__(self, seed: int, kind: str, folder: Path):
         super().__init__(seed)
         seeds = image_seeds()
-        self._files = container_seeds([*seeds["PNG"][:3], *seeds["JPEG"][:2], seeds["GIF"][0]])[kind]
+        self._files = container_seeds([*seeds["PNG"][:3], *seeds["JPEG"][:2], seeds["GIF"][0]])[
+            kind
+        ]
         self._folder = folder
 
     def keep(self, number: int, folder: Path) -> None:
@@ -120,7 +122,9 @@ class Container(Target):
     def _read(self, number: int) -> Outcome:
         ending, data = self._file(number)
         path = written(self._folder, ending, data)
-        if np.random.default_rng([self._seed, number, 1]).random() < 0.5:  # a good file first, which tells the columns
+        if (
+            np.random.default_rng([self._seed, number, 1]).random() < 0.5
+        ):  # a good file first, which tells the columns
             good = next(content for other, content in self._files if other == ending)
             (self._folder / f"a{ending}").write_bytes(good)
             path = f"{self._folder}/*{ending}"

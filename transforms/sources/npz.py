@@ -199,7 +199,9 @@ class _ArrayStream:
         # Each row that is missing is a reject, so a header may not say any number.
         missing = self.shape[0] - self._info.file_size // max(1, self._row_bytes)
         if min(self.shape) < 0 or missing > _MOST_MISSING_ROWS:
-            raise InputError(f"{name}: shape {self.shape} is more than {self._info.file_size} bytes")
+            raise InputError(
+                f"{name}: shape {self.shape} is more than {self._info.file_size} bytes"
+            )
 
     @property
     def stored(self) -> bool:

@@ -222,7 +222,9 @@ def _carried(path: str) -> pa.Schema:
     classes: set[pa.DataType] = set()
     found = False
     try:
-        for sample in itertools.islice(_Samples(path, False, BatchLimits().record_bytes), _SAMPLES_THAT_TELL_COLUMNS):
+        for sample in itertools.islice(
+            _Samples(path, False, BatchLimits().record_bytes), _SAMPLES_THAT_TELL_COLUMNS
+        ):
             found = True
             with contextlib.suppress(RecordError):  # told when it is read
                 if (text := _class_text(sample)) is not None:
