@@ -1,7 +1,7 @@
 """What a bundle's SavedModel may hold: read from its file, before TensorFlow loads it.
 
-TensorFlow runs whatever a graph asks for, and some operations read or write files, load libraries or
-call Python. Allowed are those that compute with tensors, by name; any other is refused.
+TensorFlow runs whatever a graph asks for, and some operations read or write files, load libraries
+or call Python. Allowed are those that compute with tensors, by name; any other is refused.
 """
 
 import math
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from ae_models.errors import BundleError
 
@@ -20,51 +20,58 @@ _MOST_ELEMENTS = 1 << 26  # of a constant, which a few bytes may describe
 _COMPUTING = frozenset(
     """
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool
-    AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BesselI0e BesselI1e Betainc
-    BiasAdd BiasAddGrad Bincount BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs
-    BroadcastTo Bucketize Cast Ceil Cholesky CholeskyGrad ClipByValue Complex ComplexAbs Concat
-    ConcatOffset ConcatV2 Const Conv2D Conv2DBackpropFilter Conv2DBackpropInput Conv3D Cos Cosh
-    Cross Cumprod Cumsum CumulativeLogsumexp DenseBincount DepthToSpace DepthwiseConv2dNative
-    DepthwiseConv2dNativeBackpropFilter DepthwiseConv2dNativeBackpropInput Diag DiagPart Digamma Div
-    DivNoNan DynamicPartition DynamicStitch Einsum Elu EluGrad Empty EmptyTensorList EncodePng
-    EnsureShape Equal Erf Erfc Erfinv Exp ExpandDims Expm1 FFT FFT2D Fill Floor FloorDiv FloorMod
-    FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual IFFT2D IRFFT2D Identity IdentityN
-    Igamma Igammac If Imag InTopKV2 Inv InvGrad InvertPermutation IsFinite IsInf IsNan L2Loss
-    LeakyRelu LeakyReluGrad LeftShift Less LessEqual Lgamma LinSpace Log Log1p LogMatrixDeterminant
-    LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart MatrixDeterminant MatrixDiag
-    MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixInverse
-    MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixTriangularSolve Max MaxPool
-    MaxPoolGrad MaxPoolV2 Maximum Mean Min Minimum MirrorPad MirrorPadGrad Mod Mul MulNoNan Ndtri
-    Neg NextAfter NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder
-    Polygamma Pow PreventGradient Prod Qr RandomStandardNormal RandomUniform RandomUniformInt Range Rank ReadVariableOp Real RealDiv Reciprocal
-    ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ResizeArea ResizeBicubic ResizeBilinear
-    ResizeNearestNeighbor Reverse ReverseV2 RFFT2D RightShift Rint Roll Round Rsqrt RsqrtGrad
-    ScatterNd Select SelectV2 SelfAdjointEigV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign
-    Sin Sinh Size Slice Snapshot Softmax Softplus SoftplusGrad Softsign SoftsignGrad SpaceToBatchND
-    SpaceToDepth Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze StatefulPartitionedCall
-    StatelessIf StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
-    StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomUniform StatelessRandomUniformInt
-    StatelessRandomUniformV2 StatelessTruncatedNormal StatelessTruncatedNormalV2 StatelessWhile
-    StopGradient StridedSlice StridedSliceGrad StringLength Sub Sum Svd Tan Tanh TanhGrad
-    TensorListElementShape TensorListFromTensor TensorListGather TensorListGetItem TensorListLength
-    TensorListPopBack TensorListPushBack TensorListReserve TensorListResize TensorListSetItem
-    TensorListStack TensorScatterAdd TensorScatterUpdate Tile TopK TopKV2 Transpose TruncatedNormal
-    TruncateDiv TruncateMod Unique UniqueV2 Unpack UnsortedSegmentMax UnsortedSegmentMin
-    UnsortedSegmentProd UnsortedSegmentSum Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
-    """.split()
+    AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BesselI0e BesselI1e
+    Betainc BiasAdd BiasAddGrad Bincount BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs
+    BroadcastGradientArgs BroadcastTo Bucketize Cast Ceil Cholesky CholeskyGrad ClipByValue
+    Complex ComplexAbs Concat ConcatOffset ConcatV2 Const Conv2D Conv2DBackpropFilter
+    Conv2DBackpropInput Conv3D Cos Cosh Cross Cumprod Cumsum CumulativeLogsumexp
+    DenseBincount DepthToSpace DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter
+    DepthwiseConv2dNativeBackpropInput Diag DiagPart Digamma Div DivNoNan DynamicPartition
+    DynamicStitch Einsum Elu EluGrad Empty EmptyTensorList EncodePng EnsureShape Equal Erf
+    Erfc Erfinv Exp ExpandDims Expm1 FFT FFT2D Fill Floor FloorDiv FloorMod FusedBatchNormV3
+    Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If IFFT2D Igamma
+    Igammac Imag InTopKV2 Inv InvertPermutation InvGrad IRFFT2D IsFinite IsInf IsNan L2Loss
+    LeakyRelu LeakyReluGrad LeftShift Less LessEqual Lgamma LinSpace Log Log1p LogicalAnd
+    LogicalNot LogicalOr LogMatrixDeterminant LogSoftmax MatMul MatrixBandPart
+    MatrixDeterminant MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3
+    MatrixDiagV2 MatrixDiagV3 MatrixInverse MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3
+    MatrixSolve MatrixTriangularSolve Max Maximum MaxPool MaxPoolGrad MaxPoolV2 Mean Min
+    Minimum MirrorPad MirrorPadGrad Mod Mul MulNoNan Ndtri Neg NextAfter NoOp NotEqual
+    OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder Polygamma Pow PreventGradient
+    Prod Qr RandomStandardNormal RandomUniform RandomUniformInt Range Rank ReadVariableOp
+    Real RealDiv Reciprocal ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ResizeArea
+    ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseV2 RFFT2D RightShift
+    Rint Roll Round Rsqrt RsqrtGrad ScatterNd Select SelectV2 SelfAdjointEigV2 Selu SeluGrad
+    Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Snapshot Softmax Softplus
+    SoftplusGrad Softsign SoftsignGrad SpaceToBatchND SpaceToDepth Split SplitV Sqrt
+    SqrtGrad Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
+    StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
+    StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomUniform
+    StatelessRandomUniformInt StatelessRandomUniformV2 StatelessTruncatedNormal
+    StatelessTruncatedNormalV2 StatelessWhile StopGradient StridedSlice StridedSliceGrad
+    StringLength Sub Sum Svd Tan Tanh TanhGrad TensorListElementShape TensorListFromTensor
+    TensorListGather TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
+    TensorListReserve TensorListResize TensorListSetItem TensorListStack TensorScatterAdd
+    TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncatedNormal TruncateMod
+    Unique UniqueV2 Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
+    UnsortedSegmentSum Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
+    """.split()  # noqa: SIM905 - one a line, they fill four screens
 )
 # Those of the two functions that TensorFlow adds to save and to restore the variables, for programs
 # of its first version. Loading restores variables by itself and calls neither, and here nothing
 # else may: no function of the graph, and no object that is loaded.
 _SAVING = frozenset(
-    """
-    AssignVariableOp DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename
-    StaticRegexFullMatch StringJoin
-    """.split()
+    {
+        *("AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2"),
+        *("ShardedFilename", "StaticRegexFullMatch", "StringJoin"),
+    }
 )
 # Nothing runs the graph around the functions: its variables' and constants' values are read.
 _AROUND = frozenset(
-    "Const NoOp PartitionedCall Placeholder ReadVariableOp StatefulPartitionedCall VarHandleOp".split()
+    {
+        *("Const", "NoOp", "PartitionedCall", "Placeholder", "ReadVariableOp"),
+        *("StatefulPartitionedCall", "VarHandleOp"),
+    }
 )
 # Tables, assets and the classes of other libraries have kinds and names of their own.
 _OBJECTS = {"bare_concrete_function", "constant", "function", "user_object", "variable"}
@@ -110,7 +117,7 @@ def _check_functions(graph: MetaGraphDef) -> None:
     if library.gradient or library.registered_gradients or graph.asset_file_def:
         raise _RefusedError("gradients or assets, which no bundle has")
     _check_operations(graph.graph_def.node, _AROUND)
-    saving, called = set(), set()
+    saving, called = set[str](), set[str]()
     for function in library.function:
         if _check_operations(function.node_def, _COMPUTING | names, _SAVING):
             saving.add(function.signature.name)

@@ -121,7 +121,7 @@ def test_a_graph_that_reads_writes_or_calls_is_refused(
 
 def test_harm_in_a_function_that_another_calls_is_refused(copy: Path, tmp_path: Path) -> None:
     inner = tf.function(_harmful("WriteFile", tmp_path / "mark"))
-    _graph_of(lambda x: tf.map_fn(lambda row: inner(row), x), copy, "scoring")
+    _graph_of(lambda x: tf.map_fn(inner, x), copy, "scoring")
     _sign(copy)
     _refused(copy, "the operation WriteFile")
     assert not (tmp_path / "mark").exists()

@@ -184,9 +184,9 @@ def test_a_forged_npz_is_refused_or_one_reject(tmp_path: Path, name: str) -> Non
     header, method = NPZS[name]
     path = _npz(tmp_path / "b.npz", header, bytes(192), method)
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 8, 8), np.uint8))
-    with pytest.raises(InputError):
-        _rows(path)
-        raise InputError  # an image that is too large is met when it is read
+    if name not in ("images without end", "a product beyond 64 bits"):  # met when they are read
+        with pytest.raises(InputError):
+            _rows(path)
     rows = _rows(f"{tmp_path}/*.npz")
     assert _reasons(rows) == [None, None, "unreadable"]
 

@@ -6,6 +6,7 @@ Nothing can stop native code that runs too long, so what it would loop over is c
 Each limit is far from what cameras and image editors write.
 """
 
+import contextlib
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -53,10 +54,8 @@ def check_cost(data: bytes, max_pixels: int) -> None:
     """
     for starts, check in _CHECKS:
         if data.startswith(starts):
-            try:
+            with contextlib.suppress(struct.error, IndexError):  # the data end early
                 check(data, max_pixels)
-            except (struct.error, IndexError):  # the data end early
-                pass
             return
 
 
@@ -81,9 +80,8 @@ def check_exif(exif: bytes) -> None:
 def _check_png(data: bytes, max_pixels: int) -> None:
     del max_pixels  # checked once Pillow has read the header
     most = _CHUNKS + len(data) // _BYTES_A_CHUNK
-    profiles = chunks = 0
-    for kind, _ in png_chunks(data):
-        chunks += 1
+    profiles = 0
+    for chunks, (kind, _) in enumerate(png_chunks(data), 1):
         profiles += kind == b"iCCP"  # a few bytes of each may inflate to a mebibyte
         if chunks > most:
             raise RecordError(Reason.CORRUPT, f"PNG: more than {most} chunks")
@@ -102,12 +100,29 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
 
 
 def _check_jpeg(data: bytes, max_pixels: int) -> None:
-    """Counts segments up to the first scan, then, of a JPEG that has several, the scans."""
+    """EXIF and segments up to the first scan, then, of a JPEG that has several, the scans."""
     del max_pixels
-    place, stray, components, single = 2, 0, 0, False
+    components, single = 0, False
     exif: list[bytes] = []
+    for code, place, segment in _segments(data):
+        if code in _FRAMES:
+            components, single = segment[5], code in _SINGLE_PASS
+        elif code == 0xE1 and segment.startswith(_EXIF_PREFIX):  # Pillow joins several
+            exif.append(segment.removeprefix(_EXIF_PREFIX) if exif else segment)
+            check_exif(b"".join(exif))
+        elif code == 0xE2 and segment.startswith(b"MPF\0"):
+            check_exif(segment[4:])
+        elif code == _SOS:
+            if not (single and segment[0] == components):
+                _check_scans(data, place)
+            return
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Marker, place and content of each segment of a JPEG, up to the first scan's."""
+    place, stray, code = 2, 0, 0
     for _ in range(_SEGMENTS):
-        found = _MARKER.search(data, place)
+        found = None if code == _SOS else _MARKER.search(data, place)
         if found is None:
             return
         code = found[1][0]
@@ -115,22 +130,10 @@ def _check_jpeg(data: bytes, max_pixels: int) -> None:
         if stray > _STRAY_BYTES:
             raise RecordError(Reason.CORRUPT, f"JPEG: {stray} bytes between its segments")
         place = found.end()
-        if code in _ALONE:  # the end, too: Pillow goes on behind it
-            continue
-        segment = data[place + 2 : place + int.from_bytes(data[place : place + 2])]
-        if code in _FRAMES:
-            components, single = segment[5], code in _SINGLE_PASS
-        if code == 0xE1 and segment.startswith(_EXIF_PREFIX):
-            exif.append(segment.removeprefix(_EXIF_PREFIX) if exif else segment)
-        if code == 0xE2 and segment.startswith(b"MPF\0"):
-            check_exif(segment[4:])
-        if code == _SOS:
-            if exif:
-                check_exif(b"".join(exif))
-            if not (single and segment[0] == components):
-                _check_scans(data, place)
-            return
-        place += max(2, 2 + len(segment))
+        if code not in _ALONE:  # Pillow goes on behind an end, too
+            segment = data[place + 2 : place + int.from_bytes(data[place : place + 2])]
+            yield code, place, segment
+            place += max(2, 2 + len(segment))
     raise RecordError(Reason.CORRUPT, f"JPEG: more than {_SEGMENTS} segments before its pixels")
 
 
@@ -207,9 +210,8 @@ def _check_gif(data: bytes, max_pixels: int) -> None:
     """The extensions before the first image, by Pillow's reading of them."""
     del max_pixels
     place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    comment = other = blocks = 0
-    for is_comment, size in _gif_blocks(data, place):
-        blocks += 1
+    comment = other = 0
+    for blocks, (is_comment, size) in enumerate(_gif_blocks(data, place), 1):
         comment, other = comment + is_comment * size, other + (not is_comment) * size
         if comment > _GIF_COMMENT_BYTES or other > _GIF_EXTENSION_BYTES or blocks > _GIF_BLOCKS:
             raise RecordError(

@@ -8,8 +8,11 @@ from transforms.image_limits import png_chunks
 _HEADER = struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
 _WHOLE = ((0, 0, 1, 1),)
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
-_ADAM7 += ((0, 1, 1, 2),)  # first column and row of each pass, and its steps
+# First column and row of each pass, and its steps.
+_ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)),
+    (0, 1, 1, 2),
+)
 _PIECE = 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""A bundle changed in one place: a file's bytes, its presence or kind, or a field of the manifest."""
+"""A bundle changed in one place: a file's bytes, presence or kind, or a field of the manifest."""
 
 import json
 import os

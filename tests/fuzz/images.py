@@ -16,7 +16,7 @@ def image_seeds() -> dict[str, list[bytes]]:
     smooth = np.add.outer(np.arange(48), np.arange(36)).astype(np.uint8)
     colour = Image.fromarray(noise[..., :3])
     grey, alpha = Image.fromarray(smooth), Image.fromarray(noise)
-    deep = Image.fromarray((smooth.astype(np.uint16) * 700))
+    deep = Image.fromarray(smooth.astype(np.uint16) * 700)
     few = colour.quantize(16)
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
@@ -24,7 +24,7 @@ def image_seeds() -> dict[str, list[bytes]]:
         "save_all": True,
         "append_images": [colour, Image.new("RGB", (30, 40))],
     }
-    seeds = {
+    return {
         "PNG": [
             _saved("PNG", image, **options)
             for image, options in (
@@ -74,7 +74,6 @@ def image_seeds() -> dict[str, list[bytes]]:
             )
         ],
     }
-    return seeds
 
 
 def _saved(kind: str, image: Image.Image, **options: Any) -> bytes:

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _peak() -> int:
-    """The most memory that this process has held, in bytes; `ru_maxrss` begins with its parent's."""
+    """The most memory that this process held, in bytes; `ru_maxrss` begins with its parent's."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) << 10 if found else 0
 

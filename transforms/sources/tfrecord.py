@@ -245,8 +245,10 @@ def _records(file: BinaryIO, block_bytes: int, most: int) -> Iterator[bytes]:
     """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
 
     Many records are cut from a block. A record is given out before anything behind its block is
-    asked for, and so before damage there is met; one greater than a block is read in one call, and one greater than `most` is
-    damage.
+    asked for, and so before damage there is met; one greater than a block is read in one call.
+
+    Raises:
+      RecordError: damage, or a record of more than `most` bytes.
     """
     block, place = b"", 0
     while more := cast(io.BufferedIOBase, file).read1(block_bytes):

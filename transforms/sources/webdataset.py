@@ -27,8 +27,10 @@ _BLOCK = 1 << 20
 _MOST_MEMBERS, _MOST_TEXT_BYTES = 1000, 4 << 20  # of a sample; of a text, which grows as it is read
 # A header that belongs to the next one is held in memory, and searched.
 _MOST_HEADER_BYTES, _LONG_NUMBER = 1 << 20, re.compile(rb"[0-9]{1000}")
-_MORE_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE)
-_MORE_HEADERS += (tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_MORE_HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
 _META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
 _INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
@@ -158,9 +160,9 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile
         place = 0
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined] # it would keep them all
-            if archive.offset <= place:  # type: ignore[attr-defined]
+            if archive.offset <= place:
                 raise tarfile.ReadError("a member's size is negative")
-            place = archive.offset  # type: ignore[attr-defined]
+            place = archive.offset
             if not member.isdir():
                 yield member, archive
     while block := file.read(_BLOCK):
@@ -182,7 +184,7 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"no member and no end: {error}") from error
 
     @classmethod
-    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> "_Header":
+    def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         header = super().frombuf(buffer, encoding, errors)
         if header.type in _MORE_HEADERS and not 0 <= header.size <= _MOST_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {header.size} bytes")
@@ -193,7 +195,7 @@ class _Header(tarfile.TarInfo):
         content = archive.fileobj.read(self._block(self.size))  # type: ignore[attr-defined]
         if _LONG_NUMBER.search(content):
             raise tarfile.ReadError("a header with a number of a thousand digits")
-        archive.fileobj = _ReadAlready(archive, content)  # type: ignore[attr-defined]
+        archive.fileobj = _ReadAlready(archive, content)  # type: ignore[assignment]
         return super()._proc_pax(archive)  # type: ignore[misc]
 
 
@@ -202,12 +204,12 @@ class _ReadAlready:
 
     def __init__(self, archive: tarfile.TarFile, content: bytes):
         self._archive, self._content = archive, content
-        self._file = archive.fileobj  # type: ignore[attr-defined]
+        self._file = archive.fileobj
 
     def read(self, size: int) -> bytes:
         """All of it: `size` is what was read."""
         del size
-        self._archive.fileobj = self._file  # type: ignore[attr-defined]
+        self._archive.fileobj = self._file
         return self._content
 
 
