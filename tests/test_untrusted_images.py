@@ -100,6 +100,7 @@ def _rle_bmp(width: int, height: int, codes: bytes) -> bytes:
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "PNG of many pixels": (lambda: _png(10**5, 10**5, ROWS), "too_large"),
     "PNG of one pixel too many": (lambda: _png(LIMIT + 1, 1, ROWS), "too_large"),
+    "PNG of many pixels and few bytes": (lambda: _png(5000, 5000, ROWS), "too_large"),
     "PNG of 16 bits and many pixels": (lambda: _png(10**4, 10**4, ROWS, bits=16), "too_large"),
     "PNG of empty chunks": (
         lambda: _png(16, 16, ROWS, _png_chunk(b"abCd") * 200_000), "corrupt"),

@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ae_models.config import ImageConfig
 from transforms.image_fitting import Box, fit_image, reduction
-from transforms.image_limits import check_cost, check_exif, check_pixels
+from transforms.image_limits import check_cost, check_density, check_exif, check_pixels
 from transforms.plain_png import decode_plain_png
 from transforms.png_rows import row_bytes_missing
 from transforms.rejects import Reason, RecordError
@@ -62,6 +62,7 @@ def _decode(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
     check_cost(data, config.max_pixels)
     with _open(data) as image:
         check_pixels(image.width, image.height, config.max_pixels)
+        check_density(image.width, image.height, len(data))
         try:
             if _is_16_bit_png(data):
                 _check_surplus(data)

@@ -19,6 +19,7 @@ _GIFS = (b"GIF87a", b"GIF89a")
 _TIFFS = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
 
 _WEBP_ROOM = 3
+_ANY_DENSITY_PIXELS, _PIXELS_A_BYTE = 1 << 24, 1032
 # Pillow handles each chunk of a PNG, and each segment of a JPEG, in Python.
 _CHUNKS, _BYTES_A_CHUNK = 1000, 512
 _SEGMENTS, _STRAY_BYTES = 4096, 64 << 10
@@ -168,6 +169,7 @@ def _check_webp(data: bytes, max_pixels: int) -> None:
     else:
         width, height = (int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (6, 8))
     check_pixels(width, height, max_pixels // _WEBP_ROOM, "WebP: ", f" / {_WEBP_ROOM}")
+    check_density(width, height, len(data))
 
 
 def check_pixels(width: int, height: int, max_pixels: int, what: str = "", share: str = "") -> None:
@@ -176,6 +178,16 @@ def check_pixels(width: int, height: int, max_pixels: int, what: str = "", share
         raise RecordError(
             Reason.TOO_LARGE,
             f"{what}{width} x {height} pixels, more than image.max_pixels{share} = {max_pixels}",
+        )
+
+
+def check_density(width: int, height: int, size: int) -> None:
+    """Raises RecordError, reason `too_large`, for a large image of hardly any bytes, `size`: what
+    compresses better than zeros do in a PNG was made to be large."""
+    if width * height > max(_ANY_DENSITY_PIXELS, _PIXELS_A_BYTE * size):
+        raise RecordError(
+            Reason.TOO_LARGE,
+            f"{width} x {height} pixels of {size} bytes, more than {_PIXELS_A_BYTE} a byte",
         )
 
 

@@ -19,6 +19,7 @@ from transforms.sources.source import Listing, Source, first_schema
 # Names that are no UTF-8, columns of names that are not there, numbers beyond 64 bits.
 _READ_ERRORS = (OSError, pa.ArrowException, ValueError, KeyError, OverflowError)
 _PATTERNS = ("*.parquet",)
+_FIRST_BYTES = 64 << 10  # of a column, at once, where its first row alone is wanted
 _MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # of a file; each a reject of its own
 
 
@@ -208,19 +209,18 @@ def _group_rows(file: pq.ParquetFile) -> list[int]:
 def _rows_by_dictionaries(path: str, group: int, limits: BatchLimits) -> int:
     """How many rows stay within `record_bytes` if each has the longest value that a dictionary of
     the row group holds: a few bytes of file may repeat it in every row."""
+    # Of the schema alone: what the metadata say of a column's chunk may end the process, as pyarrow
+    # does not catch what Arrow throws where its statistics are damaged.
     with _open(path) as file:
-        metadata = file.metadata.row_group(group)
-        columns = [metadata.column(index) for index in range(metadata.num_columns)]
-        names = [
-            column.path_in_schema
-            for column in columns
-            if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
-        ]
+        columns = [file.schema.column(index) for index in range(len(file.schema))]
+        names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     longest = 1
     for name in names:
         with (
             open_binary(path) as content,
-            pq.ParquetFile(content, read_dictionary=[name], pre_buffer=False) as file,
+            pq.ParquetFile(
+                content, read_dictionary=[name], pre_buffer=False, buffer_size=_FIRST_BYTES
+            ) as file,
         ):
             for batch in file.iter_batches(1, row_groups=[group], columns=[name]):
                 column = batch.column(0)
