@@ -3,14 +3,19 @@
 import dataclasses
 import hashlib
 import json
-from pathlib import Path, PurePosixPath
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_models.config import Configuration, configuration_from_mapping
 from ae_models.errors import BundleError, ConfigError
+from ae_models.graph_check import check_graph
+from ae_models.keras_file import check_keras_file
 from ae_models.mapping import from_mapping
 from ae_models.pareto_tail import ParetoTail
 
@@ -21,6 +26,22 @@ TRANSFORM_OUTPUT = "transform_fn"
 SCORING = "scoring"
 CALIBRATION = "calibration.parquet"
 _FINGERPRINT = "fingerprint"
+_GRAPHS = (SCORING, f"{TRANSFORM_OUTPUT}/transform_fn")
+_VARIABLES = ("variables.data-00000-of-00001", "variables.index")
+# A bundle has all of these files and no others.
+FILES = frozenset(
+    {
+        KERAS_MODEL,
+        CALIBRATION,
+        f"{TRANSFORM_OUTPUT}/transformed_metadata/schema.pbtxt",
+        *(f"{graph}/{file}" for graph in _GRAPHS for file in ("fingerprint.pb", "saved_model.pb")),
+        *(f"{graph}/variables/{file}" for graph in _GRAPHS for file in _VARIABLES),
+    }
+)
+# What is read whole. Weights are not.
+_MOST_BYTES = {MANIFEST: 16 << 20, **{f"{graph}/saved_model.pb": 64 << 20 for graph in _GRAPHS}}
+_MOST_CALIBRATION_RECORDS = 1 << 26
+_MOST_IMAGE_BYTES, _MOST_LATENT_DIM = 256 << 20, 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +58,26 @@ class Bundle:
         return str(self.manifest[_FINGERPRINT])
 
     def calibration_scores(self) -> np.ndarray:
-        """The primary score of the held-out normal records, (n,) float32, ascending."""
-        column = pq.read_table(self.path / CALIBRATION, columns=["score"])["score"]
+        """The primary score of the held-out normal records, (n,) float32, ascending.
+
+        Raises:
+          BundleError: there are none, or the file holds something else.
+        """
+        try:
+            with pq.ParquetFile(self.path / CALIBRATION) as file:
+                rows = file.metadata.num_rows
+                if not 1 <= rows <= _MOST_CALIBRATION_RECORDS:
+                    raise BundleError(f"{self.path}: {CALIBRATION} has {rows} records")
+                column = file.read(columns=["score"]).column("score")
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise BundleError(f"{self.path}: cannot read {CALIBRATION}: {error}") from error
+        if column.type != pa.float32() or column.null_count:
+            raise BundleError(f"{self.path}: the scores of {CALIBRATION} are no numbers")
         return np.sort(column.to_numpy())
 
     def pareto_tail(self) -> ParetoTail | None:
         """What extends p-values beyond the calibration scores; None if nothing does."""
-        mapping = self.manifest["calibration"].get("pareto_tail")
-        return None if mapping is None else from_mapping(ParetoTail, mapping)
+        return _pareto_tail(self.manifest)
 
 
 def seal_bundle(path: Path, facts: dict[str, Any]) -> Bundle:
@@ -76,11 +109,37 @@ def open_bundle(path: str | Path, name: str | None = None) -> Bundle:
             raise BundleError(f"{name}: {file} is not in {MANIFEST}")
         if expected[file] != found[file]:
             raise BundleError(f"{name}: {file} was changed since the bundle was written")
+    # Whoever can write a bundle can write its digests too, so what it holds is looked at as well.
+    check_keras_file(path / KERAS_MODEL, f"{name}: {KERAS_MODEL}")
+    for graph in _GRAPHS:
+        check_graph(path / graph / "saved_model.pb", f"{name}: {graph}/saved_model.pb")
     try:
         config = configuration_from_mapping(_as_trained(manifest.get("config")))
+        _pareto_tail(manifest)
+        _check_sizes(config)
     except ConfigError as error:
         raise BundleError(f"{name}: {error}") from error
     return Bundle(path, manifest, config)
+
+
+def _pareto_tail(manifest: dict[str, Any]) -> ParetoTail | None:
+    if not isinstance(calibration := manifest.get("calibration"), dict):
+        raise ConfigError(f"calibration must be a mapping. Received: {calibration!r}")
+    mapping = calibration.get("pareto_tail")
+    return None if mapping is None else from_mapping(ParetoTail, mapping)
+
+
+def _check_sizes(config: Configuration) -> None:
+    """What a worker makes room for, whatever the graph really takes and gives."""
+    if config.image.image_bytes > _MOST_IMAGE_BYTES:
+        raise ConfigError(
+            f"image must have at most {_MOST_IMAGE_BYTES} bytes. Received: {config.image.shape}"
+        )
+    if config.model.latent_dim > _MOST_LATENT_DIM:
+        raise ConfigError(
+            f"model.latent_dim must be at most {_MOST_LATENT_DIM}. "
+            f"Received: {config.model.latent_dim}"
+        )
 
 
 def _as_trained(config: Any) -> Any:
@@ -94,6 +153,7 @@ def _read_manifest(path: Path, name: str) -> dict[str, Any]:
     if not path.is_dir():
         raise BundleError(f"no such model bundle: {name}")
     try:
+        _check_file(path / MANIFEST, MANIFEST, name)
         data = (path / MANIFEST).read_bytes()
     except OSError as error:
         raise BundleError(f"{name} is no model bundle: {MANIFEST}: {error}") from error
@@ -103,7 +163,7 @@ def _read_manifest(path: Path, name: str) -> dict[str, Any]:
 def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
     """The manifest whose bytes these are, once it is found to be as it was written.
 
-    `files` has the SHA-256 of each file by its path, which leads nowhere out of the bundle.
+    `files` has the SHA-256 of each of `FILES`.
 
     Args:
       data: the content of `manifest.json`.
@@ -112,6 +172,8 @@ def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
     Raises:
       BundleError: it was changed, or its format is unknown.
     """
+    if len(data) > _MOST_BYTES[MANIFEST]:
+        raise BundleError(f"{name}: {MANIFEST} has more than {_MOST_BYTES[MANIFEST]} bytes")
     try:
         text = data.decode("utf-8")
         manifest = json.loads(text)
@@ -130,17 +192,11 @@ def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
         raise BundleError(f"{name}: format version {version!r} is not {FORMAT_VERSION}")
     if not isinstance(files := manifest.get("files"), dict):
         raise BundleError(f"{name}: {MANIFEST} lists no files")
-    for file in files:
-        if not _is_within(file):
-            raise BundleError(f"{name}: {MANIFEST} lists {file!r}, which is no file of a bundle")
+    for file in sorted(files.keys() ^ FILES):
+        if file in FILES:
+            raise BundleError(f"{name}: {MANIFEST} does not list {file}")
+        raise BundleError(f"{name}: {MANIFEST} lists {file!r}, which is no file of a bundle")
     return manifest
-
-
-def _is_within(file: str) -> bool:
-    """Whether a file of this name lies in the folder that it is joined to."""
-    path = PurePosixPath(file)
-    plain = path.as_posix() == file and not path.is_absolute() and "\0" not in file
-    return plain and ".." not in path.parts and file not in (".", MANIFEST)
 
 
 def _fingerprint(manifest: dict[str, Any]) -> str:
@@ -156,17 +212,43 @@ def _file_digests(path: Path, name: str) -> dict[str, str]:
     """SHA-256 of every file but the manifest, by its path within the bundle.
 
     Raises:
-      BundleError: a link, whose target nobody vouches for, or a file that cannot be read.
+      BundleError: a file that no bundle has, a link, whose target nobody vouches for, or a file
+        that cannot be read.
     """
     digests = {}
-    for file in sorted(path.rglob("*")):
-        within = file.relative_to(path).as_posix()
-        if file.is_symlink():
-            raise BundleError(f"{name}: {within} is not in {MANIFEST}: links are never followed")
-        if file.is_file() and within != MANIFEST:
-            try:
-                with file.open("rb") as content:
-                    digests[within] = hashlib.file_digest(content, "sha256").hexdigest()
-            except OSError as error:
-                raise BundleError(f"{name}: cannot read {within}: {error.strerror}") from error
+    for within in sorted(_files(path, name)):
+        try:
+            with (path / within).open("rb") as content:
+                digests[within] = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{name}: cannot read {within}: {error.strerror}") from error
     return digests
+
+
+def _files(path: Path, name: str) -> Iterator[str]:
+    """The files but the manifest; the first that does not belong there ends the search."""
+    for file in path.rglob("*"):
+        within = file.relative_to(path).as_posix()
+        if file.is_dir() and not file.is_symlink():
+            continue
+        _check_file(file, within, name)
+        if within != MANIFEST:
+            if within not in FILES:
+                raise BundleError(f"{name}: {within} is not in {MANIFEST}: no bundle has it")
+            yield within
+
+
+def _check_file(file: Path, within: str, name: str) -> None:
+    """Links may lead anywhere; devices and pipes have no end, or keep their reader waiting.
+
+    Raises:
+      BundleError: it is no plain file, or greater than one of a bundle can be.
+      OSError: it is not there.
+    """
+    facts = file.lstat()
+    if stat.S_ISLNK(facts.st_mode):
+        raise BundleError(f"{name}: {within} is not in {MANIFEST}: links are never followed")
+    if not stat.S_ISREG(facts.st_mode):
+        raise BundleError(f"{name}: {within} is not in {MANIFEST}: it is no plain file")
+    if facts.st_size > _MOST_BYTES.get(within, facts.st_size):
+        raise BundleError(f"{name}: {within} has more than {_MOST_BYTES[within]} bytes")

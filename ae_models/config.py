@@ -21,6 +21,7 @@ from ae_models.model_config import (
     model_config_from_mapping,
     model_config_to_mapping,
 )
+from ae_models.yaml_text import load_yaml
 
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
@@ -277,7 +278,7 @@ def configuration_to_yaml(config: Configuration) -> str:
 
 def configuration_from_yaml(text: str) -> Configuration:
     """The inverse of `configuration_to_yaml`."""
-    return configuration_from_mapping(yaml.safe_load(text))
+    return configuration_from_mapping(load_yaml(text))
 
 
 def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, A
       ConfigError: the file cannot be read, is no YAML mapping, or an override has no `=`.
     """
     try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        mapping = load_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, no UTF-8
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
@@ -309,7 +310,7 @@ def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[st
         if not (equals and dot and key):
             raise ConfigError(f"--set takes SECTION.KEY=VALUE. Received: {override!r}")
         try:
-            value = yaml.safe_load(text)
+            value = load_yaml(text)
         except (ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"--set {path}: not a YAML value. Received: {text!r}") from error
         if not isinstance(result.setdefault(section, {}), dict):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from ae_models.config import ImageConfig
 from ae_models.errors import BundleError
 from ae_models.image_model import ImageModel
 from ae_models.inference import Inference
+from ae_models.keras_file import load_keras_model
 from ae_models.preprocessing import Preprocessing
 from ae_models.scores import Score
 
@@ -83,7 +83,7 @@ def export(
     tf.saved_model.save(module, str(bundle / SCORING), signatures=signatures)
     saved = tf.saved_model.load(str(bundle / SCORING))
     by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))
-    reloaded = keras.models.load_model(bundle / KERAS_MODEL)
+    reloaded = load_keras_model(bundle / KERAS_MODEL)
     by_keras = ScoringModule(preprocessing, reloaded, scores).score(sample)
     most = {SCORE_PREFIX + score.name: score.parity for score in scores}
     for name, value in by_keras.items():

@@ -49,7 +49,8 @@ def from_mapping(cls: type[T], mapping: Any) -> T:
     """Builds `cls` from a plain mapping, nested classes included.
 
     Raises:
-      ConfigError: `mapping` is no mapping, or has a key that `cls` does not know.
+      ConfigError: `mapping` is no mapping, or lacks a key, or has one that `cls` does not
+        know.
     """
     name = cls.section or "the configuration"
     if not isinstance(mapping, Mapping):
@@ -59,6 +60,10 @@ def from_mapping(cls: type[T], mapping: Any) -> T:
     for key in mapping:
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in {name}{suggestion(key, known)}")
+    for field in dataclasses.fields(cls):
+        absent = field.default is field.default_factory is dataclasses.MISSING
+        if absent and field.name not in mapping:
+            raise ConfigError(f"{name} must have {field.name!r}. Received: {mapping!r}")
     values = {
         key: from_mapping(hints[key], value) if _is_section(hints[key]) else value
         for key, value in mapping.items()

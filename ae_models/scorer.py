@@ -2,7 +2,7 @@
 
 import collections
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ class Scorer:
         try:
             self._model = tf.saved_model.load(str(path / SCORING))
             signatures = dict(self._model.signatures)
-        except (OSError, ValueError, tf.errors.OpError) as error:
+            self._check_signatures(signatures, output_names(config))
+        except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
         if outputs is not None:
             computed = {*self._wanted, self.primary, ERROR_MAP}
@@ -127,6 +128,21 @@ class Scorer:
                 yield calls.popleft().result()
         finally:
             wait([left for left in calls if not left.cancel()])
+
+    def _check_signatures(self, signatures: Mapping[str, Any], names: Collection[str]) -> None:
+        """Whether they take and give what the configuration says.
+
+        Raises:
+          KeyError, ValueError: they do not.
+        """
+        for signature in (*_SCORING_SIGNATURES, "reconstruct"):
+            pixels = signatures[signature].structured_input_signature[1]["pixels"]
+            if pixels.shape[1:] != self.image.shape or pixels.dtype.name != self.image.dtype:
+                raise ValueError(f"{signature} takes {pixels}, not images as configured")
+        for signature in _SCORING_SIGNATURES:
+            given = signatures[signature].structured_outputs
+            if missing := sorted(set(names) - set(given)):
+                raise ValueError(f"{signature} gives no {missing[0]}")
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.terminal import shown
+
 if TYPE_CHECKING:
     from ae_models.errors import LatentbeamError
 
@@ -264,7 +266,7 @@ def inspect(bundle: str, as_json: bool) -> None:
     """Show what a bundle is, after checking that no byte of it was changed."""
     program = _program("inspect")
 
-    _print(program.inspect(bundle), as_json, lambda manifest: [program.summary(manifest)])
+    _print(program.inspect(bundle), as_json, lambda manifest: program.summary(manifest).split("\n"))
 
 
 def _program(name: str) -> Any:
@@ -294,7 +296,7 @@ def _beam_flags(context: click.Context) -> list[str]:
 
 
 def _print(result: Any, as_json: bool, lines: Any) -> None:
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines(result)))
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(map(shown, lines(result))))
 
 
 def _demo_lines(result: Mapping[str, Any]) -> list[str]:
@@ -442,7 +444,7 @@ def _known_error(error: BaseException | None) -> "LatentbeamError | None":
 
 
 def _fail(line: str, status: int) -> None:
-    print(f"latentbeam: {line}", file=sys.stderr)
+    print(f"latentbeam: {shown(line)}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -7,7 +7,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipelines.terminal import shown
+
 _INCHES = 1.1
+_LONGEST_TITLE, _LONGEST_HEADING, _MOST_LINES = 24, 120, 2  # in characters
 
 
 def reconstruction_grid(
@@ -46,10 +49,16 @@ def reconstruction_grid(
             axis.set_yticks([])
         row[0].set_ylabel(label)
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=8)
-    figure.suptitle(heading, fontsize=10)
+        # A title may be a record's label or id: no formula, and no longer than its column.
+        axis.set_title(_shortened(title), fontsize=8, parse_math=False)
+    figure.suptitle(_shortened(heading, _LONGEST_HEADING), fontsize=10, parse_math=False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def _shortened(text: str, most: int = _LONGEST_TITLE) -> str:
+    lines = [shown(line) for line in text.split("\n")[:_MOST_LINES]]
+    return "\n".join(line if len(line) <= most else f"{line[: most - 1]}…" for line in lines)
 
 
 def _displayed(image: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 from ae_models.errors import LatentbeamError
+from pipelines.terminal import shown
 from transforms.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -96,7 +97,14 @@ class WorkerProgress(logging.Handler):
 
 def say(line: str) -> None:
     """A line for people, on stderr: stdout is for results."""
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line), file=sys.stderr, flush=True)
+
+
+class _OneLine(logging.Formatter):
+    """Messages may hold what records carry; a traceback below one is left as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return "\n".join(map(shown, super().formatMessage(record).split("\n")))
 
 
 def _is_unknown(record: logging.LogRecord) -> bool:
@@ -110,7 +118,7 @@ def configure_logging() -> None:
     """Warnings to stderr; progress lines to whoever shows them, and nowhere else."""
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
-    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    console.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     console.addFilter(lambda record: not any(map(record.getMessage().__contains__, _NOT_WARNINGS)))
     console.addFilter(_is_unknown)
     logging.basicConfig(level=logging.INFO, handlers=[console], force=True)

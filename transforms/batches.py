@@ -26,10 +26,13 @@ _RESERVED = {
 
 @dataclasses.dataclass(frozen=True)
 class BatchLimits:
-    """The most that one batch may hold, in rows and in bytes of images."""
+    """The most that one batch may hold, in rows and in bytes of images, and `record_bytes`, the
+    most that one record may have, encoded or raw: a greater one is a reject, and never read whole.
+    """
 
     rows: int = 8192
     image_bytes: int = 8 << 20
+    record_bytes: int = 256 << 20
 
 
 class RecordBatchCoder(beam.coders.Coder):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from transforms.batches import (
 )
 from transforms.image_decoding import decode_image
 from transforms.image_fitting import fit_image
+from transforms.image_limits import check_pixels
 from transforms.isolation import failed, isolated
 from transforms.pixels import (
     holds_images,
@@ -124,7 +126,9 @@ def _draw(data: list[bytes | None], config: ImageConfig, images: np.ndarray) -> 
         picture = PlainPngs(len(whole), config.shape)
         for index, png in pngs.items():
             whole[index] = picture.draw(index, png)
-        images[: len(whole)][whole] = picture.pixels()[whole]
+        pixels = picture.pixels()
+        whole &= picture.drawn_to_the_end(pixels)
+        images[: len(whole)][whole] = pixels[whole]
     return whole
 
 
@@ -147,7 +151,8 @@ def _pixels(
     if layout is None:
         return decode_image(data.to_pybytes(), config)
     shape, dtype = layout
-    expected = int(np.prod(shape)) * dtype.itemsize
+    check_pixels(shape[1], shape[0], config.max_pixels)
+    expected = math.prod(shape) * dtype.itemsize
     if data.size != expected:
         raise RecordError(
             Reason.WRONG_SHAPE, f"{data.size} bytes, not the {expected} of {shape} {dtype}"

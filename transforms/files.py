@@ -8,6 +8,7 @@ import io
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from ae_models.errors import InputError, LatentbeamError
 
 _ODD = re.compile(r"/[./]")  # what a plain path has not
+_READ_BYTES = 16 << 20  # of a remote file, at once
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -41,6 +43,34 @@ def open_binary(path: str) -> BinaryIO:
     with client_errors():
         file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return io.BufferedReader(_RemoteFile(file))
+
+
+class TooLargeError(OSError):
+    """A file that is larger than it may be."""
+
+
+def read_whole(path: str, most: int) -> bytes:
+    """The bytes of a file, at most `most`: of a larger one, no more are read.
+
+    Raises:
+      TooLargeError: it is larger.
+      OSError: it cannot be read, or is no plain file; a pipe would keep its reader waiting.
+    """
+    if is_local(path):
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(f"{path} is no plain file")
+        if facts.st_size > most:
+            raise TooLargeError(f"{facts.st_size} bytes, more than {most}")
+    with open_binary(path) as file:
+        if is_local(path):
+            return file.read()
+        content = b""
+        while more := file.read(min(_READ_BYTES, most + 1 - len(content))):
+            content += more
+            if len(content) > most:
+                raise TooLargeError(f"more than {most} bytes")
+        return content
 
 
 @contextlib.contextmanager

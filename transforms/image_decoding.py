@@ -8,7 +8,9 @@ from PIL import Image, UnidentifiedImageError
 
 from ae_models.config import ImageConfig
 from transforms.image_fitting import Box, fit_image, reduction
+from transforms.image_limits import check_cost, check_density, check_exif, check_pixels
 from transforms.plain_png import decode_plain_png
+from transforms.png_rows import row_bytes_missing
 from transforms.rejects import Reason, RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -18,6 +20,8 @@ _DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEPTH_32_MODES = ("I", "F")
 _JPEG_FORMATS = ("JPEG", "MPO")  # several JPEGs in one file, of which the first counts
 _ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
+_EXIF_PROFILE = "Raw profile type exif"  # ImageMagick's way to keep EXIF in a PNG
+_SURPLUS_BYTES = 4 << 20  # of smaller files, what inflates needlessly takes a second or two
 _SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
@@ -55,14 +59,19 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
 def _decode(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
     if not data:
         raise RecordError(Reason.EMPTY, "zero bytes")
+    check_cost(data, config.max_pixels)
     with _open(data) as image:
-        _check_size(image, config.max_pixels)
+        check_pixels(image.width, image.height, config.max_pixels)
+        check_density(image.width, image.height, len(data))
         try:
             if _is_16_bit_png(data):
+                _check_surplus(data)
                 return _upright(_decode_16_bit_png(data), None, image)
             _check_depth(image)
             box = _reduce(image, config)
             image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
+            if image.format == "PNG":
+                _check_rows(image, data)
             return _upright(_pixels(image), box, image)
         except (RecordError, MemoryError):  # the second is no fault of the data
             raise
@@ -82,14 +91,6 @@ def _open(data: bytes) -> Image.Image:
         raise
     except Exception as error:
         raise RecordError(Reason.CORRUPT, str(error)) from error
-
-
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise RecordError(
-            Reason.TOO_LARGE,
-            f"{image.width} x {image.height} pixels, more than image.max_pixels = {max_pixels}",
-        )
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
@@ -122,7 +123,29 @@ def _decode_16_bit_png(data: bytes) -> np.ndarray:
     return tf.io.decode_png(data, dtype=tf.uint16).numpy()
 
 
+def _check_rows(image: Image.Image, data: bytes) -> None:
+    """Pillow leaves rows that are not in the data zero. Rows may be zero in truth, so the data of
+    such an image are inflated again."""
+    width, height = image.size
+    last_row = image.crop((0, height - 1, width, height)).tobytes()
+    if (image.info.get("interlace") or not last_row.strip(b"\0")) and row_bytes_missing(data) > 0:
+        raise RecordError(Reason.CORRUPT, "PNG: the last rows are missing")
+
+
+def _check_surplus(data: bytes) -> None:
+    """libpng, unlike Pillow, inflates what follows the last row: a thousandfold, of zeros."""
+    if len(data) > _SURPLUS_BYTES and row_bytes_missing(data) < 0:
+        raise RecordError(Reason.CORRUPT, "PNG: more data than rows")
+
+
 def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG":
+        image.load()  # its EXIF may follow the pixels
+    exif = image.info.get("exif")
+    if exif is None and (profile := image.info.get(_EXIF_PROFILE)):
+        exif = bytes.fromhex("".join(profile.split("\n")[3:]))  # as Pillow reads it
+    if exif:
+        check_exif(exif)
     return image.getexif().get(_ORIENTATION_TAG, 1)
 
 

@@ -41,7 +41,8 @@ def raw_layout(
     try:
         shape = tuple(operator.index(side) for side in json.loads(shape_text))
         dtype = np.dtype(dtype_text.decode())
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    # NumPy reads a type's name as Python; what is no type may be no Python either.
+    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         raise InputError(
             f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}"
         ) from error

@@ -23,6 +23,8 @@ _HARMLESS_TEXTS = {
     *(b"Software", b"Comment", b"Title", b"Author", b"Description", b"Copyright", b"Source"),
     *(b"Creation Time", b"date:create", b"date:modify", b"date:timestamp"),
 }
+# What rows hold that were not drawn: seldom the last row of an image, and then Pillow decides.
+_UNDRAWN = (0xA5, 0x5A, 0xC3, 0x3C)
 # Larger ones gain nothing here, and meet limits of Pillow's own.
 _MOST_PIXELS = _MOST_BYTES = 1 << 24
 
@@ -49,11 +51,14 @@ class PlainPngs:
         self._shape = shape
         height, width, channels = shape
         self._mode = next(mode for mode, found in _MODES.values() if found == channels)
-        self._picture = Image.new(self._mode, (width, count * height))
+        self._undrawn = _UNDRAWN[:channels]
+        self._picture = Image.new(
+            self._mode, (width, count * height), self._undrawn if channels > 1 else _UNDRAWN[0]
+        )
 
     def draw(self, index: int, png: PlainPng) -> bool:
-        """Decodes an image of the shape into its place; whether it was without a fault. If not,
-        the pixels there may be anything."""
+        """Decodes an image of the shape into its place; whether it was without a fault, but for
+        rows that are missing (`drawn_to_the_end`). If not, the pixels there may be anything."""
         height, width, _ = self._shape
         # As `Image.frombytes` does it, which has no way to name a part of a picture.
         decoder = Image._getdecoder(self._mode, "zip", (self._mode, 0))
@@ -64,6 +69,11 @@ class PlainPngs:
     def pixels(self) -> np.ndarray:
         """(count, H, W, C) uint8."""
         return np.frombuffer(self._picture.tobytes(), np.uint8).reshape(-1, *self._shape)
+
+    def drawn_to_the_end(self, pixels: np.ndarray) -> np.ndarray:
+        """(count,) bool, of `pixels()`: whether each image has its last row. False also for one
+        whose last row happens to be as none is at first."""
+        return (pixels[:, -1] != self._undrawn).any(axis=(1, 2))
 
 
 def decode_plain_png(data: bytes, max_pixels: int) -> np.ndarray | None:
@@ -76,7 +86,10 @@ def decode_plain_png(data: bytes, max_pixels: int) -> np.ndarray | None:
     if png is None:
         return None
     picture = PlainPngs(1, png.shape)
-    return picture.pixels()[0] if picture.draw(0, png) else None
+    if not picture.draw(0, png):
+        return None
+    pixels = picture.pixels()
+    return pixels[0] if picture.drawn_to_the_end(pixels)[0] else None
 
 
 def plain_png(data: bytes, max_pixels: int) -> PlainPng | None:

@@ -10,6 +10,7 @@ from ae_models.config import ImageConfig
 from ae_models.errors import InputError
 from transforms.batches import IMAGE, BatchLimits
 from transforms.image_decoding import decode_as_is
+from transforms.image_limits import check_pixels
 from transforms.pixels import raw_layout
 from transforms.read import common_carried, read_task
 from transforms.rejects import RecordError
@@ -57,10 +58,12 @@ def _layouts_in(
 ) -> Iterator[tuple[tuple[int, int, int], np.dtype]]:
     raw = raw_layout(batch.schema.field(IMAGE).metadata)
     for value in batch.column(IMAGE).drop_null():
-        if raw is not None:
-            yield raw
-            continue
         try:
+            if raw is not None:
+                (height, width, _), _ = raw
+                check_pixels(width, height, config.max_pixels)
+                yield raw
+                continue
             pixels = decode_as_is(value.as_py(), config.max_pixels)
         except (RecordError, MemoryError):
             continue

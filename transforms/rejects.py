@@ -35,7 +35,7 @@ class Reason(enum.StrEnum):
     SCHEMA_MISMATCH = "schema_mismatch"  # a column's type differs from the rest of the run
     NOT_AN_IMAGE = "not_an_image"  # no known image format
     CORRUPT = "corrupt"  # an image format, but truncated or damaged
-    TOO_LARGE = "too_large"  # more pixels than image.max_pixels
+    TOO_LARGE = "too_large"  # more pixels than image.max_pixels, or more bytes than one may have
     WRONG_CHANNELS = "wrong_channels"
     WRONG_BITS = "wrong_bits"
     WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not fit their shape

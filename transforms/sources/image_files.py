@@ -10,7 +10,14 @@ import pyarrow as pa
 from ae_models.errors import InputError
 from transforms.ahead import Ahead
 from transforms.batches import BatchLimits, image_records
-from transforms.files import is_local, list_files, matches, open_binary, parent_name
+from transforms.files import (
+    TooLargeError,
+    is_local,
+    list_files,
+    matches,
+    parent_name,
+    read_whole,
+)
 from transforms.rejects import Reason, Stage, reject
 from transforms.sources.source import Listing, Source
 
@@ -53,7 +60,7 @@ class ImageFiles(Source):
     ) -> Iterator[pa.RecordBatch]:
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
-        with contextlib.closing(_contents(paths, images)) as contents:
+        with contextlib.closing(_contents(paths, images, limits.record_bytes)) as contents:
             for index, (content, failure) in enumerate(contents):
                 data.append(content)
                 rejects.append(failure)
@@ -87,31 +94,32 @@ def _unpacked(task: bytes) -> list[str]:
     return zlib.decompress(task).decode("utf-8", "surrogateescape").split("\0")
 
 
-def _contents(paths: list[str], images: bool) -> Generator[_Content]:
-    """What is in each file, in order."""
+def _contents(paths: list[str], images: bool, most: int) -> Generator[_Content]:
+    """What is in each file, in order; of one that has more bytes than `most`, nothing."""
     if not images:
         yield from ((None, None) for _ in paths)
     elif is_local(paths[0]):
-        yield from map(_read_file, paths)
+        yield from (_read_file(path, most) for path in paths)
     else:
-        yield from _read_at_once(paths)
+        yield from _read_at_once(paths, most)
 
 
-def _read_at_once(paths: list[str]) -> Generator[_Content]:
+def _read_at_once(paths: list[str], most: int) -> Generator[_Content]:
     """As many at once as fit in the bound of bytes, if the next are no larger than those so far."""
     expected = _BYTES_AHEAD // _READ_AT_ONCE
     with contextlib.closing(Ahead[_Content](_BYTES_AHEAD, _READ_AT_ONCE)) as ahead:
         for path in paths:
-            for content in ahead.submit(expected, _read_file, path):
+            for content in ahead.submit(expected, _read_file, path, most):
                 expected = max(expected, len(content[0] or b""))
                 yield content
         yield from ahead.drain()
 
 
-def _read_file(path: str) -> _Content:
+def _read_file(path: str, most: int) -> _Content:
     try:
-        with open_binary(path) as file:
-            content = file.read()
+        content = read_whole(path, most)
+    except TooLargeError as error:
+        return None, reject(Stage.READ, Reason.TOO_LARGE, str(error))
     except OSError as error:
         return None, reject(Stage.READ, Reason.UNREADABLE, str(error))
     if not content:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import io
+import math
 import struct
 import zipfile
 import zlib
@@ -25,6 +27,9 @@ _RANGE_BYTES, _RANGE_ROWS = 64 << 20, 2048  # of a task: at least so many rows
 _SKIPPED_BYTES = 1 << 20
 _NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26, 30
 _ENCRYPTED = 1
+# zlib makes no more than 1,032 bytes of one; the other ways of zip make any number.
+_METHODS, _MOST_INFLATED, _SLACK_BYTES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1032, 1 << 10
+_MOST_LABEL_BYTES, _MOST_MISSING_ROWS = 64 << 10, 1 << 20
 
 
 class Rows(NamedTuple):
@@ -96,7 +101,11 @@ class NpzArrays(Source):
         with _open_archive(task.path) as archive, contextlib.ExitStack() as stack:
             x, y = self._arrays(archive, task.path, stack)
             shape = three_dimensional(x.shape[1:])
-            rows = max(1, min(limits.rows, limits.image_bytes // _image_bytes(x)))
+            if (image_bytes := _image_bytes(x)) > limits.record_bytes:
+                raise InputError(
+                    f"{task.path}: images of {image_bytes} bytes, more than {limits.record_bytes}"
+                )
+            rows = max(1, min(limits.rows, limits.image_bytes // image_bytes))
             end = x.shape[0] if task.end is None else task.end
             start = task.first
             is_range = start or task.end is not None
@@ -126,10 +135,6 @@ class NpzArrays(Source):
             _image_bytes(x)
             if y is None:
                 return pa.schema([])
-            if y.shape != x.shape[:1]:
-                raise InputError(
-                    f"{self.uri}: labels of shape {y.shape} do not fit images {x.shape}"
-                )
             try:
                 return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
             except pa.ArrowException as error:
@@ -152,7 +157,13 @@ class NpzArrays(Source):
         images = stack.enter_context(contextlib.closing(_ArrayStream(archive, x, path)))
         if y not in arrays:
             return images, None
-        return images, stack.enter_context(contextlib.closing(_ArrayStream(archive, y, path)))
+        labels = stack.enter_context(contextlib.closing(_ArrayStream(archive, y, path)))
+        if labels.shape != images.shape[:1] or labels.dtype.itemsize > _MOST_LABEL_BYTES:
+            raise InputError(
+                f"{path}: labels of shape {labels.shape}, {labels.dtype}, do not fit images "
+                f"{images.shape}"
+            )
+        return images, labels
 
     def _array_name(self, letter: str) -> str:
         return f"{letter}_{self.part}" if self.part else letter
@@ -170,7 +181,7 @@ def _image_bytes(x: "_ArrayStream") -> int:
     Raises:
       InputError: the array holds no images.
     """
-    return int(np.prod(three_dimensional(x.shape[1:]))) * checked_dtype(x.dtype).itemsize
+    return math.prod(three_dimensional(x.shape[1:])) * checked_dtype(x.dtype).itemsize
 
 
 class _ArrayStream:
@@ -178,10 +189,11 @@ class _ArrayStream:
 
     def __init__(self, archive: zipfile.ZipFile, name: str, path: str):
         self._archive, self._info = archive, archive.getinfo(f"{name}.npy")
-        file = archive.open(self._info)
-        self._file: IO[bytes] | _Section = file
         name = f"{path}: {name}"
+        _check_member(self._info, archive, name)
         try:
+            file = archive.open(self._info)
+            self._file: IO[bytes] | _Section = file
             version = np.lib.format.read_magic(file)
             read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
@@ -189,12 +201,19 @@ class _ArrayStream:
             }[version]
             self.shape, fortran_order, self._stored_dtype = read_header(file)
             self._data_offset = file.tell()
-        except (*_READ_ERRORS, KeyError) as error:
+        # RuntimeError: encrypted. MemoryError, RecursionError: of Python's reader, for the header.
+        except (*_READ_ERRORS, KeyError, RuntimeError, MemoryError) as error:
             raise InputError(f"{name} is not a NumPy array: {error}") from error
         if fortran_order or self._stored_dtype.hasobject or not self.shape:
             raise InputError(f"{name} must be a plain array in C order")
         self.dtype = self._stored_dtype.newbyteorder("=")
-        self._row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        # Each row that is missing is a reject, so a header may not say any number.
+        missing = self.shape[0] - self._info.file_size // max(1, self._row_bytes)
+        if min(self.shape) < 0 or missing > _MOST_MISSING_ROWS:
+            raise InputError(
+                f"{name}: shape {self.shape} is more than {self._info.file_size} bytes"
+            )
 
     @property
     def stored(self) -> bool:
@@ -230,6 +249,24 @@ class _ArrayStream:
         self._file.close()
 
 
+def _check_member(info: zipfile.ZipInfo, archive: zipfile.ZipFile, name: str) -> None:
+    """Whether the sizes that a member claims can be true, whatever it holds.
+
+    Raises:
+      InputError: they cannot.
+    """
+    file = cast(IO[bytes], archive.fp)
+    there = file.seek(0, io.SEEK_END) - info.header_offset
+    most = info.compress_size
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        most = most * _MOST_INFLATED + _SLACK_BYTES
+    if info.compress_type not in _METHODS or info.compress_size > there or info.file_size > most:
+        raise InputError(
+            f"{name}: {info.file_size} bytes cannot be in {info.compress_size} of {there}, "
+            f"compressed by method {info.compress_type}"
+        )
+
+
 class _Section:
     """The bytes, from `offset` on, of a member that is stored as it is. zipfile itself, before
     Python 3.13, reads all that lies before the place it seeks."""
@@ -262,7 +299,8 @@ def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
                 archive = CutZipFile(file)
             with archive:
                 yield archive
-    except (OSError, zipfile.BadZipFile) as error:
+    # NotImplementedError, ValueError: of a directory that makes no sense.
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
 

@@ -13,7 +13,7 @@ from ae_models.errors import InputError
 from transforms.batches import ID, IMAGE, BatchLimits, bounded_slices, carried_name, image_records
 from transforms.files import list_files, matches, open_binary
 from transforms.pixels import holds_images, raw_layout, raw_metadata
-from transforms.rejects import Reason, rejected_records
+from transforms.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
 
@@ -23,6 +23,8 @@ _READ_ERRORS = (
     pa.ArrowException,
 )
 _PATTERNS = ("*.parquet",)
+_FIRST_BYTES = 64 << 10  # of a column, at once, where its first row alone is wanted
+_MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # of a file; each a reject of its own
 
 
 class RowGroup(NamedTuple):
@@ -58,11 +60,10 @@ class ParquetFiles(Source):
                     if _problem(file.schema_arrow) is not None:
                         yield Listing(RowGroup(path))
                         continue
-                    rows, size = 0, (file.num_row_groups, file.metadata.num_rows)
-                    for group in range(file.num_row_groups):
-                        records = file.metadata.row_group(group).num_rows
-                        yield Listing(RowGroup(path, group, rows, *size), records=records)
-                        rows += records
+                    row, size = 0, (file.num_row_groups, file.metadata.num_rows)
+                    for group, rows in enumerate(_group_rows(file)):
+                        yield Listing(RowGroup(path, group, row, *size), records=rows)
+                        row += rows
             except _READ_ERRORS:
                 yield Listing(RowGroup(path))  # reading it tells why
         if passed_over:
@@ -108,13 +109,18 @@ class ParquetFiles(Source):
         done = 0
         try:
             columns = names if images else [name for name in names if name != IMAGE]
-            rows = _batch_rows(metadata, limits)
+            rows = min(_batch_rows(metadata, limits), _rows_by_dictionaries(path, group, limits))
             for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
-                records = self._records(batch, file.schema_arrow, path, first_row + done)
+                records = self._records(batch, file.schema_arrow, path, first_row + done, limits)
                 yield from _bounded(records, limits)
                 done += len(batch)
         except _READ_ERRORS as error:
-            ids = pa.nulls(metadata.num_rows - done)
+            if (left := metadata.num_rows - done) > _MOST_ROWS_APART:
+                message = f"{left} rows, from {first_row + done} on: {error}"
+                names = [self._file_id(path, group)]
+                yield rejected_records(names, path, Reason.UNREADABLE, message)
+                return
+            ids = pa.nulls(left)
             if ID in names:
                 with contextlib.suppress(*_READ_ERRORS):  # else they are numbered
                     ids = file.read_row_group(group, [ID])[ID].combine_chunks()[done:]
@@ -122,7 +128,7 @@ class ParquetFiles(Source):
             yield rejected_records(ids.to_pylist(), path, Reason.UNREADABLE, str(error))
 
     def _records(
-        self, batch: pa.RecordBatch, schema: pa.Schema, path: str, row: int
+        self, batch: pa.RecordBatch, schema: pa.Schema, path: str, row: int, limits: BatchLimits
     ) -> pa.RecordBatch:
         names = batch.schema.names
         ids = batch.column(ID) if ID in names else pa.nulls(len(batch))
@@ -130,6 +136,9 @@ class ParquetFiles(Source):
         if pa.types.is_struct(images.type):
             images = images.field("bytes")
         metadata = _raw_metadata(schema) if IMAGE in names else None
+        rejects = None
+        if images.nbytes > limits.record_bytes:
+            images, rejects = _without_too_large(images, limits.record_bytes)
         return image_records(
             ids=self._ids(ids, path, row),
             source=path,
@@ -139,6 +148,7 @@ class ParquetFiles(Source):
                 for name in names
                 if name not in (ID, IMAGE)
             },
+            rejects=rejects,
             image_metadata=metadata,
         )
 
@@ -208,12 +218,67 @@ def _batch_rows(row_group: pq.RowGroupMetaData, limits: BatchLimits) -> int:
     return max(1, min(limits.rows, int(limits.image_bytes / max(1.0, bytes_a_row))))
 
 
+def _group_rows(file: pq.ParquetFile) -> list[int]:
+    """The rows of each row group.
+
+    Raises:
+      pa.ArrowInvalid: numbers that no file has.
+    """
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    if min(rows, default=0) < 0 or sum(rows) > _MOST_ROWS:
+        raise pa.ArrowInvalid(f"row groups of {rows} rows")
+    return rows
+
+
+def _rows_by_dictionaries(path: str, group: int, limits: BatchLimits) -> int:
+    """How many rows stay within `record_bytes` if each has the longest value that a dictionary of
+    the row group holds: a few bytes of file may repeat it in every row."""
+    # Of the schema alone: what the metadata say of a column's chunk may end the process, as pyarrow
+    # does not catch what Arrow throws where its statistics are damaged.
+    with _open(path) as file:
+        columns = [file.schema.column(index) for index in range(len(file.schema))]
+        names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    longest = 1
+    for name in names:
+        with (
+            open_binary(path) as content,
+            pq.ParquetFile(
+                content, read_dictionary=[name], pre_buffer=False, buffer_size=_FIRST_BYTES
+            ) as file,
+        ):
+            for batch in file.iter_batches(1, row_groups=[group], columns=[name]):
+                column = batch.column(0)
+                while pa.types.is_struct(column.type):
+                    column = column.flatten()[0]
+                if pa.types.is_dictionary(column.type):
+                    lengths = pc.binary_length(column.dictionary)
+                    longest = max(longest, pc.max(lengths).as_py() or 1)
+                break
+    return max(1, limits.record_bytes // longest)
+
+
+def _without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[dict | None]]:
+    """Null in the place of each image of more than `most` bytes, and the reject of each row."""
+    if pa.types.is_fixed_size_binary(images.type):
+        images = images.cast(pa.large_binary())
+    lengths = pc.binary_length(images)
+    fits = pc.less_equal(lengths, most).fill_null(True)
+    rejects = [
+        None if fit else reject(Stage.READ, Reason.TOO_LARGE, f"{size} bytes, more than {most}")
+        for fit, size in zip(fits.to_pylist(), lengths.to_pylist(), strict=True)
+    ]
+    return pc.if_else(fits, images, pa.scalar(None, images.type)), rejects
+
+
 def _texts(ids: pa.Array) -> pa.Array:
     try:
-        return ids.cast(pa.string())
+        texts = ids.cast(pa.string())
+        texts.validate(full=True)  # a file's texts are taken for UTF-8 unseen
+        return texts
     except pa.ArrowInvalid:  # bytes that are no UTF-8
         values = [
-            v if v is None else v.decode("utf-8", "backslashreplace") for v in ids.to_pylist()
+            v if v is None else v.decode("utf-8", "backslashreplace")
+            for v in ids.cast(pa.large_binary()).to_pylist()
         ]
         return pa.array(values, pa.string())
 
@@ -225,7 +290,11 @@ def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.Record
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    return column.cast(_plain_type(column.type))
+    column = column.cast(_plain_type(column.type))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _texts(column).cast(column.type)
+    column.validate(full=True)
+    return column
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -11,7 +11,8 @@ import numpy as np
 
 from transforms.batches import BatchLimits
 from transforms.files import open_decompressed
-from transforms.sources.source import MOST_RECORD_BYTES, bounded_batches
+from transforms.rejects import Reason
+from transforms.sources.source import bounded_batches
 
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8
@@ -19,6 +20,7 @@ _PLAIN_BLOCK = 1 << 20
 # What gzip gives before it meets damage ends with a block: a small one loses few good records.
 _GZIP_BLOCK = io.DEFAULT_BUFFER_SIZE
 _SEARCHED_BLOCK = 1 << 20
+_MOST_RECORD_BYTES = BatchLimits().record_bytes  # that a search looks for
 # Lengths that fit their checksum, but not their data, can be forged: what a search reads of such
 # data is bounded by so many times the size of the file.
 _MOST_READ_IN_VAIN = 8
@@ -29,14 +31,21 @@ class Damage(NamedTuple):
     """Why some bytes of a file give no record."""
 
     message: str
+    reason: Reason = Reason.UNREADABLE
 
 
 class _DamagedError(Exception):
     """No record can be read at `place`; `following` is where one should end, if that is known."""
 
-    def __init__(self, place: int, message: str, following: int | None = None):
+    def __init__(
+        self,
+        place: int,
+        message: str,
+        following: int | None = None,
+        reason: Reason = Reason.UNREADABLE,
+    ):
         super().__init__(message)
-        self.place, self.following = place, following
+        self.place, self.following, self.reason = place, following, reason
 
 
 def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Damage]:
@@ -53,7 +62,7 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
             block, place = (_GZIP_BLOCK if compressed else _PLAIN_BLOCK), 0
             while True:
                 try:
-                    records = _records(file, block, place, search.size if search else None)
+                    records = _records(file, block, place, limits, search.size if search else None)
                     yield from bounded_batches(records, len, limits)
                     return
                 except _DamagedError as error:
@@ -61,16 +70,18 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
                 found = search.behind(damaged) if search else None
                 told = f"byte {damaged.place}: {damaged}"
                 if found is None:
-                    yield Damage(f"{told}; no record was found behind it")
+                    yield Damage(f"{told}; no record was found behind it", damaged.reason)
                     return
-                yield Damage(f"{told}; read on from byte {found}")
+                yield Damage(f"{told}; read on from byte {found}", damaged.reason)
                 file.seek(found)
                 place = found
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         yield Damage(f"{type(error).__name__}: {error}")
 
 
-def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> Iterator[bytes]:
+def _records(
+    file: BinaryIO, block_bytes: int, place: int, limits: BatchLimits, size: int | None
+) -> Iterator[bytes]:
     """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
 
     Many records are cut from a block. A record is given out before anything behind its block is
@@ -78,6 +89,7 @@ def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> 
 
     Args:
       place: of the first record in the file, which is there already.
+      limits: `record_bytes` counts.
       size: of the file, if it is known.
 
     Raises:
@@ -92,8 +104,9 @@ def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> 
             if _masked(google_crc32c.value(block[at : at + _LENGTH_BYTES])) != length_crc:
                 raise _DamagedError(place + at, "the checksum of a record's length is wrong")
             end = start + length
-            if (missing := end + _CRC.size - len(block)) > block_bytes:
-                _check_length(length, place + at, size)
+            missing = end + _CRC.size - len(block)
+            if missing > block_bytes or length > limits.record_bytes:
+                _check_length(length, place + at, limits.record_bytes, size)
                 block += file.read(missing)
             if end + _CRC.size > len(block):
                 break
@@ -107,15 +120,15 @@ def _records(file: BinaryIO, block_bytes: int, place: int, size: int | None) -> 
         raise _DamagedError(place + at, "the file is cut short")
 
 
-def _check_length(length: int, place: int, size: int | None) -> None:
+def _check_length(length: int, place: int, most: int, size: int | None) -> None:
     """Raises _DamagedError for a length that is not to be read: whoever forges it, forges its
     checksum too."""
     following = place + _HEAD.size + length + _CRC.size
     if size is not None and following > size:
         raise _DamagedError(place, f"the file is cut short, in a record of {length} bytes")
-    if length > MOST_RECORD_BYTES:
-        message = f"a record of {length} bytes, more than {MOST_RECORD_BYTES}"
-        raise _DamagedError(place, message, following)
+    if length > most:
+        message = f"a record of {length} bytes, more than {most}"
+        raise _DamagedError(place, message, following, Reason.TOO_LARGE)
 
 
 class _Search:
@@ -164,8 +177,8 @@ class _Search:
 
 
 def record_heads(block: bytes) -> np.ndarray:
-    """The places in `block` at which a length, of at most `MOST_RECORD_BYTES`, is followed by its
-    checksum: (n,) int64, in order. Only heads that are in it as a whole are found."""
+    """The places in `block` at which a length, of a record that is not too large, is followed by
+    its checksum: (n,) int64, in order. Only heads that are in it as a whole are found."""
     count = max(0, len(block) - _HEAD.size + 1)
     data = np.frombuffer(block, np.uint8)
     upper = data[4 : 4 + count] | data[5 : 5 + count] | data[6 : 6 + count] | data[7 : 7 + count]
@@ -177,7 +190,7 @@ def record_heads(block: bytes) -> np.ndarray:
         crcs ^= table[values]
     masked = ((crcs >> 15) | (crcs << 17)) + np.uint32(_MASK_DELTA)
     stored = np.ndarray((count,), "<u4", block, _LENGTH_BYTES, (1,))[places] if count else 0
-    return places[(lengths <= MOST_RECORD_BYTES) & (masked == stored)]
+    return places[(lengths <= _MOST_RECORD_BYTES) & (masked == stored)]
 
 
 def _crc_changes() -> np.ndarray:

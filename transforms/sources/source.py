@@ -13,9 +13,6 @@ from transforms.files import relative_path
 
 Item = TypeVar("Item")
 
-# Of one record, as it lies in its file: a damaged or forged length must not take all memory.
-MOST_RECORD_BYTES = 256 << 20
-
 
 class Listing(NamedTuple):
     """A part of a source for one worker to read, and how many files were passed over to find it.

@@ -50,7 +50,7 @@ class TFRecordFiles(Source):
         for records in record_batches(task, limits):
             if isinstance(records, Damage):  # as many records as there may have been count as one
                 ids = [f"{prefix}{number}"]
-                yield rejected_records(ids, task, Reason.UNREADABLE, records.message)
+                yield rejected_records(ids, task, records.reason, records.message)
                 number += 1
             else:
                 yield rows.columnar(number, records) or rows.one_by_one(number, records)

@@ -25,6 +25,13 @@ _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
 _READ_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
 _BLOCK = 1 << 20
+_MOST_MEMBERS, _MOST_TEXT_BYTES = 1000, 4 << 20  # of a sample; of a text, which grows as it is read
+# A header that belongs to the next one is held in memory, and searched.
+_MOST_HEADER_BYTES, _LONG_NUMBER = 1 << 20, re.compile(rb"[0-9]{1000}")
+_MORE_HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
 _META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
 _INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
@@ -54,7 +61,7 @@ class WebDataset(Source):
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         name = self.relative(task)
-        samples = _Samples(task, images)
+        samples = _Samples(task, images, limits.record_bytes)
         while samples.are_left:
             try:
                 for batch in bounded_batches(samples, _size, limits):
@@ -106,8 +113,8 @@ class _Samples:
     with a failure, but not at all where it is the one that was at hand.
     """
 
-    def __init__(self, path: str, images: bool):
-        self.path, self._images = path, images
+    def __init__(self, path: str, images: bool, most: int):
+        self.path, self._images, self._most = path, images, most
         self.key: str | None = None
         self.start = self.place = self._behind = 0
         self._told: str | None = (
@@ -172,7 +179,14 @@ class _Samples:
             sample.failure = RecordError(Reason.UNREADABLE, message)
             return
         sample.extensions.add(extension)
+        if len(sample.extensions) > _MOST_MEMBERS:
+            raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members are of {sample.key}")
         if not member.isreg():
+            return
+        most = _MOST_TEXT_BYTES if extension in (_CLASS, _FIELDS) else self._most
+        if extension in (_CLASS, _FIELDS, *IMAGE_ENDINGS) and member.size > most:
+            message = f"{printable(member.name)} has {member.size} bytes, more than {most}"
+            sample.failure = RecordError(Reason.TOO_LARGE, message)
             return
         if extension in (_CLASS, _FIELDS):
             sample.texts[extension] = _content(member, archive)
@@ -199,8 +213,12 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile
     with tarfile.open(
         fileobj=file, mode="r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
     ) as archive:
+        place = 0
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined] # it would keep them all
+            if archive.offset <= place:
+                raise tarfile.ReadError("a member's size is negative")
+            place = archive.offset
             if not member.isdir():
                 yield member, archive
     while block := file.read(_BLOCK):
@@ -217,8 +235,38 @@ class _Header(tarfile.TarInfo):
             return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
-        except tarfile.HeaderError as error:
+        # The others: headers that belong to headers without end, numbers beyond any file.
+        except (tarfile.HeaderError, RecursionError, OverflowError, MemoryError) as error:
             raise tarfile.ReadError(f"no member and no end: {error}") from error
+
+    @classmethod
+    def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buffer, encoding, errors)
+        if header.type in _MORE_HEADERS and not 0 <= header.size <= _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Before Python 3.11.10, a search through a header of digits takes time by their square."""
+        content = archive.fileobj.read(self._block(self.size))  # type: ignore[attr-defined]
+        if _LONG_NUMBER.search(content):
+            raise tarfile.ReadError("a header with a number of a thousand digits")
+        archive.fileobj = _ReadAlready(archive, content)  # type: ignore[assignment]
+        return super()._proc_pax(archive)  # type: ignore[misc]
+
+
+class _ReadAlready:
+    """Gives an archive's reader what was read for it, then the archive's file again."""
+
+    def __init__(self, archive: tarfile.TarFile, content: bytes):
+        self._archive, self._content = archive, content
+        self._file = archive.fileobj
+
+    def read(self, size: int) -> bytes:
+        """All of it: `size` is what was read."""
+        del size
+        self._archive.fileobj = self._file
+        return self._content
 
 
 def _content(member: tarfile.TarInfo, archive: tarfile.TarFile) -> bytes:
@@ -231,7 +279,7 @@ def _carried(path: str) -> pa.Schema:
     fields: dict[str, pa.DataType] = {}
     classes: set[pa.DataType] = set()
     found = False
-    samples = _Samples(path, False)
+    samples = _Samples(path, False, BatchLimits().record_bytes)
     try:
         for sample in itertools.islice(_up_to_damage(samples), _SAMPLES_THAT_TELL_COLUMNS):
             found = True

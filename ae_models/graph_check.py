@@ -1,0 +1,177 @@
+"""What a bundle's SavedModel may hold: read from its file, before TensorFlow loads it.
+
+TensorFlow runs whatever a graph asks for, and some operations read or write files, load libraries
+or call Python. Allowed are those that compute with tensors, by name; any other is refused.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from ae_models.errors import BundleError
+
+_MOST_ELEMENTS = 1 << 26  # of a constant, which a few bytes may describe
+# Those of our exports, and others like them: all give tensors of tensors, and nothing besides.
+_COMPUTING = frozenset(
+    """
+    Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool
+    AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BesselI0e BesselI1e
+    Betainc BiasAdd BiasAddGrad Bincount BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs
+    BroadcastGradientArgs BroadcastTo Bucketize Cast Ceil Cholesky CholeskyGrad ClipByValue
+    Complex ComplexAbs Concat ConcatOffset ConcatV2 Const Conv2D Conv2DBackpropFilter
+    Conv2DBackpropInput Conv3D Cos Cosh Cross Cumprod Cumsum CumulativeLogsumexp
+    DenseBincount DepthToSpace DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter
+    DepthwiseConv2dNativeBackpropInput Diag DiagPart Digamma Div DivNoNan DynamicPartition
+    DynamicStitch Einsum Elu EluGrad Empty EmptyTensorList EncodePng EnsureShape Equal Erf
+    Erfc Erfinv Exp ExpandDims Expm1 FFT FFT2D Fill Floor FloorDiv FloorMod FusedBatchNormV3
+    Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If IFFT2D Igamma
+    Igammac Imag InTopKV2 Inv InvertPermutation InvGrad IRFFT2D IsFinite IsInf IsNan L2Loss
+    LeakyRelu LeakyReluGrad LeftShift Less LessEqual Lgamma LinSpace Log Log1p LogicalAnd
+    LogicalNot LogicalOr LogMatrixDeterminant LogSoftmax MatMul MatrixBandPart
+    MatrixDeterminant MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3
+    MatrixDiagV2 MatrixDiagV3 MatrixInverse MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3
+    MatrixSolve MatrixTriangularSolve Max Maximum MaxPool MaxPoolGrad MaxPoolV2 Mean Min
+    Minimum MirrorPad MirrorPadGrad Mod Mul MulNoNan Ndtri Neg NextAfter NoOp NotEqual
+    OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder Polygamma Pow PreventGradient
+    Prod Qr RandomStandardNormal RandomUniform RandomUniformInt Range Rank ReadVariableOp
+    Real RealDiv Reciprocal ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ResizeArea
+    ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseV2 RFFT2D RightShift
+    Rint Roll Round Rsqrt RsqrtGrad ScatterNd Select SelectV2 SelfAdjointEigV2 Selu SeluGrad
+    Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Snapshot Softmax Softplus
+    SoftplusGrad Softsign SoftsignGrad SpaceToBatchND SpaceToDepth Split SplitV Sqrt
+    SqrtGrad Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
+    StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
+    StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomUniform
+    StatelessRandomUniformInt StatelessRandomUniformV2 StatelessTruncatedNormal
+    StatelessTruncatedNormalV2 StatelessWhile StopGradient StridedSlice StridedSliceGrad
+    StringLength Sub Sum Svd Tan Tanh TanhGrad TensorListElementShape TensorListFromTensor
+    TensorListGather TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
+    TensorListReserve TensorListResize TensorListSetItem TensorListStack TensorScatterAdd
+    TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncatedNormal TruncateMod
+    Unique UniqueV2 Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
+    UnsortedSegmentSum Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
+    """.split()  # noqa: SIM905 - one a line, they fill four screens
+)
+# Those of the two functions that TensorFlow adds to save and to restore the variables, for programs
+# of its first version. Loading restores variables by itself and calls neither, and here nothing
+# else may: no function of the graph, and no object that is loaded.
+_SAVING = frozenset(
+    {
+        *("AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2"),
+        *("ShardedFilename", "StaticRegexFullMatch", "StringJoin"),
+    }
+)
+# Nothing runs the graph around the functions: its variables' and constants' values are read.
+_AROUND = frozenset(
+    {
+        *("Const", "NoOp", "PartitionedCall", "Placeholder", "ReadVariableOp"),
+        *("StatefulPartitionedCall", "VarHandleOp"),
+    }
+)
+# Tables, assets and the classes of other libraries have kinds and names of their own.
+_OBJECTS = {"bare_concrete_function", "constant", "function", "user_object", "variable"}
+_IDENTIFIERS = {
+    *("_generic_user_object", "signature_map", "trackable_dict_wrapper"),
+    *("trackable_list_wrapper", "trackable_tuple_wrapper"),
+}
+_REGISTERED = {"", "tf.TrackableConstant"}
+
+
+def check_graph(file: Path, name: str) -> None:
+    """Reads a `saved_model.pb`, and runs nothing of it.
+
+    Args:
+      file: the file.
+      name: what errors call it.
+
+    Raises:
+      BundleError: it is no SavedModel, or has an operation or an object that no bundle needs.
+    """
+    try:
+        model = SavedModel.FromString(file.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise BundleError(f"{name} is no SavedModel: {error}") from error
+    # Of more graphs, or one without objects, TensorFlow would run what stands around the functions.
+    if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):
+        raise BundleError(f"{name} is not as tf.saved_model.save writes it")
+    graph = model.meta_graphs[0]
+    try:
+        _check_functions(graph)
+        _check_objects(graph)
+    except _RefusedError as error:
+        raise BundleError(f"{name}: {error}") from error
+
+
+class _RefusedError(Exception):
+    """What a graph must not hold."""
+
+
+def _check_functions(graph: MetaGraphDef) -> None:
+    library = graph.graph_def.library
+    names = {function.signature.name for function in library.function}
+    if library.gradient or library.registered_gradients or graph.asset_file_def:
+        raise _RefusedError("gradients or assets, which no bundle has")
+    _check_operations(graph.graph_def.node, _AROUND)
+    saving, called = set[str](), set[str]()
+    for function in library.function:
+        if _check_operations(function.node_def, _COMPUTING | names, _SAVING):
+            saving.add(function.signature.name)
+        else:
+            called.update(_called(function.node_def))
+    called.update(_functions_of_objects(graph))
+    if reached := sorted(saving & called):
+        raise _RefusedError(f"{reached[0]}, which reads or writes files, is called")
+
+
+def _check_operations(
+    nodes: Iterable[NodeDef], allowed: frozenset[str], more: frozenset[str] = frozenset()
+) -> bool:
+    """Whether there are operations of `more` besides those that are allowed."""
+    others = set()
+    for node in nodes:
+        if node.op not in allowed:
+            others.add(node.op)
+        elif node.op == "Const":
+            shape = node.attr["value"].tensor.tensor_shape
+            if math.prod(dimension.size for dimension in shape.dim) > _MOST_ELEMENTS:
+                raise _RefusedError(f"a constant of more than {_MOST_ELEMENTS} elements")
+    if refused := sorted(others - more):
+        raise _RefusedError(f"the operation {refused[0]}, which no bundle needs")
+    return bool(others)
+
+
+def _called(nodes: Iterable[NodeDef]) -> Iterator[str]:
+    """The functions that nodes name, as operations or in their attributes."""
+    for node in nodes:
+        yield node.op
+        for value in node.attr.values():
+            yield value.func.name
+            for function in value.list.func:
+                yield function.name
+
+
+def _functions_of_objects(graph: MetaGraphDef) -> Iterator[str]:
+    objects = graph.object_graph_def
+    yield from objects.concrete_functions
+    for node in objects.nodes:
+        yield node.bare_concrete_function.concrete_function_name
+        yield from node.function.concrete_functions
+
+
+def _check_objects(graph: MetaGraphDef) -> None:
+    for node in graph.object_graph_def.nodes:
+        kind = node.WhichOneof("kind")
+        if kind not in _OBJECTS:
+            raise _RefusedError(f"an object of the kind {kind}, which no bundle has")
+        registered = (node.registered_name, node.registered_saver)
+        if registered[0] not in _REGISTERED or registered[1] or node.saveable_objects:
+            raise _RefusedError(f"an object of the class {registered}, which no bundle has")
+        if kind == "user_object" and node.user_object.identifier not in _IDENTIFIERS:
+            raise _RefusedError(
+                f"an object of the class {node.user_object.identifier!r}, which no bundle has"
+            )

@@ -1,0 +1,88 @@
+"""`model.keras` of a bundle: what it may name, and loading it."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ae_models.errors import BundleError
+
+_CONFIG = "config.json"
+_MEMBERS = {"metadata.json", _CONFIG, "model.weights.h5"}
+_MOST_CONFIG_BYTES = 1 << 20
+# Module and class of all that a bundle's model is built from: its networks follow from the
+# configuration of ours, and only the optimiser is described besides.
+_OURS = {
+    ("ae_models.autoencoder", "Autoencoder"),
+    ("ae_models.denoising", "DenoisingAutoencoder"),
+    ("ae_models.variational", "VariationalAutoencoder"),
+}
+_OF_KERAS = {
+    ("keras.optimizers", "Adam"),
+    ("keras.optimizers", "Muon"),
+    ("keras.optimizers", "LossScaleOptimizer"),
+    ("keras.optimizers.schedules", "CosineDecay"),
+}
+_PACKAGE = "latentbeam"  # that our classes are registered in
+
+
+def check_keras_file(path: Path, name: str) -> None:
+    """Reads what `model.keras` would have Keras build, and builds nothing.
+
+    Args:
+      path: the file.
+      name: what errors call it.
+
+    Raises:
+      BundleError: it is no Keras file, or names a class or a function that no bundle has: a Lambda
+        layer, a class of another module.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+            if sorted(members) != sorted(_MEMBERS):
+                raise BundleError(f"{name} must hold {', '.join(sorted(_MEMBERS))}, no other files")
+            with archive.open(_CONFIG) as file:
+                text = file.read(_MOST_CONFIG_BYTES + 1)
+        if len(text) > _MOST_CONFIG_BYTES:
+            raise BundleError(f"{name}: {_CONFIG} has more than {_MOST_CONFIG_BYTES} bytes")
+        config = json.loads(text)
+        if not isinstance(config, dict) or _named(config) not in _OURS:
+            raise BundleError(f"{name}: {_CONFIG} describes no model of a bundle")
+        _check_classes(config, name)
+    # NotImplementedError, RuntimeError: a compression or an encryption that Python does not read.
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{name} is no Keras file: {error}") from error
+
+
+def load_keras_model(path: Path) -> Any:
+    """The model of a bundle's `model.keras`, checked first.
+
+    Raises:
+      BundleError: as `check_keras_file`.
+    """
+    check_keras_file(path, str(path))
+    return keras.models.load_model(path, safe_mode=True)
+
+
+def _check_classes(value: Any, name: str) -> None:
+    """Every object in Keras' description of a model is a mapping with `class_name`."""
+    if isinstance(value, dict):
+        if "class_name" in value or "module" in value or "registered_name" in value:
+            known = _named(value)
+            ours = f"{_PACKAGE}>{value.get('class_name')}"
+            registered = value.get("registered_name")
+            if known not in _OURS | _OF_KERAS or registered != (ours if known in _OURS else None):
+                raise BundleError(
+                    f"{name}: {value.get('module')!r}, {value.get('class_name')!r}, "
+                    f"{registered!r} is no class that a bundle's model is built from"
+                )
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        _check_classes(item, name)
+
+
+def _named(value: dict[str, Any]) -> tuple[str, str]:
+    return str(value.get("module")), str(value.get("class_name"))

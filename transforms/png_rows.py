@@ -1,0 +1,57 @@
+"""Whether a PNG's compressed data are what its rows need."""
+
+import struct
+import zlib
+
+from transforms.image_limits import png_chunks
+
+_HEADER = struct.Struct(">IIBBBBB")
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
+_WHOLE = ((0, 0, 1, 1),)
+# First column and row of each pass, and its steps.
+_ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)),
+    (0, 1, 1, 2),
+)
+_PIECE = 1 << 20
+
+
+def row_bytes_missing(data: bytes) -> int:
+    """How many bytes a PNG's rows need beyond those that its data inflate to: 0 if they are all
+    there, less than 0 if there are more. Not more than one byte too many is inflated.
+
+    Raises:
+      struct.error, KeyError: the header is no PNG's.
+    """
+    missing = 0
+    inflater = zlib.decompressobj()
+    for kind, place in png_chunks(data):
+        if kind == b"IHDR":
+            missing = _bytes_of_rows(data[place])
+        if kind == b"IDAT":
+            missing = _after(inflater, data[place], missing)
+        if missing < 0 or inflater.eof:
+            break
+    return missing
+
+
+def _after(inflater: "zlib._Decompress", compressed: bytes, missing: int) -> int:
+    while compressed and missing >= 0 and not inflater.eof:
+        try:
+            missing -= len(inflater.decompress(compressed, min(_PIECE, missing + 1)))
+        except zlib.error:
+            break
+        compressed = inflater.unconsumed_tail
+    return missing
+
+
+def _bytes_of_rows(header: bytes) -> int:
+    """Each row of each pass is a byte for its filter, then its pixels."""
+    width, height, bits, kind, _, _, interlaced = _HEADER.unpack_from(header)
+    bits_a_pixel = bits * _CHANNELS[kind]
+    total = 0
+    for column, row, across, down in _ADAM7 if interlaced else _WHOLE:
+        columns, rows = -(-(width - column) // across), -(-(height - row) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * bits_a_pixel // 8))
+    return total
