@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
 
 .PHONY: help demo test test-all flink-up flink-test flink-down engines-test lint types format bench bench-flink
-.PHONY: faults scoreboard dist lock clean
+.PHONY: faults fuzz scoreboard dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ bench-flink: $(READY) ## the same of one Flink TaskManager with two slots beside
 
 faults: $(READY) ## runs that are killed, starved, fed bad records (half an hour), then docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability --page docs/reliability.md
+
+fuzz: $(READY) ## mutated images, files and bundles (half an hour); FUZZ="--seconds 60 --seed 1" for less
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"

@@ -23,6 +23,7 @@ from pipelines.score import score
 from pipelines.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.batches import BatchLimits
+from transforms.ledger import held
 from transforms.reject_limit import RejectLimit
 from transforms.reject_watch import RejectWatch, WatchRejects
 from transforms.rejects import REJECTS_SCHEMA
@@ -256,3 +257,9 @@ def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(TooManyRejectsError, match="11 of 11 records"):
             attempt(1, fails=False)
+
+
+def test_a_run_that_begins_takes_the_last_failure_away(tmp_path: Path) -> None:
+    (tmp_path / "failed.json").write_text("{}")
+    with held(str(tmp_path)):
+        assert not (tmp_path / "failed.json").exists()

@@ -152,6 +152,22 @@ def test_a_flipped_byte_loses_its_own_record(tmp_path: Path, place: int, record:
         assert message.endswith("; no record was found behind it" if lost_end else read_on)
 
 
+def test_damage_behind_many_blocks_is_told_by_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    random = np.random.default_rng(0)
+    _write(path, [_example(image__encoded=random.bytes(200_000), n=n) for n in range(30)])
+    data = bytearray(path.read_bytes())
+    places = [n * (len(data) // 30) for n in (13, 28)]
+    assert data[places[1] : places[1] + 12] == data[:12], "records of one length"
+    for place in places:
+        data[place] ^= 1
+    path.write_bytes(data)
+    rows = read_rows(path)
+    assert [row["n"] for row in rows] == [None if n in (13, 28) else n for n in range(30)]
+    messages = [row["reject"]["message"] for row in rows if row["reject"]]
+    assert [message.partition(":")[0] for message in messages] == [f"byte {n}" for n in places]
+
+
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(st.binary(max_size=60), min_size=1, max_size=30),

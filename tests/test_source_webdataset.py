@@ -289,6 +289,20 @@ def test_samples_behind_damage_are_found_and_those_beside_it_are_rejects(
     assert verify_ids_are_unique(rows)
 
 
+def test_a_header_whose_own_follower_is_damaged_is_one_gap(tmp_path: Path) -> None:
+    """A long name lies in a header of its own, which is whole here."""
+    path = tmp_path / "a.tar"
+    members = [(f"{n}/{'long' * 40}.png", bytes([n]) * 700) for n in range(1, 6)]
+    _write(path, members, format=tarfile.PAX_FORMAT)
+    data = bytearray(path.read_bytes())
+    place = data.index(members[2][1]) - 512
+    data[place + 150] ^= 1
+    path.write_bytes(data)
+    rows = read_rows(path)
+    assert [row["id"].partition("/")[2][:2] for row in rows] == ["1/", "2/", "4/", "5/"]
+    assert _reasons(rows) == [None, "unreadable", "unreadable", None]
+
+
 def verify_ids_are_unique(rows: list[dict[str, Any]]) -> bool:
     return len({row["id"] for row in rows}) == len(rows)
 

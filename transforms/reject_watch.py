@@ -125,8 +125,8 @@ _SEEN_LOCK = threading.Lock()
 
 
 class WatchRejects(beam.DoFn):
-    """Counts scores or rejects, and raises TooManyRejectsError once this process has seen too many
-    of the latter; it puts out nothing.
+    """Counts scores or rejects, and raises TooManyRejectsError once those that this process has
+    seen are too many; it puts out nothing.
 
     Records of a bundle that fails are taken back, as the runner may try it again.
     """
