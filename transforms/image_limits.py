@@ -26,9 +26,9 @@ _SEGMENTS, _STRAY_BYTES = 4096, 64 << 10
 # A progressive JPEG goes over all its pixels for every scan; encoders write some ten, at most 64.
 _SCANS = 100
 _CHUNK = struct.Struct(">I4s")
-_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 # In compressed data, restart marks (D0 to D7) belong to the scan.
-_MARKER_BEHIND_SCAN = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+_MARKER_BEHIND_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _ALONE = frozenset({0x01, _SOI, _EOI, *range(0xD0, 0xD8)})  # markers without a length
 _SINGLE_PASS = frozenset({0xC0, 0xC1})  # sequential: one scan where it has all components
