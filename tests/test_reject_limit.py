@@ -1,5 +1,6 @@
 """`--max_rejects`: a run that is going wrong ends, and says what it had counted."""
 
+import functools
 import io
 import json
 import re
@@ -23,7 +24,7 @@ from pipelines.score import score
 from pipelines.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.batches import BatchLimits
-from transforms.ledger import held
+from transforms.held import held
 from transforms.reject_limit import RejectLimit
 from transforms.reject_watch import RejectWatch, WatchRejects
 from transforms.rejects import REJECTS_SCHEMA
@@ -186,6 +187,26 @@ def test_a_run_within_its_limit_succeeds_and_takes_the_failure_away(
         *("_SUCCESS", "rejects", "run.json", "scores")
     ]
     assert verify(str(output), [bad_rows])["ok"]
+
+
+def test_a_run_in_parts_is_held_to_one_limit_and_goes_on_with_another(
+    bundle: Bundles, bad_rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, too, by what is counted of finished parts alone: 50 rejects each."""
+    monkeypatch.setattr(WatchRejects, "process", lambda self, batch: ())
+    output = tmp_path / "run"
+    run = functools.partial(
+        score, [bad_rows], str(bundle("ae")), str(output), checkpoint_every=500, resume=True
+    )
+    with pytest.raises(TooManyRejectsError, match="150 of 1500 records rejected"):
+        run(max_rejects=149)
+    assert json.loads((output / "failed.json").read_text())["complete"] is False
+    assert not (output / "_SUCCESS").exists()
+    with pytest.raises(TooManyRejectsError, match="309 of 3000 records rejected"):
+        run(max_rejects="10.2%")
+    assert run(max_rejects=309)["records"]["rejected"] == 309
+    assert verify(str(output), [bad_rows])["ok"]
+    assert not (output / "failed.json").exists()
 
 
 def test_a_bad_start_is_no_bad_share(bundle: Bundles, tmp_path: Path) -> None:
