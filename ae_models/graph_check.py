@@ -74,7 +74,10 @@ _AROUND = frozenset(
     }
 )
 # Tables, assets and the classes of other libraries have kinds and names of their own.
-_OBJECTS = {"bare_concrete_function", "constant", "function", "user_object", "variable"}
+_OBJECTS = {
+    *("bare_concrete_function", "captured_tensor", "constant", "function", "user_object"),
+    "variable",
+}
 _IDENTIFIERS = {
     *("_generic_user_object", "signature_map", "trackable_dict_wrapper"),
     *("trackable_list_wrapper", "trackable_tuple_wrapper"),
@@ -114,7 +117,7 @@ class _RefusedError(Exception):
 def _check_functions(graph: MetaGraphDef) -> None:
     library = graph.graph_def.library
     names = {function.signature.name for function in library.function}
-    if library.gradient or library.registered_gradients or graph.asset_file_def:
+    if library.gradient or graph.asset_file_def:
         raise _RefusedError("gradients or assets, which no bundle has")
     _check_operations(graph.graph_def.node, _AROUND)
     saving, called = set[str](), set[str]()
@@ -124,6 +127,8 @@ def _check_functions(graph: MetaGraphDef) -> None:
         else:
             called.update(_called(function.node_def))
     called.update(_functions_of_objects(graph))
+    # Keras' SiLU brings its own, which TensorFlow makes known when it loads the graph.
+    called.update(gradient.gradient_func for gradient in library.registered_gradients)
     if reached := sorted(saving & called):
         raise _RefusedError(f"{reached[0]}, which reads or writes files, is called")
 
@@ -160,6 +165,7 @@ def _functions_of_objects(graph: MetaGraphDef) -> Iterator[str]:
     yield from objects.concrete_functions
     for node in objects.nodes:
         yield node.bare_concrete_function.concrete_function_name
+        yield node.captured_tensor.concrete_function
         yield from node.function.concrete_functions
 
 

@@ -151,8 +151,10 @@ def test_a_tar_of_forged_headers_ends(tmp_path: Path, name: str, ending: str) ->
     data = path.read_bytes()
     path = tmp_path / f"b{ending}"
     path.write_bytes(gzip.compress(data) if ending == ".tar.gz" else data)
-    rows = _rows(path)
-    assert _reasons(rows) == [None, "unreadable"]
+    first, *others = _reasons(_rows(path))
+    assert first is None
+    assert set(others) == {"unreadable"}
+    assert len(others) < 1000, "of 6,000 headers without end not each is looked at anew"
 
 
 def test_a_sample_of_endless_members_ends(tmp_path: Path) -> None:

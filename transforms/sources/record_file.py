@@ -124,11 +124,12 @@ def _check_length(length: int, place: int, most: int, size: int | None) -> None:
     """Raises _DamagedError for a length that is not to be read: whoever forges it, forges its
     checksum too."""
     following = place + _HEAD.size + length + _CRC.size
-    if size is not None and following > size:
-        raise _DamagedError(place, f"the file is cut short, in a record of {length} bytes")
+    is_there = size is None or following <= size
     if length > most:
         message = f"a record of {length} bytes, more than {most}"
-        raise _DamagedError(place, message, following, Reason.TOO_LARGE)
+        raise _DamagedError(place, message, following if is_there else None, Reason.TOO_LARGE)
+    if not is_there:
+        raise _DamagedError(place, f"the file is cut short, in a record of {length} bytes")
 
 
 class _Search:

@@ -158,10 +158,14 @@ class _Samples:
 
     def _members(self, file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
         """`_members`, and where they are: what is behind one's header may be damaged."""
-        for member, archive in _members(file):
-            self.place, self._behind = member.offset, member.offset_data
-            yield member, archive
-            self.place = archive.offset
+        try:
+            for member, archive in _members(file):
+                self.place, self._behind = member.offset, member.offset_data
+                yield member, archive
+                self.place = archive.offset
+        except _EndlessHeadersError:
+            self._behind = file.tell() // BLOCK_BYTES * BLOCK_BYTES
+            raise
 
     def _begun(self, key: str, is_first: bool) -> _Sample:
         sample = _Sample(key)
@@ -226,6 +230,10 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile
             raise tarfile.ReadError("there is more behind the mark of its end")
 
 
+class _EndlessHeadersError(tarfile.ReadError):
+    """Headers that belong to headers: those that were read need not be looked at again."""
+
+
 class _Header(tarfile.TarInfo):
     """A member's header; what is none, and not the end's mark either, is an error."""
 
@@ -237,7 +245,8 @@ class _Header(tarfile.TarInfo):
             raise
         # The others: headers that belong to headers without end, numbers beyond any file.
         except (tarfile.HeaderError, RecursionError, OverflowError, MemoryError) as error:
-            raise tarfile.ReadError(f"no member and no end: {error}") from error
+            kind = _EndlessHeadersError if isinstance(error, RecursionError) else tarfile.ReadError
+            raise kind(f"no member and no end: {error}") from error
 
     @classmethod
     def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> "_Header":
