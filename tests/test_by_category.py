@@ -232,7 +232,7 @@ def test_models_in_use_stay_and_no_more_than_allowed_are_held() -> None:
     loads: list[str] = []
 
     def work(seed: int) -> None:
-        for key in np.random.default_rng(seed).choice(list("abcdef"), 40):
+        for key in np.random.default_rng(seed).choice(list("abcdef"), 12):
             with models.use(key, lambda key=key: loads.append(key)) as model:
                 time.sleep(0.0005)
                 assert model.key == key

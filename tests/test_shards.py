@@ -1,14 +1,19 @@
 """Parquet shards: bounded row groups and files, nothing lost, and what a `Shard` says of a file."""
 
+import errno
+import io
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,3 +162,23 @@ def test_a_pipeline_writes_every_row_once(tmp_path: Path) -> None:
         assert_that(rows, equal_to([200]))
     found = duckdb.sql(f"SELECT id FROM '{tmp_path}/new/scores-*.parquet'").fetchall()
     assert Counter(found) == Counter((f"r{n:04d}",) for n in range(200))
+
+
+class _FullDisk(io.BytesIO):
+    """Takes a Parquet file's first bytes, and no footer."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+def test_a_file_that_is_abandoned_on_a_full_disk_hides_no_other_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its footer cannot be written; what filled the disk was told of by another file."""
+    monkeypatch.setattr(FileSystems, "create", lambda *_, **__: _FullDisk())
+    writer = ShardWriter(str(tmp_path), "rejects", ShardLimits())
+    assert list(writer.add(_batch(0, 3))) == []
+    writer.abandon()
+    assert list(writer.close()) == []

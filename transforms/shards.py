@@ -120,10 +120,11 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Closes the file that is open, if one is, as it is: nobody will be told of it."""
-        if self._writer is not None:
-            self._writer.close()
-            self._file.close()
-            self._writer = None
+        for name in ("_writer", "_file"):
+            # It may not be open, and on a full disk its footer cannot be written either.
+            with contextlib.suppress(Exception):
+                getattr(self, name).close()
+        self._writer = None
 
     def _open(self, batch: pa.RecordBatch) -> None:
         self._path = FileSystems.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
@@ -155,10 +156,7 @@ class ShardWriter:
             with output_errors(self._folder):
                 yield
         except BaseException:
-            for name in ("_writer", "_file"):
-                with contextlib.suppress(Exception):  # it may not be open yet
-                    getattr(self, name).close()
-            self._writer = None
+            self.abandon()
             raise
 
 

@@ -26,7 +26,8 @@ class DiskFull(Fault):
     Mounting it needs the rights of root.
 
     Attributes:
-      mebibytes: its size; a part of it is taken before the run begins, another at each trial.
+      mebibytes: its size. Of it a third to all but a few are taken before the run begins, as the
+        run would need two thirds.
     """
 
     mebibytes: int
@@ -39,7 +40,7 @@ class DiskFull(Fault):
         started = time.monotonic()
         for _ in range(trials):
             with _small_disk(self.mebibytes) as disk:
-                taken = int(generator.integers(0, self.mebibytes * 3 // 4))
+                taken = int(generator.integers(self.mebibytes // 3, self.mebibytes - 4))
                 (disk / "taken").write_bytes(bytes(taken << 20))
                 output = disk / "run"
                 with running(command(inputs, bundle, output)) as process:
@@ -59,7 +60,7 @@ class DiskFull(Fault):
             good,
             0,
             time.monotonic() - started,
-            f"{self.mebibytes} MiB, of which some were taken before",
+            f"{self.mebibytes} MiB, of which {self.mebibytes // 3} and more were taken before",
         )
 
 
