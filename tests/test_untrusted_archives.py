@@ -304,3 +304,11 @@ def test_titles_of_a_picture_are_no_formulas(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width < 2000
         assert zlib.crc32(picture.tobytes())
+
+
+def test_a_member_without_its_ending_is_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", b"no matter")
+    with pytest.raises(InputError, match="no array 'x'"):
+        list(resolve_inputs([str(path)])[0].carried())

@@ -188,7 +188,11 @@ class _ArrayStream:
     """A `.npy` member read front to back, or, if it is stored as it is, from some row on."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, path: str):
-        self._archive, self._info = archive, archive.getinfo(f"{name}.npy")
+        self._archive = archive
+        try:
+            self._info = archive.getinfo(f"{name}.npy")
+        except KeyError as error:  # a directory that was damaged may name it otherwise
+            raise InputError(f"{path}: no array {name!r}") from error
         name = f"{path}: {name}"
         _check_member(self._info, archive, name)
         try:
