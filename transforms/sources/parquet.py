@@ -109,7 +109,9 @@ class ParquetFiles(Source):
         done = 0
         try:
             columns = names if images else [name for name in names if name != IMAGE]
-            rows = min(_batch_rows(metadata, limits), _rows_by_dictionaries(path, group, limits))
+            rows = min(
+                _batch_rows(metadata, limits), _rows_by_dictionaries(file, path, group, limits)
+            )
             for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
                 records = self._records(batch, file.schema_arrow, path, first_row + done, limits)
                 yield from _bounded(records, limits)
@@ -230,23 +232,22 @@ def _group_rows(file: pq.ParquetFile) -> list[int]:
     return rows
 
 
-def _rows_by_dictionaries(path: str, group: int, limits: BatchLimits) -> int:
+def _rows_by_dictionaries(file: pq.ParquetFile, path: str, group: int, limits: BatchLimits) -> int:
     """How many rows stay within `record_bytes` if each has the longest value that a dictionary of
     the row group holds: a few bytes of file may repeat it in every row."""
     # Of the schema alone: what the metadata say of a column's chunk may end the process, as pyarrow
     # does not catch what Arrow throws where its statistics are damaged.
-    with _open(path) as file:
-        columns = [file.schema.column(index) for index in range(len(file.schema))]
-        names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    columns = [file.schema.column(index) for index in range(len(file.schema))]
+    names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     longest = 1
     for name in names:
         with (
             open_binary(path) as content,
             pq.ParquetFile(
                 content, read_dictionary=[name], pre_buffer=False, buffer_size=_FIRST_BYTES
-            ) as file,
+            ) as first,
         ):
-            for batch in file.iter_batches(1, row_groups=[group], columns=[name]):
+            for batch in first.iter_batches(1, row_groups=[group], columns=[name]):
                 column = batch.column(0)
                 while pa.types.is_struct(column.type):
                     column = column.flatten()[0]
