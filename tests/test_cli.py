@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,9 @@ import pytest
 from PIL import Image
 
 from pipelines.cli import main, repeat_flags
+from tests.command import run_command
 
 Bundles = Callable[[str], Path]
-
-
-def _run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return int(exit_.value.code or 0), out, err
 
 
 def _without_image(folder: Path) -> str:
@@ -75,7 +68,7 @@ def test_an_input_that_cannot_be_used_is_one_line_and_status_2(
     uri = make_input(tmp_path)
     output = tmp_path / "run"
     arguments = ["score", "--input", uri, "--model", str(bundle("ae")), "--output", str(output)]
-    status, out, err = _run(arguments, capsys)
+    status, out, err = run_command(arguments, capsys)
     assert (status, out) == (2, "")
     assert re.fullmatch(f"latentbeam: .*{message}.*\n", err)
     assert not output.exists()
@@ -94,7 +87,7 @@ def test_click_names_a_flag_that_is_wrong(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extra = ["--input", "builtin:digits", "--output", "o"] if len(arguments) > 1 else []
-    status, out, err = _run([*arguments, *extra], capsys)
+    status, out, err = run_command([*arguments, *extra], capsys)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err or "--model" in err
 
@@ -121,7 +114,7 @@ def test_a_flag_that_cannot_be_used_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["score", "--input", "builtin:digits", "--model", str(bundle("ae"))]
-    status, _, err = _run([*arguments, "--output", str(tmp_path / "run"), *flags], capsys)
+    status, _, err = run_command([*arguments, "--output", str(tmp_path / "run"), *flags], capsys)
     assert status == 2
     assert err.count("\n") == 1
     assert message in err
@@ -143,7 +136,7 @@ def test_a_configuration_that_cannot_be_used_is_named(
 ) -> None:
     arguments = ["train", "--input", "builtin:digits", "--model", "ae"]
     arguments += ["--output", str(tmp_path / "m"), "--set", *settings]
-    status, _, err = _run(arguments, capsys)
+    status, _, err = run_command(arguments, capsys)
     assert status == 2
     assert message in err
     assert not (tmp_path / "m").exists()
@@ -161,7 +154,7 @@ def test_a_bundle_with_one_byte_changed_is_refused(
         ["score", "--input", "builtin:digits", "--model", str(changed), "--output", str(tmp_path)],
         ["inspect", str(changed)],
     ):
-        status, out, err = _run(command, capsys)
+        status, out, err = run_command(command, capsys)
         assert (status, out) == (2, "")
         assert err.endswith("model.keras was changed since the bundle was written\n")
 
@@ -192,7 +185,7 @@ def test_score_evaluate_verify_and_inspect_give_json(
     }
     results = {}
     for name, arguments in commands.items():
-        status, out, _ = _run([name, *arguments, "--json"], capsys)
+        status, out, _ = run_command([name, *arguments, "--json"], capsys)
         assert status == 0
         results[name] = json.loads(out)
     assert results["score"]["records"]["scored"] == 1797
@@ -206,9 +199,11 @@ def test_verify_fails_with_status_1_where_a_record_is_missing(
 ) -> None:
     run = str(tmp_path / "run")
     arguments = ["--input", "builtin:digits", "--model", str(bundle("ae")), "--output", run]
-    _run(["score", *arguments, "--where", "label=1"], capsys)
+    run_command(["score", *arguments, "--where", "label=1"], capsys)
     np.savez(tmp_path / "other.npz", x=np.zeros((2, 8, 8), np.uint8), y=np.array([1, 1]))
-    status, out, _ = _run(["verify", "--scores", run, "--input", f"{tmp_path}/other.npz"], capsys)
+    status, out, _ = run_command(
+        ["verify", "--scores", run, "--input", f"{tmp_path}/other.npz"], capsys
+    )
     assert status == 1
     assert "2 missing records, such as other.npz#0, other.npz#1" in out
 
@@ -218,8 +213,8 @@ def test_evaluate_needs_both_kinds(
 ) -> None:
     run = str(tmp_path / "run")
     arguments = ["--input", "builtin:digits", "--model", str(bundle("ae")), "--output", run]
-    _run(["score", *arguments], capsys)
-    status, _, err = _run(["evaluate", "--scores", run, "--anomalous", "label=11"], capsys)
+    run_command(["score", *arguments], capsys)
+    status, _, err = run_command(["evaluate", "--scores", run, "--anomalous", "label=11"], capsys)
     assert status == 2
     assert "both kinds are needed" in err
 

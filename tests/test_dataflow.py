@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ae_models.errors import ConfigError
 from pipelines.beam_run import pipeline_options
-from pipelines.cli import main
 from pipelines.score import score
 from pipelines.train import train, train_configuration
+from tests.command import run_command
 from tests.elsewhere import PREFIX
 from transforms import ReadImages, ScoreImages, WriteScores
 
@@ -132,21 +132,13 @@ def _arguments(bundle: Path, output: str | Path) -> list[str]:
     return ["score", *given]
 
 
-def _run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return int(exit_.value.code or 0), out, err
-
-
 def test_a_dry_run_checks_the_graph_and_touches_nothing(
     bundle: Bundles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*_arguments(bundle("vae"), "gs://some-bucket/run"), *_dry_run(*_HINTS)]
     asked: list[Any] = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda *host, **_: asked.append(host))
-    status, out, err = _run([*arguments, "--json"], capsys)
+    status, out, err = run_command([*arguments, "--json"], capsys)
     assert (status, err, asked) == (0, "", [])
     job = json.loads(out)["job"]
     assert 0 < job.pop("graph_bytes") < _MEBIBYTE
@@ -157,7 +149,7 @@ def test_a_dry_run_checks_the_graph_and_touches_nothing(
         "location": None,
         "environments": [{"image": _IMAGE, "resource_hints": _URNS}],
     }
-    status, out, err = _run(arguments, capsys)
+    status, out, err = run_command(arguments, capsys)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "checked: the graph of job scoring; it was not submitted"
@@ -171,7 +163,7 @@ def test_a_dry_run_warns_of_paths_that_workers_cannot_reach(
 ) -> None:
     (tmp_path / "run" / ".staging-1").mkdir(parents=True)  # of a run that may be going on
     flags = [flag for flag in _dry_run() if not flag.startswith("--job_name=")]
-    status, out, err = _run([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
+    status, out, err = run_command([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
     assert (status, err.count("\n")) == (0, 1)
     assert out.startswith("checked: the graph of job beamapp-"), "Beam's own name"
     assert f"warning: Dataflow's workers cannot reach the local path {tmp_path / 'run'}: " in err
@@ -184,7 +176,7 @@ def test_a_submission_has_image_machines_options_and_a_small_graph(
     flags = _submission(service, tmp_path, "--no_wait_until_finish")
     flags += ["--machine_type=n2-standard-4", "--dataflow_service_options=enable_prime"]
     output = f"{PREFIX}{tmp_path}/run"
-    status, out, _ = _run([*_arguments(bundle("vae"), output), *flags, "--json"], capsys)
+    status, out, _ = run_command([*_arguments(bundle("vae"), output), *flags, "--json"], capsys)
     assert status == 0
     found = json.loads(out)["job"]
     assert (found["state"], found["id"]) == ("submitted", "2026-job-1")
@@ -238,7 +230,7 @@ def test_the_graph_as_submitted_gives_the_rows_of_a_local_run(
 ) -> None:
     service.runs = True
     arguments = _arguments(bundle("vae"), f"{PREFIX}{tmp_path}/run")
-    status, out, err = _run([*arguments, *_submission(service, tmp_path)], capsys)
+    status, out, err = run_command([*arguments, *_submission(service, tmp_path)], capsys)
     assert status == 0
     assert "submitted job 2026-job-1: https://console.cloud.google.com/" in err
     assert "records: 1797 read, 1797 scored, 0 rejected" in out
@@ -255,7 +247,7 @@ def test_a_template_is_written_and_not_submitted(
     template = tmp_path / "template.json"
     flags = _submission(service, tmp_path, f"--template_location={template}")
     arguments = _arguments(bundle("vae"), f"{PREFIX}{tmp_path}/run")
-    status, out, _ = _run([*arguments, *flags], capsys)
+    status, out, _ = run_command([*arguments, *flags], capsys)
     assert status == 0
     assert out.startswith(f"template: {template}; job scoring was not submitted\n")
     assert service.jobs == []
@@ -324,7 +316,7 @@ def test_flags_that_cannot_be_used_are_one_line_and_status_2(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status, out, err = _run([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
+    status, out, err = run_command([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
     assert (status, out) == (2, "")
     assert re.search(rf"latentbeam: .*{message}.*\n\Z", err)
     assert not (tmp_path / "run").exists()

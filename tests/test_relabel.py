@@ -19,11 +19,11 @@ from apache_beam.io.filesystems import FileSystems
 from scipy import stats
 
 from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
-from pipelines.cli import main
 from pipelines.evaluate import evaluate
 from pipelines.relabel import relabel
 from pipelines.score import score
 from pipelines.verify import verify
+from tests.command import run_command
 from transforms import relabel as module
 from transforms.held import held
 from transforms.ledger import SCORES, finish_run, read_ledger
@@ -97,14 +97,6 @@ def _values(rows: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return _write_run(tmp_path / "run", [_values(230, 1), _values(40, 2), _values(1, 3)])
-
-
-def _run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return int(exit_.value.code or 0), out, err
 
 
 def _all_p_values(run: Path) -> np.ndarray:
@@ -451,7 +443,7 @@ def test_errors_are_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["relabel", "--scores", str(run), "--output", str(tmp_path / "new")]
-    status, out, err = _run([*arguments, *(f.format(run=run) for f in flags)], capsys)
+    status, out, err = run_command([*arguments, *(f.format(run=run) for f in flags)], capsys)
     assert (status, out) == (2, "")
     assert re.fullmatch(f"latentbeam: .*{message}.*\n", err)
     assert not (tmp_path / "new").exists()
@@ -462,7 +454,7 @@ def test_the_command_relabels_and_duckdb_reads_the_result(
 ) -> None:
     new = tmp_path / "new"
     arguments = ["relabel", "--scores", str(run), "--output", str(new), "--fdr", "0.2"]
-    status, out, err = _run(arguments, capsys)
+    status, out, err = run_command(arguments, capsys)
     assert status == 0
     flagged = json.loads((new / "run.json").read_text())["relabelled"]["flagged"]
     assert out.splitlines()[0] == f"run: {new}"
@@ -474,7 +466,7 @@ def test_the_command_relabels_and_duckdb_reads_the_result(
     rest = "SELECT * EXCLUDE is_anomaly FROM '{}/scores/*.parquet'"
     both = f"{rest.format(run)} EXCEPT ALL {rest.format(new)}"
     assert duckdb.sql(both).fetchall() == []
-    status, out, _ = _run([*arguments, "--overwrite", "--json"], capsys)
+    status, out, _ = run_command([*arguments, "--overwrite", "--json"], capsys)
     assert status == 0
     assert json.loads(out)["relabelled"]["flagged"] == flagged
 
