@@ -16,12 +16,10 @@ from pipelines.progress import say
 from pipelines.score import score
 from pipelines.train import train, train_configuration
 from pipelines.verify import verify
-from transforms.batches import ID, IMAGE, BatchLimits
-from transforms.decode import decode_batch
+from transforms.batches import ID
 from transforms.files import is_local
 from transforms.ledger import SCORES, result_files
-from transforms.pixels import pixels_from_arrow
-from transforms.sources import resolve_inputs
+from transforms.record_images import record_images
 
 _INPUT = "builtin:digits"
 _HELD_OUT = "label=0"  # the class that training never sees
@@ -71,18 +69,9 @@ def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
     ).sort_by("score")
     ends = [*range(_SHOWN), *range(len(table) - _SHOWN, len(table))]
     chosen = table.take(pa.array(ends))
-    (source,) = resolve_inputs([_INPUT])
-    pixels: dict[str, np.ndarray] = {}
-    for task in source.tasks():
-        for batch in source.read(task, BatchLimits()):
-            decoded = decode_batch(batch, bundle.config.image)
-            images = pixels_from_arrow(
-                decoded.column(IMAGE),
-                bundle.config.image.shape,
-                np.dtype(bundle.config.image.dtype),
-            )
-            pixels |= dict(zip(decoded.column(ID).to_pylist(), images, strict=True))
-    images = np.stack([pixels[record] for record in chosen[ID].to_pylist()])
+    records = chosen[ID].to_pylist()
+    pixels = dict(record_images([_INPUT], records, bundle.config.image))
+    images = np.stack([pixels[record] for record in records])
     outputs = Scorer(bundle.path, bundle.config).reconstruct(images)
     titles = [f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()]
     reconstruction_grid(

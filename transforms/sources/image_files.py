@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Generator, Iterator
+from collections.abc import Set as AbstractSet
 
 import pyarrow as pa
 
@@ -70,6 +71,10 @@ class ImageFiles(Source):
                     first, data, rejects, size = index + 1, [], [], 0
         if data:
             yield self._records(paths[first:], data, rejects)
+
+    def holding(self, task: bytes, ids: AbstractSet[str]) -> bytes | None:
+        paths = [path for path in _unpacked(task) if self.relative(path) in ids]
+        return _packed(paths) if paths else None
 
     def _records(self, paths: list[str], data: list[bytes | None], rejects: list) -> pa.RecordBatch:
         labels = [parent_name(path) for path in paths]

@@ -3,12 +3,13 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from ae_models.errors import InputError
-from transforms.batches import BatchLimits
+from transforms.batches import ID, BatchLimits
 from transforms.files import relative_path
 
 Item = TypeVar("Item")
@@ -105,6 +106,13 @@ class Source(abc.ABC):
           limits: what one batch may hold.
           images: False where ids and carried columns alone are wanted; `image` is then null.
         """
+
+    def holding(self, task: Any, ids: AbstractSet[str]) -> Any:
+        """What of a task has to be read to get at the records of these ids: by default all of it.
+        None if none of them is in it."""
+        batches = self.read(task, BatchLimits(), images=False)
+        found = any(not ids.isdisjoint(batch.column(ID).to_pylist()) for batch in batches)
+        return task if found else None
 
     @abc.abstractmethod
     def carried(self) -> pa.Schema:
