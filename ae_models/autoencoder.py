@@ -29,11 +29,11 @@ class Autoencoder(ImageModel):
         return Inference(
             {
                 "latent_mean": lambda _: self.encoder(x, training=False),
-                "reconstruction": lambda own: self._image(own["latent_mean"]),
+                "reconstruction": lambda own: self.decode(own["latent_mean"]),
             }
         )
 
-    def _image(self, latent: Tensor) -> Tensor:
+    def decode(self, latent: Tensor) -> Tensor:
         return self._bounded(self.decoder(latent, training=False))
 
     def _bounded(self, output: Tensor) -> Tensor:

@@ -43,6 +43,6 @@ class DenoisingAutoencoder(Autoencoder):
                 [self.encoder(own["views"][index], training=False) for index in range(len(views))]
             ),
             "restorations": lambda own: ops.stack(
-                [self._image(own["view_latents"][index]) for index in range(len(views))]
+                [self.decode(own["view_latents"][index]) for index in range(len(views))]
             ),
         }

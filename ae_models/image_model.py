@@ -66,6 +66,10 @@ class ImageModel(keras.Model, abc.ABC):
         """
 
     @abc.abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """The images (N, H, W, C), scaled, of latents (N, d)."""
+
+    @abc.abstractmethod
     def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
         """The loss of each record, (N,), given the outputs of `call`; `training`: as it is weighed
         in this epoch, else as it is in the end."""

@@ -143,7 +143,7 @@ class VariationalAutoencoder(ImageModel):
             {
                 "latent_mean": lambda _: posterior.mean,
                 "latent_stddev": lambda _: posterior.stddev,
-                "reconstruction": lambda _: self._image(posterior.mean),
+                "reconstruction": lambda _: self.decode(posterior.mean),
                 "z": lambda _: posterior.sample(noise),
                 "kl": lambda own: ops.sum(self._kl(posterior, own["z"]), axis=-1),
                 "log_likelihoods": lambda own: self._log_likelihoods(x, own["z"]),
@@ -163,8 +163,9 @@ class VariationalAutoencoder(ImageModel):
         z, images = self._drawn(posterior, samples, seed, training=False)
         return self.likelihood.log_prob(images, x) + self._log_ratio(posterior, z)
 
-    def _image(self, z: Tensor) -> Tensor:
-        return self.likelihood.mean(self.decoder(z, training=False))
+    def decode(self, latent: Tensor) -> Tensor:
+        """The mean of p(x | z)."""
+        return self.likelihood.mean(self.decoder(latent, training=False))
 
     def _log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) of each sample, (K, N), one after another: memory for one at a time."""
@@ -185,8 +186,11 @@ class VariationalAutoencoder(ImageModel):
     def sample(self, count: int, seed: int) -> Tensor:
         """Images drawn from the model, z from p(z) and x from p(x | z): (count, H, W, C)."""
         seeds = keras.random.SeedGenerator(seed)
-        z = self.prior.sample(count, seeds)
-        return self.likelihood.sample(self.decoder(z, training=False), seed=seeds)
+        return self.draw(self.prior.sample(count, seeds), seeds)
+
+    def draw(self, latent: Tensor, seed: Any) -> Tensor:
+        """Images drawn from p(x | z), where `decode` gives its mean: (N, H, W, C)."""
+        return self.likelihood.sample(self.decoder(latent, training=False), seed=seed)
 
 
 def _antithetic(family: type[Posterior], seed: int) -> Any:
