@@ -19,9 +19,14 @@ from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS = "scores", "rejects"
+CLUSTERS, CLASSES = (
+    "clusters",
+    "classes",
+)  # what is made of a run's latents, in folders of their own
+MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 # In the order in which they are taken away.
-_RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS)
+_RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS, CLUSTERS, CLASSES, MODEL)
 _REMOVED = "earlier-results-removed"  # a mark in the staging folder
 
 
@@ -73,6 +78,8 @@ def finish_run(
     shards: Iterable[Shard],
     facts: Mapping[str, Any],
     overwrite: bool = False,
+    kinds: Sequence[str] = (SCORES, REJECTS),
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.
 
@@ -86,6 +93,8 @@ def finish_run(
       shards: the finished files of the run.
       facts: what the ledger says besides the files.
       overwrite: whether results of another run may be taken away.
+      kinds: the folders of the result, which are there even if no shard is.
+      model: a staged file that becomes `MODEL`; None where the result has none.
 
     Returns:
       The ledger.
@@ -99,24 +108,29 @@ def finish_run(
             if finished is not None and finished.get("run_id") == run_id:
                 remove(staging_folder(output, run_id))
                 return finished
-        return _finish(output, run_id, _places(shards), facts, overwrite)
+        places = _places(shards, kinds)
+        files = [{"path": place, "rows": shard.rows} for shard, place in places]
+        ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
+        moves = [(shard.path, place) for shard, place in places]
+        moves += [] if model is None else [(model, MODEL)]
+        _finish(output, run_id, ledger, kinds, moves, overwrite)
+        return ledger
 
 
 def _finish(
     output: str,
     run_id: str,
-    places: Sequence[tuple[Shard, str]],
-    facts: Mapping[str, Any],
+    ledger: Mapping[str, Any],
+    kinds: Iterable[str],
+    moves: Sequence[tuple[str, str]],
     overwrite: bool,
-) -> dict[str, Any]:
+) -> None:
     staging = staging_folder(output, run_id)
-    files = [{"path": place, "rows": shard.rows} for shard, place in places]
-    ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
-    staged = _staged(output, run_id, places)
+    staged = _staged(output, run_id, moves)
     # On a full disk this fails before anything stands in its place.
     _write(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
     _remove_earlier(output, run_id, overwrite)
-    for name in (SCORES, REJECTS):
+    for name in kinds:
         _make_folder(posixpath.join(output, name))
     for source, target in staged:
         FileSystems.rename([source], [target])
@@ -124,7 +138,6 @@ def _finish(
         FileSystems.rename([posixpath.join(staging, LEDGER)], [posixpath.join(output, LEDGER)])
     _write(posixpath.join(output, SUCCESS), "")
     remove(staging)
-    return ledger
 
 
 def finished_ledger(output: str) -> dict[str, Any] | None:
@@ -236,10 +249,10 @@ def unlisted_files(output: str) -> list[str]:
     return sorted(path for path in set(found) - listed if not path.endswith("/"))
 
 
-def _places(shards: Iterable[Shard]) -> list[tuple[Shard, str]]:
+def _places(shards: Iterable[Shard], kinds: Sequence[str]) -> list[tuple[Shard, str]]:
     """Each shard with its path in the run folder: ordered by the records, not by random names."""
-    places = []
-    for kind in (SCORES, REJECTS):
+    shards, places = list(shards), []
+    for kind in kinds:
         ordered = sorted(
             (shard for shard in shards if shard.kind == kind),
             key=lambda shard: (shard.first_id, shard.path),
@@ -291,15 +304,15 @@ def _make_folder(path: str) -> None:
         FileSystems.mkdirs(path)
 
 
-def _staged(output: str, run_id: str, places: Iterable[tuple[Shard, str]]) -> list[tuple[str, str]]:
+def _staged(output: str, run_id: str, moves: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """The files that are still to be moved, and where to. One that is not there was moved by an
     earlier attempt, or the run has lost it."""
     begun, staged = FileSystems.exists(_mark(output, run_id)), []
-    for shard, place in places:
-        if FileSystems.exists(shard.path):
-            staged.append((shard.path, posixpath.join(output, place)))
+    for path, place in moves:
+        if FileSystems.exists(path):
+            staged.append((path, posixpath.join(output, place)))
         elif not (begun and _exists(output, place)):
-            raise OutputError(f"{shard.path} is gone: the run cannot be finished")
+            raise OutputError(f"{path} is gone: the run cannot be finished")
     return staged
 
 

@@ -1,0 +1,204 @@
+"""The scored rows of a finished run: in batches, by a pipeline, or a seeded sample of them."""
+
+import dataclasses
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PCollection
+from apache_beam.typehints import with_output_types
+
+from ae_models.errors import InputError
+from ae_models.splits import id_hashes
+from transforms.batches import ID
+from transforms.ledger import SCORES, read_ledger, result_files
+from transforms.shards import open_shard
+
+ROWS_READ = "rows_read"  # a metric
+LATENT_MEAN, LATENT_STDDEV = "latent_mean", "latent_stddev"
+_BATCH_ROWS = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class RowGroup:
+    """A part of a file of scores, for one worker to read."""
+
+    path: str
+    index: int
+
+
+def scored_count(scores: str) -> int:
+    """How many records a finished run has scored, by its ledger.
+
+    Raises:
+      InputError: no finished run, or one that has scored none.
+    """
+    files = [f for f in read_ledger(scores)["files"] if f["path"].partition("/")[0] == SCORES]
+    if not (rows := sum(file["rows"] for file in files)):
+        raise InputError(f"{scores} holds no scored record")
+    return rows
+
+
+def scored_schema(scores: str) -> pa.Schema:
+    """The columns of a finished run's scores.
+
+    Raises:
+      InputError: no finished run, or one that has scored no record.
+    """
+    scored_count(scores)
+    with open_shard(result_files(scores, SCORES)[0]) as parquet:
+        return parquet.schema_arrow
+
+
+def latent_columns(scores: str) -> list[str]:
+    """`latent_mean` and, if it is there, `latent_stddev`.
+
+    Raises:
+      InputError: no finished run, or one without latents.
+    """
+    names = scored_schema(scores).names
+    if LATENT_MEAN not in names:
+        raise InputError(
+            f"{scores} has no column {LATENT_MEAN}: score with it among --outputs, or without them"
+        )
+    return [LATENT_MEAN, LATENT_STDDEV] if LATENT_STDDEV in names else [LATENT_MEAN]
+
+
+def row_groups(scores: str) -> Iterator[RowGroup]:
+    """The parts of a finished run's scores, in the order of its files.
+
+    Raises:
+      InputError: no finished run, or a file that cannot be read.
+    """
+    for path in result_files(scores, SCORES):
+        with open_shard(path) as parquet:
+            yield from (RowGroup(path, index) for index in range(parquet.num_row_groups))
+
+
+def read_row_group(group: RowGroup, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """These columns of a row group, in batches of at most 8,192 rows.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    with open_shard(group.path) as parquet:
+        parts = parquet.iter_batches(_BATCH_ROWS, row_groups=[group.index], columns=list(columns))
+        for batch in parts:
+            yield batch.select(list(columns))
+
+
+def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of N lists of one length, fixed in its type or not: (N, d) float32.
+
+    Raises:
+      InputError: a list is null, or of another length than the others.
+    """
+    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values = flat.flatten().to_numpy(zero_copy_only=False)
+    lengths = len(values) / max(1, len(flat))
+    if flat.null_count or lengths != int(lengths) or not _all_of_length(flat, int(lengths)):
+        raise InputError("a record's latent is missing, or of another length than the others'")
+    return values.astype(np.float32, copy=False).reshape(len(flat), int(lengths))
+
+
+def _all_of_length(column: pa.Array, length: int) -> bool:
+    if pa.types.is_fixed_size_list(column.type):
+        return True
+    return bool((np.diff(column.offsets.to_numpy()) == length).all())
+
+
+def sample_rows(
+    scores: str,
+    columns: Sequence[str],
+    count: int,
+    seed: int,
+    show: Callable[[int], None] = lambda _: None,
+) -> pa.Table:
+    """A uniform sample of a finished run's rows, without replacement: those of the least hashes of
+    seed and id, in the order of these. The same records whatever files they lie in.
+
+    Memory is that of twice `count` rows and a batch.
+
+    Args:
+      scores: the run.
+      columns: what to read besides `id`.
+      count: the most rows; all of a smaller run.
+      seed: another one gives another sample.
+      show: told how many rows have been read; by default nobody is.
+
+    Returns:
+      `id` and the columns.
+
+    Raises:
+      InputError: no finished run, one without scored records, or a file that cannot be read.
+    """
+    scored_count(scores)
+    names = [ID, *(name for name in columns if name != ID)]
+    kept: list[tuple[np.ndarray, pa.Table]] = []
+    held, least, done = 0, 2**64, 0
+    for group in row_groups(scores):
+        for batch in read_row_group(group, names):
+            hashes = id_hashes(f"{seed}/{record}" for record in batch.column(ID).to_pylist())
+            chosen = np.flatnonzero(hashes < least) if least < 2**64 else np.arange(len(batch))
+            kept.append((hashes[chosen], pa.table(batch.take(pa.array(chosen)))))
+            held, done = held + len(chosen), done + len(batch)
+            if held > 2 * count:
+                kept = [_least(kept, count)]
+                held, least = count, int(kept[0][0][-1])
+            show(done)
+    return _least(kept, count)[1]
+
+
+def _least(kept: list[tuple[np.ndarray, pa.Table]], count: int) -> tuple[np.ndarray, pa.Table]:
+    """The rows of the `count` least hashes, in their order."""
+    hashes = np.concatenate([part for part, _ in kept])
+    order = np.argsort(hashes, kind="stable")[:count]
+    # Dictionaries may differ between files.
+    table = pa.concat_tables([part for _, part in kept]).unify_dictionaries()
+    return hashes[order], table.take(pa.array(order)).combine_chunks()
+
+
+@with_output_types(pa.RecordBatch)
+class _Read(beam.DoFn):
+    def __init__(self, columns: Sequence[str]):
+        self._columns = list(columns)
+        self._rows = Metrics.counter("latentbeam", ROWS_READ)
+
+    def process(self, group: RowGroup) -> Iterable[pa.RecordBatch]:
+        for batch in read_row_group(group, self._columns):
+            self._rows.inc(len(batch))
+            yield batch
+
+
+class ReadScores(beam.PTransform):
+    """Reads columns of a finished run's scores, each row group by any worker.
+
+    Args:
+      scores: the run folder.
+      columns: what to read.
+
+    Returns:
+      A PCollection of `pa.RecordBatch` of at most 8,192 rows.
+
+    Raises:
+      InputError: no finished run, or one without such a column or without scored records.
+    """
+
+    def __init__(self, scores: str, columns: Sequence[str]):
+        super().__init__()
+        self._scores, self._columns = scores, list(columns)
+
+    def expand(self, pipeline: beam.Pipeline) -> PCollection[pa.RecordBatch]:
+        names = scored_schema(self._scores).names
+        for name in self._columns:
+            if name not in names:
+                raise InputError(f"{posixpath.join(self._scores, SCORES)} has no column {name!r}")
+        return (
+            pipeline
+            | "RowGroups" >> beam.Create(list(row_groups(self._scores)), reshuffle=False)
+            | "ShuffleRowGroups" >> beam.Reshuffle()
+            | "ReadRows" >> beam.ParDo(_Read(self._columns))
+        )
