@@ -75,7 +75,7 @@ def cluster(
         raise ConfigError("cluster needs what its pipeline gives: run it to its end")
     check_reachable(options, {"--scores": [scores], "--output": [output]})
     folder = DerivedFolder(output.rstrip("/"), CLUSTERS, overwrite)
-    folder.check_free()
+    folder.check_free(scores)
     earlier, columns = read_ledger(scores), latent_columns(scores)
     with held(output):
         drawn = _sample(scores, columns, label, sample, seed)

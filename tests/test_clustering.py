@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused(fitted: Clustering) -> None:
         read_clustering(io.BytesIO(content[: len(content) // 2]), "it")
     for name in fitted.arrays():
         kept = {key: value for key, value in fitted.arrays().items() if key != name}
-        with pytest.raises(InputError, match=f"no clustering: '{name} is not a file"):
+        with pytest.raises(InputError, match=f"no clustering: there is no '{name}'"):
             read_clustering(_archive(method=np.asarray(fitted.method), **kept), "it")
 
 

@@ -46,7 +46,7 @@ def cluster_rows(batch: pa.RecordBatch, clustering: Clustering) -> pa.RecordBatc
       InputError: the latents are of another length, or not finite.
     """
     latents = vectors(batch.column(LATENT_MEAN))
-    if len(batch) and latents.shape[1] != clustering.latent_dim:
+    if latents.shape[1] != clustering.latent_dim:
         raise InputError(
             f"latents have {latents.shape[1]} dimensions, the clusters {clustering.latent_dim}"
         )

@@ -2,6 +2,7 @@
 beside them, and a ledger as runs have."""
 
 import dataclasses
+import os
 import posixpath
 import time
 import uuid
@@ -12,7 +13,8 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
-from transforms.ledger import MODEL, check_free, finish_run
+from ae_models.errors import OutputError
+from transforms.ledger import MODEL, check_free, check_not_within, finish_run
 from transforms.shards import Shard, WriteShards
 from transforms.staging import output_errors, staging_folder
 
@@ -37,8 +39,13 @@ class DerivedFolder:
     run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     started: float = dataclasses.field(default_factory=time.time)
 
-    def check_free(self) -> None:
-        """Raises OutputError if `output` holds results, and `overwrite` is not set."""
+    def check_free(self, scores: str) -> None:
+        """Raises OutputError if `output` holds results and `overwrite` is not set, or if the run
+        `scores` is, or lies, in its way."""
+        if os.path.realpath(scores) == os.path.realpath(self.output):
+            raise OutputError(f"{self.output} is the run itself: choose another folder")
+        check_not_within(self.output, scores)
+        check_not_within(scores, self.output)
         check_free(self.output, self.overwrite)
 
     @property

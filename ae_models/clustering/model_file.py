@@ -35,5 +35,7 @@ def read_clustering(file: BinaryIO, name: str) -> Clustering:
         if any(np.isnan(array).any() for array in arrays.values()):
             raise ValueError("a number is missing in it")
         return CLUSTERINGS[method].from_arrays(arrays)
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except KeyError as error:
+        raise InputError(f"{name} holds no clustering: there is no {error} in it") from error
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{name} holds no clustering: {error}") from error
