@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard import (
+    clusters,
     denoising,
     likelihood,
     one_class,
@@ -23,7 +24,7 @@ from benchmarks.scoreboard.data import CACHE, Data
 from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 
-_TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
+_TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, clusters, validity)
 
 
 @click.command(help=__doc__)

@@ -160,3 +160,12 @@ PRIMARY = (
     _recipe("VAE, Bernoulli", _VARIATIONAL, 16, "", seeds=1),
     _recipe("VAE, discretised logistic", _LEVELS, 16, "", seeds=1),
 )
+CLUSTERS = Recipe(
+    "AE",
+    Configuration(
+        AutoencoderConfig(**_dense((512, 256), latent_dim=10, loss="bce")),
+        preprocessing=_FULL_RANGE,
+        training=_training(20, optimizer="muon", learning_rate=0.005, batch_size=256),
+    ),
+    "",
+)
