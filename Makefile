@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
 
 .PHONY: help demo test test-all flink-up flink-test flink-down engines-test lint types format bench bench-flink
+.PHONY: bench-clusters
 .PHONY: faults fuzz scoreboard dist lock clean
 
 help: ## this list
@@ -59,6 +60,9 @@ bench-flink: $(READY) ## the same of one Flink TaskManager with two slots beside
 	$(BIN)/python -m deploy.local.flink_cluster up --task_managers 1
 	$(BIN)/python -m benchmarks.performance --flink --page docs/performance.md
 	$(BIN)/python -m deploy.local.flink_cluster down
+
+bench-clusters: $(READY) ## a million latents in clusters, by each method (half an hour), then docs/clusters.md
+	$(BIN)/python -m benchmarks.clustering --page docs/clusters.md
 
 faults: $(READY) ## runs that are killed, starved, fed bad records (half an hour), then docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability --page docs/reliability.md
