@@ -54,7 +54,13 @@ class BundleModel:
 
     def latents(self, pixels: np.ndarray) -> np.ndarray:
         """The code of raw pixels, of a VAE the posterior's mean: (N, d) float32."""
-        return np.asarray(self._model.infer(self.scaled(pixels))["latent_mean"])
+        return self.posteriors(pixels)[0]
+
+    def posteriors(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The latents of raw pixels, and of a VAE their standard deviations: (N, d) float32."""
+        found = self._model.infer(self.scaled(pixels))
+        stddev = np.asarray(found["latent_stddev"]) if "latent_stddev" in found else None
+        return np.asarray(found["latent_mean"]), stddev
 
     def decoded(self, latents: np.ndarray) -> np.ndarray:
         """The images of latents, (N, d); of a VAE, the mean of p(x | z)."""

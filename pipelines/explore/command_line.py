@@ -153,6 +153,9 @@ def traverse(as_json: bool, **flags: Any) -> None:
     click.option("--from", "start", metavar="ID", required=True, help="The first record."),
     click.option("--to", "end", metavar="ID", required=True, help="The last one."),
     _steps(9, 14),
+    click.option("--scores", metavar="DIR", help="Folder that score wrote, for p(class)."),
+    click.option("--label", metavar="COLUMN", help="Its column of classes."),
+    _seed,
     _output,
     json_option,
 )

@@ -28,7 +28,7 @@ def denoise(
     where: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Draws clean inputs, the same corrupted, what the model makes of those, and what is then still
-    wrong; gives the PSNR of the two, in decibels.
+    wrong; gives the PSNR of the two, in decibels, None where nothing differs.
 
     Args:
       corruption: as `model.corruption` has it; None: the model's own, which denoising ones have.
@@ -60,7 +60,7 @@ def denoise(
         "picture": output,
         "corruption": named,
         "records": [
-            {"id": record, "psnr_corrupted": float(b), "psnr_restored": float(a)}
+            {"id": record, "psnr_corrupted": _finite(b), "psnr_restored": _finite(a)}
             for record, b, a in zip(records.ids, before, after, strict=True)
         ],
     }
@@ -72,6 +72,11 @@ def psnr(images: np.ndarray, others: np.ndarray, largest: float) -> np.ndarray:
     errors = np.square(images.astype(np.float64) - others).mean(axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return 10.0 * np.log10(largest**2 / errors)
+
+
+def _finite(ratio: float) -> float | None:
+    """None of images that are equal: JSON has no infinity."""
+    return float(ratio) if np.isfinite(ratio) else None
 
 
 def _decibels(ratios: np.ndarray) -> list[str]:

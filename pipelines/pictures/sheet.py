@@ -27,8 +27,10 @@ from pipelines.pictures.text import (
 _WIDEST, _HIGHEST, _RIGHT, _EDGE = 16.0, 12.0, 1.05, 0.12
 _LARGEST, _SMALLEST, _GAP, _LINE, _HEADING_LINE = 1.6, 0.6, 0.06, 0.155, 0.22
 _BAR, _LONGEST_BAR = 0.11, 2.4
+_AXES_GAP, _AXES_TEXT = 0.12, 0.45  # above axes; for what is written below them
 _FLATTEST, _TALLEST = 0.25, 2.5  # height of an image by its width
 _MOST_LINES, _LONGEST_LABEL = 3, 24
+_CLOSE = 0.02  # of a range
 _GREY, _HEAT = "gray", "magma"
 _FRAME = "0.75"
 
@@ -115,12 +117,13 @@ class Sheet:
             top += self._tall + _GAP
         return tops, top + self._below
 
-    def axes_below(self) -> Axes:
-        """Axes under the images whose x is the column, counted from 0, at its middle."""
-        self._bottom = self._height - _EDGE - self._below
-        left, width = self._margin - _GAP / 2, self._columns * (self._cell + _GAP)
-        axes = self._axes(left, self._bottom + 0.15, width, self._below - 0.6)
-        axes.set_xlim(-0.5, self._columns - 0.5)
+    def axes_below(self, first: int, last: int) -> Axes:
+        """Axes under the images from one column to another, counted from 0; x is the column, at
+        its middle."""
+        top = self._height - _EDGE - self._below + _AXES_GAP
+        left, width = self._left(first) - _GAP / 2, (last + 1 - first) * (self._cell + _GAP)
+        axes = self._axes(left, top, width, self._below - _AXES_GAP - _AXES_TEXT)
+        axes.set_xlim(first - 0.5, last + 0.5)
         return axes
 
     def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
@@ -212,10 +215,10 @@ def shades_of(
     *images: np.ndarray, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
     """The least and the greatest value of images, as far as they lie `within` a range; told apart
-    where all are alike."""
-    low, high = np.clip(
-        [min(float(i.min()) for i in images), max(float(i.max()) for i in images)], *within
-    ).tolist()
+    where all are alike. What is close to an end of the range is that end."""
+    ends = [min(float(i.min()) for i in images), max(float(i.max()) for i in images)]
+    low, high = np.clip(ends, *within).tolist()
+    low = within[0] if low - within[0] < _CLOSE * (high - low) else low
     return low, high if high > low else low + 1.0
 
 
