@@ -80,7 +80,7 @@ def _finite(ratio: float) -> float | None:
 
 
 def _decibels(ratios: np.ndarray) -> list[str]:
-    return [f"PSNR {ratio:.1f} dB" for ratio in ratios]
+    return [f"PSNR {r:.1f} dB" if np.isfinite(r) else "unchanged" for r in ratios]
 
 
 def _steps(config: Configuration, corruption: str | None) -> tuple[Step, ...]:

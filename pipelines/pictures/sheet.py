@@ -218,7 +218,9 @@ def shades_of(
     where all are alike. What is close to an end of the range is that end."""
     ends = [min(float(i.min()) for i in images), max(float(i.max()) for i in images)]
     low, high = np.clip(ends, *within).tolist()
-    low = within[0] if low - within[0] < _CLOSE * (high - low) else low
+    close = _CLOSE * (high - low)
+    low = within[0] if low - within[0] < close else low
+    high = within[1] if within[1] - high < close else high
     return low, high if high > low else low + 1.0
 
 
