@@ -1,0 +1,117 @@
+"""Folders of what is made of a finished run's rows by a fitted model: rows by a pipeline, the model
+beside them, and a ledger as runs have."""
+
+import dataclasses
+import os
+import posixpath
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import PCollection
+
+from ae_models.errors import OutputError
+from transforms.ledger import MODEL, check_free, check_not_within, finish_run
+from transforms.shards import Shard, WriteShards
+from transforms.staging import output_errors, staging_folder
+
+Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class DerivedFolder:
+    """A folder that is being made. Its model is staged first, where workers find it.
+
+    Args:
+      output: the folder.
+      kind: of its rows: the name of the folder in it that they lie in.
+      overwrite: replace what `output` holds, once the work has succeeded.
+      run_id: of the work.
+      started: when it began, in seconds since the epoch.
+    """
+
+    output: str
+    kind: str
+    overwrite: bool = False
+    run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    started: float = dataclasses.field(default_factory=time.time)
+
+    def check_free(self, scores: str) -> None:
+        """Raises OutputError if `output` holds results and `overwrite` is not set, or if the run
+        `scores` is, or lies, in its way."""
+        if os.path.realpath(scores) == os.path.realpath(self.output):
+            raise OutputError(f"{self.output} is the run itself: choose another folder")
+        check_not_within(self.output, scores)
+        check_not_within(scores, self.output)
+        check_free(self.output, self.overwrite)
+
+    @property
+    def staging(self) -> str:
+        """Where files lie until the work has succeeded."""
+        return staging_folder(self.output, self.run_id)
+
+    @property
+    def model(self) -> str:
+        """The path of the staged model."""
+        return posixpath.join(self.staging, MODEL)
+
+    def stage_model(self, write: Callable[[BinaryIO], None]) -> None:
+        """Makes the staged model; `write` is given the open file.
+
+        Raises:
+          OutputError: it cannot be written.
+        """
+        kind = "application/octet-stream"
+        with output_errors(self.output), FileSystems.create(self.model, mime_type=kind) as file:
+            write(file)
+
+    def finish(self, shards: Iterable[Shard], facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Puts the rows, the model and the ledger in their places (`finish_run`)."""
+        seconds = round(time.time() - self.started, 1)
+        return finish_run(
+            self.output,
+            self.run_id,
+            shards,
+            {**facts, "seconds": seconds},
+            self.overwrite,
+            kinds=(self.kind,),
+            model=self.model,
+        )
+
+
+class _Finish(beam.DoFn):
+    def __init__(self, folder: DerivedFolder, facts: dict[str, Any], summary: Summary):
+        self._folder, self._facts, self._summary = folder, facts, summary
+
+    def process(self, parts: list[Any]) -> Iterable[dict[str, Any]]:
+        shards = [part for part in parts if isinstance(part, Shard)]
+        tallies = [part for part in parts if not isinstance(part, Shard)]
+        yield self._folder.finish(shards, {**self._facts, **self._summary(tallies)})
+
+
+class WriteDerived(beam.PTransform):
+    """Writes rows, then the ledger and `_SUCCESS`.
+
+    Args:
+      folder: to which they belong.
+      facts: what the ledger says besides the files.
+      summary: makes further facts of all tallies.
+
+    Input: a PCollection of rows, `pa.RecordBatch`, and one of tallies, of anything small.
+
+    Returns:
+      A PCollection of one element: the ledger.
+    """
+
+    def __init__(self, folder: DerivedFolder, facts: Mapping[str, Any], summary: Summary):
+        super().__init__()
+        self._folder, self._finish = folder, _Finish(folder, dict(facts), summary)
+
+    def expand(self, inputs: Any) -> PCollection[dict[str, Any]]:
+        rows, tallies = inputs
+        shards = rows | "WriteRows" >> WriteShards(self._folder.staging, self._folder.kind)
+        gathered = (shards, tallies) | beam.Flatten() | "Gather" >> beam.combiners.ToList()
+        return gathered | "Finish" >> beam.ParDo(self._finish)
