@@ -51,6 +51,8 @@ def traverse(
       LatentbeamError: the inputs, the record, the bundle or the output cannot be used.
     """
     check_picture(output)
+    if around is not None and not inputs:
+        raise ConfigError(f"--around names a record of --input: give both. Received: {around!r}")
     bundle = opened(model)
     explored = BundleModel(bundle)
     centre, stddev, origin = _moments(explored, inputs, around, seed)

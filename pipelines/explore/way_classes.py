@@ -50,8 +50,9 @@ def way_classes(
     columns, schema = latent_columns(scores), scored_schema(scores)
     if label not in schema.names:
         raise ConfigError(f"{scores} has no column {label!r}{suggestion(label, schema.names)}")
+    names = list(dict.fromkeys([*columns, label]))
     with Progress("reading latents", scored_count(scores)) as progress:
-        rows = sample_rows(scores, [*columns, label], _MOST_FITTED, seed, progress.show)
+        rows = sample_rows(scores, names, _MOST_FITTED, seed, progress.show)
     rows = rows.filter(pc.is_valid(rows[label]))
     if not len(rows):
         raise InputError(f"{scores}: no record has a {label!r}")

@@ -14,7 +14,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
 _OTHERS = "0.45"
 _LEAST = 0.05  # of a class that gets a line of its own
-_LONGEST_NAME = 18
+_WIDEST_NAME = 1.3  # inches
 
 
 def draw_class_lines(
@@ -74,4 +74,4 @@ def _add_legend(axes: Axes, lines: Sequence[tuple[str, Line2D]]) -> None:
     )
     for text, (name, _) in zip(legend.get_texts(), lines, strict=True):
         text.set_parse_math(False)
-        text.set_text(shortened(name, _LONGEST_NAME, 1))
+        text.set_text(shortened(name, _WIDEST_NAME, TITLE_POINTS, 1))

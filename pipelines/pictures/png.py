@@ -3,13 +3,13 @@
 import io
 import os
 import posixpath
-import warnings
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from matplotlib.figure import Figure
 
 from ae_models.errors import OutputError
+from pipelines.pictures.text import missing_glyphs
 from transforms.files import is_local
 from transforms.staging import output_errors
 
@@ -40,9 +40,7 @@ def write_png(figure: Figure, path: str) -> None:
       OutputError: it cannot be written.
     """
     content = io.BytesIO()
-    with warnings.catch_warnings():
-        # An id may be in a script that matplotlib's font lacks: boxes stand for it.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+    with missing_glyphs():
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     with (
         output_errors(posixpath.dirname(path) or "."),

@@ -17,9 +17,8 @@ from pipelines.pictures.text import (
     HEADING_POINTS,
     LABEL_POINTS,
     TITLE_POINTS,
-    characters,
-    inches,
     shortened,
+    width_of,
     wrapped,
 )
 
@@ -27,9 +26,10 @@ from pipelines.pictures.text import (
 _WIDEST, _HIGHEST, _RIGHT, _EDGE = 16.0, 12.0, 1.05, 0.12
 _LARGEST, _SMALLEST, _GAP, _LINE, _HEADING_LINE = 1.6, 0.6, 0.06, 0.155, 0.22
 _BAR, _LONGEST_BAR = 0.11, 2.4
+_WIDEST_LABEL = 1.7
 _AXES_GAP, _AXES_TEXT = 0.12, 0.45  # above axes; for what is written below them
 _FLATTEST, _TALLEST = 0.25, 2.5  # height of an image by its width
-_MOST_LINES, _LONGEST_LABEL = 3, 24
+_MOST_LINES = 3
 _CLOSE = 0.02  # of a range
 _GREY, _HEAT = "gray", "magma"
 _FRAME = "0.75"
@@ -86,25 +86,22 @@ class Sheet:
         self._columns, height, width = strips[0].images.shape[:3]
         pictures = [strip.images for strip in strips if not strip.is_heat]
         self._low, self._high = shades or shades_of(*pictures)
-        longest = max(len(line) for strip in strips for line in strip.label.split("\n"))
-        self._margin = 2 * _EDGE + inches(min(longest, _LONGEST_LABEL), LABEL_POINTS)
+        self._labels = [shortened(s.label, _WIDEST_LABEL, LABEL_POINTS) for s in strips]
+        lines = [line for label in self._labels for line in label.split("\n")]
+        self._margin = 2 * _EDGE + max(width_of(line, LABEL_POINTS) for line in lines)
         room = (_WIDEST - self._margin - _RIGHT) / self._columns - _GAP
         shape = min(max(height / width, _FLATTEST), _TALLEST)
         high = max(_HIGHEST / len(strips), _SMALLEST)
         self._cell = min(_LARGEST, room, high / shape)
         self._tall = self._cell * shape
         self._width = self._margin + self._columns * (self._cell + _GAP) + _RIGHT
-        self._titles = [shortened(t, self._fitting, _MOST_LINES) for t in titles]
-        fitting = characters(self._width - 2 * _EDGE, HEADING_POINTS)
-        self._heading = wrapped(heading, fitting, _MOST_LINES)
+        self._titles = [shortened(t, self._cell, TITLE_POINTS, _MOST_LINES) for t in titles]
+        across = self._width - 2 * _EDGE
+        self._heading = wrapped(heading, across, HEADING_POINTS, _MOST_LINES)
         tops, bottom = self._tops()
         self._height = bottom + _EDGE
         self.figure = Figure(figsize=(self._width, self._height))
         self._draw(tops)
-
-    @property
-    def _fitting(self) -> int:
-        return characters(self._cell, TITLE_POINTS)
 
     def _tops(self) -> tuple[list[float], float]:
         """Where each strip begins, in inches from the top, and where the last of all ends."""
@@ -146,7 +143,9 @@ class Sheet:
         self._text(_EDGE, _EDGE, self._heading, HEADING_POINTS, va="top")
         for column, title in enumerate(self._titles):
             self._title(column, tops[0] - (_LINE if self._strips[0].titles else 0.0), title)
-        for top, strip in zip(tops, self._strips, strict=True):
+        for top, label, strip in zip(tops, self._labels, self._strips, strict=True):
+            middle = top + self._tall / 2
+            self._text(self._margin - _EDGE, middle, label, LABEL_POINTS, va="center", ha="right")
             self._draw_strip(top, strip)
         ordered = zip(tops, self._strips, strict=True)
         for is_heat, group in itertools.groupby(ordered, lambda pair: pair[1].is_heat):
@@ -160,8 +159,6 @@ class Sheet:
                 self._bar(members[0][0], bottom, _GREY, self._low, self._high, self._unit, beyond)
 
     def _draw_strip(self, top: float, strip: Strip) -> None:
-        middle, label = top + self._tall / 2, shortened(strip.label, _LONGEST_LABEL)
-        self._text(self._margin - _EDGE, middle, label, LABEL_POINTS, va="center", ha="right")
         for column, image in enumerate(strip.images):
             axes = self._axes(self._left(column), top, self._cell, self._tall)
             if strip.is_heat:
@@ -171,7 +168,9 @@ class Sheet:
             axes.set(xticks=(), yticks=())
             axes.spines[:].set_color(_FRAME)
             if strip.titles:
-                self._title(column, top, shortened(strip.titles[column], self._fitting, 1))
+                self._title(
+                    column, top, shortened(strip.titles[column], self._cell, TITLE_POINTS, 1)
+                )
 
     def _left(self, column: int) -> float:
         return self._margin + column * (self._cell + _GAP)
