@@ -25,7 +25,7 @@ from ae_models.scorer import Scorer
 from pipelines.explore.denoise import psnr
 from pipelines.score import score
 from tests.command import run_command
-from transforms.finished import vectors
+from transforms.finished import sample_rows, vectors
 
 Bundles = Callable[[str], Path]
 Capsys = pytest.CaptureFixture[str]
@@ -222,19 +222,20 @@ def test_the_class_along_the_way_begins_and_ends_as_the_records_are(
     probabilities = np.array(list(result["classes"].values()))
     np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, rtol=1e-9)
 
-    rows = pq.read_table(f"{run}/scores").sort_by("id")
+    columns = ["latent_mean", "latent_stddev", "label"]
+    rows = sample_rows(run, columns, 20_000, seed=0)
     means, stddevs = vectors(rows["latent_mean"]), vectors(rows["latent_stddev"])
-    place = {record: index for index, record in enumerate(rows["id"].to_pylist())}
-    # The same Gaussians but for who is held out.
-    model = ClassModel.fit(
-        means, stddevs, [str(v) for v in rows["label"].to_pylist()], held_out=0.0
-    )
-    ends = [place["digits/3"], place["digits/4"]]
-    expected = model.posterior(means[ends], stddevs[ends]).probabilities
-    np.testing.assert_allclose(probabilities[:, [0, 2]].T, expected, atol=0.15)
-    middle = spherical_path(*means[ends], np.array([0.5]))
-    expected = model.posterior(middle, stddevs[ends].mean(axis=0)[None]).probabilities
-    np.testing.assert_allclose(probabilities[:, [1]].T, expected, atol=0.15)
+    model = ClassModel.fit(means, stddevs, [str(v) for v in rows["label"].to_pylist()], seed=0)
+    ends = [rows["id"].to_pylist().index(record) for record in ("digits/3", "digits/4")]
+    way = spherical_path(*means[ends], np.array([0.0, 0.5, 1.0]))
+    uncertain = np.linspace(*stddevs[ends], 3)
+    expected = model.posterior(way, uncertain)
+    # The run's latents are the SavedModel's, those of the picture Keras'.
+    np.testing.assert_allclose(probabilities.T, expected.probabilities, atol=1e-3)
+    p_values = model.p_values(expected.log_evidence)
+    np.testing.assert_allclose(result["p_values"], p_values, atol=0.01)
+    records = model.posterior(means[ends], stddevs[ends]).probabilities
+    np.testing.assert_allclose(probabilities[:, [0, 2]].T, records, atol=1e-3)
     assert all(0.0 < p <= 1.0 for p in result["p_values"])
 
 
@@ -282,6 +283,13 @@ def test_a_direction_knows_no_record_without_a_label(
         ("denoise", "dae", [*DIGITS, "--corruption", "greyscale"], "needs image.channels 3 or 4"),
         ("reconstruct", "ae", [*DIGITS, "--ids", "digits/1,digits/x"], "no record 'digits/x'"),
         ("reconstruct", "ae", [*DIGITS, "--ids", "digits/1", "--where", "label=1"], "--where"),
+        ("reconstruct", "ae", [*DIGITS, "--ids", ","], "--ids ',' and no id"),
+        (
+            "direction",
+            "vae",
+            ["--scores", "RUN", "--label", "label=1", "--ids", "digits/1"],
+            "and no --input",
+        ),
         ("reconstruct", "ae", [*DIGITS, "--where", "label=11"], "no record .* meets"),
         ("reconstruct", "ae", [*DIGITS, "--where", "lable=1"], "did you mean 'label'"),
         ("reconstruct", "ae", ["--input", "/nowhere"], "no such file or folder: /nowhere"),

@@ -14,6 +14,7 @@ from pipelines.pictures.class_lines import draw_class_lines
 from pipelines.pictures.png import check_picture, write_png
 from pipelines.pictures.sheet import Sheet, Strip, shades_of
 from pipelines.pictures.text import shortened, width_of, wrapped
+from tests.object_store import ROOT, get
 
 HOSTILE = ["$\\frac{", "\x1b[2J\nline", "漢字 🙂", "_hidden", "x" * 100_000, ""]
 
@@ -139,6 +140,18 @@ def test_pictures_go_where_they_can(tmp_path: Path) -> None:
             check_picture(str(tmp_path / name))
     check_picture(str(tmp_path / "a.PNG"))
     check_picture("a.png")
+
+
+def test_pictures_are_written_to_object_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT, str(tmp_path))
+    sheet = Sheet([Strip("a", np.ones((1, 4, 4, 1), np.float32))], ["t"], "h", "level")
+    check_picture("bucket://b/new/a.png")
+    for _ in range(2):  # an earlier one is replaced
+        write_png(sheet.figure, "bucket://b/new/a.png")
+    with Image.open(io.BytesIO(get("bucket://b/new/a.png"))) as picture:
+        assert picture.format == "PNG"
 
 
 def test_lines_are_as_long_as_their_place() -> None:

@@ -69,7 +69,7 @@ def direction(
         records = choice.find(bundle.config.image)
         labels, points, first = records.ids, explored.latents(records.pixels), records.pixels
     else:
-        labels, points, first = ["mean of all"], found.centre[None], None
+        labels, points, first = ["mean of the run"], found.centre[None], None
     rows = [explored.decoded(along(point, found.vector, factors)) for point in points]
     titles = [f"{signed(factor)} ×" if factor else "decoded" for factor in factors]
     if first is not None:

@@ -28,7 +28,7 @@ class Choice:
     the conditions, by the seed.
 
     Raises:
-      ConfigError: both, more records than a picture has room for, or no condition's text.
+      ConfigError: both, ids without inputs, or more records than a picture has room for.
     """
 
     inputs: Sequence[str]
@@ -38,8 +38,12 @@ class Choice:
     where: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.ids is not None and self.where:
-            raise ConfigError(f"--ids names the records; --where chooses others. Received: {self}")
+        if self.ids is not None and (self.where or not self.inputs or not self.named):
+            other = " and ".join(self.where) or ("no id" if self.inputs else "no --input")
+            raise ConfigError(
+                "--ids names records of --input, which --where chooses otherwise. "
+                f"Received: --ids {self.ids!r} and {other}"
+            )
         shown = len(self.named) or self.count
         if not 1 <= shown <= MOST_SHOWN:
             raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")
@@ -79,9 +83,7 @@ def named_records(inputs: Sequence[str], ids: Sequence[str], image: ImageConfig)
     found = dict(record_images(inputs, ids, image))
     for record in ids:
         if record not in found:
-            raise InputError(
-                f"no record {record!r} that can be decoded is in {', '.join(inputs) or 'no input'}"
-            )
+            raise InputError(f"no record {record!r} that can be decoded is in {', '.join(inputs)}")
     return _in_order(ids, found)
 
 
