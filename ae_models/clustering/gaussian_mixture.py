@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -19,8 +19,16 @@ from ae_models.clustering.model import (
 )
 from ae_models.gaussians import densities
 
+MIXTURE_ARRAYS = ("weights", "means", "covariances", "radii")
 _STARTS = 3
 _LEAST_VARIANCE = 1e-4  # of a component in any direction, as a share of that of all latents
+
+
+class Memberships(NamedTuple):
+    """Of N records and K components, (N, K): probabilities, and Mahalanobis distances."""
+
+    probabilities: np.ndarray
+    distances: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,27 +67,28 @@ class MixtureClustering(Clustering):
     def of_mixture(cls, latents: np.ndarray, found: GaussianMixture) -> Self:
         """The clustering of a mixture that was fitted on these latents, (n, d)."""
         bare = cls(found.weights_, found.means_, found.covariances_, np.zeros((0, 0)))
-        assigned = bare._assigned(latents, None)
-        radii = quantile_table(assigned.distance, assigned.cluster, bare.count)
-        return dataclasses.replace(bare, radii=radii)
+        probabilities, distances = bare.memberships(latents, None)
+        likeliest = probabilities.argmax(axis=1)
+        own = distances[np.arange(len(latents)), likeliest]
+        return dataclasses.replace(bare, radii=quantile_table(own, likeliest, bare.count))
 
     def assign(self, latents: np.ndarray, stddevs: np.ndarray | None) -> Assignment:
-        found = self._assigned(latents, stddevs)
-        outlier = ranks(found.distance, found.cluster, self.radii)
-        return found._replace(outlier_score=outlier.astype(np.float32))
-
-    def _assigned(self, latents: np.ndarray, stddevs: np.ndarray | None) -> Assignment:
-        """All but the outlier scores."""
         variances = None if stddevs is None else np.square(stddevs, dtype=np.float64)
-        found = densities(latents, variances, self.means, self.covariances)
-        probabilities = softmax(found.log_densities + np.log(self.weights), axis=1)
+        probabilities, distances = self.memberships(latents, variances)
         likeliest, rows = probabilities.argmax(axis=1), np.arange(len(latents))
+        distance = distances[rows, likeliest]
         return Assignment(
             likeliest.astype(np.int32),
-            np.sqrt(found.squared_distances[rows, likeliest]).astype(np.float32),
+            distance.astype(np.float32),
             probabilities[rows, likeliest].astype(np.float32),
-            np.zeros(len(latents), np.float32),
+            ranks(distance, likeliest, self.radii).astype(np.float32),
         )
+
+    def memberships(self, latents: np.ndarray, variances: np.ndarray | None) -> Memberships:
+        """Of latents (N, d) with posteriors of these variances, (N, d); None: 0."""
+        found = densities(latents, variances, self.means, self.covariances)
+        probabilities = softmax(found.log_densities + np.log(self.weights), axis=1)
+        return Memberships(probabilities, np.sqrt(found.squared_distances))
 
     @property
     def count(self) -> int:
@@ -90,16 +99,11 @@ class MixtureClustering(Clustering):
         return int(self.means.shape[1])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {
-            "weights": self.weights,
-            "means": self.means,
-            "covariances": self.covariances,
-            "radii": self.radii,
-        }
+        return {name: getattr(self, name) for name in MIXTURE_ARRAYS}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        found = cls(**{name: arrays[name] for name in ("weights", "means", "covariances", "radii")})
+        found = cls(**{name: arrays[name] for name in MIXTURE_ARRAYS})
         dim = found.latent_dim
         if found.covariances.shape != (found.count, dim, dim) or len(found.radii) != found.count:
             raise ValueError("its weights, means and covariances do not fit together")

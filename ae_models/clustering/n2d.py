@@ -4,33 +4,62 @@ by UMAP (McInnes et al. 2018)."""
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from ae_models.clustering.choice import by_silhouette
-from ae_models.clustering.gaussian_mixture import MixtureClustering, fitted_mixture
-from ae_models.clustering.model import Assignment, Clustering, ClusteringConfig, check_enough
+from ae_models.clustering.gaussian_mixture import (
+    MIXTURE_ARRAYS,
+    Memberships,
+    MixtureClustering,
+    fitted_mixture,
+)
+from ae_models.clustering.model import (
+    Assignment,
+    Clustering,
+    ClusteringConfig,
+    check_enough,
+    quantile_table,
+    ranks,
+)
 
 _NEIGHBOURS = 20
 _DIMENSIONS = 10  # of the manifold; fewer where latents or records are
+_OWN_ARRAYS = ("sample", "places", "spreads", "radii")
+_TINY = float(np.finfo(np.float32).tiny)
 _BLOCK = 4096  # records whose neighbours are sought at once: always so many, for the same bits
+
+
+class _Near(NamedTuple):
+    """Of N records, (N,): the cluster, its probability, and the two sides of the distance."""
+
+    cluster: np.ndarray
+    probability: np.ndarray
+    along: np.ndarray
+    off: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ManifoldClustering(Clustering):
-    """A record's place on the manifold is the mean of those of its nearest sample latents, weighted
-    by exp(−(d − r) / s): r is the distance to the nearest and s the mean excess of the others, as
-    where UMAP places a new point to begin with. UMAP then moves all new points together; here none
-    moves, so that a record's place depends on the record alone.
+    """A new record is no point of the manifold: it is what its nearest sample records are, weighted
+    by exp(−(d − r) / s), d being their distances, r the least of these and s the mean excess of the
+    others over it. (UMAP, too, begins to place a new point so, but then moves all new points
+    together.)
 
-    Probability and distance, Mahalanobis', are those of the mixture on the manifold.
+    The probability of a cluster is the weighted mean of theirs under the mixture. The distance has
+    two sides, like that of PCA: √(a² + b²), a the weighted mean of their Mahalanobis distances to
+    the cluster's centre, b how far the record lies off the sample: its mean distance to them, as a
+    multiple of the cluster's median one, times its median a.
 
     Args:
       sample: (n, d) latents.
       places: (n, m) of these on the manifold.
       mixture: of the places.
+      spreads: (K, 2) the medians of a cluster's sample records: of a, and of the mean distance to
+        their neighbours.
+      radii: (K, q) quantiles of the sample's distances.
     """
 
     method: ClassVar[str] = "n2d"
@@ -38,6 +67,8 @@ class ManifoldClustering(Clustering):
     sample: np.ndarray
     places: np.ndarray
     mixture: MixtureClustering
+    spreads: np.ndarray
+    radii: np.ndarray
 
     @classmethod
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
@@ -48,31 +79,62 @@ class ManifoldClustering(Clustering):
             return fitted_mixture(places, clusters, config.seed, starts=1).predict(places)
 
         clusters, tried = by_silhouette(places, labels, config)
-        mixture = fitted_mixture(places, clusters, config.seed)
-        bare = cls(latents, places, MixtureClustering.of_mixture(places, mixture))
-        # Distances to be compared with are those of records that are placed as new ones are.
-        placed = MixtureClustering.of_mixture(bare._placed(latents), mixture)
-        return dataclasses.replace(bare, mixture=placed), tried
+        found = fitted_mixture(places, clusters, config.seed)
+        mixture = MixtureClustering.of_mixture(places, found)
+        bare = cls(latents, places, mixture, np.ones((clusters, 2)), np.zeros((0, 0)))
+        near = bare._near(latents)
+        spreads = [
+            np.median(np.stack([near.along, near.off])[:, near.cluster == cluster], axis=1)
+            if (near.cluster == cluster).any()
+            else np.ones(2)
+            for cluster in range(clusters)
+        ]
+        bare = dataclasses.replace(bare, spreads=np.maximum(spreads, _TINY))
+        radii = quantile_table(bare._distances(near), near.cluster, clusters)
+        return dataclasses.replace(bare, radii=radii), tried
 
     def assign(self, latents: np.ndarray, stddevs: np.ndarray | None) -> Assignment:
         del stddevs
-        return self.mixture.assign(self._placed(latents), None)
+        near = self._near(latents)
+        distance = self._distances(near)
+        return Assignment(
+            near.cluster.astype(np.int32),
+            distance.astype(np.float32),
+            near.probability.astype(np.float32),
+            ranks(distance, near.cluster, self.radii).astype(np.float32),
+        )
 
-    def _placed(self, latents: np.ndarray) -> np.ndarray:
-        """(N, m) float64, of (N, d)."""
-        placed = np.empty((len(latents), self.places.shape[1]))
-        for start in range(0, len(latents), _BLOCK):
-            part = latents[start : start + _BLOCK]
-            block = np.zeros((_BLOCK, latents.shape[1]), self.sample.dtype)
-            block[: len(part)] = part
-            distances, nearest = self._neighbours.kneighbors(block)
-            excess = distances - distances[:, :1]
-            scale = np.maximum(excess.mean(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            weights = np.exp(-excess / scale)
-            weights /= weights.sum(axis=1, keepdims=True)
-            means = np.einsum("nk,nkm->nm", weights, self.places[nearest].astype(np.float64))
-            placed[start : start + len(part)] = means[: len(part)]
-        return placed
+    def _distances(self, near: "_Near") -> np.ndarray:
+        along, off = self.spreads[near.cluster].T
+        return np.hypot(near.along, near.off / off * along)
+
+    def _near(self, latents: np.ndarray) -> "_Near":
+        parts = [
+            self._near_block(latents[start : start + _BLOCK])
+            for start in range(0, max(1, len(latents)), _BLOCK)
+        ]
+        return _Near(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _near_block(self, latents: np.ndarray) -> "_Near":
+        block = np.zeros((_BLOCK, self.latent_dim), self.sample.dtype)
+        block[: len(latents)] = latents
+        distances, nearest = (part[: len(latents)] for part in self._neighbours.kneighbors(block))
+        excess = distances - distances[:, :1]
+        weights = np.exp(-excess / np.maximum(excess.mean(axis=1, keepdims=True), _TINY))
+        weights /= weights.sum(axis=1, keepdims=True)
+        probabilities = np.einsum("nk,nkc->nc", weights, self._of_sample.probabilities[nearest])
+        cluster, rows = probabilities.argmax(axis=1), np.arange(len(latents))
+        along = self._of_sample.distances[nearest, cluster[:, None]]
+        return _Near(
+            cluster,
+            probabilities[rows, cluster],
+            np.einsum("nk,nk->n", weights, along),
+            distances.mean(axis=1),
+        )
+
+    @cached_property
+    def _of_sample(self) -> Memberships:
+        return self.mixture.memberships(self.places, None)
 
     @cached_property
     def _neighbours(self) -> NearestNeighbors:
@@ -87,13 +149,18 @@ class ManifoldClustering(Clustering):
         return int(self.sample.shape[1])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {"sample": self.sample, "places": self.places, **self.mixture.arrays()}
+        mixture = {f"mixture_{name}": array for name, array in self.mixture.arrays().items()}
+        own = {name: getattr(self, name) for name in _OWN_ARRAYS}
+        return own | mixture
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        found = cls(arrays["sample"], arrays["places"], MixtureClustering.from_arrays(arrays))
-        fits = found.mixture.latent_dim == found.places.shape[1]
-        if len(found.sample) != len(found.places) or len(found.sample) < _NEIGHBOURS or not fits:
+        of_mixture = {name: arrays[f"mixture_{name}"] for name in MIXTURE_ARRAYS}
+        mixture = MixtureClustering.from_arrays(of_mixture)
+        found = cls(mixture=mixture, **{name: arrays[name] for name in _OWN_ARRAYS})
+        shapes = (found.spreads.shape, len(found.radii), len(found.places), mixture.latent_dim)
+        fitting = ((found.count, 2), found.count, len(found.sample), found.places.shape[1])
+        if shapes != fitting or len(found.sample) < _NEIGHBOURS or found.spreads.min() <= 0:
             raise ValueError("its sample, places and mixture do not fit together")
         return found
 
