@@ -1,17 +1,16 @@
 """`latentbeam relabel`: a finished run with its flags set by another rule."""
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ae_models.errors import ConfigError, InputError, OutputError
+from ae_models.errors import ConfigError, InputError
 from ae_models.false_discovery import benjamini_hochberg
 from pipelines.progress import Progress
-from transforms.files import is_local
+from transforms.derived import check_apart
 from transforms.held import held
 from transforms.ledger import check_free, finish_run, read_ledger, remove
 from transforms.relabel import p_values, relabel_files, scored_rows
@@ -40,7 +39,7 @@ def relabel(
     """
     rule, rate = _rule(fpr, fdr)
     check_free(output, overwrite)
-    _check_apart(scores, output)
+    check_apart(scores, output, same=True)
     earlier, rows = read_ledger(scores), scored_rows(scores)
     run_id = uuid.uuid4().hex
     with held(output), _removed_on_failure(staging_folder(output, run_id)) as staging:
@@ -72,15 +71,6 @@ def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
     if not 0 < rate < 1:
         raise ConfigError(f"--{name} must be between 0 and 1. Received: {rate!r}")
     return name, float(rate)
-
-
-def _check_apart(scores: str, output: str) -> None:
-    """A run within another would be read as part of it."""
-    outer, inner = (
-        os.path.realpath(path) if is_local(path) else path.rstrip("/") for path in (scores, output)
-    )
-    if inner.startswith(f"{outer.rstrip('/')}/"):
-        raise OutputError(f"{output} lies within {scores}: choose another folder")
 
 
 def _discovery_threshold(scores: str, rows: int, rate: float) -> float:
