@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from ae_models.calibration import conformal_p_values
 from ae_models.errors import ConfigError, InputError
-from ae_models.gaussian_density import log_densities
+from ae_models.gaussians import densities
 
 LEAST_RECORDS = 10  # of a class, for each of its Gaussians
 _LEAST_EVIDENCE = float(np.finfo(np.float32).min)
@@ -130,7 +130,7 @@ class ClassModel:
         """
         check_latents(latents, stddevs, self.means.shape[1])
         variances = None if stddevs is None else stddevs.astype(np.float64) ** 2
-        found = log_densities(latents, variances, self.means, self.covariances)
+        found = densities(latents, variances, self.means, self.covariances).log_densities
         found += np.log(self.weights * (self.counts / self.counts.sum())[self.owners])
         joint = np.stack(
             [_log_sum(found[:, self.owners == index]) for index in range(len(self.classes))], axis=1

@@ -1,23 +1,21 @@
 """`latentbeam classify`: class probabilities of a run's records, from their latents."""
 
 import dataclasses
-import posixpath
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import apache_beam as beam
 import pyarrow.compute as pc
 
+from ae_models.array_file import write_arrays
 from ae_models.class_model import ClassModel
 from ae_models.errors import ConfigError, InputError
-from ae_models.mapping import Validated, suggestion, to_mapping
+from ae_models.mapping import Validated, suggestion
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from pipelines.dataflow import check_reachable, is_handed_over
 from pipelines.progress import Progress
-from transforms.assign_classes import AssignClasses, summarise_classes
+from transforms.assign_classes import AssignClasses, summary
 from transforms.batches import ID
-from transforms.derived import WriteDerived, check_apart, run_facts
+from transforms.derived import DerivedFolder, SourceRun, WriteDerived
 from transforms.finished import (
     ROWS_READ,
     ReadScores,
@@ -28,10 +26,8 @@ from transforms.finished import (
     vectors,
 )
 from transforms.held import held
-from transforms.ledger import CLASSES, MODEL, check_free, read_ledger
-from transforms.model_file import write_arrays
+from transforms.ledger import CLASSES, read_ledger
 from transforms.score_by_category import categories_of
-from transforms.staging import staging_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,57 +65,59 @@ def classify(
     """
     applied = apply or scores
     options = pipeline_options(beam_flags)
-    check_reachable(options, {"--scores": [scores, applied], "--output": [output]})
     if is_handed_over(options):
-        raise ConfigError(
-            "classify needs a run that is waited for: leave out --dry_run, --template_location "
-            "and --no_wait_until_finish"
-        )
-    check_free(output, overwrite)
-    for folder in (scores, applied):
-        check_apart(folder, output)
-    columns, label = _columns(scores, applied, config.label)
-    output, run_id = output.rstrip("/"), uuid.uuid4().hex
+        raise ConfigError("classify needs what its pipeline gives: run it to its end")
+    check_reachable(options, {"--scores": [scores, applied], "--output": [output]})
+    folder = DerivedFolder(output.rstrip("/"), CLASSES, overwrite)
+    for read in (scores, applied):
+        folder.check_free(read)
+    fitted_to, source = SourceRun.read(scores), SourceRun.read(applied)
+    columns, label = _columns(fitted_to, source, config.label)
     with held(output):
-        fitted, model = _fit(scores, columns, config)
-        path = posixpath.join(staging_folder(output, run_id), MODEL)
-        write_arrays(path, model.arrays())
+        model, sample = _fit(scores, columns, config)
+        folder.stage_model(lambda file: write_arrays(file, model.arrays()))
         facts = {
-            "fitted_to": {**run_facts(scores), **fitted},
-            "applied_to": run_facts(applied),
+            "scores": dataclasses.asdict(fitted_to),
+            "applied_to": dataclasses.asdict(source),
             "classes": _described(model),
-            "configuration": to_mapping(config),
+            **dataclasses.asdict(config),
+            "sample": sample,
             "options": described_options(options),
             "versions": versions(),
         }
-        write = WriteDerived(
-            output, run_id, CLASSES, path, applied, facts, summarise_classes, overwrite
+        rows = ReadScores(applied, [ID, *columns, *label])
+        run(
+            lambda pipeline: (
+                pipeline
+                | rows
+                | "AssignClasses" >> AssignClasses(folder.model, config.fpr, *label)
+                | WriteDerived(folder, source, facts, summary)
+            ),
+            options,
+            "classifying",
+            counter=ROWS_READ,
         )
-
-        def build(pipeline: beam.Pipeline) -> None:
-            rows = pipeline | ReadScores(applied, [ID, *columns, *label])
-            rows | AssignClasses(path, config.fpr, *label) | write
-
-        run(build, options, "classifying", counter=ROWS_READ)
     return read_ledger(output)
 
 
-def _columns(scores: str, applied: str, label: str) -> tuple[list[str], list[str]]:
+def _columns(scores: SourceRun, applied: SourceRun, label: str) -> tuple[list[str], list[str]]:
     """The columns of latents, and that of labels if the run to apply to has it."""
-    known, other = run_facts(scores)["fingerprint"], run_facts(applied)["fingerprint"]
-    columns = latent_columns(scores)
-    if other != known:
-        raise InputError(f"{applied} was scored by the bundle {other}, {scores} by {known}")
-    if latent_columns(applied) != columns:
-        raise InputError(f"{applied} has other latents than {scores}: {', '.join(columns)}")
-    if label not in (names := scored_schema(scores).names):
-        raise ConfigError(f"{scores} has no column {label!r}{suggestion(label, names)}")
-    return columns, [label] if label in scored_schema(applied).names else []
+    if applied.model != scores.model:
+        raise InputError(
+            f"{applied.path} was scored by the bundle {applied.model}, {scores.path} by "
+            f"{scores.model}"
+        )
+    columns = latent_columns(scores.path)
+    if latent_columns(applied.path) != columns:
+        raise InputError(f"{applied.path} has not the same latents as {scores.path}: {columns}")
+    if label not in (names := scored_schema(scores.path).names):
+        raise ConfigError(f"{scores.path} has no column {label!r}{suggestion(label, names)}")
+    return columns, [label] if label in scored_schema(applied.path).names else []
 
 
 def _fit(
     scores: str, columns: Sequence[str], config: ClassConfig
-) -> tuple[dict[str, int], ClassModel]:
+) -> tuple[ClassModel, dict[str, int]]:
     """The model, and of how many records it was made."""
     with Progress("sampling", scored_count(scores)) as progress:
         wanted = [*columns, config.label]
@@ -131,12 +129,12 @@ def _fit(
     model = ClassModel.fit(
         mean, stddev[0] if stddev else None, names, config.components, config.seed
     )
-    return {
-        "sampled": len(table),
-        "without_label": len(table) - len(names),
+    return model, {
+        "records": len(table),
+        "labelled": len(names),
         "fitted": int(model.counts.sum()),
         "calibration": len(model.calibration),
-    }, model
+    }
 
 
 def _described(model: ClassModel) -> list[dict[str, Any]]:

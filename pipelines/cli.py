@@ -244,6 +244,63 @@ def relabel(
 @cli.command(
     cls=_Examples,
     context_settings=_FOR_BEAM,
+    example="latentbeam cluster --scores run/ --output clusters/ --method n2d --clusters 10",
+)
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@click.option("--output", metavar="DIR", required=True, help="Folder of the clusters.")
+@click.option("--method", type=click.Choice(["kmeans", "gmm", "hdbscan", "n2d"]), default="kmeans",
+              show_default=True, help="How clusters are found.")  # fmt: skip
+@click.option("--clusters", type=click.IntRange(min=1), metavar="K",
+              help="How many.  [default: chosen by the method's criterion]")  # fmt: skip
+@click.option("--min_cluster_size", type=click.IntRange(min=2), metavar="N",
+              help="Of hdbscan: the least sampled records of a cluster.  "
+                   "[default: one in a hundred]")  # fmt: skip
+@click.option("--label", metavar="COLUMN",
+              help="Column to compare clusters with.  [default: label, if there]")  # fmt: skip
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", default=50_000,
+              show_default=True, help="Find clusters in at most so many records.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same clusters.")
+@_overwrite
+@_json
+@click.pass_context
+def cluster(
+    context: click.Context,
+    scores: str,
+    output: str,
+    method: str,
+    clusters: int | None,
+    min_cluster_size: int | None,
+    label: str | None,
+    sample: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Group a run's records by their latents.
+
+    Clusters are found in a sample of the records; a pipeline gives each record its own. Flags that
+    are not listed here go to Beam.
+    """
+    program = _program("cluster")
+
+    ledger = program.cluster(
+        scores,
+        output,
+        method,
+        clusters,
+        label,
+        sample,
+        min_cluster_size,
+        seed,
+        overwrite,
+        _beam_flags(context),
+    )
+    _print(ledger, as_json, lambda _: _clustered_lines(ledger, output))
+
+
+@cli.command(
+    cls=_Examples,
+    context_settings=_FOR_BEAM,
     example="latentbeam classify --scores run/ --output classes/ --apply new_run/",
 )
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
@@ -412,21 +469,43 @@ def _relabelled_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
     ]
 
 
+def _clustered_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    chosen, sizes = ledger["chosen"], sorted(ledger["sizes"].values(), reverse=True)
+    shown_sizes = ", ".join(f"{size}" for size in sizes[:20]) + (", ..." if sizes[20:] else "")
+    agreement = ledger.get("agreement")
+    return [
+        f"run: {output}",
+        f"clusters: {ledger['clusters']}" + (f", chosen by {chosen['by']}" if chosen else ""),
+        f"records: {ledger['records']} in clusters of {shown_sizes or 'none'}"
+        + (f"; {ledger['noise']} noise" if ledger["noise"] else ""),
+        *([_agreement_line(agreement, ledger["label"])] if agreement else []),
+        f"seconds: {ledger['seconds']}",
+    ]
+
+
+def _agreement_line(agreement: Mapping[str, Any], label: str) -> str:
+    return (
+        f"agreement with {label}: accuracy {agreement['accuracy']:.3f}, "
+        f"NMI {agreement['normalized_mutual_information']:.3f}, "
+        f"ARI {agreement['adjusted_rand_index']:.3f}"
+    )
+
+
 def _classified_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
-    found, fpr = ledger["evaluation"], ledger["configuration"]["fpr"]
+    found = ledger["evaluation"]
     lines = [
-        f"classes: {output}",
-        f"fitted: {len(ledger['classes'])} classes to {ledger['fitted_to']['fitted']} records",
+        f"run: {output}",
+        f"classes: {len(ledger['classes'])}, fitted to {ledger['sample']['fitted']} records",
         f"records: {ledger['records']}, {ledger['no_class']} of no class "
-        f"(p-value of the evidence <= {fpr:g})",
+        f"(evidence_p_value <= {ledger['fpr']:g})",
     ]
     if found is not None:
-        lines += [
-            f"labels: {found['records']} of these classes, {found['other_labels']} others",
-            f"accuracy: {found['accuracy']:.2%}, log loss {found['log_loss']:.4f} nats, "
-            f"calibration error {found['expected_calibration_error']:.2%}",
-        ]
-    return lines
+        lines.append(
+            f"by {ledger['label']}, of {found['records']} records: accuracy "
+            f"{found['accuracy']:.2%}, log loss {found['log_loss']:.4f} nats, calibration error "
+            f"{found['expected_calibration_error']:.2%}"
+        )
+    return [*lines, f"seconds: {ledger['seconds']}"]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

@@ -10,9 +10,8 @@ import numpy as np
 from ae_models.errors import ConfigError, InputError
 from ae_models.false_discovery import benjamini_hochberg
 from pipelines.progress import Progress
-from transforms.derived import check_apart
 from transforms.held import held
-from transforms.ledger import check_free, finish_run, read_ledger, remove
+from transforms.ledger import check_free, check_not_within, finish_run, read_ledger, remove
 from transforms.relabel import p_values, relabel_files, scored_rows
 from transforms.staging import staging_folder
 
@@ -39,7 +38,7 @@ def relabel(
     """
     rule, rate = _rule(fpr, fdr)
     check_free(output, overwrite)
-    check_apart(scores, output, same=True)
+    check_not_within(output, scores)
     earlier, rows = read_ledger(scores), scored_rows(scores)
     run_id = uuid.uuid4().hex
     with held(output), _removed_on_failure(staging_folder(output, run_id)) as staging:

@@ -1,6 +1,6 @@
-"""The class probabilities of scored records."""
+"""The class probabilities of a finished run's records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -10,33 +10,57 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
+from ae_models.array_file import read_arrays
 from ae_models.class_metrics import SUMS_SHAPE, class_metrics, metric_sums
 from ae_models.class_model import ClassModel, ClassPosterior
 from transforms.batches import ID
-from transforms.derived import Sums, tally
+from transforms.files import open_binary
 from transforms.finished import LATENT_MEAN, LATENT_STDDEV, vectors
-from transforms.model_file import read_arrays
 from transforms.score_by_category import categories_of
+from transforms.shards import read_errors
 from transforms.timing import ProgressLog
 
 _TALLIES = "tallies"
 
 
-class AssignedClasses(NamedTuple):
-    """Records with their classes, and what `summarise_classes` needs of them."""
+class ClassTally(NamedTuple):
+    """Of some records: how many there are, how many have no class, how many a label that is one of
+    the classes, and of these the `metric_sums`."""
 
-    records: Any
+    records: int
+    no_class: int
+    labelled: int
+    sums: np.ndarray
+
+
+class ClassifiedRecords(NamedTuple):
+    """Rows, and a `ClassTally` of them; or PCollections of these."""
+
+    rows: Any
     tallies: Any
 
 
-def assign_classes(
+def classes_schema(classes: Sequence[str]) -> pa.Schema:
+    """The columns of class probabilities."""
+    return pa.schema(
+        [
+            pa.field(ID, pa.string(), nullable=False),
+            pa.field("class", pa.string()),
+            pa.field("probability", pa.float32(), nullable=False),
+            pa.field("probabilities", pa.list_(pa.float32(), len(classes)), nullable=False),
+            pa.field("log_evidence", pa.float32(), nullable=False),
+            pa.field("evidence_p_value", pa.float64(), nullable=False),
+        ]
+    )
+
+
+def classify_batch(
     batch: pa.RecordBatch, model: ClassModel, fpr: float, label: str | None = None
-) -> AssignedClasses:
-    """`id`, `class`, `probability`, `probabilities`, `log_evidence` and `evidence_p_value` of N
-    scored records, and a tally of them.
+) -> ClassifiedRecords:
+    """The class probabilities of N scored records, in `classes_schema`, and a tally of them.
 
     Args:
-      batch: `id`, `latent_mean` and, if the model's records have it, `latent_stddev`.
+      batch: with `id`, `latent_mean` and, if the run has it, `latent_stddev`.
       model: fitted to latents of the same bundle.
       fpr: a record has no class, null, where the p-value of its evidence is at most this.
       label: the column of true classes, if there is one.
@@ -45,70 +69,68 @@ def assign_classes(
       InputError: a latent is missing, not finite, or of another size than the model's.
       ConfigError: the label's type cannot name a class.
     """
-    stddevs = batch.column(LATENT_STDDEV) if LATENT_STDDEV in batch.schema.names else None
-    posterior = model.posterior(
-        vectors(batch.column(LATENT_MEAN)), None if stddevs is None else vectors(stddevs)
-    )
+    has_stddevs = LATENT_STDDEV in batch.schema.names
+    stddevs = vectors(batch.column(LATENT_STDDEV)) if has_stddevs else None
+    posterior = model.posterior(vectors(batch.column(LATENT_MEAN)), stddevs)
     p_values = model.p_values(posterior.log_evidence)
     none = p_values <= fpr
-    truth = None if label is None else _indices(categories_of(batch, label), model.classes)
-    return AssignedClasses(
-        _records(batch.column(ID), posterior, p_values, none, model),
+    truth = (
+        np.full(len(batch), -1)
+        if label is None
+        else _indices(categories_of(batch, label), model.classes)
+    )
+    return ClassifiedRecords(
+        _rows(batch.column(ID), posterior, p_values, none, model.classes),
         _tally(posterior, none, truth),
     )
 
 
-def _records(
+def _rows(
     ids: pa.Array,
     posterior: ClassPosterior,
     p_values: np.ndarray,
     none: np.ndarray,
-    model: ClassModel,
+    classes: Sequence[str],
 ) -> pa.RecordBatch:
     probabilities = posterior.probabilities.astype(np.float32)
     best = posterior.probabilities.argmax(axis=1)
-    flat = pa.array(probabilities.reshape(-1), pa.float32())
-    return pa.RecordBatch.from_pydict(
-        {
-            ID: ids,
-            "class": pa.array(model.classes, pa.string()).take(pa.array(best, mask=none)),
-            "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
-            "probabilities": pa.FixedSizeListArray.from_arrays(flat, len(model.classes)),
-            "log_evidence": pa.array(posterior.log_evidence.astype(np.float32)),
-            "evidence_p_value": pa.array(p_values, pa.float64()),
-        }
-    )
+    columns = [
+        ids,
+        pa.array(classes, pa.string()).take(pa.array(best, mask=none)),
+        pa.array(probabilities[np.arange(len(best)), best]),
+        pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), len(classes)),
+        pa.array(posterior.log_evidence.astype(np.float32)),
+        pa.array(p_values),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=classes_schema(classes))
 
 
-def _indices(labels: pa.Array, classes: tuple[str, ...]) -> np.ndarray:
+def _indices(labels: pa.Array, classes: Sequence[str]) -> np.ndarray:
     """(N,) int64: which class a label is; −1 where it is none of them, or null."""
     found = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
     return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _tally(posterior: ClassPosterior, none: np.ndarray, truth: np.ndarray | None) -> pa.RecordBatch:
-    known = np.zeros(len(none), bool) if truth is None else truth >= 0
-    sums = np.zeros(SUMS_SHAPE)
-    if truth is not None and known.any():
-        sums = metric_sums(posterior.probabilities[known], truth[known])
-    return tally(no_class=[none.sum()], other_labels=[(~known).sum()], sums=sums.ravel())
+def _tally(posterior: ClassPosterior, none: np.ndarray, truth: np.ndarray) -> ClassTally:
+    known = truth >= 0
+    sums = metric_sums(posterior.probabilities[known], truth[known])
+    return ClassTally(len(none), int(none.sum()), int(known.sum()), sums)
 
 
-def summarise_classes(sums: Sums) -> dict[str, Any]:
-    """What `run.json` says of all records together: how many have `no_class`, and, if any label is
-    one of the classes, how good the probabilities are by `evaluation`, which leaves the records
-    with other labels, or none, out."""
-    metrics = sums["sums"].reshape(SUMS_SHAPE)
-    records = int(metrics[:, 0].sum())
-    evaluation = {
-        "records": records,
-        "other_labels": int(sums["other_labels"][0]),
-        **(class_metrics(metrics) if records else {}),
+def summary(tallies: Sequence[ClassTally]) -> dict[str, Any]:
+    """What the ledger says of all records: `records`, how many have `no_class` and, if any label
+    is one of the classes, how good the probabilities are: `evaluation`, of the records with such
+    labels alone."""
+    labelled = sum(tally.labelled for tally in tallies)
+    facts = {
+        "records": sum(tally.records for tally in tallies),
+        "no_class": sum(tally.no_class for tally in tallies),
+        "evaluation": None,
     }
-    return {
-        "no_class": int(sums["no_class"][0]),
-        "evaluation": evaluation if records else None,
-    }
+    if not labelled:
+        return facts
+    sums = sum((tally.sums for tally in tallies), np.zeros(SUMS_SHAPE))
+    return {**facts, "evaluation": {"records": labelled, **class_metrics(sums)}}
 
 
 @with_output_types(pa.RecordBatch)
@@ -117,31 +139,34 @@ class _Assign(beam.DoFn):
         self._path, self._fpr, self._label = model, fpr, label
 
     def setup(self) -> None:
-        self._model = ClassModel.from_arrays(read_arrays(self._path))
+        with read_errors(self._path), open_binary(self._path) as file:
+            self._model = ClassModel.from_arrays(read_arrays(file, self._path))
         self._progress = ProgressLog()
 
     def process(self, batch: pa.RecordBatch) -> Iterable[Any]:
-        assigned = assign_classes(batch, self._model, self._fpr, self._label)
+        found = classify_batch(batch, self._model, self._fpr, self._label)
         self._progress.add(len(batch))
-        yield assigned.records
-        yield TaggedOutput(_TALLIES, assigned.tallies)
+        yield found.rows
+        yield TaggedOutput(_TALLIES, found.tallies)
 
 
 class AssignClasses(beam.PTransform):
-    """`assign_classes` of every batch of a PCollection.
+    """Gives each scored record its class probabilities. Memory is that of the model and a batch.
 
     Args:
-      model: the file of the model, as `write_arrays` wrote it; each worker loads it once.
-      fpr, label: as of `assign_classes`.
+      model: the path of a `model.npz`, which workers can read.
+      fpr, label: as of `classify_batch`.
+
+    Input: a PCollection of scored records, with the columns that `classify_batch` needs.
 
     Returns:
-      `AssignedClasses`, two PCollections of `pa.RecordBatch`.
+      `ClassifiedRecords`.
     """
 
     def __init__(self, model: str, fpr: float, label: str | None = None):
         super().__init__()
         self._assign = _Assign(model, fpr, label)
 
-    def expand(self, batches: PCollection[pa.RecordBatch]) -> Any:
-        outputs = batches | beam.ParDo(self._assign).with_outputs(_TALLIES, main="records")
-        return AssignedClasses(outputs.records, outputs[_TALLIES])
+    def expand(self, scored: PCollection[pa.RecordBatch]) -> Any:
+        assigned = scored | beam.ParDo(self._assign).with_outputs(_TALLIES, main="rows")
+        return ClassifiedRecords(assigned.rows, assigned[_TALLIES])

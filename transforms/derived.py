@@ -1,147 +1,162 @@
-"""What is made of a finished run's rows: a folder with files of one kind and the model that made
-them."""
+"""Folders of what is made of a finished run's rows by a fitted model: rows by a pipeline, the model
+beside them, and a ledger as runs have."""
 
+import dataclasses
 import os
+import posixpath
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO, Self
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import InputError, OutputError
-from transforms.files import is_local
 from transforms.finished import scored_count
-from transforms.ledger import finish_run, read_ledger
-from transforms.shards import Shard, ShardLimits, WriteShards
-from transforms.staging import staging_folder
+from transforms.ledger import MODEL, check_free, check_not_within, finish_run, read_ledger
+from transforms.shards import Shard, WriteShards
+from transforms.staging import output_errors, staging_folder
 
-Sums = Mapping[str, np.ndarray]
-
-
-def check_apart(run: str, output: str, same: bool = False) -> None:
-    """Raises OutputError if `output` lies within `run`, where it would be read as part of it, or
-    is the same folder, unless it may be."""
-    outer, inner = (
-        os.path.realpath(path) if is_local(path) else path.rstrip("/") for path in (run, output)
-    )
-    if inner.startswith(f"{outer.rstrip('/')}/"):
-        raise OutputError(f"{output} lies within {run}: choose another folder")
-    if inner == outer and not same:
-        raise OutputError(f"{output} is the run that is read: choose another folder")
+Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
 
 
-def run_facts(run: str) -> dict[str, Any]:
-    """What a ledger says of the finished run that it was made of: `scores`, its folder, `run_id`
-    and the bundle's `fingerprint`, null where the run does not tell.
+@dataclasses.dataclass(frozen=True)
+class SourceRun:
+    """The finished run that rows are read of.
 
-    Raises:
-      InputError: no finished run.
+    Args:
+      path: its folder.
+      run_id: of the run that was found there.
+      model: the fingerprint of its bundle; None where it does not say.
     """
-    ledger = read_ledger(run)
-    fingerprint = ledger.get("model", {}).get("fingerprint")
-    return {"scores": run, "run_id": ledger["run_id"], "fingerprint": fingerprint}
+
+    path: str
+    run_id: str
+    model: str | None
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """What lies at `path` now.
+
+        Raises:
+          InputError: no finished run.
+        """
+        ledger = read_ledger(path)
+        return cls(path, ledger["run_id"], ledger.get("model", {}).get("fingerprint"))
+
+    def check_unchanged(self, rows: int) -> None:
+        """Raises InputError unless the same run is still there, and so many records are all of
+        it."""
+        if type(self).read(self.path) != self or scored_count(self.path) != rows:
+            raise InputError(f"{self.path} was written anew while it was read")
 
 
-def tally(**sums: Sequence[float] | np.ndarray) -> pa.RecordBatch:
-    """One row of vectors, float64, which `add_up` adds to those of other batches."""
-    columns = {name: [np.asarray(values, np.float64).tolist()] for name, values in sums.items()}
-    return pa.RecordBatch.from_pydict(
-        columns, schema=pa.schema([(name, pa.list_(pa.float64())) for name in columns])
-    )
+@dataclasses.dataclass(frozen=True)
+class DerivedFolder:
+    """A folder that is being made. Its model is staged first, where workers find it.
+
+    Args:
+      output: the folder.
+      kind: of its rows: the name of the folder in it that they lie in.
+      overwrite: replace what `output` holds, once the work has succeeded.
+      run_id: of the work.
+      started: when it began, in seconds since the epoch.
+    """
+
+    output: str
+    kind: str
+    overwrite: bool = False
+    run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    started: float = dataclasses.field(default_factory=time.time)
+
+    def check_free(self, scores: str) -> None:
+        """Raises OutputError if `output` holds results and `overwrite` is not set, or if the run
+        `scores` is, or lies, in its way."""
+        if os.path.realpath(scores) == os.path.realpath(self.output):
+            raise OutputError(f"{self.output} is the run itself: choose another folder")
+        check_not_within(self.output, scores)
+        check_not_within(scores, self.output)
+        check_free(self.output, self.overwrite)
+
+    @property
+    def staging(self) -> str:
+        """Where files lie until the work has succeeded."""
+        return staging_folder(self.output, self.run_id)
+
+    @property
+    def model(self) -> str:
+        """The path of the staged model."""
+        return posixpath.join(self.staging, MODEL)
+
+    def stage_model(self, write: Callable[[BinaryIO], None]) -> None:
+        """Makes the staged model; `write` is given the open file.
+
+        Raises:
+          OutputError: it cannot be written.
+        """
+        kind = "application/octet-stream"
+        with output_errors(self.output), FileSystems.create(self.model, mime_type=kind) as file:
+            write(file)
+
+    def finish(self, shards: Iterable[Shard], facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Puts the rows, the model and the ledger in their places (`finish_run`)."""
+        seconds = round(time.time() - self.started, 1)
+        return finish_run(
+            self.output,
+            self.run_id,
+            shards,
+            {**facts, "seconds": seconds},
+            self.overwrite,
+            kinds=(self.kind,),
+            model=self.model,
+        )
 
 
-def add_up(tallies: Iterable[pa.RecordBatch]) -> Sums:
-    """The sum of each vector over all tallies, which have the same ones."""
-    table = pa.Table.from_batches(list(tallies))
-    return {name: np.sum(table[name].to_pylist(), axis=0) for name in table.schema.names}
+class _Finish(beam.DoFn):
+    def __init__(
+        self, folder: DerivedFolder, source: SourceRun, facts: dict[str, Any], summary: Summary
+    ):
+        self._folder, self._source, self._facts, self._summary = folder, source, facts, summary
+
+    def process(self, parts: list[Any]) -> Iterable[dict[str, Any]]:
+        shards = [part for part in parts if isinstance(part, Shard)]
+        tallies = [part for part in parts if not isinstance(part, Shard)]
+        self._source.check_unchanged(sum(shard.rows for shard in shards))
+        yield self._folder.finish(shards, {**self._facts, **self._summary(tallies)})
 
 
 class WriteDerived(beam.PTransform):
-    """Writes `KIND/*.parquet`, `model.npz`, `run.json` and, last, `_SUCCESS`.
+    """Writes rows, then the ledger and `_SUCCESS`.
 
     Args:
-      output: the folder to write; nothing in it changes until the work has succeeded.
-      run_id: of this work, which `staging_folder` was made with.
-      kind: of the files, and the name of their folder.
-      model: a file in the staging folder.
-      run: the finished run that the rows were made of, one of each of its own.
-      facts: what `run.json` says besides counts and time.
-      summarise: makes further facts of the sums of all tallies.
-      overwrite: replace the results that `output` holds already.
-      limits: of row groups and files.
+      folder: to which they belong.
+      source: whose rows they were made of, each of one.
+      facts: what the ledger says besides the files.
+      summary: makes further facts of all tallies.
 
-    Input: a PCollection of rows with an `id`, and one of tallies, each of `pa.RecordBatch`.
+    Input: a PCollection of rows, `pa.RecordBatch`, and one of tallies, of anything small.
 
     Returns:
       A PCollection of one element: the ledger.
 
     Raises:
-      InputError: when it runs, the run was written anew while it was read.
+      InputError: when it runs, the source was written anew while it was read: nothing is finished.
     """
 
     def __init__(
         self,
-        output: str,
-        run_id: str,
-        kind: str,
-        model: str,
-        run: str,
+        folder: DerivedFolder,
+        source: SourceRun,
         facts: Mapping[str, Any],
-        summarise: Callable[[Sums], Mapping[str, Any]],
-        overwrite: bool = False,
-        limits: ShardLimits | None = None,
+        summary: Summary,
     ):
         super().__init__()
-        self._output, self._run_id, self._kind, self._limits = output, run_id, kind, limits
-        self._finish = _Finish(
-            output, run_id, kind, model, run_facts(run), facts, summarise, overwrite
-        )
+        self._folder, self._finish = folder, _Finish(folder, source, dict(facts), summary)
 
     def expand(self, inputs: Any) -> PCollection[dict[str, Any]]:
         rows, tallies = inputs
-        staging = staging_folder(self._output, self._run_id)
-        shards = rows | "WriteRows" >> WriteShards(staging, self._kind, self._limits)
+        shards = rows | "WriteRows" >> WriteShards(self._folder.staging, self._folder.kind)
         gathered = (shards, tallies) | beam.Flatten() | "Gather" >> beam.combiners.ToList()
         return gathered | "Finish" >> beam.ParDo(self._finish)
-
-
-class _Finish(beam.DoFn):
-    def __init__(
-        self,
-        output: str,
-        run_id: str,
-        kind: str,
-        model: str,
-        run: dict[str, Any],
-        facts: Mapping[str, Any],
-        summarise: Callable[[Sums], Mapping[str, Any]],
-        overwrite: bool,
-    ):
-        self._output, self._run_id, self._kind, self._model = output, run_id, kind, model
-        self._run, self._facts, self._summarise = run, dict(facts), summarise
-        self._overwrite, self._started = overwrite, time.time()
-
-    def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
-        shards = [part for part in parts if isinstance(part, Shard)]
-        sums = add_up(part for part in parts if isinstance(part, pa.RecordBatch))
-        scores, rows = self._run["scores"], sum(shard.rows for shard in shards)
-        if run_facts(scores) != self._run or rows != scored_count(scores):
-            raise InputError(f"{scores} was written anew while it was read")
-        facts = {
-            "records": rows,
-            **self._facts,
-            **self._summarise(sums),
-            "seconds": round(time.time() - self._started, 1),
-        }
-        yield finish_run(
-            self._output,
-            self._run_id,
-            shards,
-            facts,
-            self._overwrite,
-            kinds=(self._kind,),
-            model=self._model,
-        )

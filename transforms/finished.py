@@ -98,16 +98,13 @@ def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """
     flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values = flat.flatten().to_numpy(zero_copy_only=False)
-    lengths = len(values) / max(1, len(flat))
-    if flat.null_count or lengths != int(lengths) or not _all_of_length(flat, int(lengths)):
+    if pa.types.is_fixed_size_list(flat.type):
+        lengths = np.array([flat.type.list_size])
+    else:
+        lengths = np.unique(np.diff(flat.offsets.to_numpy())) if len(flat) else np.array([0])
+    if flat.null_count or len(lengths) != 1:
         raise InputError("a record's latent is missing, or of another length than the others'")
-    return values.astype(np.float32, copy=False).reshape(len(flat), int(lengths))
-
-
-def _all_of_length(column: pa.Array, length: int) -> bool:
-    if pa.types.is_fixed_size_list(column.type):
-        return True
-    return bool((np.diff(column.offsets.to_numpy()) == length).all())
+    return values.astype(np.float32, copy=False).reshape(len(flat), int(lengths[0]))
 
 
 def sample_rows(

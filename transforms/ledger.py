@@ -72,6 +72,16 @@ def check_no_pattern(output: str) -> None:
         )
 
 
+def check_not_within(inner: str, outer: str) -> None:
+    """Raises OutputError if `inner` lies, or would lie, within the folder `outer`: what is in a
+    result's folder is read, and taken away, with it."""
+    inside, outside = (
+        os.path.realpath(path) if is_local(path) else path.rstrip("/") for path in (inner, outer)
+    )
+    if inside.startswith(f"{outside.rstrip('/')}/"):
+        raise OutputError(f"{inner} lies within {outer}: choose another folder")
+
+
 def finish_run(
     output: str,
     run_id: str,

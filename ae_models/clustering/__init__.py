@@ -1,0 +1,17 @@
+"""Clusters of latents: a method a file, each fitted on a sample and saved as arrays of numbers."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ae_models.clustering.density import DensityClustering
+from ae_models.clustering.gaussian_mixture import MixtureClustering
+from ae_models.clustering.kmeans import KMeansClustering
+from ae_models.clustering.model import Clustering
+from ae_models.clustering.n2d import ManifoldClustering
+
+CLUSTERINGS: Mapping[str, type[Clustering]] = MappingProxyType(
+    {
+        kind.method: kind
+        for kind in (KMeansClustering, MixtureClustering, DensityClustering, ManifoldClustering)
+    }
+)

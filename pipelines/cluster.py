@@ -1,0 +1,164 @@
+"""`latentbeam cluster`: a finished run's latents in clusters."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ae_models.clustering import CLUSTERINGS
+from ae_models.clustering.model import Clustering, ClusteringConfig, check_latents, reliabilities
+from ae_models.clustering.model_file import write_clustering
+from ae_models.errors import ConfigError
+from ae_models.splits import id_hashes
+from pipelines.beam_run import described_options, pipeline_options, run, versions
+from pipelines.dataflow import check_reachable, is_handed_over
+from pipelines.progress import Progress, say
+from transforms.assign_clusters import AssignClusters, summary
+from transforms.batches import ID
+from transforms.derived import DerivedFolder, SourceRun, WriteDerived
+from transforms.finished import (
+    LATENT_MEAN,
+    LATENT_STDDEV,
+    ROWS_READ,
+    ReadScores,
+    latent_columns,
+    sample_rows,
+    scored_count,
+    scored_schema,
+    vectors,
+)
+from transforms.held import held
+from transforms.ledger import CLUSTERS, read_ledger
+
+_LABEL = "label"
+_MOST_LABELS = 1000  # of a column that says what records are rather than which
+
+
+def cluster(
+    scores: str,
+    output: str,
+    method: str = "kmeans",
+    clusters: int | None = None,
+    label: str | None = None,
+    sample: int = 50_000,
+    min_cluster_size: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    beam_flags: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Finds clusters in a sample of a run's latents, gives every record its own, and writes them.
+
+    Args:
+      scores: the folder of the finished run.
+      output: the folder to write to.
+      method: of `CLUSTERINGS`.
+      clusters: how many; None: chosen by the method's criterion.
+      label: the column to compare with; None: `label`, if there is one.
+      sample: the most records that clusters are found in.
+      min_cluster_size: of HDBSCAN.
+      seed: of the sample, and of what is random in the method.
+      overwrite: replace what `output` holds, once the work has succeeded.
+      beam_flags: of the pipeline.
+
+    Returns:
+      The ledger.
+
+    Raises:
+      LatentbeamError: no finished run, one without latents, a flag or an output that cannot be
+        used.
+    """
+    config = ClusteringConfig(clusters, min_cluster_size=min_cluster_size, seed=seed)
+    _check_flags(method, sample, min_cluster_size)
+    options = pipeline_options(beam_flags)
+    if is_handed_over(options):
+        raise ConfigError("cluster needs what its pipeline gives: run it to its end")
+    check_reachable(options, {"--scores": [scores], "--output": [output]})
+    folder = DerivedFolder(output.rstrip("/"), CLUSTERS, overwrite)
+    folder.check_free(scores)
+    source, columns = SourceRun.read(scores), latent_columns(scores)
+    with held(output):
+        drawn = _sample(scores, columns, label, sample, seed)
+        label = _usable_label(drawn, label)
+        reliable = _reliable(drawn, seed)
+        say(f"finding clusters among {len(reliable):,} records ...")
+        found, tried = CLUSTERINGS[method].fit(reliable, config)
+        folder.stage_model(lambda file: write_clustering(file, found))
+        facts = {
+            "scores": dataclasses.asdict(source),
+            **_described(found, tried, config),
+            "sample": {"records": len(drawn), "reliable": len(reliable)},
+            "label": label,
+            "options": described_options(options),
+            "versions": versions(),
+        }
+        read = ReadScores(scores, [ID, *columns, *([label] if label else [])])
+        run(
+            lambda pipeline: (
+                pipeline
+                | read
+                | "AssignClusters" >> AssignClusters(folder.model, label)
+                | WriteDerived(folder, source, facts, summary)
+            ),
+            options,
+            "assigning",
+            counter=ROWS_READ,
+        )
+    return read_ledger(output)
+
+
+def _check_flags(method: str, sample: int, min_cluster_size: int | None) -> None:
+    if method not in CLUSTERINGS:
+        raise ConfigError(f"--method must be one of {', '.join(CLUSTERINGS)}. Received: {method}")
+    if sample < 1:
+        raise ConfigError(f"--sample must be at least 1. Received: {sample}")
+    if min_cluster_size is not None and method != "hdbscan":
+        raise ConfigError(f"--min_cluster_size is of hdbscan. Received: --method {method}")
+
+
+def _sample(
+    scores: str, columns: Sequence[str], label: str | None, count: int, seed: int
+) -> pa.Table:
+    names = scored_schema(scores).names
+    if label is not None and label not in names:
+        raise ConfigError(f"{scores} has no column {label!r} to compare with")
+    wanted = [*columns, *(name for name in [label or _LABEL] if name in names)]
+    with Progress("sampling", scored_count(scores)) as progress:
+        return sample_rows(scores, wanted, count, seed, progress.show)
+
+
+def _usable_label(drawn: pa.Table, label: str | None) -> str | None:
+    """The column to compare with, None where there is none, or one whose values are ids."""
+    name = label or _LABEL
+    if name not in drawn.column_names:
+        return None
+    different = len(drawn[name].unique())
+    if different > _MOST_LABELS:
+        say(f"column {name!r} has {different} values and more: clusters are not compared with it")
+        return None
+    return name
+
+
+def _reliable(drawn: pa.Table, seed: int) -> np.ndarray:
+    """The latents that clusters are found in, (n, d): a record stays with a chance in proportion
+    to its reliability, so that an uncertain one weighs less, whatever the method."""
+    latents = vectors(drawn[LATENT_MEAN])
+    check_latents(latents)
+    if LATENT_STDDEV not in drawn.column_names:
+        return latents
+    weights = reliabilities(latents, vectors(drawn[LATENT_STDDEV]))
+    hashes = id_hashes(f"reliable/{seed}/{record}" for record in drawn[ID].to_pylist())
+    return latents[hashes / 2.0**64 < weights / weights.max()]
+
+
+def _described(
+    found: Clustering, tried: dict[int, float], config: ClusteringConfig
+) -> dict[str, Any]:
+    chosen = {"by": found.criterion, "values": {str(k): value for k, value in tried.items()}}
+    return {
+        "method": found.method,
+        "clusters": found.count,
+        "chosen": None if config.clusters is not None else chosen,
+        "seed": config.seed,
+    }
