@@ -110,8 +110,10 @@ def _columns(scores: SourceRun, applied: SourceRun, label: str) -> tuple[list[st
     columns = latent_columns(scores.path)
     if latent_columns(applied.path) != columns:
         raise InputError(f"{applied.path} has not the same latents as {scores.path}: {columns}")
-    if label not in (names := scored_schema(scores.path).names):
-        raise ConfigError(f"{scores.path} has no column {label!r}{suggestion(label, names)}")
+    schema = scored_schema(scores.path)
+    if label not in schema.names:
+        raise ConfigError(f"{scores.path} has no column {label!r}{suggestion(label, schema.names)}")
+    categories_of(schema.empty_table(), label)  # raises if its type cannot name a class
     return columns, [label] if label in scored_schema(applied.path).names else []
 
 
