@@ -14,9 +14,10 @@ from sklearn.mixture import GaussianMixture
 
 from ae_models.calibration import conformal_p_values
 from ae_models.errors import ConfigError, InputError
-from ae_models.gaussian_density import log_densities
+from ae_models.gaussians import densities
 
 LEAST_RECORDS = 10  # of a class, for each of its Gaussians
+_LEAST_EVIDENCE = float(np.finfo(np.float32).min)
 _RIDGE = 1e-6  # of the mean variance: keeps the covariance of a latent that never varies invertible
 
 
@@ -25,7 +26,7 @@ class ClassPosterior(NamedTuple):
 
     Attributes:
       probabilities: (N, C) float64, p(class | record), in the order of the model's classes.
-      log_evidence: (N,) float64, log Σ_c p(c) p(m | c), in nats.
+      log_evidence: (N,) float64, log Σ_c p(c) p(m | c), in nats; at least what a float32 can hold.
     """
 
     probabilities: np.ndarray
@@ -118,7 +119,7 @@ class ClassModel:
         evidence = model.posterior(
             latents[apart], None if stddevs is None else stddevs[apart]
         ).log_evidence
-        return dataclasses.replace(model, calibration=np.sort(_anomaly(evidence)))
+        return dataclasses.replace(model, calibration=np.sort(-evidence.astype(np.float32)))
 
     def posterior(self, latents: np.ndarray, stddevs: np.ndarray | None) -> ClassPosterior:
         """Of (N, d) latents and, if they are not points, their (N, d) standard deviations. A
@@ -129,18 +130,19 @@ class ClassModel:
         """
         check_latents(latents, stddevs, self.means.shape[1])
         variances = None if stddevs is None else stddevs.astype(np.float64) ** 2
-        found = log_densities(latents, variances, self.means, self.covariances)
+        found = densities(latents, variances, self.means, self.covariances).log_densities
         found += np.log(self.weights * (self.counts / self.counts.sum())[self.owners])
         joint = np.stack(
             [_log_sum(found[:, self.owners == index]) for index in range(len(self.classes))], axis=1
         )
         evidence = _log_sum(joint)
-        return ClassPosterior(np.exp(joint - evidence[:, None]), evidence)
+        probabilities = np.exp(joint - evidence[:, None])
+        return ClassPosterior(probabilities, np.maximum(evidence, _LEAST_EVIDENCE))
 
     def p_values(self, log_evidence: np.ndarray) -> np.ndarray:
         """(N,) float64, split-conformal: of records like those fitted to, at most a share p has
         a p-value of at most p. A record that belongs to no class has a small one."""
-        return conformal_p_values(_anomaly(log_evidence), self.calibration)
+        return conformal_p_values(-log_evidence.astype(np.float32), self.calibration)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model as arrays of numbers and text, none of which needs pickle."""
@@ -175,12 +177,6 @@ def check_latents(
         raise InputError("a record's latent is not finite")
     if stddevs is not None and not (np.isfinite(stddevs).all() and (stddevs >= 0).all()):
         raise InputError("a record's latent_stddev is negative or not finite")
-
-
-def _anomaly(log_evidence: np.ndarray) -> np.ndarray:
-    """−log evidence as float32, as greater is more anomalous; none overflows."""
-    bound = float(np.finfo(np.float32).max)
-    return np.clip(-log_evidence, -bound, bound).astype(np.float32)
 
 
 def _log_sum(terms: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard import (
+    class_probabilities,
     denoising,
     likelihood,
     one_class,
@@ -23,7 +24,15 @@ from benchmarks.scoreboard.data import CACHE, Data
 from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 
-_TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
+_TASKS = (
+    primary,
+    one_class,
+    out_of_distribution,
+    denoising,
+    likelihood,
+    class_probabilities,
+    validity,
+)
 
 
 @click.command(help=__doc__)

@@ -271,6 +271,52 @@ def cluster(
     print_result(ledger, as_json, lambda _: _clustered_lines(ledger, output))
 
 
+@cli.command(
+    cls=WithExample,
+    context_settings=_FOR_BEAM,
+    example="latentbeam classify --scores run/ --output classes/ --apply new_run/",
+)
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@click.option("--label", metavar="COLUMN", default="label", show_default=True,
+              help="The column of true classes to fit to.")  # fmt: skip
+@click.option("--output", metavar="DIR", required=True, help="Folder of the class probabilities.")
+@click.option("--apply", metavar="DIR",
+              help="Classify the records of this run, of the same bundle.  "
+                   "[default: those of --scores]")  # fmt: skip
+@click.option("--components", type=int, default=1, show_default=True, help="Gaussians a class.")
+@click.option("--fpr", type=float, default=0.01, show_default=True,
+              help="No class where the p-value of the evidence is at most FPR.")  # fmt: skip
+@click.option("--sample", type=int, default=50_000, show_default=True,
+              help="Fit to at most so many records.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of sample and fit.")
+@overwrite_option
+@json_option
+@click.pass_context
+def classify(
+    context: click.Context,
+    scores: str,
+    label: str,
+    output: str,
+    apply: str | None,
+    components: int,
+    fpr: float,
+    sample: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """p(class | record) from a run's latents and a column of labels, to Parquet.
+
+    By Bayes' rule over Gaussians of each class. A record that is likely under none of them gets
+    no class. Flags that are not listed here go to Beam.
+    """
+    program = load_program("classify")
+
+    config = program.ClassConfig(label, components, fpr, sample, seed)
+    ledger = program.classify(scores, output, config, apply, _beam_flags(context), overwrite)
+    print_result(ledger, as_json, lambda _: _classified_lines(ledger, output))
+
+
 @cli.command(cls=WithExample, example="latentbeam verify --scores run/ --input images/")
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @inputs_option
@@ -398,6 +444,23 @@ def _agreement_line(agreement: Mapping[str, Any], label: str) -> str:
         f"NMI {agreement['normalized_mutual_information']:.3f}, "
         f"ARI {agreement['adjusted_rand_index']:.3f}"
     )
+
+
+def _classified_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    found = ledger["evaluation"]
+    lines = [
+        f"run: {output}",
+        f"classes: {len(ledger['classes'])}, fitted to {ledger['sample']['fitted']} records",
+        f"records: {ledger['records']}, {ledger['no_class']} of no class "
+        f"(evidence_p_value <= {ledger['fpr']:g})",
+    ]
+    if found is not None:
+        lines.append(
+            f"by {ledger['label']}, of {found['records']} records: accuracy "
+            f"{found['accuracy']:.2%}, log loss {found['log_loss']:.4f} nats, calibration error "
+            f"{found['expected_calibration_error']:.2%}"
+        )
+    return [*lines, f"seconds: {ledger['seconds']}"]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

@@ -160,3 +160,4 @@ PRIMARY = (
     _recipe("VAE, Bernoulli", _VARIATIONAL, 16, "", seeds=1),
     _recipe("VAE, discretised logistic", _LEVELS, 16, "", seeds=1),
 )
+CLASSES = _recipe("VAE", _VARIATIONAL, 20, "", seeds=3)
