@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from ae_models.class_model import ClassModel
@@ -19,6 +18,7 @@ from transforms.finished import (
     scored_schema,
     vectors,
 )
+from transforms.score_by_category import categories_of
 
 _MOST_FITTED = 20_000
 
@@ -50,28 +50,21 @@ def way_classes(
     columns, schema = latent_columns(scores), scored_schema(scores)
     if label not in schema.names:
         raise ConfigError(f"{scores} has no column {label!r}{suggestion(label, schema.names)}")
-    names = list(dict.fromkeys([*columns, label]))
+    categories_of(schema.empty_table(), label)  # raises if its type cannot name a class
     with Progress("reading latents", scored_count(scores)) as progress:
-        rows = sample_rows(scores, names, _MOST_FITTED, seed, progress.show)
-    rows = rows.filter(pc.is_valid(rows[label]))
-    if not len(rows):
+        rows = sample_rows(scores, [*columns, label], _MOST_FITTED, seed, progress.show)
+    categories = categories_of(rows, label)
+    labelled = pc.is_valid(categories)
+    names, rows = categories.filter(labelled).to_pylist(), rows.filter(labelled)
+    if not names:
         raise InputError(f"{scores}: no record has a {label!r}")
     uncertain = stddevs is not None and LATENT_STDDEV in columns
     model = ClassModel.fit(
         vectors(rows[LATENT_MEAN]),
         vectors(rows[LATENT_STDDEV]) if uncertain else None,
-        _names(rows[label], label),
+        names,
         seed=seed,
     )
     posterior = model.posterior(points, stddevs if uncertain else None)
     p_values = model.p_values(posterior.log_evidence)
     return WayClasses(model.classes, posterior.probabilities, p_values)
-
-
-def _names(column: pa.ChunkedArray, label: str) -> list[str]:
-    kind = column.type
-    try:
-        plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
-        return plain.cast(pa.string()).to_pylist()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"column {label!r} of type {kind} holds no names of classes") from error
