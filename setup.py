@@ -13,6 +13,8 @@ setup(
         "ae_models.priors",
         "ae_models.scores",
         "pipelines",
+        "pipelines.explore",
+        "pipelines.pictures",
         "transforms",
         "transforms.sources",
     ],

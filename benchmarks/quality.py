@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from benchmarks.scoreboard import (
+    class_probabilities,
     clusters,
     denoising,
     likelihood,
@@ -24,7 +25,16 @@ from benchmarks.scoreboard.data import CACHE, Data
 from benchmarks.scoreboard.rows import ResultFile, Row, finished_repetitions
 from benchmarks.scoreboard.table import scoreboard
 
-_TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, clusters, validity)
+_TASKS = (
+    primary,
+    one_class,
+    out_of_distribution,
+    denoising,
+    likelihood,
+    class_probabilities,
+    clusters,
+    validity,
+)
 
 
 @click.command(help=__doc__)

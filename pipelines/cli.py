@@ -3,8 +3,6 @@
 Keras and Beam are imported when a command runs, never for `--help`.
 """
 
-import importlib
-import json
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.command_line import (
+    WithExample,
+    inputs_option,
+    json_option,
+    load_program,
+    overwrite_option,
+    print_result,
+    where_option,
+)
+from pipelines.explore.command_line import explore
 from pipelines.terminal import shown
 
 if TYPE_CHECKING:
@@ -20,41 +28,6 @@ if TYPE_CHECKING:
 _SEVERAL_VALUES = ("--input", "--where", "--set")
 _MISMATCH = 1
 _FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
-
-
-class _Examples(click.Command):
-    """A command whose help ends with an example, its lines kept as they are."""
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._example = example
-
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        del context
-        if self._example:
-            formatter.write("\nExample:\n\n")
-            for line in self._example.splitlines():
-                formatter.write(f"  {line}\n")
-
-
-_input = click.option(
-    "--input",
-    "inputs",
-    metavar="URI...",
-    multiple=True,
-    required=True,
-    help="Folder or glob of images, *.parquet, *.tfrecord, *.tar, FILE.npz#test, builtin:digits.",
-)
-_where = click.option(
-    "--where",
-    metavar="COLUMN=VALUE[,VALUE]",
-    multiple=True,
-    help="Only records whose column is, or with != is not, one of the values.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-_overwrite = click.option(
-    "--overwrite", is_flag=True, help="Replace what --output holds, once the work has succeeded."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,29 +40,29 @@ def cli() -> None:
     """
 
 
-@cli.command(cls=_Examples, example="latentbeam demo --output latentbeam-demo")
+@cli.command(cls=WithExample, example="latentbeam demo --output latentbeam-demo")
 @click.option(
     "--output",
     default="latentbeam-demo",
     show_default=True,
     help="Folder to write; an earlier demo in it is replaced.",
 )
-@_json
+@json_option
 def demo(output: str, as_json: bool) -> None:
     """Train, score and evaluate on embedded digits."""
-    program = _program("demo")
+    program = load_program("demo")
 
     result = program.demo(output)
-    _print(result, as_json, _demo_lines)
+    print_result(result, as_json, _demo_lines)
 
 
 @cli.command(
-    cls=_Examples,
+    cls=WithExample,
     context_settings=_FOR_BEAM,
     example="latentbeam train --input images/ --where label=good --model vae --output bundle/ \\\n"
     "    --set model.latent_dim=16",
 )
-@_input
+@inputs_option
 @click.option("--model", type=click.Choice(["ae", "dae", "vae"]), required=True)
 @click.option("--output", metavar="BUNDLE", required=True, help="Folder of the model bundle.")
 @click.option(
@@ -98,11 +71,11 @@ def demo(output: str, as_json: bool) -> None:
 @click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="One key: model.latent_dim=16."
 )
-@_where
+@where_option
 @click.option("--epochs", type=int, help="At most so many; early stopping may end sooner.")
 @click.option("--seed", type=int, help="Same seed, same machine: same weights.")
-@_overwrite
-@_json
+@overwrite_option
+@json_option
 @click.pass_context
 def train(
     context: click.Context,
@@ -121,25 +94,25 @@ def train(
 
     Flags that are not listed here go to Beam.
     """
-    program = _program("train")
+    program = load_program("train")
 
     beam_flags = _beam_flags(context)
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )
     manifest = program.train(inputs, configuration, output, where, beam_flags, overwrite)
-    _print(manifest, as_json, lambda _: _trained_lines(manifest, output))
+    print_result(manifest, as_json, lambda _: _trained_lines(manifest, output))
 
 
 @cli.command(
-    cls=_Examples,
+    cls=WithExample,
     context_settings=_FOR_BEAM,
     example="latentbeam score --input images/ --model bundle/ --output run/",
 )
-@_input
+@inputs_option
 @click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
 @click.option("--output", metavar="DIR", required=True, help="Folder of the run.")
-@_where
+@where_option
 @click.option("--fpr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
@@ -156,8 +129,8 @@ def train(
 @click.option("--max_rejects", metavar="N|SHARE",
               help="End with exit status 1 if more records are rejected: 1000, 1%, 0.01.  "
                    "[default: no limit]")  # fmt: skip
-@_overwrite
-@_json
+@overwrite_option
+@json_option
 @click.pass_context
 def score(
     context: click.Context,
@@ -179,7 +152,7 @@ def score(
 
     Flags that are not listed here go to Beam, --runner=FlinkRunner for one.
     """
-    program = _program("score")
+    program = load_program("score")
 
     ledger = program.score(
         inputs,
@@ -196,32 +169,32 @@ def score(
         resume,
         max_rejects,
     )
-    _print(ledger, as_json, lambda _: _scored_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: _scored_lines(ledger, output))
 
 
 @cli.command(
-    cls=_Examples, example="latentbeam evaluate --scores run/ --anomalous label!=good --json"
+    cls=WithExample, example="latentbeam evaluate --scores run/ --anomalous label!=good --json"
 )
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @click.option("--anomalous", metavar="COLUMN=VALUE[,VALUE]", required=True,
               help="Which records are anomalous in truth; != for all others.")  # fmt: skip
-@_json
+@json_option
 def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
     """AUROC and average precision of a run's scores, with bootstrap intervals."""
-    program = _program("evaluate")
+    program = load_program("evaluate")
 
-    _print(program.evaluate(scores, anomalous), as_json, _evaluated_lines)
+    print_result(program.evaluate(scores, anomalous), as_json, _evaluated_lines)
 
 
 @cli.command(
-    cls=_Examples, example="latentbeam relabel --scores run/ --output relabelled/ --fdr 0.1"
+    cls=WithExample, example="latentbeam relabel --scores run/ --output relabelled/ --fdr 0.1"
 )
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @click.option("--output", metavar="DIR", required=True, help="Folder of the relabelled run.")
 @click.option("--fpr", type=float, help="Flag p_value <= FPR.")
 @click.option("--fdr", type=float, help="Flag by Benjamini and Hochberg's rule at this rate.")
-@_overwrite
-@_json
+@overwrite_option
+@json_option
 def relabel(
     scores: str,
     output: str,
@@ -235,14 +208,14 @@ def relabel(
     Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
     all flags.
     """
-    program = _program("relabel")
+    program = load_program("relabel")
 
     ledger = program.relabel(scores, output, fpr, fdr, overwrite)
-    _print(ledger, as_json, lambda _: _relabelled_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: _relabelled_lines(ledger, output))
 
 
 @cli.command(
-    cls=_Examples,
+    cls=WithExample,
     context_settings=_FOR_BEAM,
     example="latentbeam cluster --scores run/ --output clusters/ --method n2d --clusters 10",
 )
@@ -260,8 +233,8 @@ def relabel(
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", default=50_000,
               show_default=True, help="Find clusters in at most so many records.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same clusters.")
-@_overwrite
-@_json
+@overwrite_option
+@json_option
 @click.pass_context
 def cluster(
     context: click.Context,
@@ -281,7 +254,7 @@ def cluster(
     Clusters are found in a sample of the records; a pipeline gives each record its own. Flags that
     are not listed here go to Beam.
     """
-    program = _program("cluster")
+    program = load_program("cluster")
 
     ledger = program.cluster(
         scores,
@@ -295,54 +268,86 @@ def cluster(
         overwrite,
         _beam_flags(context),
     )
-    _print(ledger, as_json, lambda _: _clustered_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: _clustered_lines(ledger, output))
 
 
-@cli.command(cls=_Examples, example="latentbeam verify --scores run/ --input images/")
+@cli.command(
+    cls=WithExample,
+    context_settings=_FOR_BEAM,
+    example="latentbeam classify --scores run/ --output classes/ --apply new_run/",
+)
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
-@_input
-@_json
+@click.option("--label", metavar="COLUMN", default="label", show_default=True,
+              help="The column of true classes to fit to.")  # fmt: skip
+@click.option("--output", metavar="DIR", required=True, help="Folder of the class probabilities.")
+@click.option("--apply", metavar="DIR",
+              help="Classify the records of this run, of the same bundle.  "
+                   "[default: those of --scores]")  # fmt: skip
+@click.option("--components", type=int, default=1, show_default=True, help="Gaussians a class.")
+@click.option("--fpr", type=float, default=0.01, show_default=True,
+              help="No class where the p-value of the evidence is at most FPR.")  # fmt: skip
+@click.option("--sample", type=int, default=50_000, show_default=True,
+              help="Fit to at most so many records.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of sample and fit.")
+@overwrite_option
+@json_option
+@click.pass_context
+def classify(
+    context: click.Context,
+    scores: str,
+    label: str,
+    output: str,
+    apply: str | None,
+    components: int,
+    fpr: float,
+    sample: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """p(class | record) from a run's latents and a column of labels, to Parquet.
+
+    By Bayes' rule over Gaussians of each class. A record that is likely under none of them gets
+    no class. Flags that are not listed here go to Beam.
+    """
+    program = load_program("classify")
+
+    config = program.ClassConfig(label, components, fpr, sample, seed)
+    ledger = program.classify(scores, output, config, apply, _beam_flags(context), overwrite)
+    print_result(ledger, as_json, lambda _: _classified_lines(ledger, output))
+
+
+@cli.command(cls=WithExample, example="latentbeam verify --scores run/ --input images/")
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@inputs_option
+@json_option
 @click.pass_context
 def verify(context: click.Context, scores: str, inputs: Sequence[str], as_json: bool) -> None:
     """Check that every input record is in exactly one of scores and rejects.
 
     Exit status 1 if one is not.
     """
-    program = _program("verify")
+    program = load_program("verify")
 
     result = program.verify(scores, inputs)
-    _print(result, as_json, _verified_lines)
+    print_result(result, as_json, _verified_lines)
     if not result["ok"]:
         context.exit(_MISMATCH)
 
 
-@cli.command(cls=_Examples, example="latentbeam inspect bundle/")
+@cli.command(cls=WithExample, example="latentbeam inspect bundle/")
 @click.argument("bundle")
-@_json
+@json_option
 def inspect(bundle: str, as_json: bool) -> None:
     """Show what a bundle is, after checking that no byte of it was changed."""
-    program = _program("inspect")
+    program = load_program("inspect")
 
-    _print(program.inspect(bundle), as_json, lambda manifest: program.summary(manifest).split("\n"))
+    print_result(
+        program.inspect(bundle), as_json, lambda manifest: program.summary(manifest).split("\n")
+    )
 
 
-def _program(name: str) -> Any:
-    """The module behind a command, imported without the lines that TensorFlow's native code
-    prints on the way, which no setting of its own keeps off stderr."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        program = importlib.import_module(f"pipelines.{name}")
-        importlib.import_module("tensorflow").config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-    from pipelines.progress import configure_logging
-
-    configure_logging()
-    return program
+cli.add_command(explore)
 
 
 def _beam_flags(context: click.Context) -> list[str]:
@@ -350,10 +355,6 @@ def _beam_flags(context: click.Context) -> list[str]:
 
     check_beam_flags(context.args, context.command.params)
     return context.args
-
-
-def _print(result: Any, as_json: bool, lines: Any) -> None:
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(map(shown, lines(result))))
 
 
 def _demo_lines(result: Mapping[str, Any]) -> list[str]:
@@ -443,6 +444,23 @@ def _agreement_line(agreement: Mapping[str, Any], label: str) -> str:
         f"NMI {agreement['normalized_mutual_information']:.3f}, "
         f"ARI {agreement['adjusted_rand_index']:.3f}"
     )
+
+
+def _classified_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
+    found = ledger["evaluation"]
+    lines = [
+        f"run: {output}",
+        f"classes: {len(ledger['classes'])}, fitted to {ledger['sample']['fitted']} records",
+        f"records: {ledger['records']}, {ledger['no_class']} of no class "
+        f"(evidence_p_value <= {ledger['fpr']:g})",
+    ]
+    if found is not None:
+        lines.append(
+            f"by {ledger['label']}, of {found['records']} records: accuracy "
+            f"{found['accuracy']:.2%}, log loss {found['log_loss']:.4f} nats, calibration error "
+            f"{found['expected_calibration_error']:.2%}"
+        )
+    return [*lines, f"seconds: {ledger['seconds']}"]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

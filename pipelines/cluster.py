@@ -1,5 +1,6 @@
 """`latentbeam cluster`: a finished run's latents in clusters."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +10,14 @@ import pyarrow as pa
 from ae_models.clustering import CLUSTERINGS
 from ae_models.clustering.model import Clustering, ClusteringConfig, check_latents, reliabilities
 from ae_models.clustering.model_file import write_clustering
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import ConfigError
 from ae_models.splits import id_hashes
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from pipelines.dataflow import check_reachable, is_handed_over
 from pipelines.progress import Progress, say
 from transforms.assign_clusters import AssignClusters, summary
 from transforms.batches import ID
-from transforms.derived import DerivedFolder, WriteDerived
+from transforms.derived import DerivedFolder, SourceRun, WriteDerived
 from transforms.finished import (
     LATENT_MEAN,
     LATENT_STDDEV,
@@ -76,7 +77,7 @@ def cluster(
     check_reachable(options, {"--scores": [scores], "--output": [output]})
     folder = DerivedFolder(output.rstrip("/"), CLUSTERS, overwrite)
     folder.check_free(scores)
-    earlier, columns = read_ledger(scores), latent_columns(scores)
+    source, columns = SourceRun.read(scores), latent_columns(scores)
     with held(output):
         drawn = _sample(scores, columns, label, sample, seed)
         label = _usable_label(drawn, label)
@@ -85,7 +86,7 @@ def cluster(
         found, tried = CLUSTERINGS[method].fit(reliable, config)
         folder.stage_model(lambda file: write_clustering(file, found))
         facts = {
-            "scores": {"path": scores, "run_id": earlier["run_id"], "model": _model(earlier)},
+            "scores": dataclasses.asdict(source),
             **_described(found, tried, config),
             "sample": {"records": len(drawn), "reliable": len(reliable)},
             "label": label,
@@ -98,14 +99,12 @@ def cluster(
                 pipeline
                 | read
                 | "AssignClusters" >> AssignClusters(folder.model, label)
-                | WriteDerived(folder, facts, summary)
+                | WriteDerived(folder, source, facts, summary)
             ),
             options,
             "assigning",
             counter=ROWS_READ,
         )
-        if read_ledger(scores) != earlier:
-            raise InputError(f"{scores} was written anew while it was read")
     return read_ledger(output)
 
 
@@ -163,7 +162,3 @@ def _described(
         "chosen": None if config.clusters is not None else chosen,
         "seed": config.seed,
     }
-
-
-def _model(ledger: dict[str, Any]) -> str | None:
-    return ledger.get("model", {}).get("fingerprint")

@@ -11,7 +11,7 @@ from ae_models.bundle import open_bundle
 from ae_models.errors import OutputError
 from ae_models.scorer import Scorer
 from pipelines.evaluate import evaluate
-from pipelines.picture import reconstruction_grid
+from pipelines.pictures.reconstruction import reconstruction_grid
 from pipelines.progress import say
 from pipelines.score import score
 from pipelines.train import train, train_configuration
@@ -75,7 +75,7 @@ def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
     outputs = Scorer(bundle.path, bundle.config).reconstruct(images)
     titles = [f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()]
     reconstruction_grid(
-        path,
+        str(path),
         outputs["input"],
         outputs["reconstruction"],
         titles,

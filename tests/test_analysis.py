@@ -47,3 +47,19 @@ def test_full_range_is_the_share_of_the_largest_level(
     assert (scaled.min(), scaled.max()) == (0, 1)
     # The cells of a discretised likelihood are centred on the levels.
     np.testing.assert_array_equal(np.rint(scaled.astype(np.float64) * largest), levels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("scaling", ["unit", "full_range", "standard"])
+def test_levels_are_the_pixels_again(
+    tmp_path: Path, generator: np.random.Generator, scaling: str, dtype: str
+) -> None:
+    """Of records beyond those seen too, and of a channel that never varied."""
+    largest = np.iinfo(dtype).max
+    seen = generator.integers(0, largest // 3, (12, 3, 5, 3), dtype=dtype)
+    seen[..., 2] = 40
+    scale = _scaling(tmp_path, seen, scaling)
+    pixels = generator.integers(0, largest, (4, 3, 5, 3), dtype=dtype, endpoint=True)
+    levels = scale.levels(scale(pixels), dtype)
+    assert levels.dtype == np.float32
+    np.testing.assert_allclose(levels, pixels, atol=1e-3 * largest / 255)

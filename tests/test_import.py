@@ -20,6 +20,6 @@ def test_models_know_no_beam() -> None:
     assert "apache_beam" not in loaded
 
 
-@pytest.mark.parametrize("heavy", ["keras", "tensorflow", "apache_beam", "numpy"])
+@pytest.mark.parametrize("heavy", ["keras", "tensorflow", "apache_beam", "numpy", "matplotlib"])
 def test_help_needs_no_heavy_package(heavy: str) -> None:
     assert heavy not in _loaded_after("import pipelines.cli")

@@ -127,6 +127,19 @@ def test_draws_of_the_vamp_prior_follow_the_mixture(posterior: str) -> None:
 
 
 @every_posterior
+@pytest.mark.parametrize("name", sorted(PRIORS))
+def test_moments_are_those_of_the_draws(name: str, posterior: str) -> None:
+    prior = _prior(name, _model(posterior))
+    if name == "vamp":
+        prior.initialise(_images(4))
+    drawn = np.asarray(prior.sample(DRAWS, keras.random.SeedGenerator(1)), np.float64)
+    mean, stddev = (np.asarray(value) for value in prior.moments())
+    assert mean.shape == stddev.shape == (D,)
+    np.testing.assert_array_less(np.abs(drawn.mean(axis=0) - mean), 4 * stddev / np.sqrt(DRAWS))
+    np.testing.assert_allclose(stddev, drawn.std(axis=0), rtol=0.02)
+
+
+@every_posterior
 def test_gradients_reach_pseudo_inputs_and_encoder(posterior: str) -> None:
     model = _model(posterior)
     assert any(v is model.prior.pseudo_inputs for v in model.trainable_variables)

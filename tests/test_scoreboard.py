@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.scoreboard import (
+    class_probabilities,
     denoising,
     likelihood,
     one_class,
@@ -26,7 +27,15 @@ from benchmarks.scoreboard.table import scoreboard
 from benchmarks.scoreboard.training import split
 from benchmarks.scoreboard.validity import interval
 
-TASKS = (primary, one_class, out_of_distribution, denoising, likelihood, validity)
+TASKS = (
+    primary,
+    one_class,
+    out_of_distribution,
+    denoising,
+    likelihood,
+    class_probabilities,
+    validity,
+)
 
 
 def _row(name: str, case: str, seed: int, value: float, **more: float) -> Row:

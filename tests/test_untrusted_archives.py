@@ -20,8 +20,8 @@ from PIL import Image
 
 from ae_models.config import read_mapping, with_overrides
 from ae_models.errors import ConfigError, InputError
-from pipelines.cli import _print
-from pipelines.picture import reconstruction_grid
+from pipelines.command_line import print_result
+from pipelines.pictures.reconstruction import reconstruction_grid
 from pipelines.terminal import shown
 from tests.fuzz.containers import example, tfrecord
 from transforms.batches import BatchLimits
@@ -287,11 +287,11 @@ def test_text_for_a_terminal_gives_no_orders(capsys: pytest.CaptureFixture[str])
     assert shown("plain text, äöü 漢字 🙂") == "plain text, äöü 漢字 🙂"
     assert shown(ORDERS).isprintable()
     assert "\\x1b[2J" in shown(ORDERS)
-    _print({}, False, lambda _: [f"1 missing records, such as {ORDERS}", "the end"])
+    print_result({}, False, lambda _: [f"1 missing records, such as {ORDERS}", "the end"])
     printed = capsys.readouterr().out
     assert printed.splitlines()[1] == "the end"
     assert all(character.isprintable() or character == "\n" for character in printed)
-    _print({"id": ORDERS}, True, None)
+    print_result({"id": ORDERS}, True, None)
     printed = capsys.readouterr().out
     assert json.loads(printed) == {"id": ORDERS}
     assert all(character.isprintable() or character == "\n" for character in printed)
@@ -300,7 +300,7 @@ def test_text_for_a_terminal_gives_no_orders(capsys: pytest.CaptureFixture[str])
 def test_titles_of_a_picture_are_no_formulas(tmp_path: Path) -> None:
     images = np.zeros((3, 4, 4, 1), np.float32)
     titles = [r"$\frac{", ORDERS, "x" * 100_000]
-    reconstruction_grid(tmp_path / "a.png", images, images, titles, r"$\notacommand{")
+    reconstruction_grid(str(tmp_path / "a.png"), images, images, titles, r"$\notacommand{")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width < 2000
         assert zlib.crc32(picture.tobytes())

@@ -7,18 +7,50 @@ import posixpath
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
-from ae_models.errors import OutputError
-from transforms.ledger import MODEL, check_free, check_not_within, finish_run
+from ae_models.errors import InputError, OutputError
+from transforms.finished import scored_count
+from transforms.ledger import MODEL, check_free, check_not_within, finish_run, read_ledger
 from transforms.shards import Shard, WriteShards
 from transforms.staging import output_errors, staging_folder
 
 Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRun:
+    """The finished run that rows are read of.
+
+    Args:
+      path: its folder.
+      run_id: of the run that was found there.
+      model: the fingerprint of its bundle; None where it does not say.
+    """
+
+    path: str
+    run_id: str
+    model: str | None
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """What lies at `path` now.
+
+        Raises:
+          InputError: no finished run.
+        """
+        ledger = read_ledger(path)
+        return cls(path, ledger["run_id"], ledger.get("model", {}).get("fingerprint"))
+
+    def check_unchanged(self, rows: int) -> None:
+        """Raises InputError unless the same run is still there, and so many records are all of
+        it."""
+        if type(self).read(self.path) != self or scored_count(self.path) != rows:
+            raise InputError(f"{self.path} was written anew while it was read")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +115,15 @@ class DerivedFolder:
 
 
 class _Finish(beam.DoFn):
-    def __init__(self, folder: DerivedFolder, facts: dict[str, Any], summary: Summary):
-        self._folder, self._facts, self._summary = folder, facts, summary
+    def __init__(
+        self, folder: DerivedFolder, source: SourceRun, facts: dict[str, Any], summary: Summary
+    ):
+        self._folder, self._source, self._facts, self._summary = folder, source, facts, summary
 
     def process(self, parts: list[Any]) -> Iterable[dict[str, Any]]:
         shards = [part for part in parts if isinstance(part, Shard)]
         tallies = [part for part in parts if not isinstance(part, Shard)]
+        self._source.check_unchanged(sum(shard.rows for shard in shards))
         yield self._folder.finish(shards, {**self._facts, **self._summary(tallies)})
 
 
@@ -97,6 +132,7 @@ class WriteDerived(beam.PTransform):
 
     Args:
       folder: to which they belong.
+      source: whose rows they were made of, each of one.
       facts: what the ledger says besides the files.
       summary: makes further facts of all tallies.
 
@@ -104,11 +140,20 @@ class WriteDerived(beam.PTransform):
 
     Returns:
       A PCollection of one element: the ledger.
+
+    Raises:
+      InputError: when it runs, the source was written anew while it was read: nothing is finished.
     """
 
-    def __init__(self, folder: DerivedFolder, facts: Mapping[str, Any], summary: Summary):
+    def __init__(
+        self,
+        folder: DerivedFolder,
+        source: SourceRun,
+        facts: Mapping[str, Any],
+        summary: Summary,
+    ):
         super().__init__()
-        self._folder, self._finish = folder, _Finish(folder, dict(facts), summary)
+        self._folder, self._finish = folder, _Finish(folder, source, dict(facts), summary)
 
     def expand(self, inputs: Any) -> PCollection[dict[str, Any]]:
         rows, tallies = inputs

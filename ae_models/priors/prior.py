@@ -50,6 +50,10 @@ class Prior(keras.layers.Layer, abc.ABC):
     def sample(self, count: int, seed: Any) -> Tensor:
         """z drawn from the prior, (count, d); `seed` is a SeedGenerator."""
 
+    @abc.abstractmethod
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of each dimension, (d,) each."""
+
     def kl_from(self, posterior: Posterior) -> Tensor | None:
         """KL(q(z | x) ‖ p(z)), in nats, (N, d) or (N, 1), where there is a closed form."""
         del posterior

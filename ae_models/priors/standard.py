@@ -23,5 +23,8 @@ class StandardPrior(Prior):
     def sample(self, count: int, seed: Any) -> Tensor:
         return keras.random.normal((count, self._latent_dim), seed=seed)
 
+    def moments(self) -> tuple[Tensor, Tensor]:
+        return ops.zeros(self._latent_dim), ops.ones(self._latent_dim)
+
     def kl_from(self, posterior: Posterior) -> Tensor:
         return posterior.kl_to_standard()

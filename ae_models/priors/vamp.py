@@ -38,3 +38,11 @@ class VampPrior(Prior):
         chosen = keras.random.randint((count, 1, 1), 0, self._components, seed=seed)
         drawn = components.sample(noise)
         return ops.squeeze(ops.take_along_axis(drawn, chosen, axis=1), axis=1)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Of the mixture: the components' own variance, and that of their means."""
+        components = self._encode(self.pseudo_inputs)
+        within = ops.mean(ops.square(components.stddev), axis=0)
+        return ops.mean(components.mean, axis=0), ops.sqrt(
+            within + ops.var(components.mean, axis=0)
+        )

@@ -160,6 +160,7 @@ PRIMARY = (
     _recipe("VAE, Bernoulli", _VARIATIONAL, 16, "", seeds=1),
     _recipe("VAE, discretised logistic", _LEVELS, 16, "", seeds=1),
 )
+CLASSES = _recipe("VAE", _VARIATIONAL, 20, "", seeds=3)
 CLUSTERS = Recipe(
     "AE",
     Configuration(

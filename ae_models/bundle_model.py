@@ -1,0 +1,104 @@
+"""A bundle's model between pixels, latents and images, for looking at what it has learnt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ae_models.bundle import KERAS_MODEL, TRANSFORM_OUTPUT, Bundle
+from ae_models.corruptions import Step, build_corruption
+from ae_models.errors import BundleError, ConfigError
+from ae_models.image_model import ImageModel
+from ae_models.keras_file import load_keras_model
+from ae_models.networks import layer_seeds
+from ae_models.preprocessing import Preprocessing
+from ae_models.variational import VariationalAutoencoder
+
+
+class BundleModel:
+    """The Keras model of a bundle that was opened, with NumPy arrays in and out.
+
+    Images come out in pixel levels, (N, H, W, C) float32: 0 to 255 or to 65,535, whatever the
+    bundle's scaling; what the model gives beyond that range is left as it is.
+
+    Raises:
+      BundleError: the model cannot be loaded.
+    """
+
+    def __init__(self, bundle: Bundle):
+        self.config = bundle.config
+        try:
+            self._model: ImageModel = load_keras_model(bundle.path / KERAS_MODEL)
+            self._preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)
+        except Exception as error:  # Keras and TensorFlow raise anything for a file of no sense
+            raise BundleError(f"{bundle.path}: cannot load the model: {error}") from error
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the model is a variational one."""
+        return isinstance(self._model, VariationalAutoencoder)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the greatest level that a pixel can have."""
+        return 0, int(np.iinfo(self.config.image.dtype).max)
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Raw pixels as the network takes them, (N, H, W, C) float32."""
+        return np.asarray(self._preprocessing(pixels))
+
+    def levels(self, images: Any) -> np.ndarray:
+        """Scaled images in pixel levels."""
+        return self._preprocessing.levels(images, self.config.image.dtype)
+
+    def latents(self, pixels: np.ndarray) -> np.ndarray:
+        """The code of raw pixels, of a VAE the posterior's mean: (N, d) float32."""
+        return self.posteriors(pixels)[0]
+
+    def posteriors(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The latents of raw pixels, and of a VAE their standard deviations: (N, d) float32."""
+        found = self._model.infer(self.scaled(pixels))
+        stddev = np.asarray(found["latent_stddev"]) if "latent_stddev" in found else None
+        return np.asarray(found["latent_mean"]), stddev
+
+    def decoded(self, latents: np.ndarray) -> np.ndarray:
+        """The images of latents, (N, d); of a VAE, the mean of p(x | z)."""
+        return self.levels(self._model.decode(latents.astype(np.float32)))
+
+    def corrupted(
+        self, pixels: np.ndarray, steps: Sequence[Step], seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Raw pixels under a corruption, as its steps act in training, and what the model makes of
+        that."""
+        corruption = build_corruption(steps, layer_seeds(seed))
+        x = corruption(self.scaled(pixels), training=True)
+        return self.levels(x), self.levels(self._model.infer(x)["reconstruction"])
+
+    def prior_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the standard deviation of a VAE's prior, (d,) float32 each.
+
+        Raises:
+          ConfigError: the model is no VAE.
+        """
+        mean, stddev = self._variational().prior.moments()
+        return np.asarray(mean), np.asarray(stddev)
+
+    def sampled(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of `count` draws of z from a VAE's prior, the mean of p(x | z) and an image drawn from
+        it.
+
+        Raises:
+          ConfigError: the model is no VAE.
+        """
+        model, seeds = self._variational(), keras.random.SeedGenerator(seed)
+        z = model.prior.sample(count, seeds)
+        return self.levels(model.decode(z)), self.levels(model.draw(z, seeds))
+
+    def _variational(self) -> VariationalAutoencoder:
+        if not isinstance(self._model, VariationalAutoencoder):
+            raise ConfigError(
+                "only a variational model (kind vae) has a prior to draw from. "
+                f"Received: a model of kind {self.config.model.kind}"
+            )
+        return self._model

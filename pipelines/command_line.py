@@ -1,0 +1,79 @@
+"""What the commands share: flags, an example at the end of the help, results on stdout.
+
+Nothing here imports Keras or Beam before a command runs.
+"""
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from pipelines.terminal import shown
+
+
+class WithExample(click.Command):
+    """A command whose help ends with an example, its lines kept as they are."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._example = example
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        del context
+        if self._example:
+            formatter.write("\nExample:\n\n")
+            for line in self._example.splitlines():
+                formatter.write(f"  {line}\n")
+
+
+def inputs_option_of(required: bool) -> Any:
+    """`--input`, which some commands can do without."""
+    return click.option(
+        "--input",
+        "inputs",
+        metavar="URI...",
+        multiple=True,
+        required=required,
+        help="Folder or glob of images, *.parquet, *.tfrecord, *.tar, FILE.npz#test, "
+        "builtin:digits.",
+    )
+
+
+inputs_option = inputs_option_of(required=True)
+where_option = click.option(
+    "--where",
+    metavar="COLUMN=VALUE[,VALUE]",
+    multiple=True,
+    help="Only records whose column is, or with != is not, one of the values.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what --output holds, once the work has succeeded."
+)
+
+
+def load_program(name: str) -> Any:
+    """The module behind a command, imported without the lines that TensorFlow's native code
+    prints on the way, which no setting of its own keeps off stderr."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        program = importlib.import_module(f"pipelines.{name}")
+        importlib.import_module("tensorflow").config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    from pipelines.progress import configure_logging
+
+    configure_logging()
+    return program
+
+
+def print_result(result: Any, as_json: bool, lines: Any) -> None:
+    """The result as JSON, or as the lines that `lines` makes of it, on stdout."""
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(map(shown, lines(result))))

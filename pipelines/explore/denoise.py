@@ -1,0 +1,102 @@
+"""`latentbeam explore denoise`: how well images are restored from corrupted ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ae_models.bundle_model import BundleModel
+from ae_models.config import Configuration
+from ae_models.corruptions import Step
+from ae_models.errors import ConfigError
+from ae_models.model_config import DenoisingConfig
+from pipelines.explore.model import UNIT, opened
+from pipelines.explore.records import Choice
+from pipelines.pictures.png import check_picture, write_png
+from pipelines.pictures.reconstruction import error_strip
+from pipelines.pictures.sheet import Sheet, Strip, shades_of
+
+
+def denoise(
+    model: str,
+    output: str,
+    inputs: Sequence[str],
+    corruption: str | None = None,
+    ids: str | None = None,
+    count: int = 10,
+    seed: int = 0,
+    where: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Draws clean inputs, the same corrupted, what the model makes of those, and what is then still
+    wrong; gives the PSNR of the two, in decibels, None where nothing differs.
+
+    Args:
+      corruption: as `model.corruption` has it; None: the model's own, which denoising ones have.
+
+    Raises:
+      LatentbeamError: a record, the bundle, the corruption or the output cannot be used.
+    """
+    check_picture(output)
+    choice, bundle = Choice(inputs, ids, count, seed, where), opened(model)
+    steps = _steps(bundle.config, corruption)
+    records = choice.find(bundle.config.image)
+    corrupted, restored = BundleModel(bundle).corrupted(records.pixels, steps, seed)
+    clean = records.pixels.astype(np.float32)
+    largest = float(np.iinfo(records.pixels.dtype).max)
+    before, after = (psnr(clean, images, largest) for images in (corrupted, restored))
+    strips = [
+        Strip("clean", clean),
+        Strip("corrupted", corrupted, _decibels(before)),
+        Strip("restored", restored, _decibels(after)),
+        error_strip(clean, restored, UNIT),
+    ]
+    named = "+".join(f"{name}:{amount:g}" if amount else name for name, amount in steps)
+    heading = (
+        f"Images under {named}, what the {bundle.config.model.kind.upper()} restores of them, and "
+        "what is then still wrong"
+    )
+    write_png(Sheet(strips, records.ids, heading, UNIT, shades_of(clean)).figure, output)
+    return {
+        "picture": output,
+        "corruption": named,
+        "records": [
+            {"id": record, "psnr_corrupted": _finite(b), "psnr_restored": _finite(a)}
+            for record, b, a in zip(records.ids, before, after, strict=True)
+        ],
+    }
+
+
+def psnr(images: np.ndarray, others: np.ndarray, largest: float) -> np.ndarray:
+    """The peak signal-to-noise ratio, 10·log10(largest² / MSE), in decibels, of images (N, H, W,
+    C): (N,) float64; infinite where they are equal."""
+    errors = np.square(images.astype(np.float64) - others).mean(axis=(1, 2, 3))
+    with np.errstate(divide="ignore"):
+        return 10.0 * np.log10(largest**2 / errors)
+
+
+def _finite(ratio: float) -> float | None:
+    """None of images that are equal: JSON has no infinity."""
+    return float(ratio) if np.isfinite(ratio) else None
+
+
+def _decibels(ratios: np.ndarray) -> list[str]:
+    return [f"PSNR {r:.1f} dB" if np.isfinite(r) else "unchanged" for r in ratios]
+
+
+def _steps(config: Configuration, corruption: str | None) -> tuple[Step, ...]:
+    """Raises ConfigError where there is no corruption, or one that such images cannot undergo."""
+    if corruption is not None:
+        given = DenoisingConfig(corruption=corruption)
+        Configuration(given, config.image, config.preprocessing)  # whether images can undergo it
+        return given.corruption_steps
+    if not isinstance(config.model, DenoisingConfig):
+        raise ConfigError(
+            f"a model of kind {config.model.kind} has no corruption of its own: give --corruption, "
+            "such as gaussian_noise:0.3, or a denoising model (kind dae)"
+        )
+    if not config.model.corruption_steps:
+        raise ConfigError(
+            "the model was trained on given pairs, without a corruption of its own: give "
+            "--corruption, or see by `explore reconstruct` what it makes of its inputs"
+        )
+    return config.model.corruption_steps

@@ -1,0 +1,15 @@
+"""The bundle that a picture is of."""
+
+from ae_models.bundle import Bundle, open_bundle
+from transforms.remote_bundle import local_bundle
+
+UNIT = "pixel level"  # of all images that are shown
+
+
+def opened(model: str) -> Bundle:
+    """The bundle at a path, here or on an object store.
+
+    Raises:
+      BundleError: there is none, or it was changed.
+    """
+    return open_bundle(local_bundle(model))

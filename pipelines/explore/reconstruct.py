@@ -1,0 +1,51 @@
+"""`latentbeam explore reconstruct`: inputs beside what the model makes of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ae_models.bundle import TRANSFORM_OUTPUT
+from ae_models.preprocessing import Preprocessing
+from ae_models.scorer import Scorer
+from pipelines.explore.model import UNIT, opened
+from pipelines.explore.records import Choice
+from pipelines.pictures.png import check_picture
+from pipelines.pictures.reconstruction import reconstruction_grid
+
+
+def reconstruct(
+    model: str,
+    output: str,
+    inputs: Sequence[str],
+    ids: str | None = None,
+    count: int = 10,
+    seed: int = 0,
+    where: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Draws inputs, their reconstructions and the errors between them; gives each record's mean
+    absolute error, in pixel levels.
+
+    Raises:
+      LatentbeamError: a record, the bundle or the output cannot be used.
+    """
+    check_picture(output)
+    choice, bundle = Choice(inputs, ids, count, seed, where), opened(model)
+    records = choice.find(bundle.config.image)
+    outputs = Scorer(bundle.path, bundle.config).reconstruct(records.pixels)
+    preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)
+    x, y = (
+        preprocessing.levels(outputs[name], bundle.config.image.dtype)
+        for name in ("input", "reconstruction")
+    )
+    errors = np.abs(x - y).mean(axis=(1, 2, 3)).tolist()
+    titles = [
+        f"{record}\nerror {error:.3g}" for record, error in zip(records.ids, errors, strict=True)
+    ]
+    heading = (
+        f"Inputs, what the {bundle.config.model.kind.upper()} makes of them, and the absolute "
+        "difference (above each column: its mean)"
+    )
+    reconstruction_grid(output, x, y, titles, heading, UNIT)
+    shown = [{"id": record, "error": e} for record, e in zip(records.ids, errors, strict=True)]
+    return {"picture": output, "records": shown}

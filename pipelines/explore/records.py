@@ -1,0 +1,92 @@
+"""The records that a picture shows: named, or chosen at random by a seed."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ae_models.config import ImageConfig
+from ae_models.errors import ConfigError, InputError
+from pipelines.explore import MOST_SHOWN
+from pipelines.progress import say
+from transforms.record_choice import choose_ids
+from transforms.record_images import record_images
+from transforms.where import Where
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Ids, and raw pixels, (N, H, W, C) uint8 or uint16."""
+
+    ids: list[str]
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which records of the inputs to show: `ids`, joined by commas, or `count` of those that meet
+    the conditions, by the seed.
+
+    Raises:
+      ConfigError: both, ids without inputs, or more records than a picture has room for.
+    """
+
+    inputs: Sequence[str]
+    ids: str | None = None
+    count: int = 10
+    seed: int = 0
+    where: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and (self.where or not self.inputs or not self.named):
+            other = " and ".join(self.where) or ("no id" if self.inputs else "no --input")
+            raise ConfigError(
+                "--ids names records of --input, which --where chooses otherwise. "
+                f"Received: --ids {self.ids!r} and {other}"
+            )
+        shown = len(self.named) or self.count
+        if not 1 <= shown <= MOST_SHOWN:
+            raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")
+
+    @property
+    def named(self) -> list[str]:
+        """The ids that were given, each once."""
+        return list(dict.fromkeys(filter(None, (self.ids or "").split(","))))
+
+    def find(self, image: ImageConfig) -> Records:
+        """The records themselves.
+
+        Raises:
+          InputError: an input or a record is not there, or none can be decoded.
+          ConfigError: a condition names a column that the inputs do not have.
+        """
+        if self.named:
+            return named_records(self.inputs, self.named, image)
+        wheres = [Where.parse(text) for text in self.where]
+        ids = choose_ids(self.inputs, self.count, self.seed, wheres)
+        if not ids:
+            raise InputError(f"no record of {', '.join(self.inputs)} meets every condition")
+        found = dict(record_images(self.inputs, ids, image))
+        if not found:
+            raise InputError(f"none of the chosen records can be decoded, such as {ids[0]}")
+        if lost := len(ids) - len(found):
+            say(f"{lost} of {len(ids)} chosen records cannot be decoded, and are left out")
+        return _in_order(ids, found)
+
+
+def named_records(inputs: Sequence[str], ids: Sequence[str], image: ImageConfig) -> Records:
+    """The records of these ids, in their order.
+
+    Raises:
+      InputError: an input is not there, or a record is not in them or cannot be decoded.
+    """
+    found = dict(record_images(inputs, ids, image))
+    for record in ids:
+        if record not in found:
+            raise InputError(f"no record {record!r} that can be decoded is in {', '.join(inputs)}")
+    return _in_order(ids, found)
+
+
+def _in_order(ids: Sequence[str], found: dict[str, np.ndarray]) -> Records:
+    kept = [record for record in ids if record in found]
+    return Records(kept, np.stack([found[record] for record in kept]))

@@ -1,0 +1,25 @@
+"""`latentbeam explore sample`: images that a variational model draws of its own."""
+
+from typing import Any
+
+from ae_models.bundle_model import BundleModel
+from pipelines.explore.model import UNIT, opened
+from pipelines.pictures.png import check_picture, write_png
+from pipelines.pictures.sheet import Sheet, Strip, shades_of
+
+
+def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str, Any]:
+    """Draws z from the prior and, of each, the mean of p(x | z) and an image drawn from it.
+
+    Raises:
+      LatentbeamError: the model is not variational, or the bundle or output cannot be used.
+    """
+    check_picture(output)
+    bundle = opened(model)
+    explored = BundleModel(bundle)
+    means, drawn = explored.sampled(count, seed)
+    strips = [Strip("mean of p(x|z)", means), Strip("drawn from p(x|z)", drawn)]
+    heading = f"Images of {count} draws of z from the prior: the mean image of each, and one drawn"
+    shades = shades_of(means, within=explored.range)
+    write_png(Sheet(strips, (), heading, UNIT, shades).figure, output)
+    return {"picture": output, "samples": count}

@@ -1,0 +1,118 @@
+"""`latentbeam explore traverse`: what each dimension of the latent space does to the image."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ae_models.bundle_model import BundleModel
+from ae_models.errors import ConfigError, InputError
+from ae_models.latent_walks import sweep
+from pipelines.explore.model import UNIT, opened
+from pipelines.explore.records import named_records
+from pipelines.pictures.png import check_picture, write_png
+from pipelines.pictures.sheet import Sheet, Strip, shades_of
+from pipelines.pictures.text import signed
+from transforms.batches import BatchLimits
+from transforms.record_choice import choose_ids
+from transforms.record_images import record_images
+from transforms.sources.source import bounded_batches
+
+_FURTHEST = 3.0  # standard deviations
+_SAMPLE = 1000  # records whose latents stand for all of an input's
+
+
+def traverse(
+    model: str,
+    output: str,
+    inputs: Sequence[str] = (),
+    around: str | None = None,
+    dimensions: int = 10,
+    steps: int = 7,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Draws a row for each latent dimension, that of the greatest effect first: images as it goes
+    from −3 to 3 standard deviations and all others stay.
+
+    Deviations are those of a VAE's prior, around its mean; of other models, which have none, of the
+    latents of up to 1,000 of the inputs' records, around theirs.
+
+    Args:
+      around: a record, whose latent is the centre instead.
+      dimensions: the most rows.
+      steps: images a row.
+      seed: of the choice of records.
+
+    Returns:
+      For each dimension, in the order of the rows, its effect: how much the image at each step
+      differs from that of the centre, the mean over pixels and steps, in pixel levels.
+
+    Raises:
+      LatentbeamError: the inputs, the record, the bundle or the output cannot be used.
+    """
+    check_picture(output)
+    if around is not None and not inputs:
+        raise ConfigError(f"--around names a record of --input: give both. Received: {around!r}")
+    bundle = opened(model)
+    explored = BundleModel(bundle)
+    centre, stddev, origin = _moments(explored, inputs, around, seed)
+    if around is not None:
+        centre = explored.latents(named_records(inputs, [around], bundle.config.image).pixels)[0]
+        origin = around
+    deviations = np.linspace(-_FURTHEST, _FURTHEST, steps)
+
+    def images(dimension: int) -> np.ndarray:
+        return explored.decoded(sweep(centre, stddev, dimension, deviations))
+
+    effects = _effects(images, explored.decoded(centre[None]), len(centre))
+    order = np.argsort(-effects, kind="stable")[:dimensions].tolist()
+    rows = [images(k) for k in order]
+    strips = [
+        Strip(f"z[{k}]\neffect {effects[k]:.2g}", row) for k, row in zip(order, rows, strict=True)
+    ]
+    titles = [f"{signed(value)} σ" if value else "0" for value in deviations]
+    heading = (
+        f"Latent dimensions of the {bundle.config.model.kind.upper()}, {len(order)} of "
+        f"{len(centre)}, each moved by standard deviations around {origin}. Effect: mean change of "
+        "the image, in pixel levels"
+    )
+    shades = shades_of(*rows, within=explored.range)
+    write_png(Sheet(strips, titles, heading, UNIT, shades).figure, output)
+    effective = [{"dimension": k, "effect": float(effects[k])} for k in order]
+    return {"picture": output, "dimensions": effective}
+
+
+def _effects(
+    images: Callable[[int], np.ndarray], centre: np.ndarray, dimensions: int
+) -> np.ndarray:
+    """One dimension after another: memory for the images of one row."""
+    return np.array([np.abs(images(k) - centre).mean() for k in range(dimensions)])
+
+
+def _moments(
+    model: BundleModel, inputs: Sequence[str], around: str | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The mean and the standard deviation of each dimension, and what they are of."""
+    if model.has_prior:
+        if inputs and around is None:
+            raise ConfigError("a VAE goes by its prior: --input needs --around, a record in it")
+        return (*model.prior_moments(), "the prior's mean")
+    if not inputs:
+        raise ConfigError(
+            f"a model of kind {model.config.model.kind} has no prior: give --input, records whose "
+            "latents say how far a dimension goes"
+        )
+    parts = list(_sampled_latents(model, inputs, seed))
+    if not parts:
+        raise InputError(f"no record of {', '.join(inputs)} can be decoded")
+    latents = np.concatenate(parts)
+    return latents.mean(axis=0), latents.std(axis=0), f"the mean of {len(latents):,} records"
+
+
+def _sampled_latents(model: BundleModel, inputs: Sequence[str], seed: int) -> Iterator[np.ndarray]:
+    """Of a batch of records at a time."""
+    image = model.config.image
+    found = record_images(inputs, choose_ids(inputs, _SAMPLE, seed), image)
+    limits = BatchLimits(rows=model.config.batch_rows)
+    for batch in bounded_batches(found, lambda record: record[1].nbytes, limits):
+        yield model.latents(np.stack([pixels for _, pixels in batch]))

@@ -1,0 +1,43 @@
+"""A picture of inputs, reconstructions and errors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.pictures.png import write_png
+from pipelines.pictures.sheet import Sheet, Strip, shades_of
+
+
+def reconstruction_grid(
+    path: str,
+    inputs: np.ndarray,
+    reconstructions: np.ndarray,
+    titles: Sequence[str],
+    heading: str,
+    unit: str = "scaled value",
+) -> None:
+    """Writes a PNG: a column a record; its input, its reconstruction, their absolute difference.
+
+    Args:
+      path: the file to write.
+      inputs: (N, H, W, C) images.
+      reconstructions: the same shape.
+      titles: one for each column.
+      heading: above all columns.
+      unit: of the images' values.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    strips = [
+        Strip("input", inputs),
+        Strip("reconstruction", reconstructions),
+        error_strip(inputs, reconstructions, unit),
+    ]
+    sheet = Sheet(strips, titles, heading, unit, shades_of(inputs))
+    write_png(sheet.figure, path)
+
+
+def error_strip(images: np.ndarray, others: np.ndarray, unit: str) -> Strip:
+    """The absolute difference of two rows of images, (N, H, W, C), averaged over channels."""
+    return Strip("error", np.abs(images - others).mean(axis=-1), unit=f"error in\n{unit}s")

@@ -1,0 +1,172 @@
+"""The class probabilities of a finished run's records."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints import with_output_types
+
+from ae_models.array_file import read_arrays
+from ae_models.class_metrics import SUMS_SHAPE, class_metrics, metric_sums
+from ae_models.class_model import ClassModel, ClassPosterior
+from transforms.batches import ID
+from transforms.files import open_binary
+from transforms.finished import LATENT_MEAN, LATENT_STDDEV, vectors
+from transforms.score_by_category import categories_of
+from transforms.shards import read_errors
+from transforms.timing import ProgressLog
+
+_TALLIES = "tallies"
+
+
+class ClassTally(NamedTuple):
+    """Of some records: how many there are, how many have no class, how many a label that is one of
+    the classes, and of these the `metric_sums`."""
+
+    records: int
+    no_class: int
+    labelled: int
+    sums: np.ndarray
+
+
+class ClassifiedRecords(NamedTuple):
+    """Rows, and a `ClassTally` of them; or PCollections of these."""
+
+    rows: Any
+    tallies: Any
+
+
+def classes_schema(classes: Sequence[str]) -> pa.Schema:
+    """The columns of class probabilities."""
+    return pa.schema(
+        [
+            pa.field(ID, pa.string(), nullable=False),
+            pa.field("class", pa.string()),
+            pa.field("probability", pa.float32(), nullable=False),
+            pa.field("probabilities", pa.list_(pa.float32(), len(classes)), nullable=False),
+            pa.field("log_evidence", pa.float32(), nullable=False),
+            pa.field("evidence_p_value", pa.float64(), nullable=False),
+        ]
+    )
+
+
+def classify_batch(
+    batch: pa.RecordBatch, model: ClassModel, fpr: float, label: str | None = None
+) -> ClassifiedRecords:
+    """The class probabilities of N scored records, in `classes_schema`, and a tally of them.
+
+    Args:
+      batch: with `id`, `latent_mean` and, if the run has it, `latent_stddev`.
+      model: fitted to latents of the same bundle.
+      fpr: a record has no class, null, where the p-value of its evidence is at most this.
+      label: the column of true classes, if there is one.
+
+    Raises:
+      InputError: a latent is missing, not finite, or of another size than the model's.
+      ConfigError: the label's type cannot name a class.
+    """
+    has_stddevs = LATENT_STDDEV in batch.schema.names
+    stddevs = vectors(batch.column(LATENT_STDDEV)) if has_stddevs else None
+    posterior = model.posterior(vectors(batch.column(LATENT_MEAN)), stddevs)
+    p_values = model.p_values(posterior.log_evidence)
+    none = p_values <= fpr
+    truth = (
+        np.full(len(batch), -1)
+        if label is None
+        else _indices(categories_of(batch, label), model.classes)
+    )
+    return ClassifiedRecords(
+        _rows(batch.column(ID), posterior, p_values, none, model.classes),
+        _tally(posterior, none, truth),
+    )
+
+
+def _rows(
+    ids: pa.Array,
+    posterior: ClassPosterior,
+    p_values: np.ndarray,
+    none: np.ndarray,
+    classes: Sequence[str],
+) -> pa.RecordBatch:
+    probabilities = posterior.probabilities.astype(np.float32)
+    best = posterior.probabilities.argmax(axis=1)
+    columns = [
+        ids,
+        pa.array(classes, pa.string()).take(pa.array(best, mask=none)),
+        pa.array(probabilities[np.arange(len(best)), best]),
+        pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), len(classes)),
+        pa.array(posterior.log_evidence.astype(np.float32)),
+        pa.array(p_values),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=classes_schema(classes))
+
+
+def _indices(labels: pa.Array, classes: Sequence[str]) -> np.ndarray:
+    """(N,) int64: which class a label is; −1 where it is none of them, or null."""
+    found = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
+    return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _tally(posterior: ClassPosterior, none: np.ndarray, truth: np.ndarray) -> ClassTally:
+    known = truth >= 0
+    sums = metric_sums(posterior.probabilities[known], truth[known])
+    return ClassTally(len(none), int(none.sum()), int(known.sum()), sums)
+
+
+def summary(tallies: Sequence[ClassTally]) -> dict[str, Any]:
+    """What the ledger says of all records: `records`, how many have `no_class` and, if any label
+    is one of the classes, how good the probabilities are: `evaluation`, of the records with such
+    labels alone."""
+    labelled = sum(tally.labelled for tally in tallies)
+    facts = {
+        "records": sum(tally.records for tally in tallies),
+        "no_class": sum(tally.no_class for tally in tallies),
+        "evaluation": None,
+    }
+    if not labelled:
+        return facts
+    sums = sum((tally.sums for tally in tallies), np.zeros(SUMS_SHAPE))
+    return {**facts, "evaluation": {"records": labelled, **class_metrics(sums)}}
+
+
+@with_output_types(pa.RecordBatch)
+class _Assign(beam.DoFn):
+    def __init__(self, model: str, fpr: float, label: str | None):
+        self._path, self._fpr, self._label = model, fpr, label
+
+    def setup(self) -> None:
+        with read_errors(self._path), open_binary(self._path) as file:
+            self._model = ClassModel.from_arrays(read_arrays(file, self._path))
+        self._progress = ProgressLog()
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[Any]:
+        found = classify_batch(batch, self._model, self._fpr, self._label)
+        self._progress.add(len(batch))
+        yield found.rows
+        yield TaggedOutput(_TALLIES, found.tallies)
+
+
+class AssignClasses(beam.PTransform):
+    """Gives each scored record its class probabilities. Memory is that of the model and a batch.
+
+    Args:
+      model: the path of a `model.npz`, which workers can read.
+      fpr, label: as of `classify_batch`.
+
+    Input: a PCollection of scored records, with the columns that `classify_batch` needs.
+
+    Returns:
+      `ClassifiedRecords`.
+    """
+
+    def __init__(self, model: str, fpr: float, label: str | None = None):
+        super().__init__()
+        self._assign = _Assign(model, fpr, label)
+
+    def expand(self, scored: PCollection[pa.RecordBatch]) -> Any:
+        assigned = scored | beam.ParDo(self._assign).with_outputs(_TALLIES, main="rows")
+        return ClassifiedRecords(assigned.rows, assigned[_TALLIES])

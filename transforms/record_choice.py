@@ -1,0 +1,40 @@
+"""A few records of the inputs, chosen at random by a seed."""
+
+import heapq
+from collections.abc import Sequence
+
+from ae_models.splits import id_hashes
+from transforms.batches import ID, BatchLimits
+from transforms.read import open_inputs, read_task
+from transforms.rejects import good_rows
+from transforms.where import Where
+
+
+def choose_ids(
+    inputs: Sequence[str], count: int, seed: int, wheres: Sequence[Where] = ()
+) -> list[str]:
+    """The ids of a uniform sample of the records, without replacement: those of the least hashes
+    of seed and id, in the order of these. More of the same seed begin with the same records.
+
+    Ids are read, images are not, so that a record may be among them that cannot be decoded. Memory
+    is that of `count` ids and a batch.
+
+    Args:
+      inputs: as `score` is given them.
+      count: the most records; all of a smaller input.
+      seed: another one gives another sample.
+      wheres: conditions on carried columns, all of which must hold.
+
+    Raises:
+      InputError: an input is not there, or has no record.
+      ConfigError: a condition names a column that the inputs do not have.
+    """
+    sources, carried = open_inputs(inputs, wheres)
+    least: list[tuple[int, str]] = []
+    for source in sources:
+        for task in source.tasks():
+            for batch, _ in read_task(source, task, BatchLimits(), carried, wheres, images=False):
+                ids = good_rows(batch).column(ID).to_pylist()
+                hashes = id_hashes(f"{seed}/{record}" for record in ids).tolist()
+                least = heapq.nsmallest(count, {*least, *zip(hashes, ids, strict=True)})
+    return [record for _, record in least]
