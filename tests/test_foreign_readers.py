@@ -139,7 +139,7 @@ def test_scikit_learn_takes_the_latents_as_they_lie(scored_digits: Path) -> None
     assert (latents.shape, latents.dtype) == ((ROWS, DIMENSIONS), np.float32)
     distances, _ = NearestNeighbors(n_neighbors=2).fit(latents).kneighbors(latents)
     nearest = duckdb.sql(f"""
-        SELECT min(list_distance(a.latent_mean, b.latent_mean)) AS distance
+        SELECT min(array_distance(a.latent_mean::FLOAT[6], b.latent_mean::FLOAT[6])) AS distance
         FROM '{_files(scored_digits)}' a JOIN '{_files(scored_digits)}' b ON a.id <> b.id
         GROUP BY a.id ORDER BY cast(split_part(a.id, '/', 2) AS integer)
     """).fetchnumpy()["distance"]

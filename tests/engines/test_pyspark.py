@@ -1,12 +1,15 @@
-"""Spark's own reader finds the bits of the scores, in either schema."""
+"""Spark's own reader finds the bits of the scores, in either schema, and the answers of
+docs/analytics.md."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.analytics import assert_same_answers, lay_out, variables
 from tests.columns_read import COLUMNS, TEXT, assert_same_bits
 
 pytestmark = [
@@ -31,3 +34,22 @@ def test_spark_reads_every_column(spark: Any, scored_digits: Path) -> None:
         for name in COLUMNS
     }
     assert_same_bits(found, scored_digits)
+
+
+def test_the_example_finds_what_duckdb_does(
+    spark: Any, scored_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(scored_digits, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    _work_in(spark, tmp_path)
+    assert_same_answers(
+        variables("PySpark"),
+        lambda frame: pd.DataFrame(frame.collect(), columns=frame.columns),
+    )
+
+
+def _work_in(spark: Any, folder: Path) -> None:
+    """Java cannot change its current folder; Hadoop's file system, which Spark asks, can."""
+    hadoop = spark._jvm.org.apache.hadoop.fs
+    files = hadoop.FileSystem.get(spark._jsc.hadoopConfiguration())
+    files.setWorkingDirectory(hadoop.Path(str(folder)))
