@@ -20,14 +20,13 @@ _CARD = """\
 
 {kind}
 
-- Images: {shape}, {config.image.bits} bits; of another size, brought to it
+- Images: {shape}, {config.image.bits} bits; others are brought to that size
   (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
-- Network: `{config.model.network}`; a latent of {config.model.latent_dim} dimensions;
-  {trained[parameters]:,} parameters.
+- Network: `{config.model.network}`, with a latent of {config.model.latent_dim} dimensions and
+  a total of {trained[parameters]:,} parameters.
 - Training: {trained[epochs]} epochs, of which number {trained[best_epoch]} was kept, with a
-  validation loss of {trained[validation_loss]:.5g}; optimizer
-  `{config.training.optimizer}`, learning rate {config.training.learning_rate:g}, seed
-  {config.training.seed}.
+  validation loss of {trained[validation_loss]:.5g}; seed {config.training.seed}, optimizer
+  `{config.training.optimizer}`, learning rate {config.training.learning_rate:g}.
 - Versions: {versions}.
 
 `manifest.json` has the whole configuration, and vouches for every file of this folder.
