@@ -25,10 +25,11 @@ KERAS_MODEL = "model.keras"
 TRANSFORM_OUTPUT = "transform_fn"
 SCORING = "scoring"
 CALIBRATION = "calibration.parquet"
+MODEL_CARD = "model_card.md"
 _FINGERPRINT = "fingerprint"
 _GRAPHS = (SCORING, f"{TRANSFORM_OUTPUT}/transform_fn")
 _VARIABLES = ("variables.data-00000-of-00001", "variables.index")
-# A bundle has all of these files and no others.
+# A bundle has all of these files and, but for optional ones, no others.
 FILES = frozenset(
     {
         KERAS_MODEL,
@@ -38,6 +39,8 @@ FILES = frozenset(
         *(f"{graph}/variables/{file}" for graph in _GRAPHS for file in _VARIABLES),
     }
 )
+# Those written before there was one have none of these.
+OPTIONAL_FILES = frozenset({MODEL_CARD})
 # What is read whole. Weights are not.
 _MOST_BYTES = {MANIFEST: 16 << 20, **{f"{graph}/saved_model.pb": 64 << 20 for graph in _GRAPHS}}
 _MOST_CALIBRATION_RECORDS = 1 << 26
@@ -163,7 +166,7 @@ def _read_manifest(path: Path, name: str) -> dict[str, Any]:
 def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
     """The manifest whose bytes these are, once it is found to be as it was written.
 
-    `files` has the SHA-256 of each of `FILES`.
+    `files` has the SHA-256 of each of `FILES`, and perhaps of some of `OPTIONAL_FILES`.
 
     Args:
       data: the content of `manifest.json`.
@@ -192,7 +195,7 @@ def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
         raise BundleError(f"{name}: format version {version!r} is not {FORMAT_VERSION}")
     if not isinstance(files := manifest.get("files"), dict):
         raise BundleError(f"{name}: {MANIFEST} lists no files")
-    for file in sorted(files.keys() ^ FILES):
+    for file in sorted((files.keys() ^ FILES) - OPTIONAL_FILES):
         if file in FILES:
             raise BundleError(f"{name}: {MANIFEST} does not list {file}")
         raise BundleError(f"{name}: {MANIFEST} lists {file!r}, which is no file of a bundle")
@@ -233,7 +236,7 @@ def _files(path: Path, name: str) -> Iterator[str]:
             continue
         _check_file(file, within, name)
         if within != MANIFEST:
-            if within not in FILES:
+            if within not in FILES | OPTIONAL_FILES:
                 raise BundleError(f"{name}: {within} is not in {MANIFEST}: no bundle has it")
             yield within
 

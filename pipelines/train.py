@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ae_models import splits
-from ae_models.bundle import CALIBRATION, MANIFEST, TRANSFORM_OUTPUT, Bundle, seal_bundle
+from ae_models.bundle import (
+    CALIBRATION,
+    MANIFEST,
+    MODEL_CARD,
+    TRANSFORM_OUTPUT,
+    Bundle,
+    seal_bundle,
+)
 from ae_models.calibrate import write_calibration
 from ae_models.config import (
     Configuration,
@@ -22,6 +29,7 @@ from ae_models.export import export
 from ae_models.fitting import fit_to_records
 from ae_models.image_store import ImageStore, write_image_store
 from ae_models.kinds import build_model
+from ae_models.model_card import model_card
 from ae_models.pareto_tail import LEAST_RECORDS
 from ae_models.preprocessing import Preprocessing
 from ae_models.scorer import Scorer
@@ -132,6 +140,7 @@ def train(
             },
             "calibration": calibration,
         }
+        (bundle / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
         sealed = seal_bundle(bundle, facts)
         with _kept_on_failure(bundle, output):
             _check_output(output, overwrite)  # hours have passed

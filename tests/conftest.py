@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from pipelines.score import score
 from pipelines.train import train, train_configuration
 
 
@@ -29,6 +30,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return get
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["own schema", "portable"])
+def scored_digits(
+    request: pytest.FixtureRequest,
+    bundle: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of a finished run over all digits by a VAE, the kind with the most columns, in
+    each of the two schemas."""
+    folder = tmp_path_factory.mktemp("scored") / "run"
+    score(["builtin:digits"], str(bundle("vae")), str(folder), portable_schema=request.param)
+    return folder
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The examples of docs/beam.md, as they stand there."""
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests.beam_yaml import run_yaml
+from tests.pages import code_blocks
 
-PAGE = (Path(__file__).parents[1] / "docs" / "beam.md").read_text()
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+_PYTHON = code_blocks("beam.md", "python")
 
 
 @pytest.fixture
@@ -34,16 +30,16 @@ def folder(bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.Mo
     return tmp_path
 
 
-@pytest.mark.parametrize("number", range(len(_blocks("python"))))
+@pytest.mark.parametrize("number", range(len(_PYTHON)))
 def test_python_examples_run(folder: Path, number: int) -> None:
-    exec(compile(_blocks("python")[number], "docs/beam.md", "exec"), {"__name__": "__main__"})
+    exec(compile(_PYTHON[number], "docs/beam.md", "exec"), {"__name__": "__main__"})
     for run in folder.glob("run*"):
         assert (run / "_SUCCESS").exists()
         assert pq.read_table(run / "scores").num_rows == 20
 
 
 def test_the_yaml_example_runs(folder: Path) -> None:
-    (block,) = _blocks("yaml")
+    (block,) = code_blocks("beam.md", "yaml")
     (folder / "score.yaml").write_text(block)
     run_yaml("score.yaml")
     records = json.loads((folder / "run_of_yaml" / "run.json").read_text())["records"]

@@ -18,6 +18,7 @@ Bundles = Callable[[str], Path]
 FILES = [
     "calibration.parquet",
     "model.keras",
+    "model_card.md",
     "scoring/fingerprint.pb",
     "scoring/saved_model.pb",
     "scoring/variables/variables.data-00000-of-00001",

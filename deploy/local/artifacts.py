@@ -37,6 +37,17 @@ def flink_home() -> Path:
     return fetched("flink", pins.read_bytes(), lambda folder: _fetch_flink(pins, folder))
 
 
+def pyspark_home() -> Path:
+    """A folder to import PySpark from, of the version in `spark/pyspark.txt`, Spark's jars and its
+    scripts within; it needs Java.
+
+    Raises:
+      FetchError: it cannot be had.
+    """
+    pins = _HERE / "spark" / "pyspark.txt"
+    return fetched("pyspark", pins.read_bytes(), lambda folder: _fetch_pyspark(pins, folder))
+
+
 def job_server(engine: str) -> Path:
     """A jar that starts Beam's job server for "flink" or "spark", as `--flink_job_server_jar` and
     `--spark_job_server_jar` take it.
@@ -94,8 +105,7 @@ def fetched(name: str, pins: bytes, fetch: Callable[[Path], object]) -> Path:
 
 def _fetch_flink(pins: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        run_client([*pip, "--requirement", str(pins), "--dest", work])
+        _download(pins, work)
         (libraries,) = Path(work).glob("*.tar.gz")
         (scripts,) = Path(work).glob("*.whl")
         with tarfile.open(libraries) as archive:
@@ -110,6 +120,28 @@ def _fetch_flink(pins: Path, folder: Path) -> None:
         shutil.move(unpacked / "bin" / "bash-java-utils.jar", folder / "bin")
     for script in (folder / "bin").iterdir():
         script.chmod(0o755)
+
+
+def _fetch_pyspark(pins: Path, folder: Path) -> None:
+    """Puts the parts of the source archive where its `setup.py` would; that needs no build."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        _download(pins, work)
+        (source,) = Path(work).glob("*.tar.gz")
+        with tarfile.open(source) as archive:
+            archive.extractall(work, filter="data")
+        (unpacked,) = Path(work).glob("pyspark-*/")
+        shutil.move(unpacked / "pyspark", folder / "pyspark")
+        for part in ("bin", "jars"):
+            shutil.move(unpacked / "deps" / part, folder / "pyspark" / part)
+        (py4j,) = unpacked.glob("lib/py4j-*-src.zip")
+        with zipfile.ZipFile(py4j) as archive:
+            archive.extractall(folder)  # noqa: S202 - its sum was checked
+
+
+def _download(pins: Path, folder: str) -> None:
+    """Fetches what a list of requirements pins, as it is published."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    run_client([*pip, "--requirement", str(pins), "--dest", folder])
 
 
 def _fetch_job_server(pom: Path, sums: Path, driver: str, folder: Path) -> None:

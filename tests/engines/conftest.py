@@ -1,7 +1,10 @@
-"""The images and the model that every engine is given."""
+"""The images and the model that every engine is given, and Spark as a reader."""
 
+import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from benchmarks.scoreboard.data import Data
+from deploy.local.artifacts import pyspark_home
 from pipelines.train import train, train_configuration
 from transforms.pixels import raw_metadata
 
@@ -53,3 +57,15 @@ def bundle_28(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
     train([str(images / "part-00.parquet")], config, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A session of PySpark, with one thread of this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(pyspark_home()))
+        builder = importlib.import_module("pyspark.sql").SparkSession.builder
+        flags = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
+        session = builder.master("local[1]").config(map=flags).getOrCreate()
+        yield session
+        session.stop()

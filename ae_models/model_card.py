@@ -1,0 +1,178 @@
+"""The model card of a bundle: what was trained, on what, for what, and where it ends, in Markdown.
+
+Sections after Mitchell et al., "Model Cards for Model Reporting" (2019, arXiv:1810.03993).
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ae_models.config import Configuration, configuration_from_mapping
+from ae_models.model_config import DenoisingConfig
+from ae_models.scores import SCORES, primary_score, score_names
+from ae_models.splits import CALIBRATION
+
+_CARD = """\
+# Model card
+
+## Model
+
+{kind}
+
+- Images: {shape}, {config.image.bits} bits; others are brought to that size
+  (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
+- Network: `{config.model.network}`, with a latent of {config.model.latent_dim} dimensions and
+  a total of {trained[parameters]:,} parameters.
+- Training: {trained[epochs]} epochs, of which number {trained[best_epoch]} was kept, with a
+  validation loss of {trained[validation_loss]:.5g}; seed {config.training.seed}, optimizer
+  `{config.training.optimizer}`, learning rate {config.training.learning_rate:g}.
+- Versions: {versions}.
+
+`manifest.json` has the whole configuration, and vouches for every file of this folder.
+
+## Intended use
+
+To rank images by how unlike the training records they are, to flag the least likely of them, and
+to give every image a latent vector, for search, clusters and analytics:
+
+    latentbeam score --input NEW_IMAGES --model THIS_FOLDER --output run/
+
+Out of scope: images of another kind, source or camera than the training records; saying what is
+wrong with an image; decisions about people that no person looks at. A record that is not flagged
+has not been shown to be normal.
+
+## Training data
+
+{inputs}
+- Records: {records}.
+- Rejected: {rejected}.
+
+They are taken to be normal: what was odd among them was learned as well.
+
+## Scores
+
+The primary score is `{primary}`; greater is more anomalous. With x the scaled image and
+x' what the model makes of it, it is this:
+
+{meaning}
+
+Also computed: {others}.
+
+## Calibration
+
+{calibration[records]:,} held-out records, on which nothing was trained or fitted, make
+p-values of the primary score: the share of them, the record itself among them, that scores at
+least as high (split conformal). A record is flagged where its p-value is
+at most {config.scoring.fpr:g}.{warning}
+
+{tail}
+
+The primary score of these records:
+
+{quantiles}
+
+## Limits
+
+- p-values hold for records like the calibration records: of those, at most a share of
+  {config.scoring.fpr:g} is flagged, on average. Another camera, lens, light or file format
+  changes them all.
+- How well anomalies are found was not measured, as training knows none: `latentbeam evaluate`
+  measures it on records whose truth is known.
+- Whether some groups of records are flagged more often than others was not measured: compare the
+  share of flags by every column that tells groups apart.
+- Who trained the model, and under what licence the data and the model are, is not known here.
+"""
+_NO_TAIL = "No p-value is below {smallest:.2g}."
+_TAIL = (
+    "p-values below {smallest:.2g} come from a generalised Pareto distribution, fitted to the "
+    "highest of these scores: an extrapolation, not a guarantee."
+)
+_NONE_FLAGGED = " **None can be: there are too few calibration records.**"
+_QUANTILES = {
+    "minimum": "least",
+    "median": "median",
+    "quantile_90": "90% are below",
+    "quantile_99": "99% are below",
+    "maximum": "greatest",
+}
+_KINDS = {
+    "ae": "An auto-encoder: it learns to rebuild an image from its latent. Loss: `{model.loss}`.",
+    "dae": """\
+A denoising auto-encoder: it learns to make {aim} of an input that was corrupted. Corruption:
+{corruption}. Loss: `{model.loss}`.""",
+    "vae": """\
+A variational auto-encoder: its encoder gives the parameters of a distribution over latents
+(`{model.posterior}`; prior `{model.prior}`), its decoder those of a distribution over images
+(`{model.likelihood}`). Objective: `{model.objective}`.""",
+}
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """The card of a bundle.
+
+    What users gave (paths, conditions, names) stands in code spans that it cannot end: it is shown,
+    and never becomes a heading, a link or HTML.
+
+    Args:
+      facts: what the manifest says of the bundle: `config`, `versions`, `training`, `calibration`.
+    """
+    config = configuration_from_mapping(facts["config"])
+    trained, calibration = facts["training"], facts["calibration"]
+    primary = primary_score(config)
+    smallest, has_tail = 1 / (calibration["records"] + 1), calibration["pareto_tail"] is not None
+    return _CARD.format(
+        config=config,
+        trained=trained,
+        calibration=calibration,
+        kind=_kind(config),
+        shape=" × ".join(map(str, config.image.shape)),
+        versions=_listed(
+            f"{name} {version}" for name, version in sorted(facts["versions"].items())
+        ),
+        inputs="\n".join(_inputs(trained)),
+        records=_counts({**trained["records"], CALIBRATION: calibration["records"]}),
+        rejected=_counts(trained["rejected_by_reason"]),
+        primary=primary,
+        meaning=_meaning(primary),
+        others=_listed(code(name) for name in score_names(config) if name != primary),
+        tail=(_TAIL if has_tail else _NO_TAIL).format(smallest=smallest),
+        warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
+        quantiles="\n".join(f"- {text}: {calibration[k]:.5g}" for k, text in _QUANTILES.items()),
+    )
+
+
+def _kind(config: Configuration) -> str:
+    model, aim, corruption = config.model, "the image", ""
+    if isinstance(model, DenoisingConfig):
+        steps = (
+            f"{name}:{amount:g}" if amount else name for name, amount in model.corruption_steps
+        )
+        corruption = code("+".join(steps) or "none")
+        aim = f"the image in the column {code(model.target)}" if model.target else aim
+    return _KINDS[model.kind].format(model=model, aim=aim, corruption=corruption)
+
+
+def _inputs(trained: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"- Input: {code(path)}." for path in trained["inputs"])
+    yield from (f"- Only records where {code(condition)}." for condition in trained["where"])
+
+
+def _meaning(score: str) -> str:
+    """The first paragraph of its docstring."""
+    return (inspect.getdoc(SCORES[score]) or "").split("\n\n")[0]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return _listed(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(items) or "none"
+
+
+def code(text: str) -> str:
+    """A code span of CommonMark (section 6.1) that shows `text`, whatever it holds, on one line."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if fence != "`" else f"`{line}`"
