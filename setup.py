@@ -13,8 +13,12 @@ setup(
         "ae_models.priors",
         "ae_models.scores",
         "pipelines",
+        "pipelines.report_page",
         "transforms",
         "transforms.sources",
     ],
-    package_data={"transforms": ["yaml_providers.yaml"]},
+    package_data={
+        "pipelines.report_page": ["page.css", "page.html.j2"],
+        "transforms": ["yaml_providers.yaml"],
+    },
 )

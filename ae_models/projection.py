@@ -51,12 +51,11 @@ def project(
 
 
 def _pca(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, str]]:
-    count = min(2, len(chosen), latents.shape[1])
-    pca = PCA(count, random_state=seed).fit(latents[chosen])
-    points = np.zeros((len(latents), 2))
-    points[:, :count] = pca.transform(latents)
-    shares = np.zeros(2)
-    if len(chosen) > 1 and latents[chosen].std() > 0:
+    points, shares = np.zeros((len(latents), 2)), np.zeros(2)
+    if np.ptp(latents[chosen], axis=0).any():  # else there is no direction
+        count = min(2, len(chosen), latents.shape[1])
+        pca = PCA(count, random_state=seed).fit(latents[chosen])
+        points[:, :count] = pca.transform(latents)
         shares[:count] = pca.explained_variance_ratio_
     first, second = (
         f"{order} principal component, {share:.0%} of the variance"

@@ -2,11 +2,11 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ _SECONDS = 60
 class Browser:
     """A window of Chromium. Nothing on a network is to be had from it but files."""
 
-    def __init__(self, driver: str):
-        self._driver = driver
+    def __init__(self, port: int):
+        self._port = port
         arguments = ["--headless=new", "--disable-gpu", "--hide-scrollbars"]
         arguments += ["--host-resolver-rules=MAP * ~NOTFOUND"]
         if os.geteuid() == 0:  # Chromium's sandbox needs another user
@@ -58,10 +58,10 @@ class Browser:
         pointer = {"type": "pointer", "id": "mouse", "actions": [step]}
         self._call("POST", f"{self._session}/actions", {"actions": [pointer]})
 
-    def problems(self) -> list[str]:
-        """Warnings and errors in the console since they were last asked for."""
+    def errors(self) -> list[str]:
+        """Errors in the console since they were last asked for."""
         entries = self._call("POST", f"{self._session}/se/log", {"type": "browser"})
-        return [e["message"] for e in entries if e["level"] in {"WARNING", "SEVERE"}]
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Writes a PNG of the page, or of what of it is in the window."""
@@ -73,13 +73,14 @@ class Browser:
         self._call("DELETE", self._session)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._driver + path, data, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(error.read().decode()) from error
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_SECONDS)
+        with contextlib.closing(connection):
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            value = json.load(answer)["value"]
+            if answer.status != http.client.OK:
+                raise RuntimeError(f"{value['error']}: {value['message']}")
+            return value
 
 
 @contextlib.contextmanager
@@ -94,7 +95,7 @@ def open_browser() -> Iterator[Browser]:
         raise FileNotFoundError("chromedriver is not installed: apt-get install chromium-driver")
     with subprocess.Popen([path, "--port=0"], stdout=subprocess.PIPE, text=True) as driver:
         try:
-            browser = Browser(f"http://127.0.0.1:{_port(driver)}")
+            browser = Browser(_port(driver))
             try:
                 yield browser
             finally:
@@ -104,8 +105,7 @@ def open_browser() -> Iterator[Browser]:
 
 
 def _port(driver: "subprocess.Popen[str]") -> int:
-    assert driver.stdout is not None
-    for line in driver.stdout:
+    for line in driver.stdout or ():
         if _STARTED in line:
             return int(line.partition(_STARTED)[2].rstrip(".\n"))
     raise RuntimeError("chromedriver did not start")

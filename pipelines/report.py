@@ -29,7 +29,7 @@ from transforms.run_summary import SCORE
 from transforms.sources import resolve_inputs
 from transforms.staging import output_errors
 
-_THUMBNAILS = 4000
+_THUMBNAILS = 10_000
 _ANOMALOUS_THUMBNAILS = 1000
 _EXAMPLES = 3
 
@@ -68,7 +68,8 @@ def report(
     check_page(output)
     bundle = open_bundle(local_bundle(model))
     if inputs:  # those that a user names must be there
-        resolve_inputs(inputs)
+        for source in resolve_inputs(inputs):
+            next(iter(source.tasks()), None)
     data = read_run(scores, bundle, clusters, label, anomalies, seed)
     images = _images(data, inputs)
     with Progress("drawing", unit=" files") as progress:

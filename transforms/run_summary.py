@@ -74,7 +74,8 @@ def summarise_run(
     tops: list[pa.Table] = []
     for group in row_groups(scores):
         for batch in read_row_group(group, names):
-            _check_model(scores, batch.column(MODEL_COLUMN), fingerprint)
+            for found in pc.unique(batch.column(MODEL_COLUMN)).to_pylist():
+                check_model(scores, found, fingerprint)
             _count(result, batch)
             for name, counted in counts.items():
                 counted.add(_numbers(batch, name))
@@ -84,13 +85,13 @@ def summarise_run(
     return result
 
 
-def _check_model(scores: str, column: pa.Array, fingerprint: str) -> None:
-    for found in pc.unique(column).cast(pa.string()).to_pylist():
-        if found != fingerprint:
-            raise InputError(
-                f"{scores} was scored by the model {str(found)[:16]}, "
-                f"the bundle given is {fingerprint[:16]}"
-            )
+def check_model(scores: str, found: str | None, fingerprint: str) -> None:
+    """Raises InputError if a run's rows are not those of the bundle with this fingerprint."""
+    if found != fingerprint:
+        raise InputError(
+            f"{scores} was scored by the model {str(found)[:16]}, "
+            f"the bundle given is {fingerprint[:16]}"
+        )
 
 
 def _count(result: RunSummary, batch: pa.RecordBatch) -> None:

@@ -30,7 +30,7 @@ class Categories:
       colours: one for each name.
     """
 
-    MOST_COLOURS: ClassVar[int] = 20
+    MOST_COLOURS: ClassVar[int] = 14
     _MOST_NAMES: ClassVar[int] = 1000
 
     names: list[str]
@@ -39,7 +39,7 @@ class Categories:
 
     @classmethod
     def of(cls, values: Sequence[str], grey: Collection[str] = ()) -> "Categories":
-        """The 20 most frequent values have colours of their own; the others, and those in `grey`,
+        """The 14 most frequent values have colours of their own; the others, and those in `grey`,
         share one, and from the thousandth on one name as well."""
         frequent = [value for value, _ in collections.Counter(values).most_common()]
         coloured = _in_order([v for v in frequent if v not in grey][: cls.MOST_COLOURS])
@@ -65,10 +65,8 @@ class Categories:
 
 
 def _in_order(values: Sequence[str]) -> list[str]:
-    """As people would sort them: by number where all are numbers."""
-    if all(value.isdecimal() for value in values):
-        return sorted(values, key=int)
-    return sorted(values)
+    """As people would sort them: numbers first, by their size."""
+    return sorted(values, key=lambda v: (0, int(v), v) if v.isdecimal() else (1, 0, v))
 
 
 def _palette(count: int) -> list[str]:

@@ -34,9 +34,9 @@ _NO_PICTURE = (
 )
 # Values are escaped by Bokeh; pictures are ours, and hold no character that would be.
 _TOOLTIP = """
-<div style="display:flex;gap:8px;max-width:280px;font:12px/1.4 system-ui,sans-serif;color:#1a1a1a">
+<div style="max-width:130px;font:12px/1.4 system-ui,sans-serif;color:#1a1a1a">
 <img class="thumbnail" src="@thumbnail{custom}" alt="" width="64" height="64"
- style="width:64px;height:64px;object-fit:contain;image-rendering:pixelated;flex:none">
+ style="width:64px;height:64px;object-fit:contain;image-rendering:pixelated">
 <div style="overflow-wrap:anywhere"><b>@id</b><br>score @score{custom}<br>p-value @p_value{custom}
 """
 
@@ -81,7 +81,7 @@ def latent_map(records: MapRecords, projection: Projection) -> tuple[figure, Rad
     shades = LinearColorMapper(palette=Viridis256[::-1], low=float(low), high=float(high))
     plot = figure(
         height=_HEIGHT, sizing_mode="stretch_width", tools="pan,box_zoom,reset,save",
-        x_axis_label=projection.axes[0], y_axis_label=projection.axes[1], output_backend="webgl",
+        x_axis_label=projection.axes[0], y_axis_label=projection.axes[1],
     )  # fmt: skip
     points = plot.scatter(
         "x", "y", source=source, size=_point_size(len(ids)), line_color=None, fill_alpha=0.85,

@@ -7,7 +7,7 @@ from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, TabP
 from bokeh.plotting import figure
 
 RUN, CALIBRATION, LIMIT = "#0072b2", "#1a1a1a", "#d55e00"  # Okabe and Ito's
-_HEIGHT = 320
+_HEIGHT = 360
 _BINS = 60
 _BEYOND = 0.005  # the share of a run's records that the histogram may leave to its end bars
 
@@ -108,6 +108,7 @@ def _figure(x_label: str, y_label: str, **settings: Any) -> figure:
 
 def _tell(plot: figure, bars: Any, tooltips: list[tuple[str, str]]) -> None:
     plot.add_tools(HoverTool(renderers=[bars], tooltips=tooltips, mode="vline"))
-    plot.legend.location = "top_right"
-    plot.legend.background_fill_alpha = 0.85
+    plot.add_layout(plot.legend[0], "above")  # where it hides nothing
+    plot.legend.border_line_color = None
+    plot.legend.spacing = 0
     plot.legend.label_text_font_size = "12px"

@@ -17,7 +17,7 @@ from transforms.batches import ID
 from transforms.finished import LATENT_MEAN, sample_rows, scored_count, scored_schema
 from transforms.ledger import read_ledger
 from transforms.run_clusters import NO_CLUSTER, NOISE, Cluster, cluster_sizes, clusters_of
-from transforms.run_summary import FLAG, P_VALUE, SCORE, RunSummary, summarise_run
+from transforms.run_summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
 
 _RECORDS, _LATENT_BYTES = 100_000, 128 << 20
 _LABEL = "label"
@@ -106,6 +106,7 @@ def read_run(
       ConfigError: no such label column.
     """
     rows, ledger, names = scored_count(scores), read_ledger(scores), scored_schema(scores).names
+    check_model(scores, _fingerprint(ledger, bundle), bundle.fingerprint)
     label = _label(scores, label, names)
     scored = [SCORE, *(name for name in names if name.startswith(SCORE_PREFIX))]
     calibration = {name: bundle.calibration_scores(name) for name in scored}
@@ -125,6 +126,11 @@ def read_run(
     return RunData(
         scores, ledger, bundle, label, calibration, sample, summary, records, found
     )  # fmt: skip
+
+
+def _fingerprint(ledger: dict[str, Any], bundle: Bundle) -> str:
+    """Of the model that the ledger names, the bundle's own where it names none: the rows tell."""
+    return str(ledger.get("model", {}).get("fingerprint", bundle.fingerprint))
 
 
 def _label(scores: str, label: str | None, names: list[str]) -> str | None:

@@ -80,8 +80,8 @@ def map_section(
     method = _method(kind, projection.fitted, len(ids))
     pictures = f"Point at one to see it: {len(thumbnails):,} of the points have a picture."
     notes = [note, f"{method} {pictures} The wheel zooms while Ctrl is held."]
-    if data.label is not None:
-        notes.append(f"Labels are those of the column {shortened(data.label)}.")
+    if data.label not in (None, "label"):
+        notes.append(f"Labels are those of the column {shortened(data.label or '')}.")
     return {"map": plot, "colours": buttons}, keys, notes
 
 
@@ -111,6 +111,9 @@ def galleries(data: RunData, images: FoundImages) -> tuple[list[Gallery] | None,
         note += f" {sizes[NOISE]:,} records ({sizes[NOISE] / total:.1%}) are in none: noise."
     if strangers := int((data.clusters.members == NO_CLUSTER).sum()):
         note += f" {strangers:,} records of the map are not among them."
+    note += (
+        " A core is what lies nearest to the cluster's centre, an edge what lies farthest from it."
+    )
 
     def with_pictures(ids: Sequence[str]) -> list[tuple[str, str | None]]:
         return [(shortened(i, _LONGEST_ID), images.thumbnails.get(i)) for i in ids]

@@ -33,9 +33,9 @@ def histogram_note(summary: RunSummary, name: str, threshold: float, fpr: float,
     """What the histograms show."""
     flag = f"Flagged are records with a p-value of at most {fpr:.4g}"
     if math.isfinite(threshold):
-        flag += f", which is a {name} of {threshold:.4g} or more."
+        flag += f": those with a score ({name}) of {threshold:.4g} or more."
     else:
-        flag += f": no {name} has one that small, against {n:,} calibration records."
+        flag += f": no score has one that small, against {n:,} calibration records."
     below, above = summary.beyond
     beyond = ""
     if below or above:
