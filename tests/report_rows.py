@@ -25,7 +25,7 @@ def hostile_run(folder: Path, bundle: Path, count: int = 60, inputs: str = "/gon
     calibration = found.calibration_scores()
     scores = generator.choice(calibration, count)
     scores[: len(HOSTILE)] = calibration[-1] + np.arange(1, len(HOSTILE) + 1)
-    ids = [*HOSTILE, *(f"{HOSTILE[n % len(HOSTILE)]}-{n}" for n in range(len(HOSTILE), count))]
+    ids = [*HOSTILE, *(f"{HOSTILE[0]}{HOSTILE[2]}{n}" for n in range(len(HOSTILE), count))]
     latents = generator.normal(size=(count, found.config.model.latent_dim)).astype(np.float32)
     rows = {
         "id": ids,
