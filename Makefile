@@ -6,8 +6,7 @@ READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
 
 .PHONY: help demo test test-all flink-up flink-test flink-down engines-test lint types format bench bench-flink
-.PHONY: bench-clusters
-.PHONY: faults fuzz scoreboard dist lock clean
+.PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,7 +26,7 @@ test: $(READY) ## the tests, slow ones left out
 	$(BIN)/python -m pytest
 
 test-all: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -m "not engines"
+	$(BIN)/python -m pytest -m "not engines and not browser"
 
 flink-up: $(READY) ## a Flink cluster on this machine (Java 17, Maven); prints the flags that choose it
 	$(BIN)/python -m deploy.local.flink_cluster up
@@ -40,6 +39,9 @@ engines-test: flink-up ## the same rows from the local engine, Prism (Go), Flink
 
 flink-down: $(READY) ## stop the cluster
 	$(BIN)/python -m deploy.local.flink_cluster down
+
+browser-test: $(READY) ## the report's page in Chromium (apt-get install chromium chromium-driver)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
@@ -63,6 +65,9 @@ bench-flink: $(READY) ## the same of one Flink TaskManager with two slots beside
 
 bench-clusters: $(READY) ## a million latents in clusters, by each method (half an hour), then docs/clusters.md
 	$(BIN)/python -m benchmarks.clustering --page docs/clusters.md
+
+bench-report: $(READY) ## the report of 100,000 records: its bytes, seconds to open, then docs/report.md
+	$(BIN)/python -m benchmarks.report_page --page docs/report.md
 
 faults: $(READY) ## runs that are killed, starved, fed bad records (half an hour), then docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability --page docs/reliability.md

@@ -6,6 +6,7 @@ from setuptools import setup
 setup(
     packages=[
         "ae_models",
+        "ae_models.clustering",
         "ae_models.corruptions",
         "ae_models.likelihoods",
         "ae_models.networks",
@@ -15,8 +16,12 @@ setup(
         "pipelines",
         "pipelines.explore",
         "pipelines.pictures",
+        "pipelines.report_page",
         "transforms",
         "transforms.sources",
     ],
-    package_data={"transforms": ["yaml_providers.yaml"]},
+    package_data={
+        "pipelines.report_page": ["page.css", "page.html.j2"],
+        "transforms": ["yaml_providers.yaml"],
+    },
 )

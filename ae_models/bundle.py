@@ -60,8 +60,9 @@ class Bundle:
         """SHA-256 over the digests of all files and over the manifest itself, in hexadecimal."""
         return str(self.manifest[_FINGERPRINT])
 
-    def calibration_scores(self) -> np.ndarray:
-        """The primary score of the held-out normal records, (n,) float32, ascending.
+    def calibration_scores(self, name: str = "score") -> np.ndarray:
+        """A score of the held-out normal records, (n,) float32, ascending: the primary one, or
+        `score_<name>`.
 
         Raises:
           BundleError: there are none, or the file holds something else.
@@ -71,7 +72,7 @@ class Bundle:
                 rows = file.metadata.num_rows
                 if not 1 <= rows <= _MOST_CALIBRATION_RECORDS:
                     raise BundleError(f"{self.path}: {CALIBRATION} has {rows} records")
-                column = file.read(columns=["score"]).column("score")
+                column = file.read(columns=[name]).column(name)
         except (OSError, KeyError, pa.ArrowException) as error:
             raise BundleError(f"{self.path}: cannot read {CALIBRATION}: {error}") from error
         if column.type != pa.float32() or column.null_count:

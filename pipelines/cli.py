@@ -317,6 +317,45 @@ def classify(
     print_result(ledger, as_json, lambda _: _classified_lines(ledger, output))
 
 
+@cli.command(
+    cls=WithExample, example="latentbeam report --scores run/ --model bundle/ --output report.html"
+)
+@click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
+@click.option("--model", metavar="BUNDLE", required=True, help="The bundle that scored it.")
+@click.option("--output", metavar="FILE.html", required=True, help="The page; replaced if there.")
+@click.option("--clusters", metavar="DIR", help="Folder of the run's clusters.")
+@click.option("--input", "inputs", metavar="URI...", multiple=True,
+              help="Where the images are now.  [default: where score read them]")  # fmt: skip
+@click.option("--label", metavar="COLUMN",
+              help="Column of labels.  [default: label, if there is one]")  # fmt: skip
+@click.option("--map", "projection", type=click.Choice(["pca", "umap"]), default="pca",
+              show_default=True, help="How latents come to lie in two dimensions.")  # fmt: skip
+@click.option("--anomalies", type=click.IntRange(1, 500), default=24, show_default=True,
+              help="How many of the most anomalous records to show.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+              help="Of the records that are drawn where there are too many.")  # fmt: skip
+@json_option
+def report(
+    scores: str,
+    model: str,
+    output: str,
+    clusters: str | None,
+    inputs: Sequence[str],
+    label: str | None,
+    projection: str,
+    anomalies: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write a run's report: one HTML file that works offline."""
+    program = load_program("report")
+
+    result = program.report(
+        scores, model, output, clusters, inputs, label, projection, seed, anomalies
+    )
+    print_result(result, as_json, _report_lines)
+
+
 @cli.command(cls=WithExample, example="latentbeam verify --scores run/ --input images/")
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @inputs_option
@@ -461,6 +500,15 @@ def _classified_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
             f"{found['expected_calibration_error']:.2%}"
         )
     return [*lines, f"seconds: {ledger['seconds']}"]
+
+
+def _report_lines(result: Mapping[str, Any]) -> list[str]:
+    return [
+        f"report: {result['report']}, {result['bytes'] / 1e6:.1f} MB",
+        f"records: {result['records']:,}, {result['flagged']:,} flagged, "
+        f"{result['map_records']:,} on the map",
+        f"pictures: {result['pictures']['found']:,}, {result['pictures']['missing']:,} missing",
+    ]
 
 
 def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:

@@ -67,13 +67,14 @@ def latent_columns(scores: str) -> list[str]:
     return [LATENT_MEAN, LATENT_STDDEV] if LATENT_STDDEV in names else [LATENT_MEAN]
 
 
-def row_groups(scores: str) -> Iterator[RowGroup]:
-    """The parts of a finished run's scores, in the order of its files.
+def row_groups(folder: str, kind: str = SCORES) -> Iterator[RowGroup]:
+    """The parts of a finished run's scores, or of another kind of its results, in the order of its
+    files.
 
     Raises:
       InputError: no finished run, or a file that cannot be read.
     """
-    for path in result_files(scores, SCORES):
+    for path in result_files(folder, kind):
         with open_shard(path) as parquet:
             yield from (RowGroup(path, index) for index in range(parquet.num_row_groups))
 

@@ -47,10 +47,10 @@ def measure(programs: Mapping[str, Program], arguments: Sequence[str]) -> None:
     started = time.monotonic()
     own = programs[name](uri, Path(bundle), Path(output))
     seconds = time.monotonic() - started if own is None else own
-    print(json.dumps(dataclasses.asdict(Measured(seconds, _peak_mebibytes()))))
+    print(json.dumps(dataclasses.asdict(Measured(seconds, peak_mebibytes()))))
 
 
-def _peak_mebibytes() -> float:
+def peak_mebibytes() -> float:
     """Of this process image alone: `getrusage` would count that of the process that forked it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))

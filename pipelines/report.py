@@ -1,0 +1,185 @@
+"""`latentbeam report`: a finished run as one HTML file that works offline."""
+
+import os
+import posixpath
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from bokeh.models import LayoutDOM
+
+from ae_models.bundle import open_bundle
+from ae_models.calibration import score_threshold
+from ae_models.errors import OutputError
+from ae_models.scores import primary_score
+from pipelines.progress import Progress, say
+from pipelines.report_page import sentences
+from pipelines.report_page.found_images import FoundImages, find_images
+from pipelines.report_page.page import Page, page_html
+from pipelines.report_page.pictures import heat_bar
+from pipelines.report_page.plots import p_value_histogram, score_histogram
+from pipelines.report_page.run_data import RunData, read_run
+from pipelines.report_page.sections import cards, galleries, map_section
+from transforms.files import is_local
+from transforms.remote_bundle import local_bundle
+from transforms.run_rejects import Rejects, rejects_by_reason
+from transforms.run_summary import SCORE
+from transforms.sources import resolve_inputs
+from transforms.staging import output_errors
+
+_THUMBNAILS = 10_000
+_ANOMALOUS_THUMBNAILS = 1000
+_EXAMPLES = 3
+
+
+def report(
+    scores: str,
+    model: str,
+    output: str,
+    clusters: str | None = None,
+    inputs: Sequence[str] = (),
+    label: str | None = None,
+    projection: Literal["pca", "umap"] = "pca",
+    seed: int = 0,
+    anomalies: int = 24,
+) -> dict[str, Any]:
+    """Writes the report of a finished run; one that is there already is replaced.
+
+    Args:
+      scores: the run folder.
+      model: the bundle that scored it.
+      output: the file to write, *.html.
+      clusters: the folder of the run's clusters.
+      inputs: where its images are now; empty: where `score` read them.
+      label: a column of labels; None: `label`, if there is one.
+      projection: of the latents, for the map.
+      seed: of what is drawn.
+      anomalies: how many of the most anomalous records are shown.
+
+    Returns:
+      `report`, `bytes`, `records`, `flagged`, `map_records` and `pictures` with the numbers that
+      were `found` and `missing`.
+
+    Raises:
+      LatentbeamError: a path, the bundle or a column cannot be used, or the run is another model's.
+    """
+    check_page(output)
+    bundle = open_bundle(local_bundle(model))
+    if inputs:  # those that a user names must be there
+        for source in resolve_inputs(inputs):
+            next(iter(source.tasks()), None)
+    data = read_run(scores, bundle, clusters, label, anomalies, seed)
+    images = _images(data, inputs)
+    with Progress("drawing", unit=" files") as progress:
+        text = _html(data, images, model, projection, seed)
+        written = _write(output, text)
+        progress.show(1)
+    if images.missing:
+        why = f": {images.reason}" if images.reason else ""
+        say(f"images of {images.missing:,} records were not found{why}")
+    return {
+        "report": output,
+        "bytes": written,
+        "records": data.summary.records,
+        "flagged": data.summary.flagged,
+        "map_records": len(data.records),
+        "pictures": {"found": len(images.thumbnails), "missing": images.missing},
+    }
+
+
+def check_page(path: str) -> None:
+    """Whether a page can be written there.
+
+    Raises:
+      OutputError: the name does not end in .html, is a folder's, or its folder is not there.
+    """
+    if not path.lower().endswith(".html"):
+        raise OutputError(f"a report's name must end in .html. Received: {path!r}")
+    if not is_local(path):
+        return
+    if os.path.isdir(path):
+        raise OutputError(f"{path} is a folder")
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise OutputError(f"cannot write {path}: there is no folder {folder}")
+
+
+def _images(data: RunData, inputs: Sequence[str]) -> FoundImages:
+    ids = data.ids
+    top = data.summary.top["id"].to_pylist()
+    galleried = [
+        record
+        for cluster in (data.clusters.largest if data.clusters else ())
+        for record in (*cluster.core, *cluster.edge)
+    ]
+    order = np.argsort(-data.records[SCORE].to_numpy(), kind="stable")
+    anomalous = [ids[row] for row in order[:_ANOMALOUS_THUMBNAILS]]
+    wanted = list(dict.fromkeys([*top, *galleried, *anomalous, *ids]))  # a sample is in any order
+    wanted = wanted[: _THUMBNAILS + len(galleried)]
+    given = list(inputs or data.ledger.get("inputs") or ())
+    with Progress("finding pictures", len(wanted)) as progress:
+        return find_images(given, wanted, set(top), data.bundle.config.image, progress.show)
+
+
+def _html(
+    data: RunData, images: FoundImages, model: str, kind: Literal["pca", "umap"], seed: int
+) -> str:
+    summary, manifest = data.summary, data.bundle.manifest
+    calibration, tail = data.calibration[SCORE], data.bundle.pareto_tail()
+    name = primary_score(data.bundle.config)
+    threshold = score_threshold(calibration, data.fpr, tail)
+    edges, drift = summary.score_edges, summary.counts[SCORE].drift()
+    held_out = np.histogram(calibration, edges)[0]
+    flagged = summary.flagged / summary.records
+    found, worst = cards(data, images)
+    plots, keys, map_note = map_section(data, images, kind, seed)
+    clusters, clusters_note = galleries(data, images)
+    drawn: dict[str, LayoutDOM] = {
+        "scores": score_histogram(edges, summary.score_bins, held_out, threshold, data.fpr, name),
+        "p_values": p_value_histogram(summary.p_value_bins, data.fpr),
+        **plots,
+    }  # fmt: skip
+    page = Page(
+        title=f"Report of {data.scores}",
+        counts=sentences.counts(data.ledger, summary),
+        rejects=_rejects(data),
+        histogram_note=[
+            sentences.histogram_note(summary, name, threshold, data.fpr, len(calibration))
+        ],
+        anomalies_note=sentences.anomalies_note(len(found), name),
+        cards=found,
+        heat=(heat_bar(), worst),
+        map_note=map_note,
+        keys=keys,
+        clusters_note=clusters_note,
+        galleries=clusters,
+        drift_note=sentences.drift_note(drift, flagged, data.fpr, name),
+        drift=sentences.drift_tables(
+            summary,
+            data.calibration,
+            {name: data.sample[name].to_numpy() for name in data.calibration},
+        ),
+        identity=sentences.identity(data.ledger, manifest, data.scores, model),
+    )
+    return page_html(page, drawn)
+
+
+def _rejects(data: RunData) -> list[Rejects] | None:
+    records = data.ledger.get("records", {})
+    if records.get("rejected", 0) is None:
+        return None
+    return rejects_by_reason(data.scores, _EXAMPLES)
+
+
+def _write(path: str, text: str) -> int:
+    content = text.encode()
+    with (
+        output_errors(posixpath.dirname(path) or "."),
+        FileSystems.create(
+            path, mime_type="text/html", compression_type=CompressionTypes.UNCOMPRESSED
+        ) as file,
+    ):
+        file.write(content)
+    return len(content)

@@ -1,0 +1,1 @@
+"""The page that `latentbeam report` writes: its plots, its pictures, its template."""

@@ -1,0 +1,76 @@
+"""Values that repeat, as numbers and colours that the colour-blind can tell apart."""
+
+import collections
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+import numpy as np
+from bokeh.palettes import Colorblind, TolRainbow
+
+from pipelines.terminal import shown
+
+_OTHER_COLOUR = "#a6a6a6"
+_LONGEST = 40
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """One line of at most so many characters, which end as `text` does: paths differ there."""
+    line = shown(text)
+    return line if len(line) <= longest else f"…{line[len(line) - longest + 1 :]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Categories:
+    """The values of N records.
+
+    Attributes:
+      names: each value once, the most frequent first; those in grey last.
+      codes: (N,) int16, places among the names.
+      colours: one for each name.
+    """
+
+    MOST_COLOURS: ClassVar[int] = 14
+    _MOST_NAMES: ClassVar[int] = 1000
+
+    names: list[str]
+    codes: np.ndarray
+    colours: list[str]
+
+    @classmethod
+    def of(cls, values: Sequence[str], grey: Collection[str] = ()) -> "Categories":
+        """The 14 most frequent values have colours of their own; the others, and those in `grey`,
+        share one, and from the thousandth on one name as well."""
+        frequent = [value for value, _ in collections.Counter(values).most_common()]
+        coloured = _in_order([v for v in frequent if v not in grey][: cls.MOST_COLOURS])
+        taken = set(coloured)
+        rest = [value for value in frequent if value not in taken]
+        places = {value: place for place, value in enumerate([*coloured, *rest])}
+        last = min(len(places), cls._MOST_NAMES) - 1
+        names = [shortened(value) for value in [*coloured, *rest][: last + 1]]
+        if len(places) > len(names):
+            names[last] = "other"
+        codes = np.array([min(places[value], last) for value in values], np.int16)
+        colours = [*_palette(len(coloured)), *[_OTHER_COLOUR] * (len(names) - len(coloured))]
+        return cls(names, codes, colours)
+
+    @property
+    def key(self) -> list[tuple[str, str]]:
+        """Names and colours for people: of grey ones that are many, no names."""
+        pairs = list(zip(self.names, self.colours, strict=True))
+        grey = [pair for pair in pairs if pair[1] == _OTHER_COLOUR]
+        if len(grey) > 2:
+            grey = [(f"{len(grey)} others", _OTHER_COLOUR)]
+        return [pair for pair in pairs if pair[1] != _OTHER_COLOUR] + grey
+
+
+def _in_order(values: Sequence[str]) -> list[str]:
+    """As people would sort them: numbers first, by their size."""
+    return sorted(values, key=lambda v: (0, int(v), v) if v.isdecimal() else (1, 0, v))
+
+
+def _palette(count: int) -> list[str]:
+    """Okabe and Ito's colours; more than eight are Tol's rainbow's."""
+    if count <= 8:
+        return list(Colorblind[max(3, count)][:count])
+    return list(TolRainbow[count])

@@ -1,0 +1,83 @@
+"""Small pictures inside a page: arrays as data URIs."""
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+from bokeh.palettes import Magma256
+from PIL import Image
+
+_THUMBNAIL, _TILE = 48, 160  # the longest side, in pixels
+_HEAT = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in Magma256], np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiles:
+    """The pictures of one record, as data URIs."""
+
+    input: str
+    reconstruction: str
+    error: str
+
+
+def thumbnail(pixels: np.ndarray) -> str:
+    """A data URI of raw pixels, (H, W, C) uint8 or uint16, at most 48 pixels a side.
+
+    16-bit images, which seldom use all their range, are stretched to it.
+    """
+    if pixels.dtype == np.uint16:
+        image = _unit(pixels.astype(np.float32), float(pixels.min()), float(pixels.max()))
+        return _uri(_bytes(image), _THUMBNAIL, "webp")
+    return _uri(_shown_channels(pixels), _THUMBNAIL, "webp")
+
+
+def tiles(inputs: np.ndarray, reconstructions: np.ndarray) -> tuple[list[Tiles], float]:
+    """Pictures of inputs, reconstructions and errors, every kind on one scale for all records.
+
+    Args:
+      inputs: (N, H, W, C) scaled images.
+      reconstructions: the same shape.
+
+    Returns:
+      The pictures, and the error that has the brightest colour: the greatest absolute difference,
+      averaged over the channels.
+    """
+    low, high = float(inputs.min()), float(inputs.max())
+    errors = np.abs(inputs - reconstructions).mean(axis=-1)
+    worst = float(errors.max())
+    heat = _HEAT[_bytes(_unit(errors, 0.0, worst))]
+    result = [
+        Tiles(
+            _uri(_shown_channels(_bytes(_unit(image, low, high))), _TILE),
+            _uri(_shown_channels(_bytes(_unit(reconstruction, low, high))), _TILE),
+            _uri(error, _TILE),
+        )
+        for image, reconstruction, error in zip(inputs, reconstructions, heat, strict=True)
+    ]
+    return result, worst
+
+
+def heat_bar() -> str:
+    """The colours of the errors, from none to the greatest, as a data URI."""
+    return _uri(_HEAT[np.newaxis], len(_HEAT))
+
+
+def _unit(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+
+
+def _bytes(unit: np.ndarray) -> np.ndarray:
+    return np.rint(unit * 255).astype(np.uint8)
+
+
+def _shown_channels(image: np.ndarray) -> np.ndarray:
+    """Colour, or the first channel of what has neither three nor four."""
+    return image[..., :3] if image.shape[-1] in {3, 4} else image[..., 0]
+
+
+def _uri(image: np.ndarray, longest: int, kind: str = "png") -> str:
+    picture, content = Image.fromarray(image), io.BytesIO()
+    picture.thumbnail((longest, longest))  # never larger than it was
+    picture.save(content, kind)
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -1,0 +1,159 @@
+"""What the report reads of a finished run, in passes of bounded memory."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ae_models.bundle import Bundle
+from ae_models.errors import ConfigError, InputError
+from ae_models.export import SCORE_PREFIX
+from ae_models.mapping import suggestion
+from pipelines.progress import Progress
+from pipelines.report_page.plots import bin_edges
+from transforms.batches import ID
+from transforms.finished import LATENT_MEAN, sample_rows, scored_count, scored_schema
+from transforms.ledger import read_ledger
+from transforms.run_clusters import NO_CLUSTER, NOISE, Cluster, cluster_sizes, clusters_of
+from transforms.run_summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
+
+_RECORDS, _LATENT_BYTES = 100_000, 128 << 20
+_LABEL = "label"
+MOST_CLUSTERS, _SHOWN = 20, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class RunClusters:
+    """A run's clusters.
+
+    Attributes:
+      sizes: of all clusters by number, the largest first; `NOISE` is among them.
+      largest: cores and edges of the largest.
+      members: (N,) int32, the cluster of each of `RunData.records`.
+    """
+
+    sizes: dict[int, int]
+    largest: list[Cluster]
+    members: np.ndarray
+
+    def names(self) -> list[str]:
+        """(N,) of the records' clusters."""
+        special = {NOISE: "noise", NO_CLUSTER: "none"}
+        return [special.get(number, str(number)) for number in self.members.tolist()]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """A finished run of one bundle.
+
+    Attributes:
+      scores: its folder.
+      ledger: its `run.json`.
+      bundle: that scored it.
+      label: the column of labels; None if there is none.
+      calibration: ascending scores of the calibration records by column, `score` first.
+      sample: rows of a uniform sample of at most 100,000 records.
+      summary: of all rows.
+      records: the rows of the sample, and of the most anomalous records that are not in it.
+      clusters: None if none were given.
+    """
+
+    scores: str
+    ledger: dict[str, Any]
+    bundle: Bundle
+    label: str | None
+    calibration: dict[str, np.ndarray]
+    sample: pa.Table
+    summary: RunSummary
+    records: pa.Table
+    clusters: RunClusters | None
+
+    @property
+    def fpr(self) -> float:
+        """The p-value that a flagged record has at most."""
+        found = self.ledger.get("model", {}).get("fpr")
+        return float(self.bundle.config.scoring.fpr if found is None else found)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of `records`."""
+        return list(self.records[ID].to_pylist())
+
+    def labels(self, rows: pa.Table) -> list[str] | None:
+        """Of rows that have the column, as text; None where there is no such column."""
+        if self.label is None:
+            return None
+        return ["no label" if v is None else str(v) for v in rows[self.label].to_pylist()]
+
+
+def read_run(
+    scores: str, bundle: Bundle, clusters: str | None, label: str | None, most: int, seed: int
+) -> RunData:
+    """Reads a finished run.
+
+    Args:
+      scores: the run folder.
+      bundle: that scored it.
+      clusters: the folder of its clusters.
+      label: a column of labels; None: `label`, if the run has it.
+      most: how many of the most anomalous records to keep.
+      seed: of the sample.
+
+    Raises:
+      InputError: no finished run with scored records, one by another model, or no such clusters.
+      ConfigError: no such label column.
+    """
+    rows, ledger, names = scored_count(scores), read_ledger(scores), scored_schema(scores).names
+    check_model(scores, _fingerprint(ledger, bundle), bundle.fingerprint)
+    label = _label(scores, label, names)
+    scored = [SCORE, *(name for name in names if name.startswith(SCORE_PREFIX))]
+    calibration = {name: bundle.calibration_scores(name) for name in scored}
+    shown = [name for name in names if name in (LATENT_MEAN, label)]
+    columns = list(dict.fromkeys([*scored, P_VALUE, FLAG, *shown]))
+    with Progress("sampling", rows) as progress:
+        count = min(_RECORDS, _LATENT_BYTES // (4 * bundle.config.model.latent_dim))
+        sample = sample_rows(scores, columns, max(1, count), seed, progress.show)
+    edges = bin_edges(calibration[SCORE], sample[SCORE].to_numpy())
+    with Progress("counting", rows) as progress:
+        summary = summarise_run(
+            scores, bundle.fingerprint, calibration, edges, most, shown, progress.show
+        )
+    records = _with_top(sample.select([ID, SCORE, P_VALUE, FLAG, *shown]), summary.top)
+    ids = records[ID].to_pylist()
+    found = None if clusters is None else _read_clusters(clusters, ids, scores)
+    return RunData(
+        scores, ledger, bundle, label, calibration, sample, summary, records, found
+    )  # fmt: skip
+
+
+def _fingerprint(ledger: dict[str, Any], bundle: Bundle) -> str:
+    """Of the model that the ledger names, the bundle's own where it names none: the rows tell."""
+    return str(ledger.get("model", {}).get("fingerprint", bundle.fingerprint))
+
+
+def _label(scores: str, label: str | None, names: list[str]) -> str | None:
+    if label is None:
+        return _LABEL if _LABEL in names else None
+    if label not in names:
+        raise ConfigError(f"{scores} has no column {label!r}{suggestion(label, names)}")
+    return label
+
+
+def _with_top(sample: pa.Table, top: pa.Table) -> pa.Table:
+    others = top.filter(pc.invert(pc.is_in(top[ID], sample[ID].combine_chunks())))
+    tables = [sample, others.select(sample.column_names)]
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def _read_clusters(folder: str, ids: list[str], scores: str) -> RunClusters:
+    with Progress("reading clusters", unit=" passes") as progress:
+        sizes = cluster_sizes(folder)
+        progress.show(1)
+        largest = [number for number in sizes if number != NOISE][:MOST_CLUSTERS]
+        clusters, members = clusters_of(folder, largest, ids, _SHOWN)
+        progress.show(2)
+    if (members == NO_CLUSTER).all():
+        raise InputError(f"{folder} has none of the records of {scores}")
+    return RunClusters(sizes, clusters, members)

@@ -1,0 +1,126 @@
+"""The parts of the page that show records: the most anomalous ones, the map, the clusters."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from bokeh.models import LayoutDOM
+
+from ae_models.projection import project
+from ae_models.scorer import Scorer
+from pipelines.report_page.categories import Categories, shortened
+from pipelines.report_page.found_images import FoundImages
+from pipelines.report_page.latent_map import MapRecords, latent_map
+from pipelines.report_page.page import Card, Gallery, Key
+from pipelines.report_page.pictures import Tiles, tiles
+from pipelines.report_page.run_data import RunData
+from transforms.batches import ID
+from transforms.finished import LATENT_MEAN, vectors
+from transforms.run_clusters import NO_CLUSTER, NOISE, Cluster
+from transforms.run_summary import FLAG, P_VALUE, SCORE
+
+_FITTED = 20_000
+_LONGEST_ID = 120
+
+
+def cards(data: RunData, images: FoundImages) -> tuple[list[Card], float]:
+    """The most anomalous records, and the error that has the brightest colour."""
+    top = data.summary.top
+    ids = top[ID].to_pylist()
+    pictures, worst = _tiles(data, {i: images.pixels[i] for i in ids if i in images.pixels})
+    labels: Sequence[str | None] = data.labels(top) or [None] * len(ids)
+    clusters: dict[str, str] = {}
+    if data.clusters is not None:
+        clusters = dict(zip(data.ids, data.clusters.names(), strict=True))
+    numbers = (top[name].to_pylist() for name in (SCORE, P_VALUE, FLAG))
+    return [
+        Card(
+            shortened(record, _LONGEST_ID), score, p_value, flag,
+            None if label is None else shortened(label), clusters.get(record), pictures.get(record),
+        )
+        for record, label, score, p_value, flag in zip(ids, labels, *numbers, strict=True)
+    ], worst  # fmt: skip
+
+
+def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tiles], float]:
+    if not pixels:
+        return {}, 0.0
+    scorer = Scorer(data.bundle.path, data.bundle.config)
+    outputs = scorer.reconstruct(np.stack(list(pixels.values())))
+    made, worst = tiles(outputs["input"], outputs["reconstruction"])
+    return dict(zip(pixels, made, strict=True)), worst
+
+
+def map_section(
+    data: RunData, images: FoundImages, kind: Literal["pca", "umap"], seed: int
+) -> tuple[dict[str, LayoutDOM], list[Key], list[str]]:
+    """The map and its buttons, the keys of its colours, and what is to be said of it. Of a run
+    without latents there is no map.
+
+    Raises:
+      InputError: too few records for UMAP, or latents that are none.
+    """
+    if LATENT_MEAN not in data.records.column_names:
+        note = f"This run has no column {LATENT_MEAN}, so that there is no map: score with it."
+        return {}, [], [note]
+    projection = project(vectors(data.records[LATENT_MEAN]), kind, seed, _FITTED)
+    categories = {}
+    if data.clusters is not None:
+        categories["cluster"] = Categories.of(data.clusters.names(), grey=("noise", "none"))
+    if (labels := data.labels(data.records)) is not None:
+        categories["label"] = Categories.of(labels, grey=("no label",))
+    score, p_value = (data.records[name].to_numpy() for name in (SCORE, P_VALUE))
+    ids = data.ids
+    present = set(ids)
+    thumbnails = {record: uri for record, uri in images.thumbnails.items() if record in present}
+    records = MapRecords(ids, score, p_value, categories, thumbnails)
+    plot, buttons = latent_map(records, projection)
+    keys = [Key(name, found.key) for name, found in categories.items()]
+    note = _map_note(len(ids), data.summary.records, seed)
+    method = _method(kind, projection.fitted, len(ids))
+    pictures = f"Point at one to see it: {len(thumbnails):,} of the points have a picture."
+    notes = [note, f"{method} {pictures} The wheel zooms while Ctrl is held."]
+    if data.label not in (None, "label"):
+        notes.append(f"Labels are those of the column {shortened(data.label or '')}.")
+    return {"map": plot, "colours": buttons}, keys, notes
+
+
+def _map_note(shown: int, total: int, seed: int) -> str:
+    which = f"All {total:,} records of the run"
+    if shown < total:
+        which = f"{shown:,} of {total:,} records, drawn by seed {seed}, and the most anomalous ones"
+    return f"{which}, each a point: those near each other have similar latents."
+
+
+def _method(kind: str, fitted: int, shown: int) -> str:
+    name = "UMAP" if kind == "umap" else "Principal components"
+    on = "" if fitted == shown else f", fitted on {fitted:,} of them"
+    far = " Distances between far groups mean little." if kind == "umap" else ""
+    return f"{name} of the latents{on}.{far}"
+
+
+def galleries(data: RunData, images: FoundImages) -> tuple[list[Gallery] | None, list[str]]:
+    """The largest clusters with their cores and edges; None if the run has no clusters."""
+    if data.clusters is None:
+        return None, []
+    sizes, largest = data.clusters.sizes, data.clusters.largest
+    total, count = sum(sizes.values()), len(sizes) - (NOISE in sizes)
+    note = f"{count:,} clusters of {total:,} records"
+    note += "." if len(largest) == count else f"; the {len(largest)} largest are shown."
+    if NOISE in sizes:
+        note += f" {sizes[NOISE]:,} records ({sizes[NOISE] / total:.1%}) are in none: noise."
+    if strangers := int((data.clusters.members == NO_CLUSTER).sum()):
+        note += f" {strangers:,} records of the map are not among them."
+    note += (
+        " A core is what lies nearest to the cluster's centre, an edge what lies farthest from it."
+    )
+
+    def with_pictures(ids: Sequence[str]) -> list[tuple[str, str | None]]:
+        return [(shortened(i, _LONGEST_ID), images.thumbnails.get(i)) for i in ids]
+
+    def gallery(cluster: Cluster) -> Gallery:
+        share = cluster.size / total
+        core, edge = with_pictures(cluster.core), with_pictures(cluster.edge)
+        return Gallery(str(cluster.number), cluster.size, share, core, edge)
+
+    return [gallery(cluster) for cluster in largest], [note]

@@ -1,0 +1,186 @@
+"""What the report says in words and tables."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ae_models.drift import Drift
+from pipelines.report_page.page import Table, number
+from transforms.run_summary import RunSummary
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+_WORDS = ((0.05, "hardly"), (0.15, "a little"), (0.3, "clearly"), (math.inf, "much"))
+
+
+def counts(ledger: Mapping[str, Any], summary: RunSummary) -> list[tuple[str, str]]:
+    """What was counted; a count that nobody made is left out."""
+    records = ledger.get("records", {})
+    share = summary.flagged / max(1, summary.records)
+    found = {
+        "read": records.get("read"),
+        "scored": summary.records,
+        f"flagged ({share:.2%})": summary.flagged,
+        "rejected": records.get("rejected"),
+        "excluded by --where": records.get("excluded_by_where") or None,
+        "files passed over": ledger.get("files_passed_over") or None,
+    }
+    return [(name, number(value)) for name, value in found.items() if value is not None]
+
+
+def histogram_note(summary: RunSummary, name: str, threshold: float, fpr: float, n: int) -> str:
+    """What the histograms show."""
+    flag = f"Flagged are records with a p-value of at most {fpr:.4g}"
+    if math.isfinite(threshold):
+        flag += f": those with a score ({name}) of {threshold:.4g} or more."
+    else:
+        flag += f": no score has one that small, against {n:,} calibration records."
+    below, above = summary.beyond
+    beyond = ""
+    if below or above:
+        beyond = f" The end bars also hold {below:,} scores below and {above:,} above the axis."
+    uniform = (
+        " The p-values of normal records are uniform: all bars alike. A high first bar is "
+        "anomalies, a slope is drift."
+    )
+    return flag + beyond + uniform
+
+
+def anomalies_note(count: int, name: str) -> str:
+    """What the pictures of the most anomalous records are."""
+    return (
+        f"The {count} records of the highest {name}, the highest first. The error is the absolute "
+        "difference of input and reconstruction, averaged over channels, in scaled units; its "
+        "colours mean the same in every picture."
+    )
+
+
+def drift_note(drift: Drift, flagged: float, fpr: float, name: str) -> list[str]:
+    """What the primary score's drift means."""
+    if drift.beyond_chance:
+        word = next(word for most, word in _WORDS if drift.distance < most)
+        side = "higher" if drift.higher else "lower"
+        found = (
+            f"By {name} this run differs {word} from the calibration records: its scores lie "
+            f"{side}, by a Kolmogorov-Smirnov distance of {drift.distance:.3f}, where chance alone "
+            f"exceeds {drift.by_chance:.3f} once in 100 runs."
+        )
+    else:
+        found = (
+            f"By {name} this run does not differ from the calibration records by more than chance "
+            f"explains: the Kolmogorov-Smirnov distance is {drift.distance:.3f}, and chance alone "
+            f"exceeds {drift.by_chance:.3f} once in 100 runs."
+        )
+    share = f"{flagged:.2%} of the records are flagged; of normal ones like these it is {fpr:.2%}."
+    caution = (
+        "The run may hold anomalies, and what is told here includes them: many anomalies look like "
+        "drift. If most of the run is normal and the p-values still slope, images have changed "
+        "(a camera, a light, a preparation): train anew, or calibrate on records of today."
+    )
+    return [found, share, caution]
+
+
+def drift_tables(
+    summary: RunSummary, calibration: Mapping[str, np.ndarray], sample: Mapping[str, np.ndarray]
+) -> list[Table]:
+    """Each score's distance, and the primary score's quantiles.
+
+    Args:
+      summary: of the run.
+      calibration: ascending scores by column, the primary one's first, called `score`.
+      sample: scores of a uniform sample of the run, by column.
+    """
+    rows = []
+    for name, counted in summary.counts.items():
+        drift, reference = counted.drift(), calibration[name]
+        limit = _quantile(reference, 0.99)
+        direction = ("higher" if drift.higher else "lower") if drift.beyond_chance else "alike"
+        rows.append([
+            "score (the primary one)" if name == "score" else name,
+            f"{drift.distance:.3f}", f"{drift.by_chance:.3f}", direction,
+            number(float(np.median(reference))), number(_known_quantile(sample[name], 0.5)),
+            f"{counted.share_above(limit):.2%}",
+        ])  # fmt: skip
+    distances = Table(
+        "Distance of each score's distribution from the calibration records'",
+        ("score", "distance", "by chance", "run's scores", "median: calibration", "median: run",
+         "above calibration's 99%"),
+        rows,
+    )  # fmt: skip
+    return [distances, _quantile_table(summary, calibration["score"], sample["score"])]
+
+
+def _quantile_table(summary: RunSummary, reference: np.ndarray, sample: np.ndarray) -> Table:
+    rows = []
+    for level in QUANTILES:
+        value = _quantile(reference, level)
+        above = summary.counts["score"].share_above(value)
+        rows.append([
+            f"{level:.1%}", number(value), number(_known_quantile(sample, level)), f"{above:.2%}",
+            f"{float((reference > value).mean()):.2%}",
+        ])  # fmt: skip
+    return Table(
+        "Quantiles of the primary score",
+        ("quantile", "calibration", "run", "run's records above calibration's",
+         "calibration records above it"),
+        rows,
+    )  # fmt: skip
+
+
+def _quantile(reference: np.ndarray, level: float) -> float:
+    """One of the reference's own values, so that counts at it are exact."""
+    return float(np.quantile(reference, level, method="inverted_cdf"))
+
+
+def _known_quantile(values: np.ndarray, level: float) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, level)) if len(known) else math.nan
+
+
+def identity(
+    ledger: Mapping[str, Any], manifest: Mapping[str, Any], scores: str, model: str
+) -> dict[str, list[tuple[str, str]]]:
+    """Which model, and which run."""
+    training, config = manifest["training"], manifest["config"]
+    run_model = ledger.get("model", {})
+    records = {**training["records"], "calibration": manifest["calibration"]["records"]}
+    of_model: dict[str, Any] = {
+        "bundle": model,
+        "fingerprint": manifest["fingerprint"],
+        "kind": f"{config['model']['kind']}, {config['model']['network']}",
+        "images": "{height} × {width} × {channels}, {bits} bits".format(**config["image"]),
+        "latent size": config["model"]["latent_dim"],
+        "primary score": run_model.get("primary_score"),
+        "parameters": number(training["parameters"]),
+        "records": ", ".join(f"{count:,} {name}" for name, count in records.items()),
+        "trained on": training["inputs"],
+        "where": training["where"],
+        "epochs": f"{training['epochs']}, best {training['best_epoch']}",
+        "validation loss": number(float(training["validation_loss"])),
+        "versions": manifest["versions"],
+    }
+    of_run: dict[str, Any] = {
+        "scores": scores,
+        "run id": ledger.get("run_id"),
+        "inputs": ledger.get("inputs"),
+        "where": ledger.get("where"),
+        "flags": f"p-value ≤ {run_model['fpr']:.6g}" if "fpr" in run_model else None,
+        "flagged anew": ledger.get("relabelled"),
+        "seconds": ledger.get("seconds"),
+        "options": ledger.get("options"),
+        "versions": ledger.get("versions"),
+    }
+    return {"Model": _told(of_model), "Run": _told(of_run)}
+
+
+def _told(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _text(value)) for name, value in facts.items() if value not in (None, [], {})]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(found)}" for name, found in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_text, value))
+    return str(value)

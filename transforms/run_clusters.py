@@ -1,0 +1,105 @@
+"""The clusters of a run's records: sizes, cores and edges, and which cluster a record is in."""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ae_models.errors import InputError
+from transforms.batches import ID
+from transforms.finished import read_row_group, row_groups
+from transforms.ledger import CLUSTERS
+
+NOISE = -1
+NO_CLUSTER = -2  # of a record that the clusters do not have
+_CLUSTER, _DISTANCE = "cluster", "distance_to_center"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """One of a run's clusters.
+
+    Attributes:
+      number: as in the column `cluster`.
+      size: how many records are in it.
+      core: ids of those nearest to its centre, the nearest first.
+      edge: ids of those farthest from it, the farthest first; none that is in the core.
+    """
+
+    number: int
+    size: int
+    core: list[str]
+    edge: list[str]
+
+
+def cluster_sizes(folder: str) -> dict[int, int]:
+    """How many records each cluster has, the largest cluster first; `NOISE` for those in none.
+
+    Raises:
+      InputError: no finished clusters, or a file that cannot be read.
+    """
+    sizes = collections.Counter[int]()
+    for batch in _batches(folder, [_CLUSTER]):
+        for found in pc.value_counts(batch.column(_CLUSTER)).to_pylist():
+            sizes[found["values"]] += found["counts"]
+    if not sizes:
+        raise InputError(f"{folder} holds no clusters")
+    return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
+
+
+def clusters_of(
+    folder: str, numbers: Sequence[int], ids: Sequence[str], shown: int
+) -> tuple[list[Cluster], np.ndarray]:
+    """Cores and edges of some clusters, and the cluster of each of some records, in one pass.
+
+    Args:
+      folder: what the clusters were written to.
+      numbers: of the clusters that are asked for.
+      ids: of the records that are asked for.
+      shown: how many records make a core, and an edge.
+
+    Returns:
+      The clusters, in the order given, and (N,) int32 for `ids`.
+
+    Raises:
+      InputError: no finished clusters, or a file that cannot be read.
+    """
+    records = pa.array(ids, pa.string())
+    wanted = pc.unique(records)
+    members = np.full(len(wanted), NO_CLUSTER, np.int32)
+    ends: dict[int, list[pa.Table]] = {number: [] for number in numbers}
+    sizes = dict.fromkeys(numbers, 0)
+    for batch in _batches(folder, [ID, _CLUSTER, _DISTANCE]):
+        places = pc.index_in(batch.column(ID), wanted)
+        present = places.is_valid()
+        cluster = batch.column(_CLUSTER)
+        members[places.filter(present).to_numpy()] = cluster.filter(present).to_numpy()
+        for number in numbers:
+            rows = pa.table(batch.filter(pc.equal(cluster, number)))
+            sizes[number] += len(rows)
+            ends[number] = [_ends(pa.concat_tables([*ends[number], rows]), shown)]
+    found = [_cluster(number, sizes[number], ends[number][0], shown) for number in numbers]
+    return found, members[pc.index_in(records, wanted).to_numpy()]
+
+
+def _ends(rows: pa.Table, shown: int) -> pa.Table:
+    """The nearest and the farthest rows, in the order of their distances."""
+    known = rows.filter(pc.is_finite(rows[_DISTANCE]))
+    ordered = known.sort_by([(_DISTANCE, "ascending"), (ID, "ascending")])
+    if len(ordered) <= 2 * shown:
+        return ordered
+    return pa.concat_tables([ordered.slice(0, shown), ordered.slice(len(ordered) - shown)])
+
+
+def _cluster(number: int, size: int, ends: pa.Table, shown: int) -> Cluster:
+    ids = ends[ID].to_pylist()
+    core = ids[: min(shown, (len(ids) + 1) // 2)]
+    return Cluster(number, size, core, ids[len(core) :][::-1][:shown])
+
+
+def _batches(folder: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for group in row_groups(folder, CLUSTERS):
+        yield from read_row_group(group, columns)

@@ -1,0 +1,117 @@
+"""What the scores of a finished run come to, in one pass and bounded memory."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ae_models.drift import ScoreCounts
+from ae_models.errors import InputError
+from transforms.batches import ID
+from transforms.finished import read_row_group, row_groups
+
+SCORE, P_VALUE, FLAG, MODEL_COLUMN = "score", "p_value", "is_anomaly", "model"
+_P_VALUE_BINS = 20
+
+
+@dataclasses.dataclass
+class RunSummary:
+    """Counts over all rows of a run.
+
+    Attributes:
+      records: how many rows there are.
+      flagged: of them, those with `is_anomaly`.
+      score_edges: (B + 1,) of the score's bins.
+      score_bins: (B,) how many scores lie in each; the first and the last also have those beyond.
+      beyond: how many scores are below the first edge, and above the last.
+      p_value_bins: (20,) the same of p-values, from 0 to 1.
+      counts: of each score, `score_<name>`, among those of the calibration records.
+      top: the rows of the greatest scores, in falling order; of equal ones the lesser id.
+    """
+
+    records: int
+    flagged: int
+    score_edges: np.ndarray
+    score_bins: np.ndarray
+    beyond: tuple[int, int]
+    p_value_bins: np.ndarray
+    counts: dict[str, ScoreCounts]
+    top: pa.Table
+
+
+def summarise_run(
+    scores: str,
+    fingerprint: str,
+    calibration: Mapping[str, np.ndarray],
+    edges: np.ndarray,
+    most: int,
+    columns: Sequence[str] = (),
+    show: Callable[[int], None] = lambda _: None,
+) -> RunSummary:
+    """Reads every row of a finished run once.
+
+    Args:
+      scores: the run.
+      fingerprint: of the bundle that all rows must have been scored by.
+      calibration: for each score to be counted, its column's name and the calibration's scores.
+      edges: (B + 1,) rising, for bins of `score`.
+      most: how many of the greatest scores are kept, with their rows.
+      columns: what these rows have besides `id`, `score`, `p_value` and `is_anomaly`.
+      show: told how many rows have been read.
+
+    Raises:
+      InputError: no finished run, one by another model, or a file that cannot be read.
+    """
+    kept = list(dict.fromkeys([ID, SCORE, P_VALUE, FLAG, *columns]))
+    names = list(dict.fromkeys([*kept, MODEL_COLUMN, *calibration]))
+    counts = {name: ScoreCounts(reference) for name, reference in calibration.items()}
+    result = RunSummary(
+        0, 0, edges, np.zeros(len(edges) - 1, int), (0, 0), np.zeros(_P_VALUE_BINS, int), counts,
+        pa.table({}),
+    )  # fmt: skip
+    tops: list[pa.Table] = []
+    for group in row_groups(scores):
+        for batch in read_row_group(group, names):
+            for found in pc.unique(batch.column(MODEL_COLUMN)).to_pylist():
+                check_model(scores, found, fingerprint)
+            _count(result, batch)
+            for name, counted in counts.items():
+                counted.add(_numbers(batch, name))
+            tops = [_top([*tops, pa.table(batch.select(kept))], most)]
+            show(result.records)
+    result.top = tops[0]
+    return result
+
+
+def check_model(scores: str, found: str | None, fingerprint: str) -> None:
+    """Raises InputError if a run's rows are not those of the bundle with this fingerprint."""
+    if found != fingerprint:
+        raise InputError(
+            f"{scores} was scored by the model {str(found)[:16]}, "
+            f"the bundle given is {fingerprint[:16]}"
+        )
+
+
+def _count(result: RunSummary, batch: pa.RecordBatch) -> None:
+    values, edges = _numbers(batch, SCORE), result.score_edges
+    result.records += len(batch)
+    result.flagged += pc.sum(batch.column(FLAG)).as_py() or 0
+    below, above = (values < edges[0]).sum(), (values > edges[-1]).sum()
+    result.beyond = (result.beyond[0] + int(below), result.beyond[1] + int(above))
+    finite = values[~np.isnan(values)]
+    result.score_bins += np.histogram(np.clip(finite, edges[0], edges[-1]), edges)[0]
+    p_values = _numbers(batch, P_VALUE)
+    result.p_value_bins += np.histogram(p_values, _P_VALUE_BINS, (0.0, 1.0))[0]
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    return batch.column(name).to_numpy(zero_copy_only=False)
+
+
+def _top(tables: Sequence[pa.Table], most: int) -> pa.Table:
+    # Dictionaries may differ between files.
+    table = pa.concat_tables(tables).unify_dictionaries()
+    order = [(SCORE, "descending"), (ID, "ascending")]
+    return table.take(pc.select_k_unstable(table, most, order)).combine_chunks()
