@@ -1,19 +1,15 @@
 """`latentbeam report`: a finished run as one HTML file that works offline."""
 
-import os
-import posixpath
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from bokeh.models import LayoutDOM
 
 from ae_models.bundle import open_bundle
 from ae_models.calibration import score_threshold
-from ae_models.errors import OutputError
 from ae_models.scores import primary_score
+from pipelines.output_file import check_file, write_file
 from pipelines.progress import Progress, say
 from pipelines.report_page import sentences
 from pipelines.report_page.found_images import FoundImages, find_images
@@ -22,12 +18,10 @@ from pipelines.report_page.pictures import heat_bar
 from pipelines.report_page.plots import p_value_histogram, score_histogram
 from pipelines.report_page.run_data import RunData, read_run
 from pipelines.report_page.sections import cards, galleries, map_section
-from transforms.files import is_local
 from transforms.remote_bundle import local_bundle
 from transforms.run_rejects import Rejects, rejects_by_reason
 from transforms.run_summary import SCORE
 from transforms.sources import resolve_inputs
-from transforms.staging import output_errors
 
 _THUMBNAILS = 10_000
 _ANOMALOUS_THUMBNAILS = 1000
@@ -65,7 +59,7 @@ def report(
     Raises:
       LatentbeamError: a path, the bundle or a column cannot be used, or the run is another model's.
     """
-    check_page(output)
+    check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
     if inputs:  # those that a user names must be there
         for source in resolve_inputs(inputs):
@@ -73,37 +67,20 @@ def report(
     data = read_run(scores, bundle, clusters, label, anomalies, seed)
     images = _images(data, inputs)
     with Progress("drawing", unit=" files") as progress:
-        text = _html(data, images, model, projection, seed)
-        written = _write(output, text)
+        page = _html(data, images, model, projection, seed).encode()
+        write_file(output, page, "text/html")
         progress.show(1)
     if images.missing:
         why = f": {images.reason}" if images.reason else ""
         say(f"images of {images.missing:,} records were not found{why}")
     return {
         "report": output,
-        "bytes": written,
+        "bytes": len(page),
         "records": data.summary.records,
         "flagged": data.summary.flagged,
         "map_records": len(data.records),
         "pictures": {"found": len(images.thumbnails), "missing": images.missing},
     }
-
-
-def check_page(path: str) -> None:
-    """Whether a page can be written there.
-
-    Raises:
-      OutputError: the name does not end in .html, is a folder's, or its folder is not there.
-    """
-    if not path.lower().endswith(".html"):
-        raise OutputError(f"a report's name must end in .html. Received: {path!r}")
-    if not is_local(path):
-        return
-    if os.path.isdir(path):
-        raise OutputError(f"{path} is a folder")
-    folder = os.path.dirname(path)
-    if folder and not os.path.isdir(folder):
-        raise OutputError(f"cannot write {path}: there is no folder {folder}")
 
 
 def _images(data: RunData, inputs: Sequence[str]) -> FoundImages:
@@ -171,15 +148,3 @@ def _rejects(data: RunData) -> list[Rejects] | None:
     if records.get("rejected", 0) is None:
         return None
     return rejects_by_reason(data.scores, _EXAMPLES)
-
-
-def _write(path: str, text: str) -> int:
-    content = text.encode()
-    with (
-        output_errors(posixpath.dirname(path) or "."),
-        FileSystems.create(
-            path, mime_type="text/html", compression_type=CompressionTypes.UNCOMPRESSED
-        ) as file,
-    ):
-        file.write(content)
-    return len(content)

@@ -1,0 +1,47 @@
+"""One file as a command's output, here or on an object store."""
+
+import os
+import posixpath
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from ae_models.errors import OutputError
+from transforms.files import is_local
+from transforms.staging import output_errors
+
+
+def check_file(path: str, ending: str, what: str) -> None:
+    """Whether a file can be written there; one that is there already is replaced.
+
+    Args:
+      path: of the file.
+      ending: that its name must have, such as `.png`.
+      what: it is, for people.
+
+    Raises:
+      OutputError: the name has another ending, is a folder's, or its folder is not there.
+    """
+    if not path.lower().endswith(ending):
+        raise OutputError(f"a {what}'s name must end in {ending}. Received: {path!r}")
+    if not is_local(path):
+        return
+    if os.path.isdir(path):
+        raise OutputError(f"{path} is a folder")
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise OutputError(f"cannot write {path}: there is no folder {folder}")
+
+
+def write_file(path: str, content: bytes, mime_type: str) -> None:
+    """Writes a file.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    plain = CompressionTypes.UNCOMPRESSED
+    with (
+        output_errors(posixpath.dirname(path) or "."),
+        FileSystems.create(path, mime_type, plain) as file,
+    ):
+        file.write(content)
