@@ -44,9 +44,13 @@ def score(
     runner: str, inputs: Path, bundle: Path, output: Path, flags: Sequence[str] = ()
 ) -> Outcome:
     started = time.monotonic()
-    command = score_command(inputs, bundle, output, flags)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, f"{runner}: {done.stderr[-4000:]}"
+    succeed(runner, score_command(inputs, bundle, output, flags))
     seconds = time.monotonic() - started
     ledger = json.loads((output / "run.json").read_text())
     return Outcome(runner, seconds, ledger, digest(output))
+
+
+def succeed(runner: str, command: Sequence[str]) -> None:
+    """Runs a command, which has to end well."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, f"{runner}: {done.stderr[-4000:]}"

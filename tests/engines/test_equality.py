@@ -1,13 +1,15 @@
 """The same rows, bit for bit, from every engine that Beam runs on."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from deploy.local import flink_cluster
 from deploy.local.artifacts import job_server, prism
-from tests.engines.scoring import score
+from tests.engines.scoring import score, succeed
 
 pytestmark = pytest.mark.engines
 
@@ -45,3 +47,20 @@ def test_every_engine_gives_the_same_rows(
     assert (records["read"], records["scored"], records["rejected"]) == (60_000, 59_960, 40)
     assert [outcome.ledger["records"] for outcome in outcomes] == [records] * len(outcomes)
     assert {outcome.digest for outcome in outcomes} == {outcomes[0].digest}
+
+
+def test_every_engine_gives_the_same_clusters(
+    images: Path, bundle_28: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    score("DirectRunner", images, bundle_28, run, [])
+    found = []
+    for number, (runner, flags) in enumerate(_ENGINES.items()):
+        output = tmp_path / str(number)
+        chosen = ["--method=gmm", "--clusters=10", "--sample=5000", *flags()]
+        where = ["--scores", str(run), "--output", str(output)]
+        succeed(runner, [sys.executable, "-m", "pipelines.cli", "cluster", *where, *chosen])
+        found.append(pq.read_table(output / "clusters").sort_by("id"))
+    assert found[0].num_rows == 59_960
+    for number, runner in enumerate(_ENGINES):
+        assert found[number].equals(found[0]), runner
