@@ -18,6 +18,7 @@ from pipelines.report_page.pictures import heat_bar
 from pipelines.report_page.plots import p_value_histogram, score_histogram
 from pipelines.report_page.run_data import RunData, read_run
 from pipelines.report_page.sections import cards, galleries, map_section
+from transforms.batches import ID
 from transforms.remote_bundle import local_bundle
 from transforms.run_rejects import Rejects, rejects_by_reason
 from transforms.run_summary import SCORE
@@ -85,7 +86,7 @@ def report(
 
 def _images(data: RunData, inputs: Sequence[str]) -> FoundImages:
     ids = data.ids
-    top = data.summary.top["id"].to_pylist()
+    top = data.summary.top[ID].to_pylist()
     galleried = [
         record
         for cluster in (data.clusters.largest if data.clusters else ())

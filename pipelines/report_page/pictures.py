@@ -28,7 +28,7 @@ def thumbnail(pixels: np.ndarray) -> str:
     """
     if pixels.dtype == np.uint16:
         image = _unit(pixels.astype(np.float32), float(pixels.min()), float(pixels.max()))
-        return _uri(_bytes(image), _THUMBNAIL, "webp")
+        return _uri(_shown_channels(_bytes(image)), _THUMBNAIL, "webp")
     return _uri(_shown_channels(pixels), _THUMBNAIL, "webp")
 
 

@@ -8,12 +8,13 @@ from bokeh.plotting import figure
 
 RUN, CALIBRATION, LIMIT = "#0072b2", "#1a1a1a", "#d55e00"  # Okabe and Ito's
 _HEIGHT = 360
-_BINS = 60
+_FEWEST_BINS, _MOST_BINS = 10, 60
 _BEYOND = 0.005  # the share of a run's records that the histogram may leave to its end bars
 
 
 def bin_edges(calibration: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """(61,) float64: bins that hold all calibration scores and nearly all of a run's.
+    """(B + 1,) float64: bins that hold all calibration scores and nearly all of a run's, as many
+    as the smaller of the two can fill (2 ∛n, Rice's rule), 10 to 60.
 
     Args:
       calibration: (n,) scores.
@@ -24,7 +25,8 @@ def bin_edges(calibration: np.ndarray, sample: np.ndarray) -> np.ndarray:
     low, high = min(ends[0], calibration.min()), max(ends[1], calibration.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, _BINS + 1)
+    rice = 2 * min(len(known), len(calibration)) ** (1 / 3)
+    return np.linspace(low, high, round(np.clip(rice, _FEWEST_BINS, _MOST_BINS)) + 1)
 
 
 def score_histogram(
@@ -71,8 +73,8 @@ def score_histogram(
             )  # fmt: skip
         _tell(plot, bars, [("score", "@left to @right"), ("this run", "@run records"),
                            ("calibration", "@calibration records")])  # fmt: skip
-        if scale == "linear":
-            plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]%")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]%")
+        plot.yaxis.minor_tick_line_color = None
         title = "linear scale" if scale == "linear" else "logarithmic scale"
         panels.append(TabPanel(child=plot, title=title))
     return Tabs(tabs=panels, sizing_mode="stretch_width")

@@ -123,9 +123,7 @@ def read_run(
     records = _with_top(sample.select([ID, SCORE, P_VALUE, FLAG, *shown]), summary.top)
     ids = records[ID].to_pylist()
     found = None if clusters is None else _read_clusters(clusters, ids, scores)
-    return RunData(
-        scores, ledger, bundle, label, calibration, sample, summary, records, found
-    )  # fmt: skip
+    return RunData(scores, ledger, bundle, label, calibration, sample, summary, records, found)
 
 
 def _fingerprint(ledger: dict[str, Any], bundle: Bundle) -> str:

@@ -141,31 +141,34 @@ def _known_quantile(values: np.ndarray, level: float) -> float:
 def identity(
     ledger: Mapping[str, Any], manifest: Mapping[str, Any], scores: str, model: str
 ) -> dict[str, list[tuple[str, str]]]:
-    """Which model, and which run."""
-    training, config = manifest["training"], manifest["config"]
+    """Which model, and which run: what the two say of themselves."""
+    config, training = manifest["config"], manifest.get("training", {})
     run_model = ledger.get("model", {})
-    records = {**training["records"], "calibration": manifest["calibration"]["records"]}
-    of_model: dict[str, Any] = {
+    records = {
+        **training.get("records", {}),
+        "calibration": manifest["calibration"].get("records"),
+    }
+    of_model = {
         "bundle": model,
         "fingerprint": manifest["fingerprint"],
         "kind": f"{config['model']['kind']}, {config['model']['network']}",
         "images": "{height} × {width} × {channels}, {bits} bits".format(**config["image"]),
         "latent size": config["model"]["latent_dim"],
         "primary score": run_model.get("primary_score"),
-        "parameters": number(training["parameters"]),
-        "records": ", ".join(f"{count:,} {name}" for name, count in records.items()),
-        "trained on": training["inputs"],
-        "where": training["where"],
-        "epochs": f"{training['epochs']}, best {training['best_epoch']}",
-        "validation loss": number(float(training["validation_loss"])),
-        "versions": manifest["versions"],
+        "records": records,
+        "trained on": training.get("inputs"),
+        **{
+            name.replace("_", " "): training.get(name)
+            for name in ("where", "parameters", "epochs", "best_epoch", "validation_loss")
+        },
+        "versions": manifest.get("versions"),
     }
-    of_run: dict[str, Any] = {
+    of_run = {
         "scores": scores,
         "run id": ledger.get("run_id"),
         "inputs": ledger.get("inputs"),
         "where": ledger.get("where"),
-        "flags": f"p-value ≤ {run_model['fpr']:.6g}" if "fpr" in run_model else None,
+        "flagged are p-values up to": run_model.get("fpr"),
         "flagged anew": ledger.get("relabelled"),
         "seconds": ledger.get("seconds"),
         "options": ledger.get("options"),
@@ -183,4 +186,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(found)}" for name, found in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_text, value))
-    return str(value)
+    return number(value) if isinstance(value, int | float) else str(value)
