@@ -230,8 +230,9 @@ def relabel(
                    "[default: one in a hundred]")  # fmt: skip
 @click.option("--label", metavar="COLUMN",
               help="Column to compare clusters with.  [default: label, if there]")  # fmt: skip
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", default=50_000,
-              show_default=True, help="Find clusters in at most so many records.")  # fmt: skip
+@click.option("--sample", type=click.IntRange(min=1), metavar="N",
+              help="Find clusters in at most so many records.  "
+                   "[default: 50000; of hdbscan 10000]")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same clusters.")
 @overwrite_option
 @json_option
@@ -244,7 +245,7 @@ def cluster(
     clusters: int | None,
     min_cluster_size: int | None,
     label: str | None,
-    sample: int,
+    sample: int | None,
     seed: int,
     overwrite: bool,
     as_json: bool,

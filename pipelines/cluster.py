@@ -42,7 +42,7 @@ def cluster(
     method: str = "kmeans",
     clusters: int | None = None,
     label: str | None = None,
-    sample: int = 50_000,
+    sample: int | None = None,
     min_cluster_size: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -56,7 +56,7 @@ def cluster(
       method: of `CLUSTERINGS`.
       clusters: how many; None: chosen by the method's criterion.
       label: the column to compare with; None: `label`, if there is one.
-      sample: the most records that clusters are found in.
+      sample: the most records that clusters are found in; None: as many as suit the method.
       min_cluster_size: of HDBSCAN.
       seed: of the sample, and of what is random in the method.
       overwrite: replace what `output` holds, once the work has succeeded.
@@ -79,7 +79,8 @@ def cluster(
     folder.check_free(scores)
     source, columns = SourceRun.read(scores), latent_columns(scores)
     with held(output):
-        drawn = _sample(scores, columns, label, sample, seed)
+        count = sample or CLUSTERINGS[method].sample_records
+        drawn = _sample(scores, columns, label, count, seed)
         label = _usable_label(drawn, label)
         reliable = _reliable(drawn, seed)
         say(f"finding clusters among {len(reliable):,} records ...")
@@ -108,10 +109,10 @@ def cluster(
     return read_ledger(output)
 
 
-def _check_flags(method: str, sample: int, min_cluster_size: int | None) -> None:
+def _check_flags(method: str, sample: int | None, min_cluster_size: int | None) -> None:
     if method not in CLUSTERINGS:
         raise ConfigError(f"--method must be one of {', '.join(CLUSTERINGS)}. Received: {method}")
-    if sample < 1:
+    if sample is not None and sample < 1:
         raise ConfigError(f"--sample must be at least 1. Received: {sample}")
     if min_cluster_size is not None and method != "hdbscan":
         raise ConfigError(f"--min_cluster_size is of hdbscan. Received: --method {method}")

@@ -48,5 +48,6 @@ def test_the_tutorial(
     exec(compile(example, "docs/tutorial.md", "exec"), {})
     assert "scratched/" in capsys.readouterr().out
     assert pq.read_table("clusters/clusters").num_rows == _GOOD + _SCRATCHED
-    assert Image.open("reconstructions.png").width > 300
+    with Image.open("reconstructions.png") as picture:
+        assert picture.width > 300
     assert "scratched/" in Path("report.html").read_text()

@@ -41,6 +41,7 @@ class DensityClustering(Clustering):
 
     method: ClassVar[str] = "hdbscan"
     criterion: ClassVar[str] = "excess of mass"
+    sample_records: ClassVar[int] = 10_000  # the cost is nearly quadratic in many dimensions
     sample: np.ndarray
     labels: np.ndarray
     centres: np.ndarray

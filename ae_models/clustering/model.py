@@ -60,6 +60,7 @@ class Clustering(abc.ABC):
 
     method: ClassVar[str]
     criterion: ClassVar[str]  # what chooses the number of clusters
+    sample_records: ClassVar[int] = 50_000  # that suit the time which fitting takes
 
     @classmethod
     @abc.abstractmethod
