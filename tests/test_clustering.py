@@ -169,7 +169,9 @@ def test_a_mixture_is_scikit_learns() -> None:
 def test_hdbscan_predicts_as_the_package() -> None:
     points, _ = _blobs(400)
     clustering, _ = CLUSTERINGS["hdbscan"].fit(points, ClusteringConfig(min_cluster_size=12))
-    theirs = HDBSCAN(min_cluster_size=12, prediction_data=True).fit(points.astype(np.float64))
+    theirs = HDBSCAN(min_cluster_size=12, min_samples=10, prediction_data=True).fit(
+        points.astype(np.float64)
+    )
     new, _ = _blobs(100, seed=5)
     labels, probabilities = approximate_predict(theirs, new.astype(np.float64))
     found = clustering.assign(new, None)

@@ -20,6 +20,9 @@ from ae_models.clustering.model import (
 from ae_models.errors import ConfigError
 
 _LEAST_SIZE, _SHARE = 5, 0.01
+# Neighbours that make a place dense: as many as a cluster has, which is the package's default, call
+# most records noise, and the search for them is most of what an assignment costs.
+_MOST_NEIGHBOURS = 10
 _TREE = ("parent", "child", "lambda_val", "child_size")
 
 
@@ -51,10 +54,10 @@ class DensityClustering(Clustering):
     @cached_property
     def _clusterer(self) -> HDBSCAN:
         """What the package predicts with, made anew of what it had found."""
-        clusterer = HDBSCAN(min_cluster_size=self.size)
+        clusterer = _unfitted(self.size)
         clusterer.labels_, clusterer.condensed_tree_ = self.labels, self.tree
         clusterer.prediction_data_ = PredictionData(
-            self.sample, clusterer.condensed_tree_, self.size, tree_type="kdtree"
+            self.sample, clusterer.condensed_tree_, clusterer.min_samples, tree_type="kdtree"
         )
         return clusterer
 
@@ -67,7 +70,7 @@ class DensityClustering(Clustering):
             )
         size = config.min_cluster_size or max(_LEAST_SIZE, round(_SHARE * len(latents)))
         check_enough(len(latents), 2 * size)
-        found = HDBSCAN(min_cluster_size=size, core_dist_n_jobs=1).fit(latents.astype(np.float64))
+        found = _unfitted(size).fit(latents.astype(np.float64))
         count = int(found.labels_.max()) + 1
         centres = [found.weighted_cluster_centroid(cluster) for cluster in range(count)]
         return cls(
@@ -120,6 +123,11 @@ class DensityClustering(Clustering):
         if len(arrays["labels"]) != len(sample) or not 0 < size <= len(sample):
             raise ValueError("its sample, labels and size do not fit together")
         return cls(sample, arrays["labels"], arrays["centres"], tree, size)
+
+
+def _unfitted(size: int) -> HDBSCAN:
+    neighbours = min(size, _MOST_NEIGHBOURS)
+    return HDBSCAN(min_cluster_size=size, min_samples=neighbours, core_dist_n_jobs=1)
 
 
 def _all_noise(count: int) -> Assignment:
