@@ -104,18 +104,18 @@ class ManifoldClustering(Clustering):
             ranks(distance, near.cluster, self.radii).astype(np.float32),
         )
 
-    def _distances(self, near: "_Near") -> np.ndarray:
+    def _distances(self, near: _Near) -> np.ndarray:
         along, off = self.spreads[near.cluster].T
         return np.hypot(near.along, near.off / off * along)
 
-    def _near(self, latents: np.ndarray) -> "_Near":
+    def _near(self, latents: np.ndarray) -> _Near:
         parts = [
             self._near_block(latents[start : start + _BLOCK])
             for start in range(0, max(1, len(latents)), _BLOCK)
         ]
         return _Near(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _near_block(self, latents: np.ndarray) -> "_Near":
+    def _near_block(self, latents: np.ndarray) -> _Near:
         block = np.zeros((_BLOCK, self.latent_dim), self.sample.dtype)
         block[: len(latents)] = latents
         distances, nearest = (part[: len(latents)] for part in self._neighbours.kneighbors(block))
