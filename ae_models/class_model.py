@@ -3,19 +3,18 @@ is under all of them together."""
 
 import collections
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from ae_models.calibration import conformal_p_values
 from ae_models.class_arrays import check_class_arrays
 from ae_models.errors import ConfigError, InputError
 from ae_models.gaussians import densities
+from ae_models.latents import check_latents
+from ae_models.mixtures import fit_mixture
 
 LEAST_RECORDS = 10  # of a class, for each of its Gaussians
 _LEAST_EVIDENCE = float(np.finfo(np.float32).min)
@@ -165,21 +164,6 @@ class ClassModel:
         return cls(tuple(values.pop("classes").tolist()), **values)
 
 
-def check_latents(
-    latents: np.ndarray, stddevs: np.ndarray | None = None, size: int | None = None
-) -> None:
-    """Raises InputError unless latents are (N, d) and finite, standard deviations too and not
-    negative, and d is `size`, if that is given."""
-    if latents.ndim != 2 or size not in (None, latents.shape[1]):
-        raise InputError(f"expected latents of {size} numbers. Received: {latents.shape[1:]}")
-    if stddevs is not None and stddevs.shape != latents.shape:
-        raise InputError(f"{latents.shape} latents have standard deviations {stddevs.shape}")
-    if not np.isfinite(latents).all():
-        raise InputError("a record's latent is not finite")
-    if stddevs is not None and not (np.isfinite(stddevs).all() and (stddevs >= 0).all()):
-        raise InputError("a record's latent_stddev is negative or not finite")
-
-
 def _log_sum(terms: np.ndarray) -> np.ndarray:
     """log Σ_k exp(terms), (N, k) → (N,), a column at a time: no operation goes over two records."""
     greatest = terms.max(axis=1)
@@ -206,8 +190,5 @@ def _fit_class(points: np.ndarray, components: int, ridge: float, seed: int) -> 
         estimate = LedoitWolf().fit(points)
         covariance = estimate.covariance_ + ridge * np.eye(points.shape[1])
         return Gaussians(np.ones(1), estimate.location_[None], covariance[None])
-    mixture = GaussianMixture(components, reg_covar=ridge, random_state=seed, max_iter=200)
-    with warnings.catch_warnings():  # a mixture that could gain a little more is a density too
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(points)
+    mixture = fit_mixture(points, components, ridge, seed, most_steps=200)
     return Gaussians(mixture.weights_, mixture.means_, mixture.covariances_)

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.model import Clustering, ClusteringConfig, check_latents, reliabilities
+from ae_models.clustering.model import Clustering, ClusteringConfig, reliabilities
 from ae_models.clustering.model_file import write_clustering
 from ae_models.errors import ConfigError
+from ae_models.latents import check_latents
 from ae_models.splits import id_hashes
 from pipelines.beam_run import described_options, pipeline_options, run, versions
 from pipelines.dataflow import check_reachable, is_handed_over
@@ -145,10 +146,12 @@ def _reliable(drawn: pa.Table, seed: int) -> np.ndarray:
     """The latents that clusters are found in, (n, d): a record stays with a chance in proportion
     to its reliability, so that an uncertain one weighs less, whatever the method."""
     latents = vectors(drawn[LATENT_MEAN])
-    check_latents(latents)
-    if LATENT_STDDEV not in drawn.column_names:
+    has_stddevs = LATENT_STDDEV in drawn.column_names
+    stddevs = vectors(drawn[LATENT_STDDEV]) if has_stddevs else None
+    check_latents(latents, stddevs)
+    if stddevs is None:
         return latents
-    weights = reliabilities(latents, vectors(drawn[LATENT_STDDEV]))
+    weights = reliabilities(latents, stddevs)
     hashes = id_hashes(f"reliable/{seed}/{record}" for record in drawn[ID].to_pylist())
     return latents[hashes / 2.0**64 < weights / weights.max()]
 

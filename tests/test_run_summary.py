@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ae_models.clustering.model import NOISE
 from ae_models.errors import InputError
 from tests.finished_run import write_result, write_run
-from transforms.run_clusters import NO_CLUSTER, NOISE, cluster_sizes, clusters_of
+from transforms.run_clusters import NO_CLUSTER, cluster_sizes, clusters_of
 from transforms.run_rejects import rejects_by_reason
 from transforms.run_summary import summarise_run
 

@@ -12,9 +12,10 @@ from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.clustering.agreement import agreement
-from ae_models.clustering.model import NOISE, Clustering, check_latents
+from ae_models.clustering.model import NOISE, Clustering
 from ae_models.clustering.model_file import read_clustering
 from ae_models.errors import InputError
+from ae_models.latents import check_latents
 from transforms.batches import ID
 from transforms.files import open_binary
 from transforms.finished import LATENT_MEAN, LATENT_STDDEV, vectors
@@ -50,9 +51,9 @@ def cluster_rows(batch: pa.RecordBatch, clustering: Clustering) -> pa.RecordBatc
         raise InputError(
             f"latents have {latents.shape[1]} dimensions, the clusters {clustering.latent_dim}"
         )
-    check_latents(latents)
     has_stddevs = LATENT_STDDEV in batch.schema.names
     stddevs = vectors(batch.column(LATENT_STDDEV)) if has_stddevs else None
+    check_latents(latents, stddevs)
     found = clustering.assign(latents, stddevs)
     columns = [
         batch.column(ID),

@@ -13,7 +13,6 @@ from transforms.batches import ID
 from transforms.finished import read_row_group, row_groups
 from transforms.ledger import CLUSTERS
 
-NOISE = -1
 NO_CLUSTER = -2  # of a record that the clusters do not have
 _CLUSTER, _DISTANCE = "cluster", "distance_to_center"
 

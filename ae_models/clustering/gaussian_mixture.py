@@ -18,6 +18,7 @@ from ae_models.clustering.model import (
     ranks,
 )
 from ae_models.gaussians import densities
+from ae_models.mixtures import fit_mixture
 
 MIXTURE_ARRAYS = ("weights", "means", "covariances", "radii")
 _STARTS = 3
@@ -123,11 +124,5 @@ def fitted_mixture(
       starts: how many.
     """
     least = _LEAST_VARIANCE * float(points.var(axis=0, dtype=np.float64).mean())
-    mixture = GaussianMixture(
-        clusters,
-        n_init=starts,
-        reg_covar=max(least, np.finfo(np.float32).tiny),
-        random_state=seed,
-        max_iter=300,
-    )
-    return mixture.fit(points.astype(np.float64))
+    ridge = max(least, float(np.finfo(np.float32).tiny))
+    return fit_mixture(points, clusters, ridge, seed, starts)

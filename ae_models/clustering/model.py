@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import ConfigError
 
 NOISE = -1  # the cluster of records that belong to none
 _QUANTILES = 257
@@ -116,12 +116,6 @@ def check_enough(records: int, clusters: int | None) -> None:
     """Raises ConfigError where there are fewer records than clusters."""
     if records < (clusters or 1):
         raise ConfigError(f"{records} records cannot make clusters. Received: {clusters}")
-
-
-def check_latents(latents: np.ndarray) -> None:
-    """Raises InputError where a latent is not finite."""
-    if not np.isfinite(latents).all():
-        raise InputError("a record's latent is not finite")
 
 
 def reliabilities(latents: np.ndarray, stddevs: np.ndarray) -> np.ndarray:

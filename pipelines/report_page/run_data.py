@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ae_models.bundle import Bundle
+from ae_models.clustering.model import NOISE
 from ae_models.errors import ConfigError, InputError
 from ae_models.export import SCORE_PREFIX
 from ae_models.mapping import suggestion
@@ -16,7 +17,7 @@ from pipelines.report_page.plots import bin_edges
 from transforms.batches import ID
 from transforms.finished import LATENT_MEAN, sample_rows, scored_count, scored_schema
 from transforms.ledger import read_ledger
-from transforms.run_clusters import NO_CLUSTER, NOISE, Cluster, cluster_sizes, clusters_of
+from transforms.run_clusters import NO_CLUSTER, Cluster, cluster_sizes, clusters_of
 from transforms.run_summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
 
 _RECORDS, _LATENT_BYTES = 100_000, 128 << 20

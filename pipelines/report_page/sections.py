@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from bokeh.models import LayoutDOM
 
+from ae_models.clustering.model import NOISE
 from ae_models.projection import project
 from ae_models.scorer import Scorer
 from pipelines.report_page.categories import Categories, shortened
@@ -16,7 +17,7 @@ from pipelines.report_page.pictures import Tiles, tiles
 from pipelines.report_page.run_data import RunData
 from transforms.batches import ID
 from transforms.finished import LATENT_MEAN, vectors
-from transforms.run_clusters import NO_CLUSTER, NOISE, Cluster
+from transforms.run_clusters import NO_CLUSTER, Cluster
 from transforms.run_summary import FLAG, P_VALUE, SCORE
 
 _FITTED = 20_000
