@@ -4,30 +4,24 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.compute as pc
-
 from ae_models.array_file import write_arrays
 from ae_models.class_model import ClassModel
-from ae_models.errors import ConfigError, InputError
-from ae_models.mapping import Validated, suggestion
-from pipelines.beam_run import described_options, pipeline_options, run, versions
-from pipelines.dataflow import check_reachable, is_handed_over
+from ae_models.errors import InputError
+from ae_models.mapping import Validated
+from pipelines.beam_run import pipeline_options
+from pipelines.derive import derive, new_folder
 from pipelines.progress import Progress
 from transforms.assign_classes import AssignClasses, summary
-from transforms.batches import ID
-from transforms.derived import DerivedFolder, SourceRun, WriteDerived
+from transforms.derived import SourceRun
 from transforms.finished import (
-    ROWS_READ,
-    ReadScores,
     latent_columns,
-    sample_rows,
     scored_count,
     scored_schema,
     vectors,
 )
 from transforms.held import held
+from transforms.labelled import check_label, sample_labelled
 from transforms.ledger import CLASSES, read_ledger
-from transforms.score_by_category import categories_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +59,7 @@ def classify(
     """
     applied = apply or scores
     options = pipeline_options(beam_flags)
-    if is_handed_over(options):
-        raise ConfigError("classify needs what its pipeline gives: run it to its end")
-    check_reachable(options, {"--scores": [scores, applied], "--output": [output]})
-    folder = DerivedFolder(output.rstrip("/"), CLASSES, overwrite)
-    for read in (scores, applied):
-        folder.check_free(read)
+    folder = new_folder("classify", CLASSES, [scores, applied], output, overwrite, options)
     fitted_to, source = SourceRun.read(scores), SourceRun.read(applied)
     columns, label = _columns(fitted_to, source, config.label)
     with held(output):
@@ -82,21 +71,10 @@ def classify(
             "classes": _described(model),
             **dataclasses.asdict(config),
             "sample": sample,
-            "options": described_options(options),
-            "versions": versions(),
         }
-        rows = ReadScores(applied, [ID, *columns, *label])
-        run(
-            lambda pipeline: (
-                pipeline
-                | rows
-                | "AssignClasses" >> AssignClasses(folder.model, config.fpr, *label)
-                | WriteDerived(folder, source, facts, summary)
-            ),
-            options,
-            "classifying",
-            counter=ROWS_READ,
-        )
+        wanted = [*columns, *label]
+        assign = AssignClasses(folder.model, config.fpr, *label)
+        derive(folder, source, wanted, assign, facts, summary, options, "classifying")
     return read_ledger(output)
 
 
@@ -110,10 +88,7 @@ def _columns(scores: SourceRun, applied: SourceRun, label: str) -> tuple[list[st
     columns = latent_columns(scores.path)
     if latent_columns(applied.path) != columns:
         raise InputError(f"{applied.path} has not the same latents as {scores.path}: {columns}")
-    schema = scored_schema(scores.path)
-    if label not in schema.names:
-        raise ConfigError(f"{scores.path} has no column {label!r}{suggestion(label, schema.names)}")
-    categories_of(schema.empty_table(), label)  # raises if its type cannot name a class
+    check_label(scores.path, label)
     return columns, [label] if label in scored_schema(applied.path).names else []
 
 
@@ -122,18 +97,16 @@ def _fit(
 ) -> tuple[ClassModel, dict[str, int]]:
     """The model, and of how many records it was made."""
     with Progress("sampling", scored_count(scores)) as progress:
-        wanted = [*columns, config.label]
-        table = sample_rows(scores, wanted, config.sample, config.seed, progress.show)
-    labels = categories_of(table, config.label)
-    has_label = pc.is_valid(labels)
-    mean, *stddev = [vectors(table[name].filter(has_label)) for name in columns]
-    names = labels.filter(has_label).to_pylist()
+        found = sample_labelled(
+            scores, columns, config.label, config.sample, config.seed, progress.show
+        )
+    mean, *stddev = [vectors(found.rows[name]) for name in columns]
     model = ClassModel.fit(
-        mean, stddev[0] if stddev else None, names, config.components, config.seed
+        mean, stddev[0] if stddev else None, found.labels, config.components, config.seed
     )
     return model, {
-        "records": len(table),
-        "labelled": len(names),
+        "records": found.sampled,
+        "labelled": len(found.labels),
         "fitted": int(model.counts.sum()),
         "calibration": len(model.calibration),
     }

@@ -13,17 +13,15 @@ from ae_models.clustering.model_file import write_clustering
 from ae_models.errors import ConfigError
 from ae_models.latents import check_latents
 from ae_models.splits import id_hashes
-from pipelines.beam_run import described_options, pipeline_options, run, versions
-from pipelines.dataflow import check_reachable, is_handed_over
+from pipelines.beam_run import pipeline_options
+from pipelines.derive import derive, new_folder
 from pipelines.progress import Progress, say
 from transforms.assign_clusters import AssignClusters, summary
 from transforms.batches import ID
-from transforms.derived import DerivedFolder, SourceRun, WriteDerived
+from transforms.derived import SourceRun
 from transforms.finished import (
     LATENT_MEAN,
     LATENT_STDDEV,
-    ROWS_READ,
-    ReadScores,
     latent_columns,
     sample_rows,
     scored_count,
@@ -73,11 +71,7 @@ def cluster(
     config = ClusteringConfig(clusters, min_cluster_size=min_cluster_size, seed=seed)
     _check_flags(method, sample, min_cluster_size)
     options = pipeline_options(beam_flags)
-    if is_handed_over(options):
-        raise ConfigError("cluster needs what its pipeline gives: run it to its end")
-    check_reachable(options, {"--scores": [scores], "--output": [output]})
-    folder = DerivedFolder(output.rstrip("/"), CLUSTERS, overwrite)
-    folder.check_free(scores)
+    folder = new_folder("cluster", CLUSTERS, [scores], output, overwrite, options)
     source, columns = SourceRun.read(scores), latent_columns(scores)
     with held(output):
         count = sample or CLUSTERINGS[method].sample_records
@@ -92,21 +86,10 @@ def cluster(
             **_described(found, tried, config),
             "sample": {"records": len(drawn), "reliable": len(reliable)},
             "label": label,
-            "options": described_options(options),
-            "versions": versions(),
         }
-        read = ReadScores(scores, [ID, *columns, *([label] if label else [])])
-        run(
-            lambda pipeline: (
-                pipeline
-                | read
-                | "AssignClusters" >> AssignClusters(folder.model, label)
-                | WriteDerived(folder, source, facts, summary)
-            ),
-            options,
-            "assigning",
-            counter=ROWS_READ,
-        )
+        wanted = [*columns, *([label] if label else [])]
+        assign = AssignClusters(folder.model, label)
+        derive(folder, source, wanted, assign, facts, summary, options, "assigning")
     return read_ledger(output)
 
 

@@ -3,22 +3,18 @@
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 
 from ae_models.class_model import ClassModel
-from ae_models.errors import ConfigError, InputError
-from ae_models.mapping import suggestion
+from ae_models.errors import InputError
 from pipelines.progress import Progress
 from transforms.finished import (
     LATENT_MEAN,
     LATENT_STDDEV,
     latent_columns,
-    sample_rows,
     scored_count,
-    scored_schema,
     vectors,
 )
-from transforms.score_by_category import categories_of
+from transforms.labelled import check_label, sample_labelled
 
 _MOST_FITTED = 20_000
 
@@ -47,15 +43,10 @@ def way_classes(
       InputError: no finished run, one without latents, or a class of too few records.
       ConfigError: no such column, or one that holds no names or numbers.
     """
-    columns, schema = latent_columns(scores), scored_schema(scores)
-    if label not in schema.names:
-        raise ConfigError(f"{scores} has no column {label!r}{suggestion(label, schema.names)}")
-    categories_of(schema.empty_table(), label)  # raises if its type cannot name a class
+    columns = latent_columns(scores)
+    check_label(scores, label)
     with Progress("reading latents", scored_count(scores)) as progress:
-        rows = sample_rows(scores, [*columns, label], _MOST_FITTED, seed, progress.show)
-    categories = categories_of(rows, label)
-    labelled = pc.is_valid(categories)
-    names, rows = categories.filter(labelled).to_pylist(), rows.filter(labelled)
+        rows, names, _ = sample_labelled(scores, columns, label, _MOST_FITTED, seed, progress.show)
     if not names:
         raise InputError(f"{scores}: no record has a {label!r}")
     uncertain = stddevs is not None and LATENT_STDDEV in columns

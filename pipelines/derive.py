@@ -1,0 +1,79 @@
+"""What is made of a finished run's rows: what `cluster` and `classify` have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ae_models.errors import ConfigError
+from pipelines.beam_run import described_options, run, versions
+from pipelines.dataflow import check_reachable, is_handed_over
+from transforms.batches import ID
+from transforms.derived import DerivedFolder, SourceRun, Summary, WriteDerived
+from transforms.finished import ROWS_READ, ReadScores
+
+
+def new_folder(
+    command: str,
+    kind: str,
+    scores: Sequence[str],
+    output: str,
+    overwrite: bool,
+    options: PipelineOptions,
+) -> DerivedFolder:
+    """The folder that a command is to make.
+
+    Args:
+      command: its name.
+      kind: of the rows.
+      scores: the runs that it reads.
+      output: the folder.
+      overwrite: replace what it holds, once the work has succeeded.
+      options: of the pipeline.
+
+    Raises:
+      ConfigError: the job would be handed over, or cannot reach the paths.
+      OutputError: the folder cannot be used.
+    """
+    if is_handed_over(options):
+        raise ConfigError(f"{command} needs what its pipeline gives: run it to its end")
+    check_reachable(options, {"--scores": scores, "--output": [output]})
+    folder = DerivedFolder(output.rstrip("/"), kind, overwrite)
+    for path in scores:
+        folder.check_free(path)
+    return folder
+
+
+def derive(
+    folder: DerivedFolder,
+    source: SourceRun,
+    columns: Sequence[str],
+    assign: beam.PTransform,
+    facts: Mapping[str, Any],
+    summary: Summary,
+    options: PipelineOptions,
+    doing: str,
+) -> None:
+    """Makes rows of those of a run by a pipeline, and finishes the folder.
+
+    Args:
+      folder: whose model is staged.
+      source: the run.
+      columns: that are read besides `id`.
+      assign: gives rows and tallies.
+      facts: what the ledger says besides the options, the versions and the `summary` of the
+        tallies.
+      summary: makes further facts of all tallies.
+      options: of the pipeline.
+      doing: what is being done, for people.
+
+    Raises:
+      LatentbeamError: as `pipelines.beam_run.run`.
+    """
+    known = {**facts, "options": described_options(options), "versions": versions()}
+    read, write = (
+        ReadScores(source.path, [ID, *columns]),
+        WriteDerived(folder, source, known, summary),
+    )
+    run(lambda pipeline: pipeline | read | assign | write, options, doing, counter=ROWS_READ)
