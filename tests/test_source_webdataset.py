@@ -320,7 +320,8 @@ def test_no_damage_leaves_an_archive_unread_or_an_id_twice(
         for place, new in damages:
             data[place : place + len(new)] = new
         path.write_bytes(data)
-        rows = read_rows(Path(folder) / "a.tar", path)[1:]
+        # The first archive tells the columns, whatever becomes of a class in the second.
+        rows = read_rows(Path(folder) / "*.tar")[1:]
     assert verify_ids_are_unique(rows)
     for row in rows:
         if row["reject"] is None:
