@@ -164,9 +164,9 @@ CLASSES = _recipe("VAE", _VARIATIONAL, 20, "", seeds=3)
 CLUSTERS = Recipe(
     "AE",
     Configuration(
-        AutoencoderConfig(**_dense((512, 256), latent_dim=10, loss="bce")),
+        AutoencoderConfig(**_dense((500, 500, 2000), latent_dim=10, loss="bce")),
         preprocessing=_FULL_RANGE,
-        training=_training(20, optimizer="muon", learning_rate=0.005, batch_size=256),
+        training=_training(25, optimizer="muon", learning_rate=0.005, batch_size=1024),
     ),
     "",
 )
