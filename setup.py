@@ -1,27 +1,15 @@
-"""The packages are named here because the layout, three of them at the top level, defeats
-automatic discovery; everything else is in pyproject.toml."""
+"""The packages are found here because the layout, three of them at the top level, defeats automatic
+discovery; everything else is in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
+
+_WINGS = ("ae_models", "pipelines", "transforms")
 
 setup(
-    packages=[
-        "ae_models",
-        "ae_models.clustering",
-        "ae_models.corruptions",
-        "ae_models.likelihoods",
-        "ae_models.networks",
-        "ae_models.posteriors",
-        "ae_models.priors",
-        "ae_models.scores",
-        "pipelines",
-        "pipelines.explore",
-        "pipelines.pictures",
-        "pipelines.report_page",
-        "transforms",
-        "transforms.sources",
-    ],
+    packages=find_packages(include=[pattern for wing in _WINGS for pattern in (wing, f"{wing}.*")]),
     package_data={
-        "pipelines.report_page": ["page.css", "page.html.j2"],
-        "transforms": ["yaml_providers.yaml"],
+        **{wing: ["py.typed"] for wing in _WINGS},
+        "pipelines.report": ["page.css", "page.html.j2"],
+        "transforms.beam_yaml": ["providers.yaml"],
     },
 )

@@ -1,7 +1,7 @@
 """Auto-encoders of images in Keras, their anomaly scores and their bundles. Knows no Beam."""
 
-from ae_models.autoencoder import Autoencoder
-from ae_models.denoising import DenoisingAutoencoder
-from ae_models.variational import VariationalAutoencoder
+from ae_models.models.autoencoder import Autoencoder
+from ae_models.models.denoising import DenoisingAutoencoder
+from ae_models.models.variational import VariationalAutoencoder
 
 __all__ = ["Autoencoder", "DenoisingAutoencoder", "VariationalAutoencoder"]

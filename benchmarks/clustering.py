@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from ae_models.clustering import CLUSTERINGS
+from ae_models.latents.clustering import CLUSTERINGS
 from benchmarks.page import markdown, put, when_and_where
 from benchmarks.speed.clusters import CLUSTERS, LATENT_DIM, make_run
 from benchmarks.speed.programs import run_program
-from transforms.ledger import read_ledger
+from transforms.runs.ledger import read_ledger
 
 
 @click.command(help=__doc__)

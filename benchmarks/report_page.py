@@ -24,10 +24,10 @@ from sklearn.datasets import load_digits
 
 from benchmarks.browser import Browser, open_browser
 from benchmarks.page import markdown, put, when_and_where
-from pipelines.score import score
-from pipelines.train import train, train_configuration
-from tests.finished_run import write_result
-from transforms.ledger import CLUSTERS
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from tests.support.finished_run import write_result
+from transforms.runs.ledger import CLUSTERS
 
 _RECORDS, _SIDE = 100_000, 28
 _WIDTH = 1280
@@ -111,7 +111,7 @@ def _make_run(folder: Path) -> None:
 _PROGRAM = """
 import json, sys
 from benchmarks.speed.programs import peak_mebibytes
-from pipelines.report import report
+from pipelines.report.command import report
 folder = sys.argv[1]
 report(f"{folder}/run", f"{folder}/bundle", f"{folder}/report.html", f"{folder}/clusters")
 print(json.dumps(peak_mebibytes()))

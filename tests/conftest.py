@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from pipelines.score import score
-from pipelines.train import train, train_configuration
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
 
 
 @pytest.fixture(scope="session")

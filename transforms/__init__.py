@@ -1,11 +1,11 @@
 """Beam transforms that read, score and write images as record batches."""
 
-from transforms.decode import DecodeImages
-from transforms.model_handler import AutoencoderModelHandler
-from transforms.read import ReadImages
-from transforms.score import ScoreImages
-from transforms.score_by_category import ScoreImagesByCategory
-from transforms.write import WriteScores
+from transforms.images.decode import DecodeImages
+from transforms.reading.read import ReadImages
+from transforms.runs.write import WriteScores
+from transforms.scoring.by_category import ScoreImagesByCategory
+from transforms.scoring.model_handler import AutoencoderModelHandler
+from transforms.scoring.score import ScoreImages
 
 __all__ = [
     "AutoencoderModelHandler",

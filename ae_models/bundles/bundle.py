@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.config import Configuration, configuration_from_mapping
+from ae_models.bundles.graph_check import check_graph
+from ae_models.bundles.keras_check import check_keras_file
+from ae_models.calibration.pareto_tail import ParetoTail
+from ae_models.config.configuration import Configuration, configuration_from_mapping
+from ae_models.config.validated import from_mapping
 from ae_models.errors import BundleError, ConfigError
-from ae_models.graph_check import check_graph
-from ae_models.keras_file import check_keras_file
-from ae_models.mapping import from_mapping
-from ae_models.pareto_tail import ParetoTail
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.export import SCORE_PREFIX
-from ae_models.image_store import Batch
-from ae_models.pareto_tail import fit_pareto_tail
-from ae_models.scorer import Scorer
-from ae_models.splits import id_hashes
+from ae_models.bundles.export import SCORE_PREFIX
+from ae_models.bundles.scorer import Scorer
+from ae_models.calibration.pareto_tail import fit_pareto_tail
+from ae_models.training.image_store import Batch
+from ae_models.training.splits import id_hashes
 
 
 def write_calibration(

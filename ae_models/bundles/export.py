@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ae_models.bundle import KERAS_MODEL, SCORING
-from ae_models.config import ImageConfig
+from ae_models.bundles.bundle import KERAS_MODEL, SCORING
+from ae_models.bundles.keras_check import load_keras_model
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError
-from ae_models.image_model import ImageModel
-from ae_models.inference import Inference
-from ae_models.keras_file import load_keras_model
-from ae_models.preprocessing import Preprocessing
+from ae_models.models.base import ImageModel
+from ae_models.models.inference import Inference
 from ae_models.scores import Score
+from ae_models.training.preprocessing import Preprocessing
 
 SCORE_PREFIX = "score_"
 LATENTS = ("latent_mean", "latent_stddev")

@@ -14,10 +14,16 @@ _MEMBERS = {"metadata.json", _CONFIG, "model.weights.h5"}
 _MOST_CONFIG_BYTES = 1 << 20
 # Module and class of all that a bundle's model is built from: its networks follow from the
 # configuration of ours, and only the optimiser is described besides.
+_MODELS = {
+    "autoencoder": "Autoencoder",
+    "denoising": "DenoisingAutoencoder",
+    "variational": "VariationalAutoencoder",
+}
+# Bundles of version 0.1 name the modules as they were called then.
 _OURS = {
-    ("ae_models.autoencoder", "Autoencoder"),
-    ("ae_models.denoising", "DenoisingAutoencoder"),
-    ("ae_models.variational", "VariationalAutoencoder"),
+    (f"{package}.{module}", name)
+    for package in ("ae_models.models", "ae_models")
+    for module, name in _MODELS.items()
 }
 _OF_KERAS = {
     ("keras.optimizers", "Adam"),

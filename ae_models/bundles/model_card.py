@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ae_models.config import Configuration, configuration_from_mapping
-from ae_models.model_config import DenoisingConfig
+from ae_models.config.configuration import Configuration, configuration_from_mapping
+from ae_models.config.model import DenoisingConfig
 from ae_models.scores import SCORES, primary_score, score_names
-from ae_models.splits import CALIBRATION
+from ae_models.training.splits import CALIBRATION
 
 _CARD = """\
 # Model card

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ae_models.bundle import SCORING
-from ae_models.config import Configuration
+from ae_models.bundles.bundle import SCORING
+from ae_models.bundles.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.config.configuration import Configuration
+from ae_models.config.validated import suggestion
 from ae_models.errors import BundleError, ConfigError
-from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
-from ae_models.mapping import suggestion
 from ae_models.scores import primary_score, score_names
 
 # While one call's operations wait for each other, another's have the cores: of a small network,

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ae_models.pareto_tail import ParetoTail
+from ae_models.calibration.pareto_tail import ParetoTail
 
 
 def conformal_p_values(

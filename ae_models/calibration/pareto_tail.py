@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
-from ae_models.mapping import Validated
+from ae_models.config.validated import Validated
 
 _SHARE = 10  # one record in so many is an exceedance
 _LEAST_EXCEEDANCES = 30  # with fewer, scale and shape are known to no better than a fifth

@@ -8,12 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import yaml
 
-from ae_models.corruptions import CORRUPTIONS
-from ae_models.errors import ConfigError
-from ae_models.likelihoods import LIKELIHOODS
-from ae_models.losses import LOSSES_OF_UNIT_SCALING
-from ae_models.mapping import Validated, from_mapping, suggestion, to_mapping
-from ae_models.model_config import (
+from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
     ModelConfig,
@@ -21,7 +16,12 @@ from ae_models.model_config import (
     model_config_from_mapping,
     model_config_to_mapping,
 )
-from ae_models.yaml_text import load_yaml
+from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
+from ae_models.config.yaml_text import load_yaml
+from ae_models.corruptions import CORRUPTIONS
+from ae_models.errors import ConfigError
+from ae_models.likelihoods import LIKELIHOODS
+from ae_models.losses.losses import LOSSES_OF_UNIT_SCALING
 
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20

@@ -1,7 +1,7 @@
 """Images out of focus."""
 
 from ae_models.corruptions.corruption import Amounts, FixedCorruption, Tensor
-from ae_models.gaussian_filter import gaussian_filtered
+from ae_models.ops.gaussian_filter import gaussian_filtered
 
 
 class Blur(FixedCorruption):

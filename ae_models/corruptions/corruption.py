@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import keras
 from keras import ops
 
-from ae_models.networks.seeds import layer_seeds
+from ae_models.ops.seeds import layer_seeds
 
 Tensor = Any
 # Images (N, H, W, C) → corrupted ones, always in the same way.

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from ae_models.ssim import structural_dissimilarity
+from ae_models.ops.ssim import structural_dissimilarity
 
 Tensor = Any
 _IMAGE_AXES = (-3, -2, -1)

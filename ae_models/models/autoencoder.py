@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from ae_models.image_model import ImageModel, Tensor
-from ae_models.inference import Inference
-from ae_models.model_config import AutoencoderConfig, ModelConfig
+from ae_models.config.model import AutoencoderConfig, ModelConfig
+from ae_models.models.base import ImageModel, Tensor
+from ae_models.models.inference import Inference
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")

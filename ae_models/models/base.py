@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ae_models.inference import Inference
-from ae_models.model_config import ModelConfig, model_config_from_mapping, model_config_to_mapping
+from ae_models.config.model import ModelConfig, model_config_from_mapping, model_config_to_mapping
+from ae_models.models.inference import Inference
 from ae_models.networks import NETWORKS, layer_seeds
 
 Tensor = Any

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-from ae_models.autoencoder import Autoencoder
+from ae_models.config.model import DenoisingConfig
 from ae_models.corruptions import build_corruption
-from ae_models.image_model import Tensor
-from ae_models.inference import Inference
-from ae_models.model_config import DenoisingConfig
+from ae_models.models.autoencoder import Autoencoder
+from ae_models.models.base import Tensor
+from ae_models.models.inference import Inference
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")

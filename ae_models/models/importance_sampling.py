@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ae_models.variational import VariationalAutoencoder
+from ae_models.models.variational import VariationalAutoencoder
 
 
 def log_marginal_likelihood(

@@ -1,10 +1,10 @@
 """The kinds of model by name."""
 
-from ae_models.autoencoder import Autoencoder
-from ae_models.denoising import DenoisingAutoencoder
-from ae_models.image_model import ImageModel
-from ae_models.model_config import ModelConfig
-from ae_models.variational import VariationalAutoencoder
+from ae_models.config.model import ModelConfig
+from ae_models.models.autoencoder import Autoencoder
+from ae_models.models.base import ImageModel
+from ae_models.models.denoising import DenoisingAutoencoder
+from ae_models.models.variational import VariationalAutoencoder
 
 MODELS: dict[str, type[ImageModel]] = {
     model.config_class.kind: model

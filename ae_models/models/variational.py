@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.image_model import ImageModel, Tensor
-from ae_models.inference import Inference
+from ae_models.config.model import VariationalConfig
 from ae_models.likelihoods import LIKELIHOODS
-from ae_models.model_config import VariationalConfig
+from ae_models.models.base import ImageModel, Tensor
+from ae_models.models.inference import Inference
+from ae_models.models.posterior_optimisation import optimised_gain
 from ae_models.networks import NETWORKS
 from ae_models.posteriors import POSTERIORS, Posterior
 from ae_models.priors import PRIORS
-from ae_models.regret import optimised_gain
 
 
 class VariationalOutputs(NamedTuple):

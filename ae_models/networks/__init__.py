@@ -9,8 +9,8 @@ both float32. `start_at(decoder, image)` sets the bias of the decoder's last lay
 from types import ModuleType
 
 from ae_models.networks import convolutional, dense, residual
-from ae_models.networks.activations import ACTIVATIONS
-from ae_models.networks.seeds import layer_seeds
+from ae_models.networks.layers import ACTIVATIONS
+from ae_models.ops.seeds import layer_seeds
 
 NETWORKS: dict[str, ModuleType] = {
     "dense": dense,

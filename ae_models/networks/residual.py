@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from ae_models.networks.activations import hidden_initializer
+from ae_models.networks.layers import hidden_initializer
 from ae_models.networks.stages import (
     Shape,
     default_widths,

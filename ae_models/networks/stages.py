@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ae_models.networks.activations import activated, hidden_initializer, units_before
+from ae_models.networks.layers import activated, hidden_initializer, units_before
 from ae_models.networks.linear import linear
 
 Shape = tuple[int, int, int]

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from ae_models.config import Configuration
+from ae_models.config.configuration import Configuration
 from ae_models.scores.marginal import NegativeLogLikelihood
 from ae_models.scores.score import Outputs, Score, Tensor
 

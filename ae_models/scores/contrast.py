@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from ae_models.config import Configuration
-from ae_models.losses import mean_squared_error
+from ae_models.config.configuration import Configuration
+from ae_models.losses.losses import mean_squared_error
 from ae_models.scores.score import Outputs, Score, Tensor
 
 _SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect restoration finite

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from ae_models.losses import mean_squared_error
+from ae_models.losses.losses import mean_squared_error
 from ae_models.scores.score import Outputs, Score, Tensor
 from ae_models.scores.whitening import Whitening
 

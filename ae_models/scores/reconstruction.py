@@ -1,6 +1,6 @@
 """Errors of the reconstruction, in the scaled units that the model was trained in."""
 
-from ae_models.losses import mean_absolute_error, mean_squared_error
+from ae_models.losses.losses import mean_absolute_error, mean_squared_error
 from ae_models.scores.score import Outputs, Score, Tensor
 
 

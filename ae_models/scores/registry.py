@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ae_models.config import Configuration
+from ae_models.config.configuration import Configuration
 from ae_models.errors import ConfigError
 from ae_models.scores.complexity import ComplexityAdjusted
 from ae_models.scores.contrast import RotationContrast

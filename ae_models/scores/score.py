@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ae_models.config import Configuration
+from ae_models.config.configuration import Configuration
 
 Tensor = Any
 Outputs = Mapping[str, Tensor]  # of ImageModel.infer, and the raw `pixels`

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from ae_models.gaussian_filter import gaussian_filtered
+from ae_models.ops.gaussian_filter import gaussian_filtered
 from ae_models.scores.score import Outputs, Score, Tensor
 
 _SIDES = 0.05  # of the Gaussian: 1.4 pixels for an image of 28

@@ -1,8 +1,8 @@
 """What the reconstruction lacks in structure."""
 
-from ae_models.config import Configuration
+from ae_models.config.configuration import Configuration
+from ae_models.ops.ssim import structural_dissimilarity
 from ae_models.scores.score import Outputs, Score, Tensor
-from ae_models.ssim import structural_dissimilarity
 
 
 class ReconstructionSSIM(Score):

@@ -7,7 +7,7 @@ from keras import ops
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from ae_models.losses import mean_absolute_error, mean_squared_error
+from ae_models.losses.losses import mean_absolute_error, mean_squared_error
 from ae_models.scores.neighbours import CORE_SET, LatentNeighbours
 from ae_models.scores.score import Outputs, Score, Tensor
 

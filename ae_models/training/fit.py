@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ae_models.config import TrainingConfig
+from ae_models.config.configuration import TrainingConfig
 from ae_models.errors import ConfigError
-from ae_models.image_model import ImageModel
-from ae_models.image_store import ImageStore
+from ae_models.models.base import ImageModel
 from ae_models.networks import layer_seeds
-from ae_models.preprocessing import Preprocessing
-from ae_models.working_copy import shared_among_devices, working_copy
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.replicas import shared_among_devices, working_copy
 
 # Training images by which a model may be initialised.
 _FIRST_SEEN, _FIRST_BYTES = 1024, 64 << 20

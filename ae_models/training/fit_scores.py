@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from ae_models.image_model import ImageModel
-from ae_models.image_store import ImageStore
-from ae_models.preprocessing import Preprocessing
+from ae_models.models.base import ImageModel
 from ae_models.scores import Score, fit_scores
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
 
 # A store's first records are a random sample of it: it is ordered by a hash.
 _MOST_RECORDS = 50_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_models.splits import id_hashes
+from ae_models.training.splits import id_hashes
 
 # Ids and images of the same records: (N,) of str, (N, H, W, C).
 Batch = tuple[list[str], np.ndarray]

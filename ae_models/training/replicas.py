@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from ae_models.config import TrainingConfig
-from ae_models.image_model import ImageModel
+from ae_models.config.configuration import TrainingConfig
+from ae_models.models.base import ImageModel
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from benchmarks.faults.finding import Fault, Finding
 from benchmarks.faults.inputs import make_records
 from benchmarks.faults.runs import command, ended, finished, kill_group, running, workers_of
 from benchmarks.speed.bundles import make_bundle
-from pipelines.verify import verify
+from pipelines.commands.verify import verify
 
 _RECORDS, _FILES = 40_000, 20
 _SEED = 0

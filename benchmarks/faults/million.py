@@ -11,7 +11,7 @@ from benchmarks.faults.finding import Fault, Finding
 from benchmarks.faults.inputs import bad_by_reason, make_records
 from benchmarks.faults.runs import command, finished
 from benchmarks.speed.bundles import make_bundle
-from pipelines.verify import verify
+from pipelines.commands.verify import verify
 
 _FILES = 20
 

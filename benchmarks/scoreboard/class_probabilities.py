@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ae_models.class_metrics import class_metrics, metric_sums
-from ae_models.class_model import ClassModel
-from ae_models.kinds import build_model
+from ae_models.latents.classes.metrics import class_metrics, metric_sums
+from ae_models.latents.classes.model import ClassModel
+from ae_models.models.registry import build_model
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.recipes import CLASSES
 from benchmarks.scoreboard.rows import Row

@@ -10,10 +10,10 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.agreement import agreement
-from ae_models.clustering.model import Assignment, ClusteringConfig
-from ae_models.kinds import build_model
+from ae_models.latents.clustering import CLUSTERINGS
+from ae_models.latents.clustering.agreement import agreement
+from ae_models.latents.clustering.model import Assignment, ClusteringConfig
+from ae_models.models.registry import build_model
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.recipes import CLUSTERS
 from benchmarks.scoreboard.rows import Row

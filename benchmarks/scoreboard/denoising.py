@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from ae_models.kinds import build_model
+from ae_models.models.registry import build_model
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.recipes import DENOISING
 from benchmarks.scoreboard.rows import Row

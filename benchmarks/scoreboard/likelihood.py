@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.config import TrainingConfig
-from ae_models.kinds import build_model
-from ae_models.marginal_likelihood import log_marginal_likelihood
-from ae_models.model_config import VariationalConfig
+from ae_models.config.configuration import TrainingConfig
+from ae_models.config.model import VariationalConfig
+from ae_models.models.importance_sampling import log_marginal_likelihood
+from ae_models.models.registry import build_model
 from benchmarks.scoreboard.data import CACHE, Data
 from benchmarks.scoreboard.recipes import changed
 from benchmarks.scoreboard.rows import Row

@@ -9,8 +9,13 @@ looked at when a recipe was settled.
 import dataclasses
 from typing import Any
 
-from ae_models.config import Configuration, PreprocessingConfig, ScoringConfig, TrainingConfig
-from ae_models.model_config import (
+from ae_models.config.configuration import (
+    Configuration,
+    PreprocessingConfig,
+    ScoringConfig,
+    TrainingConfig,
+)
+from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
     ModelConfig,

@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from ae_models.config import Configuration, TrainingConfig
-from ae_models.export import SCORE_PREFIX, ScoringModule
-from ae_models.fitting import fit_to_records
-from ae_models.image_model import ImageModel
-from ae_models.image_store import ImageStore
-from ae_models.kinds import build_model
-from ae_models.preprocessing import Preprocessing
+from ae_models.bundles.export import SCORE_PREFIX, ScoringModule
+from ae_models.config.configuration import Configuration, TrainingConfig
+from ae_models.models.base import ImageModel
+from ae_models.models.registry import build_model
 from ae_models.scores import SCORES, score_names
-from ae_models.training import TrainingSummary, fit, initialise
+from ae_models.training.fit import TrainingSummary, fit, initialise
+from ae_models.training.fit_scores import fit_to_records
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
 
 _ROWS = 256
 

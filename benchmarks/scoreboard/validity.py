@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from scipy import stats
 
-from ae_models.calibration import conformal_p_values
+from ae_models.calibration.p_values import conformal_p_values
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.recipes import VALIDITY, Recipe
 from benchmarks.scoreboard.rows import Row

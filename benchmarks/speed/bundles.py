@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ae_models.config import Configuration, ImageConfig, ScoringConfig, TrainingConfig
-from ae_models.model_config import AutoencoderConfig, ModelConfig, VariationalConfig
+from ae_models.config.configuration import Configuration, ImageConfig, ScoringConfig, TrainingConfig
+from ae_models.config.model import AutoencoderConfig, ModelConfig, VariationalConfig
 from benchmarks.speed.inputs import make_input
-from pipelines.train import train
+from pipelines.commands.train import train
 
 _SCORES = ScoringConfig(scores=("reconstruction_mse",), primary="reconstruction_mse")
 _DENSE = AutoencoderConfig(network="dense", widths=(256, 64), latent_dim=10)

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.clustering import CLUSTERINGS
+from ae_models.latents.clustering import CLUSTERINGS
 from benchmarks.speed.programs import measure
-from pipelines.cluster import cluster
-from transforms.ledger import SCORES, finish_run
-from transforms.shards import Shard
-from transforms.staging import staging_folder
+from pipelines.commands.cluster import cluster
+from transforms.runs.ledger import SCORES, finish_run
+from transforms.runs.shards import Shard
+from transforms.storage.staging import staging_folder
 
 LATENT_DIM, CLUSTERS = 32, 20
 _FILE_ROWS, _GROUP_ROWS = 100_000, 16_384

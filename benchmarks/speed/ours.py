@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.speed.programs import measure
 from deploy.local import flink_cluster
-from pipelines.score import score
+from pipelines.commands.score import score
 
 
 def latentbeam(uri: str, bundle: Path, output: Path) -> None:

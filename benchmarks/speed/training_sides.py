@@ -8,13 +8,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ae_models.bundle import TRANSFORM_OUTPUT
-from ae_models.config import TrainingConfig
-from ae_models.image_store import ImageStore
-from ae_models.kinds import build_model
-from ae_models.model_config import AutoencoderConfig
-from ae_models.preprocessing import Preprocessing
-from ae_models.training import fit, initialise
+from ae_models.bundles.bundle import TRANSFORM_OUTPUT
+from ae_models.config.configuration import TrainingConfig
+from ae_models.config.model import AutoencoderConfig
+from ae_models.models.registry import build_model
+from ae_models.training.fit import fit, initialise
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
 from benchmarks.speed.programs import Program, measure
 
 # By model, so many that a run takes over ten seconds; the first, with what comes before it, is not

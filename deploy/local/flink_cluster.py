@@ -162,7 +162,7 @@ def _script(name: str) -> list[str]:
 
 
 def _worker_pool() -> list[str]:
-    return [sys.executable, "-m", "pipelines.worker_pool", f"--port={WORKER_POOL_PORT}"]
+    return [sys.executable, "-m", "pipelines.beam.worker_pool", f"--port={WORKER_POOL_PORT}"]
 
 
 def _link_jars(folder: Path) -> None:

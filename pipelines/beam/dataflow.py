@@ -16,9 +16,9 @@ from apache_beam.portability.common_urns import resource_hints
 from apache_beam.transforms.resources import resource_hints_from_options
 
 from ae_models.errors import ConfigError
-from pipelines.beam_flags import runner_name
-from pipelines.progress import say
-from transforms.files import is_local
+from pipelines.beam.flags import runner_name
+from pipelines.console.progress import say
+from transforms.storage.files import is_local
 
 _DATAFLOW = "dataflow"
 _EMBEDDED = "builtin:"

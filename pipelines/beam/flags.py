@@ -9,8 +9,8 @@ from apache_beam.options.pipeline_options import (
     _BeamArgumentParser,
 )
 
+from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
-from ae_models.mapping import suggestion
 
 
 def check_beam_flags(flags: Sequence[str], own: Sequence[click.Parameter]) -> None:

@@ -23,7 +23,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 from google.protobuf import json_format
 
-from pipelines.worker_pool import worker_environment
+from pipelines.beam.worker_pool import worker_environment
 
 DIED = "a worker process died before its work was done"
 _CHANNEL = "Channel closed prematurely"  # what Beam says where data was on its way to the worker

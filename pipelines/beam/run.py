@@ -21,11 +21,11 @@ from apache_beam.options.pipeline_options import (
 
 from ae_models import errors
 from ae_models.errors import ConfigError, JobError, LatentbeamError
-from pipelines.beam_flags import runner_name
-from pipelines.dataflow import Job, announce, check_flags, hand_over, is_handed_over
-from pipelines.local_workers import DIED, quiet_threads, tells_of_a_death
-from pipelines.progress import Progress, WorkerProgress
-from pipelines.worker_pool import serving
+from pipelines.beam.dataflow import Job, announce, check_flags, hand_over, is_handed_over
+from pipelines.beam.flags import runner_name
+from pipelines.beam.local_workers import DIED, quiet_threads, tells_of_a_death
+from pipelines.beam.worker_pool import serving
+from pipelines.console.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
 _LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")

@@ -5,7 +5,7 @@ two with the same id, ending one ends the other. This one leaves a worker to its
 the connection to whoever asked for it. Options of the pipeline and logs pass through, as in Beam's
 images.
 
-Example: python -m pipelines.worker_pool --port 50000
+Example: python -m pipelines.beam.worker_pool --port 50000
 """
 
 import contextlib

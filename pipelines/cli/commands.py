@@ -1,16 +1,12 @@
-"""The command `latentbeam`: flags in, one call, results out.
+"""The command `latentbeam` and what can be asked of it."""
 
-Keras and Beam are imported when a command runs, never for `--help`.
-"""
-
-import os
-import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import click
 
-from pipelines.command_line import (
+from pipelines.cli import summaries
+from pipelines.cli.explore import explore
+from pipelines.cli.options import (
     WithExample,
     inputs_option,
     json_option,
@@ -19,13 +15,7 @@ from pipelines.command_line import (
     print_result,
     where_option,
 )
-from pipelines.explore.command_line import explore
-from pipelines.terminal import shown
 
-if TYPE_CHECKING:
-    from ae_models.errors import LatentbeamError
-
-_SEVERAL_VALUES = ("--input", "--where", "--set")
 _MISMATCH = 1
 _FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -50,10 +40,10 @@ def cli() -> None:
 @json_option
 def demo(output: str, as_json: bool) -> None:
     """Train, score and evaluate on embedded digits."""
-    program = load_program("demo")
+    program = load_program("pipelines.commands.demo")
 
     result = program.demo(output)
-    print_result(result, as_json, _demo_lines)
+    print_result(result, as_json, summaries.demo_lines)
 
 
 @cli.command(
@@ -94,14 +84,14 @@ def train(
 
     Flags that are not listed here go to Beam.
     """
-    program = load_program("train")
+    program = load_program("pipelines.commands.train")
 
     beam_flags = _beam_flags(context)
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )
     manifest = program.train(inputs, configuration, output, where, beam_flags, overwrite)
-    print_result(manifest, as_json, lambda _: _trained_lines(manifest, output))
+    print_result(manifest, as_json, lambda _: summaries.trained_lines(manifest, output))
 
 
 @cli.command(
@@ -152,7 +142,7 @@ def score(
 
     Flags that are not listed here go to Beam, --runner=FlinkRunner for one.
     """
-    program = load_program("score")
+    program = load_program("pipelines.commands.score")
 
     ledger = program.score(
         inputs,
@@ -169,7 +159,7 @@ def score(
         resume,
         max_rejects,
     )
-    print_result(ledger, as_json, lambda _: _scored_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: summaries.scored_lines(ledger, output))
 
 
 @cli.command(
@@ -181,9 +171,9 @@ def score(
 @json_option
 def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
     """AUROC and average precision of a run's scores, with bootstrap intervals."""
-    program = load_program("evaluate")
+    program = load_program("pipelines.commands.evaluate")
 
-    print_result(program.evaluate(scores, anomalous), as_json, _evaluated_lines)
+    print_result(program.evaluate(scores, anomalous), as_json, summaries.evaluated_lines)
 
 
 @cli.command(
@@ -208,10 +198,10 @@ def relabel(
     Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
     all flags.
     """
-    program = load_program("relabel")
+    program = load_program("pipelines.commands.relabel")
 
     ledger = program.relabel(scores, output, fpr, fdr, overwrite)
-    print_result(ledger, as_json, lambda _: _relabelled_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: summaries.relabelled_lines(ledger, output))
 
 
 @cli.command(
@@ -255,7 +245,7 @@ def cluster(
     Clusters are found in a sample of the records; a pipeline gives each record its own. Flags that
     are not listed here go to Beam.
     """
-    program = load_program("cluster")
+    program = load_program("pipelines.commands.cluster")
 
     ledger = program.cluster(
         scores,
@@ -269,7 +259,7 @@ def cluster(
         overwrite,
         _beam_flags(context),
     )
-    print_result(ledger, as_json, lambda _: _clustered_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: summaries.clustered_lines(ledger, output))
 
 
 @cli.command(
@@ -311,11 +301,11 @@ def classify(
     By Bayes' rule over Gaussians of each class. A record that is likely under none of them gets
     no class. Flags that are not listed here go to Beam.
     """
-    program = load_program("classify")
+    program = load_program("pipelines.commands.classify")
 
     config = program.ClassConfig(label, components, fpr, sample, seed)
     ledger = program.classify(scores, output, config, apply, _beam_flags(context), overwrite)
-    print_result(ledger, as_json, lambda _: _classified_lines(ledger, output))
+    print_result(ledger, as_json, lambda _: summaries.classified_lines(ledger, output))
 
 
 @cli.command(
@@ -349,12 +339,12 @@ def report(
     as_json: bool,
 ) -> None:
     """Write a run's report: one HTML file that works offline."""
-    program = load_program("report")
+    program = load_program("pipelines.report.command")
 
     result = program.report(
         scores, model, output, clusters, inputs, label, projection, seed, anomalies
     )
-    print_result(result, as_json, _report_lines)
+    print_result(result, as_json, summaries.report_lines)
 
 
 @cli.command(cls=WithExample, example="latentbeam verify --scores run/ --input images/")
@@ -367,10 +357,10 @@ def verify(context: click.Context, scores: str, inputs: Sequence[str], as_json: 
 
     Exit status 1 if one is not.
     """
-    program = load_program("verify")
+    program = load_program("pipelines.commands.verify")
 
     result = program.verify(scores, inputs)
-    print_result(result, as_json, _verified_lines)
+    print_result(result, as_json, summaries.verified_lines)
     if not result["ok"]:
         context.exit(_MISMATCH)
 
@@ -380,7 +370,7 @@ def verify(context: click.Context, scores: str, inputs: Sequence[str], as_json: 
 @json_option
 def inspect(bundle: str, as_json: bool) -> None:
     """Show what a bundle is, after checking that no byte of it was changed."""
-    program = load_program("inspect")
+    program = load_program("pipelines.commands.inspect_bundle")
 
     print_result(
         program.inspect(bundle), as_json, lambda manifest: program.summary(manifest).split("\n")
@@ -391,208 +381,7 @@ cli.add_command(explore)
 
 
 def _beam_flags(context: click.Context) -> list[str]:
-    from pipelines.beam_flags import check_beam_flags
+    from pipelines.beam.flags import check_beam_flags
 
     check_beam_flags(context.args, context.command.params)
     return context.args
-
-
-def _demo_lines(result: Mapping[str, Any]) -> list[str]:
-    written = [f"{name}: {result[name]}" for name in ("bundle", "scores", "picture")]
-    return [*_evaluated_lines(result["evaluation"]), *written]
-
-
-def _trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
-    training, calibration = manifest["training"], manifest["calibration"]
-    return [
-        f"bundle: {output}",
-        f"fingerprint: {manifest['fingerprint']}",
-        f"records: {training['records']['train']} train, "
-        f"{training['records']['validation']} validation, {calibration['records']} calibration, "
-        f"{sum(training['rejected_by_reason'].values())} rejected",
-        f"epochs: {training['epochs']}, best {training['best_epoch']} "
-        f"(validation loss {training['validation_loss']:.5g})",
-    ]
-
-
-def _scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
-    if "job" in ledger:
-        return _job_lines(ledger["job"])
-    records = ledger["records"]
-    reasons = ", ".join(f"{n} {reason}" for reason, n in records["rejected_by_reason"].items())
-    passed_over = ledger["files_passed_over"]
-    return [
-        f"run: {output}",
-        f"records: {records['read']} read, {records['scored']} scored, "
-        f"{records['rejected']} rejected" + (f" ({reasons})" if reasons else ""),
-        *([f"files passed over: {passed_over}"] if passed_over else []),
-        *_tail_lines(ledger["model"]["pareto_tail"]),
-        f"seconds: {ledger['seconds']}",
-    ]
-
-
-def _job_lines(job: Mapping[str, Any]) -> list[str]:
-    done = {
-        "checked": f"checked: the graph of job {job['name']}; it was not submitted",
-        "template": f"template: {job['location']}; job {job['name']} was not submitted",
-        "submitted": f"submitted: job {job['id']}, which is not waited for: {job['location']}",
-    }
-    workers = [
-        ", ".join([found["image"], *(f"{k}={v}" for k, v in found["resource_hints"].items())])
-        for found in job["environments"]
-    ]
-    return [
-        done[job["state"]],
-        f"graph: {job['graph_bytes']} bytes",
-        *(f"workers: {line}" for line in workers),
-    ]
-
-
-def _tail_lines(tail: Mapping[str, Any] | None) -> list[str]:
-    if tail is None:
-        return []
-    smallest = 1 / (tail["records"] + 1)
-    return [f"p-values below {smallest:.2g} are extrapolated by a generalised Pareto tail"]
-
-
-def _relabelled_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
-    changed = ledger["relabelled"]
-    return [
-        f"run: {output}",
-        f"rule: --{changed['rule']} {changed['rate']:g}, p_value <= {changed['threshold']:.6g}",
-        f"flagged: {changed['flagged']} of {ledger['records']['scored']} records",
-    ]
-
-
-def _clustered_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
-    chosen, sizes = ledger["chosen"], sorted(ledger["sizes"].values(), reverse=True)
-    shown_sizes = ", ".join(f"{size}" for size in sizes[:20]) + (", ..." if sizes[20:] else "")
-    agreement = ledger.get("agreement")
-    return [
-        f"run: {output}",
-        f"clusters: {ledger['clusters']}" + (f", chosen by {chosen['by']}" if chosen else ""),
-        f"records: {ledger['records']} in clusters of {shown_sizes or 'none'}"
-        + (f"; {ledger['noise']} noise" if ledger["noise"] else ""),
-        *([_agreement_line(agreement, ledger["label"])] if agreement else []),
-        f"seconds: {ledger['seconds']}",
-    ]
-
-
-def _agreement_line(agreement: Mapping[str, Any], label: str) -> str:
-    return (
-        f"agreement with {label}: accuracy {agreement['accuracy']:.3f}, "
-        f"NMI {agreement['normalized_mutual_information']:.3f}, "
-        f"ARI {agreement['adjusted_rand_index']:.3f}"
-    )
-
-
-def _classified_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
-    found = ledger["evaluation"]
-    lines = [
-        f"run: {output}",
-        f"classes: {len(ledger['classes'])}, fitted to {ledger['sample']['fitted']} records",
-        f"records: {ledger['records']}, {ledger['no_class']} of no class "
-        f"(evidence_p_value <= {ledger['fpr']:g})",
-    ]
-    if found is not None:
-        lines.append(
-            f"by {ledger['label']}, of {found['records']} records: accuracy "
-            f"{found['accuracy']:.2%}, log loss {found['log_loss']:.4f} nats, calibration error "
-            f"{found['expected_calibration_error']:.2%}"
-        )
-    return [*lines, f"seconds: {ledger['seconds']}"]
-
-
-def _report_lines(result: Mapping[str, Any]) -> list[str]:
-    return [
-        f"report: {result['report']}, {result['bytes'] / 1e6:.1f} MB",
-        f"records: {result['records']:,}, {result['flagged']:,} flagged, "
-        f"{result['map_records']:,} on the map",
-        f"pictures: {result['pictures']['found']:,}, {result['pictures']['missing']:,} missing",
-    ]
-
-
-def _evaluated_lines(result: Mapping[str, Any]) -> list[str]:
-    percent = f"{result['confidence']:.0%}"
-    metrics = [
-        f"{label}: {_measured(result[name], percent)}"
-        for name, label in (("auroc", "AUROC"), ("average_precision", "average precision"))
-    ]
-    flagged = result["flagged"]
-    return [
-        f"records: {result['records']}, {result['anomalous']} anomalous",
-        *metrics,
-        f"flagged: {flagged['true_positive_rate']:.1%} of the anomalous, "
-        f"{flagged['false_positive_rate']:.1%} of the others",
-    ]
-
-
-def _measured(metric: Mapping[str, float | None], percent: str) -> str:
-    if metric["low"] is None:
-        return f"{metric['value']:.4f}"
-    return f"{metric['value']:.4f} ({percent} interval {metric['low']:.4f} to {metric['high']:.4f})"
-
-
-def _verified_lines(result: Mapping[str, Any]) -> list[str]:
-    if result["ok"]:
-        return [f"ok: all {result['expected']} records are in exactly one of scores and rejects"]
-    return [f"{problem}" for problem in result["problems"]]
-
-
-def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
-    """`--input a b c` as `--input a --input b --input c`, so that a shell's glob works.
-
-    Args:
-      arguments: the command line.
-      flags: those that take several values.
-    """
-    result: list[str] = []
-    current, has_value = "", False
-    for argument in arguments:
-        if argument.startswith("-"):
-            current, has_value = (argument if argument in flags else ""), False
-        elif current and has_value:
-            result.append(current)
-        else:
-            has_value = True
-        result.append(argument)
-    return result
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command; a `LatentbeamError` gives one line on stderr and its exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
-    try:
-        status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
-    except click.ClickException as error:
-        _fail(f"{error.format_message()}", error.exit_code)
-    except click.Abort:
-        _fail("interrupted", 130)
-    except Exception as error:
-        known = _known_error(error)
-        if known is None:
-            raise
-        _fail(" ".join(str(known).split()), known.exit_status)
-    else:
-        sys.exit(status if isinstance(status, int) else 0)
-
-
-def _known_error(error: BaseException | None) -> "LatentbeamError | None":
-    """The `LatentbeamError`, also where Beam has wrapped it, else None."""
-    from ae_models.errors import LatentbeamError
-
-    while error is not None:
-        if isinstance(error, LatentbeamError):
-            return error
-        error = error.__cause__
-    return None
-
-
-def _fail(line: str, status: int) -> None:
-    print(f"latentbeam: {shown(line)}", file=sys.stderr)
-    sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.command_line import (
+from pipelines.cli.options import (
     WithExample,
     inputs_option,
     inputs_option_of,
@@ -201,7 +201,7 @@ def direction(as_json: bool, **flags: Any) -> None:
 
 
 def _draw(name: str, flags: Mapping[str, Any], as_json: bool) -> None:
-    program = load_program(f"explore.{name}")
+    program = load_program(f"pipelines.explore.{name}")
     print_result(getattr(program, name)(**flags), as_json, _lines)
 
 

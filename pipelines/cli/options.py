@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from pipelines.terminal import shown
+from pipelines.console.escape import shown
 
 
 class WithExample(click.Command):
@@ -63,12 +63,12 @@ def load_program(name: str) -> Any:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        program = importlib.import_module(f"pipelines.{name}")
+        program = importlib.import_module(name)
         importlib.import_module("tensorflow").config.list_physical_devices()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-    from pipelines.progress import configure_logging
+    from pipelines.console.progress import configure_logging
 
     configure_logging()
     return program

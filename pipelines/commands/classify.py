@@ -4,24 +4,24 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ae_models.array_file import write_arrays
-from ae_models.class_model import ClassModel
+from ae_models.config.validated import Validated
 from ae_models.errors import InputError
-from ae_models.mapping import Validated
-from pipelines.beam_run import pipeline_options
-from pipelines.derive import derive, new_folder
-from pipelines.progress import Progress
-from transforms.assign_classes import AssignClasses, summary
-from transforms.derived import SourceRun
-from transforms.finished import (
+from ae_models.latents.array_file import write_arrays
+from ae_models.latents.classes.model import ClassModel
+from pipelines.beam.run import pipeline_options
+from pipelines.commands.derive import derive, new_folder
+from pipelines.console.progress import Progress
+from transforms.results.assign_classes import AssignClasses, summary
+from transforms.results.derived_folder import SourceRun
+from transforms.results.labelled import check_label, sample_labelled
+from transforms.results.reader import (
     latent_columns,
     scored_count,
     scored_schema,
     vectors,
 )
-from transforms.held import held
-from transforms.labelled import check_label, sample_labelled
-from transforms.ledger import CLASSES, read_ledger
+from transforms.runs.ledger import CLASSES, read_ledger
+from transforms.runs.run_lock import held
 
 
 @dataclasses.dataclass(frozen=True)

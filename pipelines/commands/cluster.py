@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.model import Clustering, ClusteringConfig, reliabilities
-from ae_models.clustering.model_file import write_clustering
 from ae_models.errors import ConfigError
-from ae_models.latents import check_latents
-from ae_models.splits import id_hashes
-from pipelines.beam_run import pipeline_options
-from pipelines.derive import derive, new_folder
-from pipelines.progress import Progress, say
-from transforms.assign_clusters import AssignClusters, summary
-from transforms.batches import ID
-from transforms.derived import SourceRun
-from transforms.finished import (
+from ae_models.latents.checks import check_latents
+from ae_models.latents.clustering import CLUSTERINGS
+from ae_models.latents.clustering.model import Clustering, ClusteringConfig, reliabilities
+from ae_models.latents.clustering.model_file import write_clustering
+from ae_models.training.splits import id_hashes
+from pipelines.beam.run import pipeline_options
+from pipelines.commands.derive import derive, new_folder
+from pipelines.console.progress import Progress, say
+from transforms.records.batches import ID
+from transforms.results.assign_clusters import AssignClusters, summary
+from transforms.results.derived_folder import SourceRun
+from transforms.results.reader import (
     LATENT_MEAN,
     LATENT_STDDEV,
     latent_columns,
@@ -28,8 +28,8 @@ from transforms.finished import (
     scored_schema,
     vectors,
 )
-from transforms.held import held
-from transforms.ledger import CLUSTERS, read_ledger
+from transforms.runs.ledger import CLUSTERS, read_ledger
+from transforms.runs.run_lock import held
 
 _LABEL = "label"
 _MOST_LABELS = 1000  # of a column that says what records are rather than which

@@ -7,19 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
 from ae_models.errors import OutputError
-from ae_models.scorer import Scorer
-from pipelines.evaluate import evaluate
-from pipelines.pictures.reconstruction import reconstruction_grid
-from pipelines.progress import say
-from pipelines.score import score
-from pipelines.train import train, train_configuration
-from pipelines.verify import verify
-from transforms.batches import ID
-from transforms.files import is_local
-from transforms.ledger import SCORES, result_files
-from transforms.record_images import record_images
+from pipelines.commands.evaluate import evaluate
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from pipelines.commands.verify import verify
+from pipelines.console.progress import say
+from pipelines.drawing.reconstruction import reconstruction_grid
+from transforms.reading.find_images import record_images
+from transforms.records.batches import ID
+from transforms.runs.ledger import SCORES, result_files
+from transforms.storage.files import is_local
 
 _INPUT = "builtin:digits"
 _HELD_OUT = "label=0"  # the class that training never sees

@@ -7,11 +7,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.errors import ConfigError
-from pipelines.beam_run import described_options, run, versions
-from pipelines.dataflow import check_reachable, is_handed_over
-from transforms.batches import ID
-from transforms.derived import DerivedFolder, SourceRun, Summary, WriteDerived
-from transforms.finished import ROWS_READ, ReadScores
+from pipelines.beam.dataflow import check_reachable, is_handed_over
+from pipelines.beam.run import described_options, run, versions
+from transforms.records.batches import ID
+from transforms.results.derived_folder import DerivedFolder, SourceRun, Summary, WriteDerived
+from transforms.results.reader import ROWS_READ, ReadScores
 
 
 def new_folder(
@@ -69,7 +69,7 @@ def derive(
       doing: what is being done, for people.
 
     Raises:
-      LatentbeamError: as `pipelines.beam_run.run`.
+      LatentbeamError: as `pipelines.beam.run.run`.
     """
     known = {**facts, "options": described_options(options), "versions": versions()}
     read, write = (

@@ -8,9 +8,9 @@ from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ae_models.errors import InputError
-from transforms.ledger import SCORES, result_files
-from transforms.shards import open_shard
-from transforms.where import Where
+from transforms.records.where import Where
+from transforms.runs.ledger import SCORES, result_files
+from transforms.runs.shards import open_shard
 
 _RESAMPLES = 500
 _MOST_RESAMPLED = 20_000

@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from ae_models.bundle import open_bundle
-from transforms.remote_bundle import local_bundle
+from ae_models.bundles.bundle import open_bundle
+from transforms.scoring.bundle_cache import local_bundle
 
 
 def inspect(bundle: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ae_models.calibration.false_discovery import benjamini_hochberg
 from ae_models.errors import ConfigError, InputError
-from ae_models.false_discovery import benjamini_hochberg
-from pipelines.progress import Progress
-from transforms.held import held
-from transforms.ledger import check_free, check_not_within, finish_run, read_ledger, remove
-from transforms.relabel import p_values, relabel_files, scored_rows
-from transforms.staging import staging_folder
+from pipelines.console.progress import Progress
+from transforms.results.relabel import p_values, relabel_files, scored_rows
+from transforms.runs.ledger import check_free, check_not_within, finish_run, read_ledger, remove
+from transforms.runs.run_lock import held
+from transforms.storage.staging import staging_folder
 
 
 def relabel(

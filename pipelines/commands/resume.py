@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_models.errors import OutputError
-from transforms.ledger import check_free, discard_unfinished, finished_ledger
-from transforms.plan import Plan, differences, read_plan
+from transforms.runs.checkpoint_plan import Plan, differences, read_plan
+from transforms.runs.ledger import check_free, discard_unfinished, finished_ledger
 
 
 def finished_or_plan(

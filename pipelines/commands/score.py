@@ -7,21 +7,21 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from ae_models.bundle import Bundle, open_bundle
+from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.scorer import check_outputs
 from ae_models.errors import ConfigError
-from ae_models.scorer import check_outputs
 from ae_models.scores import primary_score
-from pipelines.beam_run import decoding_threads, described_options, pipeline_options, run, versions
-from pipelines.dataflow import check_reachable, is_dry_run, is_handed_over
-from pipelines.resume import finished_or_plan
-from pipelines.score_in_parts import PartedRun, score_in_parts
+from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
+from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
+from pipelines.commands.resume import finished_or_plan
+from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from transforms import ReadImages, ScoreImages, WriteScores
-from transforms.held import held
-from transforms.ledger import check_free, read_ledger
-from transforms.read import RECORDS_READ
-from transforms.reject_limit import RejectLimit
-from transforms.reject_watch import RejectWatch
-from transforms.remote_bundle import local_bundle
+from transforms.reading.read import RECORDS_READ
+from transforms.runs.ledger import check_free, read_ledger
+from transforms.runs.reject_limit import RejectLimit
+from transforms.runs.reject_watch import RejectWatch
+from transforms.runs.run_lock import held
+from transforms.scoring.bundle_cache import local_bundle
 
 
 def score(
@@ -42,10 +42,10 @@ def score(
     """Scores the inputs and gives the ledger of the finished run.
 
     With `checkpoint_every`, in parts of at least so many records, each of which is kept when it is
-    done; `resume` goes on with those that are missing (`pipelines.resume`).
+    done; `resume` goes on with those that are missing (`pipelines.commands.resume`).
 
     Where the Beam flags hand the job over instead, gives `{"job": ...}`, the fields of
-    `pipelines.dataflow.Job`: of a result nothing is known then.
+    `pipelines.beam.dataflow.Job`: of a result nothing is known then.
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.

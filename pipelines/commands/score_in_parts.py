@@ -10,9 +10,13 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.errors import OutputError
-from pipelines.beam_run import run
-from pipelines.progress import say
-from transforms.checkpoints import (
+from pipelines.beam.run import run
+from pipelines.console.progress import say
+from transforms.reading.read import RECORDS_READ, ReadTasks, open_inputs
+from transforms.records.tallies import READ
+from transforms.records.where import Where
+from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
+from transforms.runs.checkpoints import (
     PartResult,
     check_files,
     committed,
@@ -20,21 +24,17 @@ from transforms.checkpoints import (
     is_whole,
     remember_files,
 )
-from transforms.ledger import (
+from transforms.runs.ledger import (
     count_records,
     discard_unfinished,
     finish_run,
     is_finishing,
     read_ledger,
 )
-from transforms.parts import Part, divided
-from transforms.plan import Plan, read_plan, write_plan
-from transforms.read import RECORDS_READ, ReadTasks, open_inputs
-from transforms.reject_watch import RejectWatch
-from transforms.shards import Shard
-from transforms.tallies import READ
-from transforms.where import Where
-from transforms.write import WritePart
+from transforms.runs.partition import Part, divided
+from transforms.runs.reject_watch import RejectWatch
+from transforms.runs.shards import Shard
+from transforms.runs.write import WritePart
 
 
 @dataclasses.dataclass(frozen=True)

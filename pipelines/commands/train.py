@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ae_models import splits
-from ae_models.bundle import (
+from ae_models.bundles.bundle import (
     CALIBRATION,
     MANIFEST,
     MODEL_CARD,
@@ -15,8 +14,12 @@ from ae_models.bundle import (
     Bundle,
     seal_bundle,
 )
-from ae_models.calibrate import write_calibration
-from ae_models.config import (
+from ae_models.bundles.calibration_file import write_calibration
+from ae_models.bundles.export import export
+from ae_models.bundles.model_card import model_card
+from ae_models.bundles.scorer import Scorer
+from ae_models.calibration.pareto_tail import LEAST_RECORDS
+from ae_models.config.configuration import (
     Configuration,
     ScoringConfig,
     configuration_from_mapping,
@@ -25,30 +28,27 @@ from ae_models.config import (
     with_overrides,
 )
 from ae_models.errors import ConfigError, InputError, OutputError
-from ae_models.export import export
-from ae_models.fitting import fit_to_records
-from ae_models.image_store import ImageStore, write_image_store
-from ae_models.kinds import build_model
-from ae_models.model_card import model_card
-from ae_models.pareto_tail import LEAST_RECORDS
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
+from ae_models.models.registry import build_model
 from ae_models.scores import SCORES, primary_score, score_names
-from ae_models.training import fit, initialise
-from pipelines.beam_run import decoding_threads, pipeline_options, run, versions
-from pipelines.dataflow import is_handed_over
-from pipelines.progress import Progress, say
+from ae_models.training import splits
+from ae_models.training.fit import fit, initialise
+from ae_models.training.fit_scores import fit_to_records
+from ae_models.training.image_store import ImageStore, write_image_store
+from ae_models.training.preprocessing import Preprocessing
+from pipelines.beam.dataflow import is_handed_over
+from pipelines.beam.run import decoding_threads, pipeline_options, run, versions
+from pipelines.console.progress import Progress, say
 from transforms import ReadImages
-from transforms.batches import TARGET
-from transforms.decode import check_target
-from transforms.files import is_local
-from transforms.prepare import PrepareTraining, read_shards, split_reader
-from transforms.probe import probe_image
-from transforms.read import RECORDS_READ, common_carried
-from transforms.remote_bundle import check_place, put_bundle
-from transforms.shards import Shard, rejected_by_reason
+from transforms.images.decode import check_target
+from transforms.reading.probe import probe_image
+from transforms.reading.read import RECORDS_READ, common_carried
+from transforms.records.batches import TARGET
+from transforms.records.where import Where
+from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
-from transforms.where import Where
+from transforms.storage.files import is_local
+from transforms.training.prepare import PrepareTraining, read_shards, split_reader
 
 _LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
 _PARITY_RECORDS = 64

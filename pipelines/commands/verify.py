@@ -6,15 +6,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
-from pipelines.progress import Progress
-from transforms.batches import ID, BatchLimits
-from transforms.files import open_binary
-from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
-from transforms.read import common_carried, read_task
-from transforms.reconcile import reconcile
-from transforms.shards import open_shard
+from pipelines.console.progress import Progress
+from transforms.reading.read import common_carried, read_task
+from transforms.records.batches import ID, BatchLimits
+from transforms.records.where import Where
+from transforms.results.reconcile import reconcile
+from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.shards import open_shard
 from transforms.sources import resolve_inputs
-from transforms.where import Where
+from transforms.storage.files import open_binary
 
 _LIMITS = BatchLimits(rows=4096)
 

@@ -7,8 +7,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import OutputError
-from transforms.files import is_local
-from transforms.staging import output_errors
+from transforms.storage.files import is_local
+from transforms.storage.staging import output_errors
 
 
 def check_file(path: str, ending: str, what: str) -> None:

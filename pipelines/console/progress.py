@@ -9,8 +9,8 @@ from typing import Self
 from tqdm import tqdm
 
 from ae_models.errors import LatentbeamError
-from pipelines.terminal import shown
-from transforms.timing import LOGGER, parse_progress
+from pipelines.console.escape import shown
+from transforms.execution.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 # Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads. It

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from pipelines.pictures.text import LABEL_POINTS, TITLE_POINTS, shortened
+from pipelines.drawing.text import LABEL_POINTS, TITLE_POINTS, shortened
 
 # Okabe and Ito's (2008) colours, which the colour-blind can tell apart; yellow, faint on white, is
 # left out. Markers tell them apart once more.

@@ -4,8 +4,8 @@ import io
 
 from matplotlib.figure import Figure
 
-from pipelines.output_file import check_file, write_file
-from pipelines.pictures.text import missing_glyphs
+from pipelines.console.output_file import check_file, write_file
+from pipelines.drawing.text import missing_glyphs
 
 DOTS_PER_INCH = 120
 

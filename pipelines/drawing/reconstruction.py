@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.pictures.png import write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
+from pipelines.drawing.png import write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
 
 
 def reconstruction_grid(

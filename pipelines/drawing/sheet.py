@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipelines.pictures.text import (
+from pipelines.drawing.text import (
     HEADING_POINTS,
     LABEL_POINTS,
     TITLE_POINTS,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from pipelines.terminal import shown
+from pipelines.console.escape import shown
 
 TITLE_POINTS, LABEL_POINTS, HEADING_POINTS = 8, 9, 11
 _POINTS_PER_INCH = 72

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundle_model import BundleModel
-from ae_models.config import Configuration
+from ae_models.bundles.keras_model import BundleModel
+from ae_models.config.configuration import Configuration
+from ae_models.config.model import DenoisingConfig
 from ae_models.corruptions import Step
 from ae_models.errors import ConfigError
-from ae_models.model_config import DenoisingConfig
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.reconstruction import error_strip
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.reconstruction import error_strip
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
 
 
 def denoise(

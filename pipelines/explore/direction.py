@@ -5,18 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundle import Bundle
-from ae_models.bundle_model import BundleModel
+from ae_models.bundles.bundle import Bundle
+from ae_models.bundles.keras_model import BundleModel
 from ae_models.errors import InputError
-from ae_models.latent_walks import AttributeVector, along, attribute_vector
+from ae_models.latents.walks import AttributeVector, along, attribute_vector
+from pipelines.console.progress import Progress
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from pipelines.drawing.text import signed
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
 from pipelines.explore.run import check_model
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
-from pipelines.pictures.text import signed
-from pipelines.progress import Progress
-from transforms.finished import (
+from transforms.records.where import Where
+from transforms.results.reader import (
     LATENT_MEAN,
     latent_columns,
     read_row_group,
@@ -25,7 +26,6 @@ from transforms.finished import (
     scored_schema,
     vectors,
 )
-from transforms.where import Where
 
 _FURTHEST = 2.0  # times the vector
 _MOST_ROWS = 5

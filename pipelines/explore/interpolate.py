@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundle_model import BundleModel
+from ae_models.bundles.keras_model import BundleModel
 from ae_models.errors import ConfigError
-from ae_models.latent_walks import linear_path, spherical_path
+from ae_models.latents.walks import linear_path, spherical_path
+from pipelines.drawing.class_lines import draw_class_lines
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Records, named_records
 from pipelines.explore.run import check_model
 from pipelines.explore.way_classes import WayClasses, way_classes
-from pipelines.pictures.class_lines import draw_class_lines
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
 
 _LEAST_POINTS = 96  # of the lines
 _LINES_INCHES = 2.6

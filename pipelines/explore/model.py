@@ -1,7 +1,7 @@
 """The bundle that a picture is of."""
 
-from ae_models.bundle import Bundle, open_bundle
-from transforms.remote_bundle import local_bundle
+from ae_models.bundles.bundle import Bundle, open_bundle
+from transforms.scoring.bundle_cache import local_bundle
 
 UNIT = "pixel level"  # of all images that are shown
 

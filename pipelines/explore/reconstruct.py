@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundle import TRANSFORM_OUTPUT
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
+from ae_models.bundles.bundle import TRANSFORM_OUTPUT
+from ae_models.bundles.scorer import Scorer
+from ae_models.training.preprocessing import Preprocessing
+from pipelines.drawing.png import check_picture
+from pipelines.drawing.reconstruction import reconstruction_grid
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
-from pipelines.pictures.png import check_picture
-from pipelines.pictures.reconstruction import reconstruction_grid
 
 
 def reconstruct(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError, InputError
+from pipelines.console.progress import say
 from pipelines.explore import MOST_SHOWN
-from pipelines.progress import say
-from transforms.record_choice import choose_ids
-from transforms.record_images import record_images
-from transforms.where import Where
+from transforms.reading.find_images import record_images
+from transforms.reading.sample_ids import choose_ids
+from transforms.records.where import Where
 
 
 @dataclasses.dataclass(frozen=True)

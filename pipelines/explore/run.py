@@ -1,8 +1,8 @@
 """The finished run that a picture takes latents and labels from."""
 
-from ae_models.bundle import Bundle
+from ae_models.bundles.bundle import Bundle
 from ae_models.errors import InputError
-from transforms.ledger import read_ledger
+from transforms.runs.ledger import read_ledger
 
 
 def check_model(scores: str, bundle: Bundle) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ae_models.bundle_model import BundleModel
+from ae_models.bundles.keras_model import BundleModel
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.explore.model import UNIT, opened
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
 
 
 def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str, Any]:

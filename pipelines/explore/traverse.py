@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundle_model import BundleModel
+from ae_models.bundles.keras_model import BundleModel
 from ae_models.errors import ConfigError, InputError
-from ae_models.latent_walks import sweep
+from ae_models.latents.walks import sweep
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from pipelines.drawing.text import signed
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import named_records
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
-from pipelines.pictures.text import signed
-from transforms.batches import BatchLimits
-from transforms.record_choice import choose_ids
-from transforms.record_images import record_images
+from transforms.reading.find_images import record_images
+from transforms.reading.sample_ids import choose_ids
+from transforms.records.batches import BatchLimits
 from transforms.sources.source import bounded_batches
 
 _FURTHEST = 3.0  # standard deviations

@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ae_models.class_model import ClassModel
 from ae_models.errors import InputError
-from pipelines.progress import Progress
-from transforms.finished import (
+from ae_models.latents.classes.model import ClassModel
+from pipelines.console.progress import Progress
+from transforms.results.labelled import check_label, sample_labelled
+from transforms.results.reader import (
     LATENT_MEAN,
     LATENT_STDDEV,
     latent_columns,
     scored_count,
     vectors,
 )
-from transforms.labelled import check_label, sample_labelled
 
 _MOST_FITTED = 20_000
 

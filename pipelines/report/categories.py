@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from bokeh.palettes import Colorblind, TolRainbow
 
-from pipelines.terminal import shown
+from pipelines.console.escape import shown
 
 _OTHER_COLOUR = "#a6a6a6"
 _LONGEST = 40

@@ -6,22 +6,22 @@ from typing import Any, Literal
 import numpy as np
 from bokeh.models import LayoutDOM
 
-from ae_models.bundle import open_bundle
-from ae_models.calibration import score_threshold
+from ae_models.bundles.bundle import open_bundle
+from ae_models.calibration.p_values import score_threshold
 from ae_models.scores import primary_score
-from pipelines.output_file import check_file, write_file
-from pipelines.progress import Progress, say
-from pipelines.report_page import sentences
-from pipelines.report_page.found_images import FoundImages, find_images
-from pipelines.report_page.page import Page, page_html
-from pipelines.report_page.pictures import heat_bar
-from pipelines.report_page.plots import p_value_histogram, score_histogram
-from pipelines.report_page.run_data import RunData, read_run
-from pipelines.report_page.sections import cards, galleries, map_section
-from transforms.batches import ID
-from transforms.remote_bundle import local_bundle
-from transforms.run_rejects import Rejects, rejects_by_reason
-from transforms.run_summary import SCORE
+from pipelines.console.output_file import check_file, write_file
+from pipelines.console.progress import Progress, say
+from pipelines.report import sentences
+from pipelines.report.found_images import FoundImages, find_images
+from pipelines.report.page import Page, page_html
+from pipelines.report.pictures import heat_bar
+from pipelines.report.plots import p_value_histogram, score_histogram
+from pipelines.report.run_data import RunData, read_run
+from pipelines.report.sections import cards, galleries, map_section
+from transforms.records.batches import ID
+from transforms.results.reject_counts import Rejects, rejects_by_reason
+from transforms.results.summary import SCORE
+from transforms.scoring.bundle_cache import local_bundle
 from transforms.sources import resolve_inputs
 
 _THUMBNAILS = 10_000

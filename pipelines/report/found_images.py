@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
-from pipelines.report_page.pictures import thumbnail
-from transforms.record_images import record_images
+from pipelines.report.pictures import thumbnail
+from transforms.reading.find_images import record_images
 
 _MOST_BYTES = 5_000_000  # of all thumbnails together
 

@@ -21,8 +21,8 @@ from bokeh.models.widgets import RadioButtonGroup
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from ae_models.projection import Projection
-from pipelines.report_page.categories import Categories, shortened
+from ae_models.latents.projection import Projection
+from pipelines.report.categories import Categories, shortened
 
 _HEIGHT = 560
 _ID_BYTES = 4_000_000  # of all ids together: longer ones are cut

@@ -11,9 +11,9 @@ from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.report_page.pictures import Tiles
-from pipelines.terminal import shown
-from transforms.run_rejects import Rejects
+from pipelines.console.escape import shown
+from pipelines.report.pictures import Tiles
+from transforms.results.reject_counts import Rejects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ def page_html(page: Page, plots: Mapping[str, LayoutDOM]) -> str:
     drawing, places = components(dict(plots), wrap_script=False)
     library = "\n".join(_resources().js_raw)
     environment = Environment(
-        loader=PackageLoader("pipelines.report_page", ""),
+        loader=PackageLoader("pipelines.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,18 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_models.bundle import Bundle
-from ae_models.clustering.model import NOISE
+from ae_models.bundles.bundle import Bundle
+from ae_models.bundles.export import SCORE_PREFIX
+from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError, InputError
-from ae_models.export import SCORE_PREFIX
-from ae_models.mapping import suggestion
-from pipelines.progress import Progress
-from pipelines.report_page.plots import bin_edges
-from transforms.batches import ID
-from transforms.finished import LATENT_MEAN, sample_rows, scored_count, scored_schema
-from transforms.ledger import read_ledger
-from transforms.run_clusters import NO_CLUSTER, Cluster, cluster_sizes, clusters_of
-from transforms.run_summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
+from ae_models.latents.clustering.model import NOISE
+from pipelines.console.progress import Progress
+from pipelines.report.plots import bin_edges
+from transforms.records.batches import ID
+from transforms.results.cluster_members import NO_CLUSTER, Cluster, cluster_sizes, clusters_of
+from transforms.results.reader import LATENT_MEAN, sample_rows, scored_count, scored_schema
+from transforms.results.summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
+from transforms.runs.ledger import read_ledger
 
 _RECORDS, _LATENT_BYTES = 100_000, 128 << 20
 _LABEL = "label"

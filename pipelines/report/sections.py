@@ -6,19 +6,19 @@ from typing import Literal
 import numpy as np
 from bokeh.models import LayoutDOM
 
-from ae_models.clustering.model import NOISE
-from ae_models.projection import project
-from ae_models.scorer import Scorer
-from pipelines.report_page.categories import Categories, shortened
-from pipelines.report_page.found_images import FoundImages
-from pipelines.report_page.latent_map import MapRecords, latent_map
-from pipelines.report_page.page import Card, Gallery, Key
-from pipelines.report_page.pictures import Tiles, tiles
-from pipelines.report_page.run_data import RunData
-from transforms.batches import ID
-from transforms.finished import LATENT_MEAN, vectors
-from transforms.run_clusters import NO_CLUSTER, Cluster
-from transforms.run_summary import FLAG, P_VALUE, SCORE
+from ae_models.bundles.scorer import Scorer
+from ae_models.latents.clustering.model import NOISE
+from ae_models.latents.projection import project
+from pipelines.report.categories import Categories, shortened
+from pipelines.report.found_images import FoundImages
+from pipelines.report.latent_map import MapRecords, latent_map
+from pipelines.report.page import Card, Gallery, Key
+from pipelines.report.pictures import Tiles, tiles
+from pipelines.report.run_data import RunData
+from transforms.records.batches import ID
+from transforms.results.cluster_members import NO_CLUSTER, Cluster
+from transforms.results.reader import LATENT_MEAN, vectors
+from transforms.results.summary import FLAG, P_VALUE, SCORE
 
 _FITTED = 20_000
 _LONGEST_ID = 120

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.drift import Drift
-from pipelines.report_page.page import Table, number
-from transforms.run_summary import RunSummary
+from ae_models.calibration.drift import Drift
+from pipelines.report.page import Table, number
+from transforms.results.summary import RunSummary
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _WORDS = ((0.05, "hardly"), (0.15, "a little"), (0.3, "clearly"), (math.inf, "much"))

@@ -8,6 +8,7 @@ from benchmarks.page import put
 from benchmarks.speed.outcome import Outcome, read_outcomes, write_outcomes
 from benchmarks.speed.page import table
 from benchmarks.speed.rows import MEASURES
+from tests.support.project import PROJECT
 
 _FAST = Outcome("array path", (1.0, 3.0, 2.0), 1.5, ours="1 µs", beside="2 µs")
 _SLOW = Outcome("help", (0.7,), 0.5, at_most=True, unit="s")
@@ -52,7 +53,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_page_in_the_documentation_has_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
-    source = Path(__file__).parent.parent / "docs" / "performance.md"
+    source = PROJECT / "docs" / "performance.md"
     page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     put(page, "bench", table([_FAST]))
     assert table([_FAST]) in page.read_text(encoding="utf-8")

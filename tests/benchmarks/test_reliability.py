@@ -10,7 +10,8 @@ from benchmarks.faults.inputs import bad_by_reason, make_records
 from benchmarks.faults.page import table
 from benchmarks.page import put
 from benchmarks.reliability import FAULTS
-from pipelines.score import score
+from pipelines.commands.score import score
+from tests.support.project import PROJECT
 
 Bundles = Callable[[str], Path]
 _FINDING = Finding("killed", "goes on", tried=50, good=49, lost=3, seconds=90.0, detail="once")
@@ -25,7 +26,7 @@ def test_findings_are_kept(tmp_path: Path) -> None:
 
 def test_the_page_in_the_documentation_takes_the_table(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
-    source = Path(__file__).parent.parent / "docs" / "reliability.md"
+    source = PROJECT / "docs" / "reliability.md"
     page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     put(page, "faults", table([_FINDING]))
     assert "| killed | goes on | 50 | **49** | 3 | 1.5 | once |" in page.read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.browser import Browser, open_browser
 from benchmarks.report_page import seconds_to_open
-from pipelines.report import report
-from pipelines.score import score
-from tests.report_rows import HOSTILE, clusters_of_run, hostile_run
+from pipelines.commands.score import score
+from pipelines.report.command import report
+from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
 
 pytestmark = pytest.mark.browser
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from google.cloud.dataflow_v1beta3.types import ContainerSpec
 
-from pipelines.beam_flags import check_beam_flags
+from pipelines.beam.flags import check_beam_flags
 from pipelines.cli import cli
+from tests.support.project import PROJECT
 
-_ROOT = Path(__file__).parents[1]
-_FOLDER = _ROOT / "deploy" / "dataflow"
+_FOLDER = PROJECT / "deploy" / "dataflow"
 
 
 def _metadata() -> dict[str, Any]:
@@ -86,10 +86,10 @@ def test_the_image_copies_what_is_there_and_has_the_beam_of_the_lock() -> None:
     paths = [path for line in copied for path in line.split()]
     assert {"requirements.lock", "setup.py", "deploy/dataflow/main.py"} <= set(paths)
     # The packages may be installed, rather than lie beside the tests.
-    missing = [path for path in paths if not (_ROOT / path).exists()]
+    missing = [path for path in paths if not (PROJECT / path).exists()]
     assert [path for path in missing if find_spec(path) is None] == []
     (locked,) = re.findall(
-        r"^apache-beam==(\S+)", (_ROOT / "requirements.lock").read_text(), re.MULTILINE
+        r"^apache-beam==(\S+)", (PROJECT / "requirements.lock").read_text(), re.MULTILINE
     )
     assert f"apache/beam_python3.11_sdk:{locked} " in text
     assert "--no-deps --require-hashes -r requirements.lock" in text

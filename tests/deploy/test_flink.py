@@ -1,14 +1,14 @@
 """The files of `deploy/flink`: they agree with each other and with what the engines' tests run."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from deploy.local import flink_cluster
+from tests.support.project import PROJECT
 
-_DEPLOY = Path(__file__).parents[1] / "deploy"
+_DEPLOY = PROJECT / "deploy"
 _FLINK = _DEPLOY / "flink"
 _POOL_PORT = 50000
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.analytics import PAGE, answers_of_duckdb, assert_same_answers, lay_out, variables
-from tests.pages import code_blocks
+from tests.support.analytics import PAGE, answers_of_duckdb, assert_same_answers, lay_out, variables
+from tests.support.pages import code_blocks
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.beam_yaml import run_yaml
-from tests.pages import code_blocks
+from tests.support.beam_yaml import run_yaml
+from tests.support.pages import code_blocks
 
 _PYTHON = code_blocks("beam.md", "python")
 

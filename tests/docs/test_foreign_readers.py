@@ -22,7 +22,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from tests.columns_read import COLUMNS, TEXT, VECTORS, assert_same_bits
+from tests.support.columns_read import COLUMNS, TEXT, VECTORS, assert_same_bits
 
 ROWS, DIMENSIONS = 1797, 6
 

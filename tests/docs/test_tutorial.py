@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
-from tests.command import run_command
-from tests.pages import code_blocks
+from tests.support.command import run_command
+from tests.support.pages import code_blocks
 
 _GOOD, _SCRATCHED = 200, 20
 _QUICKLY = ["--epochs", "2", "--set", "model.network=dense"]

@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 
 from benchmarks.scoreboard.data import Data
 from deploy.local.artifacts import pyspark_home
-from pipelines.train import train, train_configuration
-from transforms.pixels import raw_metadata
+from pipelines.commands.train import train, train_configuration
+from transforms.records.pixels import raw_metadata
 
 _FILES, _IMAGES = 20, 60_000
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.analytics import assert_same_answers, lay_out, variables
-from tests.columns_read import COLUMNS, TEXT, assert_same_bits
+from tests.support.analytics import assert_same_answers, lay_out, variables
+from tests.support.columns_read import COLUMNS, TEXT, assert_same_bits
 
 pytestmark = [
     pytest.mark.engines,

@@ -51,7 +51,7 @@ def main() -> int:
 
 def _bundle(folder: Path) -> Path:
     """A small bundle, trained on digits."""
-    from pipelines.train import train, train_configuration  # noqa: PLC0415 - seconds
+    from pipelines.commands.train import train, train_configuration  # noqa: PLC0415 - seconds
 
     overrides = ["model.network=dense", "model.latent_dim=6", "model.widths=[16]"]
     config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})

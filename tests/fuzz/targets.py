@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ae_models.bundle import open_bundle
-from ae_models.config import ImageConfig
+from ae_models.bundles.bundle import open_bundle
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError, InputError
 from tests.fuzz.bundles import changed_bundle
 from tests.fuzz.containers import container_seeds, written
 from tests.fuzz.images import FORMATS, image_seeds
 from tests.fuzz.mutations import mutated, with_png_checksums
-from transforms.batches import REJECT, BatchLimits, image_records
-from transforms.decode import decode_batch
+from transforms.images.decode import decode_batch
+from transforms.records.batches import REJECT, BatchLimits, image_records
 from transforms.sources import resolve_inputs
 
 CONFIG = ImageConfig(height=40, width=30, channels=3, bits=8, convert=True)

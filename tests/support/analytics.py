@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.pages import code_blocks
+from tests.support.pages import code_blocks
 
 ANSWERS = ("top", "rates", "nearest", "cameras", "clusters")
 PAGE = "analytics.md"

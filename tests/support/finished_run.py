@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.ledger import SCORES, finish_run
-from transforms.shards import Shard
-from transforms.staging import staging_folder
+from transforms.runs.ledger import SCORES, finish_run
+from transforms.runs.shards import Shard
+from transforms.storage.staging import staging_folder
 
 
 def write_run(folder: Path, *tables: pa.Table, group_rows: int = 50) -> str:

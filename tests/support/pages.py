@@ -1,9 +1,10 @@
 """The examples in the pages of docs/, as they stand there."""
 
 import re
-from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / "docs"
+from tests.support.project import PROJECT
+
+DOCS = PROJECT / "docs"
 
 
 def code_blocks(page: str, language: str, section: str | None = None) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.batches import BatchLimits
-from transforms.read import common_carried, read_task
+from transforms.reading.read import common_carried, read_task
+from transforms.records.batches import BatchLimits
 from transforms.sources import resolve_inputs
 
 

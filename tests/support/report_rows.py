@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ae_models.bundle import open_bundle
-from tests.finished_run import write_result
+from ae_models.bundles.bundle import open_bundle
+from tests.support.finished_run import write_result
 
 HOSTILE = (
     "<script>alert(1)</script>",

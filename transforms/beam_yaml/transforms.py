@@ -1,6 +1,6 @@
 """`ReadImages`, `ScoreImages` and `WriteScores` for Beam YAML: rows with a schema between them.
 
-`yaml_providers.yaml`, beside this file, names them for `providers: [{include: ...}]`.
+`providers.yaml`, beside this file, names them for `providers: [{include: ...}]`.
 """
 
 import dataclasses
@@ -12,14 +12,12 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.config.validated import Validated, suggestion
 from ae_models.errors import ConfigError, InputError
-from ae_models.mapping import Validated, suggestion
-from transforms import read, score, write
-from transforms.batches import ID, SOURCE, carried_name
-from transforms.rejects import REJECTS_SCHEMA
-from transforms.remote_bundle import local_bundle
-from transforms.rows import (
+from transforms.reading import read
+from transforms.records.batches import ID, SOURCE, carried_name
+from transforms.records.beam_rows import (
     BatchesFromRows,
     ImageRows,
     ImagesFromRows,
@@ -28,11 +26,15 @@ from transforms.rows import (
     portable_schema,
     schema_of_rows,
 )
-from transforms.scored_columns import scored_schema
+from transforms.records.rejects import REJECTS_SCHEMA
+from transforms.records.tallies import TALLY_SCHEMA
+from transforms.runs import write
+from transforms.scoring import score
+from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.columns import scored_schema
 from transforms.sources import resolve_inputs
-from transforms.tallies import TALLY_SCHEMA
 
-PROVIDERS = str(Path(__file__).with_name("yaml_providers.yaml"))
+PROVIDERS = str(Path(__file__).with_name("providers.yaml"))
 _GOOD = "good"  # Beam YAML's own name of the output beside the one of the errors
 
 

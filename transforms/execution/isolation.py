@@ -6,8 +6,8 @@ import pyarrow as pa
 import tensorflow as tf
 
 from ae_models.errors import LatentbeamError, StageError
-from transforms.batches import REJECT, REJECT_TYPE
-from transforms.rejects import Reason, Stage, reject
+from transforms.records.batches import REJECT, REJECT_TYPE
+from transforms.records.rejects import Reason, Stage, reject
 
 Work = Callable[[Sequence[pa.RecordBatch]], list[pa.RecordBatch]]
 # pa.ArrowMemoryError is a MemoryError.

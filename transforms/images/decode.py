@@ -14,10 +14,16 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError, InputError
-from transforms.ahead import Ahead
-from transforms.batches import (
+from transforms.execution.background import Ahead
+from transforms.execution.isolation import failed, isolated
+from transforms.execution.timing import Timed, timed
+from transforms.images.decoding import decode_image
+from transforms.images.fitting import fit_image
+from transforms.images.limits import check_pixels
+from transforms.images.plain_png import PlainPngs, plain_png
+from transforms.records.batches import (
     ID,
     IMAGE,
     REJECT,
@@ -29,20 +35,14 @@ from transforms.batches import (
     image_records,
     with_column,
 )
-from transforms.image_decoding import decode_image
-from transforms.image_fitting import fit_image
-from transforms.image_limits import check_pixels
-from transforms.isolation import failed, isolated
-from transforms.pixels import (
+from transforms.records.pixels import (
     holds_images,
     pixels_from_arrow,
     pixels_to_arrow,
     raw_layout,
     raw_metadata,
 )
-from transforms.plain_png import PlainPngs, plain_png
-from transforms.rejects import Reason, RecordError, Stage
-from transforms.timing import Timed, timed
+from transforms.records.rejects import Reason, RecordError, Stage
 
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
 _WORTH_A_THREAD = 8 << 10

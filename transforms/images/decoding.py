@@ -6,12 +6,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from ae_models.config import ImageConfig
-from transforms.image_fitting import Box, fit_image, reduction
-from transforms.image_limits import check_cost, check_density, check_exif, check_pixels
-from transforms.plain_png import decode_plain_png
-from transforms.png_rows import row_bytes_missing
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.images.fitting import Box, fit_image, reduction
+from transforms.images.limits import check_cost, check_density, check_exif, check_pixels
+from transforms.images.plain_png import decode_plain_png
+from transforms.images.png_rows import row_bytes_missing
+from transforms.records.rejects import Reason, RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first

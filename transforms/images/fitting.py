@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from ae_models.config import ImageConfig
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.records.rejects import Reason, RecordError
 
 # Left, top, right and bottom of a part of an image, in its pixels and their fractions.
 Box = tuple[float, float, float, float]

@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from transforms.image_limits import png_chunks
+from transforms.images.limits import png_chunks
 
 _HEADER = struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type

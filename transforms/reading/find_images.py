@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_models.config import ImageConfig
-from transforms.batches import ID, IMAGE, BatchLimits
-from transforms.decode import decode_batch
-from transforms.pixels import pixels_from_arrow
-from transforms.rejects import good_rows
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decode import decode_batch
+from transforms.records.batches import ID, IMAGE, BatchLimits
+from transforms.records.pixels import pixels_from_arrow
+from transforms.records.rejects import good_rows
 from transforms.sources import resolve_inputs
 
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
-from transforms.batches import IMAGE, BatchLimits
-from transforms.image_decoding import decode_as_is
-from transforms.image_limits import check_pixels
-from transforms.pixels import raw_layout
-from transforms.read import common_carried, read_task
-from transforms.rejects import RecordError
+from transforms.images.decoding import decode_as_is
+from transforms.images.limits import check_pixels
+from transforms.reading.read import common_carried, read_task
+from transforms.records.batches import IMAGE, BatchLimits
+from transforms.records.pixels import raw_layout
+from transforms.records.rejects import RecordError
+from transforms.records.where import Where
 from transforms.sources import Source
-from transforms.where import Where
 
 _LIMITS = BatchLimits(rows=16)
 

@@ -12,13 +12,21 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.errors import InputError
-from transforms.ahead import read_ahead
-from transforms.batches import ID, IMAGE, REJECT, SOURCE, BatchLimits, conform, image_records
-from transforms.rejects import Reason, Stage, reject
+from transforms.execution.background import read_ahead
+from transforms.execution.timing import each_timed
+from transforms.records.batches import (
+    ID,
+    IMAGE,
+    REJECT,
+    SOURCE,
+    BatchLimits,
+    conform,
+    image_records,
+)
+from transforms.records.rejects import Reason, Stage, reject
+from transforms.records.tallies import tally
+from transforms.records.where import Where
 from transforms.sources import Source, resolve_inputs
-from transforms.tallies import tally
-from transforms.timing import each_timed
-from transforms.where import Where
 
 RECORDS_READ = "records_read"  # a metric
 _TALLIES = "tallies"

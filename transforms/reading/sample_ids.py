@@ -3,11 +3,11 @@
 import heapq
 from collections.abc import Sequence
 
-from ae_models.splits import id_hashes
-from transforms.batches import ID, BatchLimits
-from transforms.read import open_inputs, read_task
-from transforms.rejects import good_rows
-from transforms.where import Where
+from ae_models.training.splits import id_hashes
+from transforms.reading.read import open_inputs, read_task
+from transforms.records.batches import ID, BatchLimits
+from transforms.records.rejects import good_rows
+from transforms.records.where import Where
 
 
 def choose_ids(

@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.files import printable
+from transforms.records.text import printable
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
 TARGET = "target"  # of decoded pairs: what `image` is to become

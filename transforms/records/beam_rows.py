@@ -25,7 +25,7 @@ from apache_beam.typehints.schemas import schema_from_element_type
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.errors import ConfigError
-from transforms.batches import (
+from transforms.records.batches import (
     ID,
     IMAGE,
     REJECT,
@@ -36,7 +36,7 @@ from transforms.batches import (
     carried_name,
     image_records,
 )
-from transforms.pixels import raw_layout
+from transforms.records.pixels import raw_layout
 
 SHAPE, DTYPE = "image_shape", "image_dtype"  # of raw pixels
 _IMAGE_FIELDS = (ID, SOURCE, IMAGE, SHAPE, DTYPE, REJECT)

@@ -4,7 +4,7 @@ import enum
 
 import pyarrow as pa
 
-from transforms.batches import ID, REJECT, SOURCE, image_records
+from transforms.records.batches import ID, REJECT, SOURCE, image_records
 
 REJECTS_SCHEMA = pa.schema(
     [

@@ -6,8 +6,8 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
-from ae_models.mapping import suggestion
 
 _CONDITION = re.compile(r"^(?P<column>[^=!]+)(?P<operator>!?=)(?P<values>.*)$")
 

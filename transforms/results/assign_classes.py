@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
-from ae_models.array_file import read_arrays
-from ae_models.class_metrics import SUMS_SHAPE, class_metrics, metric_sums
-from ae_models.class_model import ClassModel, ClassPosterior
-from transforms.batches import ID
-from transforms.files import open_binary
-from transforms.finished import LATENT_MEAN, LATENT_STDDEV, vectors
-from transforms.score_by_category import categories_of
-from transforms.shards import read_errors
-from transforms.timing import ProgressLog
+from ae_models.latents.array_file import read_arrays
+from ae_models.latents.classes.metrics import SUMS_SHAPE, class_metrics, metric_sums
+from ae_models.latents.classes.model import ClassModel, ClassPosterior
+from transforms.execution.timing import ProgressLog
+from transforms.records.batches import ID
+from transforms.records.categories import categories_of
+from transforms.results.reader import LATENT_MEAN, LATENT_STDDEV, vectors
+from transforms.runs.shards import read_errors
+from transforms.storage.files import open_binary
 
 _TALLIES = "tallies"
 

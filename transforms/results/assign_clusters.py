@@ -11,16 +11,16 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ae_models.clustering.agreement import agreement
-from ae_models.clustering.model import NOISE, Clustering
-from ae_models.clustering.model_file import read_clustering
 from ae_models.errors import InputError
-from ae_models.latents import check_latents
-from transforms.batches import ID
-from transforms.files import open_binary
-from transforms.finished import LATENT_MEAN, LATENT_STDDEV, vectors
-from transforms.shards import read_errors
-from transforms.timing import ProgressLog
+from ae_models.latents.checks import check_latents
+from ae_models.latents.clustering.agreement import agreement
+from ae_models.latents.clustering.model import NOISE, Clustering
+from ae_models.latents.clustering.model_file import read_clustering
+from transforms.execution.timing import ProgressLog
+from transforms.records.batches import ID
+from transforms.results.reader import LATENT_MEAN, LATENT_STDDEV, vectors
+from transforms.runs.shards import read_errors
+from transforms.storage.files import open_binary
 
 CLUSTERS_SCHEMA = pa.schema(
     [

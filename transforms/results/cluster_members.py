@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ae_models.errors import InputError
-from transforms.batches import ID
-from transforms.finished import read_row_group, row_groups
-from transforms.ledger import CLUSTERS
+from transforms.records.batches import ID
+from transforms.results.reader import read_row_group, row_groups
+from transforms.runs.ledger import CLUSTERS
 
 NO_CLUSTER = -2  # of a record that the clusters do not have
 _CLUSTER, _DISTANCE = "cluster", "distance_to_center"

@@ -14,10 +14,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import InputError, OutputError
-from transforms.finished import scored_count
-from transforms.ledger import MODEL, check_free, check_not_within, finish_run, read_ledger
-from transforms.shards import Shard, WriteShards
-from transforms.staging import output_errors, staging_folder
+from transforms.results.reader import scored_count
+from transforms.runs.ledger import MODEL, check_free, check_not_within, finish_run, read_ledger
+from transforms.runs.shards import Shard, WriteShards
+from transforms.storage.staging import output_errors, staging_folder
 
 Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
-from ae_models.mapping import suggestion
-from transforms.finished import sample_rows, scored_schema
-from transforms.score_by_category import categories_of
+from transforms.records.categories import categories_of
+from transforms.results.reader import sample_rows, scored_schema
 
 
 class LabelledRows(NamedTuple):

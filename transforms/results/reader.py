@@ -12,10 +12,10 @@ from apache_beam.pvalue import PCollection
 from apache_beam.typehints import with_output_types
 
 from ae_models.errors import InputError
-from ae_models.splits import id_hashes
-from transforms.batches import ID
-from transforms.ledger import SCORES, read_ledger, result_files
-from transforms.shards import open_shard
+from ae_models.training.splits import id_hashes
+from transforms.records.batches import ID
+from transforms.runs.ledger import SCORES, read_ledger, result_files
+from transforms.runs.shards import open_shard
 
 ROWS_READ = "rows_read"  # a metric
 LATENT_MEAN, LATENT_STDDEV = "latent_mean", "latent_stddev"

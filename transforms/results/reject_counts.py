@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from transforms.batches import ID
-from transforms.finished import read_row_group, row_groups
-from transforms.ledger import REJECTS
+from transforms.records.batches import ID
+from transforms.results.reader import read_row_group, row_groups
+from transforms.runs.ledger import REJECTS
 
 _COLUMNS = (ID, "stage", "reason", "message")
 

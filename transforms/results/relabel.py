@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
-from transforms.files import open_binary
-from transforms.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
-from transforms.shards import Shard, open_shard, read_errors
+from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.shards import Shard, open_shard, read_errors
+from transforms.storage.files import open_binary
 
 _P_VALUE, _FLAG = "p_value", "is_anomaly"
 _ROWS = 65_536

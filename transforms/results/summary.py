@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_models.drift import ScoreCounts
+from ae_models.calibration.drift import ScoreCounts
 from ae_models.errors import InputError
-from transforms.batches import ID
-from transforms.finished import read_row_group, row_groups
+from transforms.records.batches import ID
+from transforms.results.reader import read_row_group, row_groups
 
 SCORE, P_VALUE, FLAG, MODEL_COLUMN = "score", "p_value", "is_anomaly", "model"
 _P_VALUE_BINS = 20

@@ -12,8 +12,8 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import OutputError
-from transforms.files import client_errors, is_local, open_binary
-from transforms.staging import output_errors, staging_folder
+from transforms.storage.files import client_errors, is_local, open_binary
+from transforms.storage.staging import output_errors, staging_folder
 
 PLAN = ".checkpoints.json"
 _FORMAT_VERSION = 1

@@ -6,12 +6,12 @@ import posixpath
 from typing import Any
 
 from ae_models.errors import InputError
-from transforms.files import exists, open_binary
-from transforms.ledger import remove
-from transforms.parts import Part, first_change
-from transforms.plan import write_whole
-from transforms.shards import Shard, open_shard
-from transforms.staging import output_errors, staging_folder
+from transforms.runs.checkpoint_plan import write_whole
+from transforms.runs.ledger import remove
+from transforms.runs.partition import Part, first_change
+from transforms.runs.shards import Shard, open_shard
+from transforms.storage.files import exists, open_binary
+from transforms.storage.staging import output_errors, staging_folder
 
 
 @dataclasses.dataclass(frozen=True)

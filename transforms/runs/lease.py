@@ -24,9 +24,8 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import OutputError
-from transforms.files import client_errors, open_binary
-from transforms.ledger import check_no_pattern
-from transforms.staging import output_errors
+from transforms.storage.files import check_no_pattern, client_errors, open_binary
+from transforms.storage.staging import output_errors
 
 _PREFIX = ".lease-"
 _RENEWED_EVERY, _DEAD_AFTER = 20.0, 120.0  # seconds

@@ -10,11 +10,17 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
-from transforms.files import client_errors, files_below, is_glob, is_local, open_binary
-from transforms.plan import read_plan, remove_plan
-from transforms.shards import Shard, rejected_by_reason
-from transforms.staging import output_errors, staging_folder
-from transforms.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.runs.checkpoint_plan import read_plan, remove_plan
+from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.storage.files import (
+    check_no_pattern,
+    client_errors,
+    files_below,
+    is_local,
+    open_binary,
+)
+from transforms.storage.staging import output_errors, staging_folder
 
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
@@ -60,15 +66,6 @@ def check_free(output: str, overwrite: bool, run_id: str | None = None) -> None:
         raise OutputError(
             f"{output} holds a run that is not finished: "
             "--resume goes on with it, --overwrite starts anew"
-        )
-
-
-def check_no_pattern(output: str) -> None:
-    """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
-    might be someone else's."""
-    if not is_local(output) and is_glob(output):
-        raise OutputError(
-            f"an output on an object store cannot have any of *?[. Received: {output}"
         )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from transforms.batches import IMAGE, BatchLimits
-from transforms.files import FileStates, exists, printable
+from transforms.records.batches import IMAGE, BatchLimits
+from transforms.records.text import printable
 from transforms.sources import Source
 from transforms.sources.source import Listing
+from transforms.storage.files import FileStates, exists
 
 _SAMPLE = BatchLimits(rows=100)  # that tell how many bytes a record has
 _USUAL_BYTES = 16 << 10  # of a record, where the sample has no image

@@ -12,9 +12,9 @@ import apache_beam as beam
 import pyarrow as pa
 
 from ae_models.errors import InputError, TooManyRejectsError
-from transforms.ledger import FAILED, REJECTS, write_failure
-from transforms.reject_limit import RejectLimit
-from transforms.shards import Shard, open_shard
+from transforms.runs.ledger import FAILED, REJECTS, write_failure
+from transforms.runs.reject_limit import RejectLimit
+from transforms.runs.shards import Shard, open_shard
 
 _EXAMPLES = 20
 _SCORED = "scored"  # beside the reasons, of which none is called so

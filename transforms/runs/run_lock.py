@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from ae_models.errors import OutputError
-from transforms.files import is_local
-from transforms.lease import leased
-from transforms.ledger import FAILED
-from transforms.plan import read_plan
-from transforms.staging import STAGING, output_errors, staging_folder
+from transforms.runs.checkpoint_plan import read_plan
+from transforms.runs.lease import leased
+from transforms.runs.ledger import FAILED
+from transforms.storage.files import is_local
+from transforms.storage.staging import STAGING, output_errors, staging_folder
 
 
 @contextlib.contextmanager

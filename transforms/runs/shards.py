@@ -17,11 +17,11 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.errors import InputError
-from transforms.ahead import Ahead
-from transforms.batches import ID
-from transforms.files import open_binary
-from transforms.staging import output_errors
-from transforms.timing import Timed, timed
+from transforms.execution.background import Ahead
+from transforms.execution.timing import Timed, timed
+from transforms.records.batches import ID
+from transforms.storage.files import open_binary
+from transforms.storage.staging import output_errors
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
 _DICTIONARY_COLUMNS = ("source", "label", "model", "stage", "reason")

@@ -11,16 +11,16 @@ from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import ConfigError
-from transforms.checkpoints import PartResult, commit, part_folder
-from transforms.ledger import REJECTS, SCORES, check_free, count_records, finish_run
-from transforms.parts import Part
-from transforms.reject_limit import RejectLimit
-from transforms.reject_watch import RejectWatch, WatchRejects
-from transforms.score import ScoredRecords
-from transforms.scored_columns import portable
-from transforms.shards import Shard, ShardLimits, WriteShards
-from transforms.staging import staging_folder
-from transforms.tallies import tally
+from transforms.records.tallies import tally
+from transforms.runs.checkpoints import PartResult, commit, part_folder
+from transforms.runs.ledger import REJECTS, SCORES, check_free, count_records, finish_run
+from transforms.runs.partition import Part
+from transforms.runs.reject_limit import RejectLimit
+from transforms.runs.reject_watch import RejectWatch, WatchRejects
+from transforms.runs.shards import Shard, ShardLimits, WriteShards
+from transforms.scoring.columns import portable
+from transforms.scoring.score import ScoredRecords
+from transforms.storage.staging import staging_folder
 
 
 class _Finish(beam.DoFn):

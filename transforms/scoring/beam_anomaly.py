@@ -14,19 +14,19 @@ from apache_beam.ml.anomaly.detectors.offline import OfflineDetector
 from apache_beam.ml.anomaly.thresholds import FixedThreshold
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler
 
-from ae_models.bundle import open_bundle
-from ae_models.calibration import score_threshold
-from transforms.batches import REJECT
-from transforms.decode import decode_batch
-from transforms.model_handler import AutoencoderModelHandler, LoadedModel
-from transforms.remote_bundle import local_bundle
-from transforms.rows import image_batches
+from ae_models.bundles.bundle import open_bundle
+from ae_models.calibration.p_values import score_threshold
+from transforms.images.decode import decode_batch
+from transforms.records.batches import REJECT
+from transforms.records.beam_rows import image_batches
+from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.model_handler import AutoencoderModelHandler, LoadedModel
 
 _NOTHING_CARRIED = pa.schema([])
 
 
 class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
-    """Image rows, as `transforms.rows` describes them, to `AnomalyPrediction`s.
+    """Image rows, as `transforms.records.beam_rows` describes them, to `AnomalyPrediction`s.
 
     `score` is that of `latentbeam score`, and None where the record would be a reject; `info` is
     JSON with the `p_value` or, of a reject, `stage`, `reason` and `message`.

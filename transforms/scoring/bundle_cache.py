@@ -13,10 +13,15 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from ae_models.bundle import MANIFEST, Bundle, open_bundle, parse_manifest
+from ae_models.bundles.bundle import MANIFEST, Bundle, open_bundle, parse_manifest
 from ae_models.errors import BundleError, OutputError
-from transforms.files import client_errors, files_below, is_local, open_binary
-from transforms.ledger import check_no_pattern
+from transforms.storage.files import (
+    check_no_pattern,
+    client_errors,
+    files_below,
+    is_local,
+    open_binary,
+)
 
 
 def local_bundle(path: str) -> str:

@@ -15,17 +15,18 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ae_models.bundle import Bundle, open_bundle
+from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.errors import ConfigError
-from transforms.batches import REJECT, REJECT_TYPE, with_column
-from transforms.bounded_models import BoundedModels
-from transforms.decode import DecodeImagesByKey
-from transforms.model_handler import LoadedModel, count_good
-from transforms.read import ImageRecords
-from transforms.rejects import Reason, Stage, reject, reject_rows
-from transforms.remote_bundle import local_bundle
-from transforms.score import ScoredRecords, split_rejects
-from transforms.scored_columns import scored_schema
+from transforms.images.decode import DecodeImagesByKey
+from transforms.reading.read import ImageRecords
+from transforms.records.batches import REJECT, REJECT_TYPE, with_column
+from transforms.records.categories import categories_of
+from transforms.records.rejects import Reason, Stage, reject, reject_rows
+from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.columns import scored_schema
+from transforms.scoring.model_cache import BoundedModels
+from transforms.scoring.model_handler import LoadedModel, count_good
+from transforms.scoring.score import ScoredRecords, split_rejects
 
 _REJECTS = "rejects"
 _GATHERED_BYTES = 128 << 20  # of encoded images, so that one bundle does much at a time
@@ -62,23 +63,6 @@ def with_common_columns(scored: pa.RecordBatch, common: pa.Schema) -> pa.RecordB
             else pa.nulls(len(scored), field.type)
         )
     return pa.RecordBatch.from_pydict({**columns, REJECT: scored.column(REJECT)})
-
-
-def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
-    """(N,) string: the records' categories, as text.
-
-    Raises:
-      ConfigError: there is no such column, or it holds no text, numbers or truth values.
-    """
-    if column not in batch.schema.names:
-        raise ConfigError(f"the records have no column {column!r}")
-    values = batch.column(column)
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    try:
-        return values.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"column {column!r} is of type {values.type}, no category") from error
 
 
 def reject_unknown(

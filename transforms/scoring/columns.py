@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from ae_models.config import Configuration
-from ae_models.export import ERROR_MAP, LATENTS, SCORE_PREFIX
-from ae_models.scorer import check_outputs
+from ae_models.bundles.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.bundles.scorer import check_outputs
+from ae_models.config.configuration import Configuration
 
 _INDEX = pa.int32()
 

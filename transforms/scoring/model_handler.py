@@ -8,16 +8,16 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from ae_models.bundle import open_bundle
-from ae_models.calibration import conformal_p_values
-from ae_models.scorer import Scorer, joined
-from transforms.batches import IMAGE, REJECT, REJECT_TYPE
-from transforms.isolation import isolated
-from transforms.pixels import pixels_from_arrow, raw_layout
-from transforms.rejects import Reason, Stage, reject
-from transforms.remote_bundle import local_bundle
-from transforms.scored_columns import scored_columns
-from transforms.timing import ProgressLog
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer, joined
+from ae_models.calibration.p_values import conformal_p_values
+from transforms.execution.isolation import isolated
+from transforms.execution.timing import ProgressLog
+from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE
+from transforms.records.pixels import pixels_from_arrow, raw_layout
+from transforms.records.rejects import Reason, Stage, reject
+from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.columns import scored_columns
 
 
 class LoadedModel:

@@ -9,13 +9,13 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
-from ae_models.bundle import open_bundle
-from ae_models.scorer import check_outputs
-from transforms.decode import DecodeImages
-from transforms.model_handler import AutoencoderModelHandler
-from transforms.read import ImageRecords
-from transforms.rejects import good_rows, reject_rows
-from transforms.remote_bundle import local_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import check_outputs
+from transforms.images.decode import DecodeImages
+from transforms.reading.read import ImageRecords
+from transforms.records.rejects import good_rows, reject_rows
+from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.model_handler import AutoencoderModelHandler
 
 _REJECTS = "rejects"
 # What is done once a batch costs little a record where it holds several calls of the model. Large

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.batches import image_records
-from transforms.pixels import pixels_to_arrow, raw_metadata
+from transforms.records.batches import image_records
+from transforms.records.pixels import pixels_to_arrow, raw_metadata
 
 
 def numbered_ids(prefix: str, start: int, count: int) -> pa.Array:

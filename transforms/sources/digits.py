@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.datasets import load_digits
 
-from transforms.batches import BatchLimits
+from transforms.records.batches import BatchLimits
 from transforms.sources.array_records import array_records
 from transforms.sources.source import Listing, Source
 

@@ -9,9 +9,11 @@ from collections.abc import Set as AbstractSet
 import pyarrow as pa
 
 from ae_models.errors import InputError
-from transforms.ahead import Ahead
-from transforms.batches import BatchLimits, image_records
-from transforms.files import (
+from transforms.execution.background import Ahead
+from transforms.records.batches import BatchLimits, image_records
+from transforms.records.rejects import Reason, Stage, reject
+from transforms.sources.source import Listing, Source
+from transforms.storage.files import (
     TooLargeError,
     is_local,
     list_files,
@@ -19,8 +21,6 @@ from transforms.files import (
     parent_name,
     read_whole,
 )
-from transforms.rejects import Reason, Stage, reject
-from transforms.sources.source import Listing, Source
 
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif")
 _PATTERNS = tuple(f"*.{ending}" for ending in IMAGE_ENDINGS)

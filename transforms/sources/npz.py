@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from ae_models.errors import InputError
-from transforms.batches import BatchLimits, image_records
-from transforms.files import list_files, open_binary
-from transforms.pixels import checked_dtype, raw_metadata, three_dimensional
-from transforms.rejects import Reason, Stage, reject, rejected_records
+from transforms.records.batches import BatchLimits, image_records
+from transforms.records.pixels import checked_dtype, raw_metadata, three_dimensional
+from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
-from transforms.sources.cut_zip import CutZipFile
+from transforms.sources.recovery.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
+from transforms.storage.files import list_files, open_binary
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 _RANGE_BYTES, _RANGE_ROWS = 64 << 20, 2048  # of a task: at least so many rows

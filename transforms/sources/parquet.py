@@ -10,12 +10,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
-from transforms.batches import ID, IMAGE, BatchLimits, bounded_slices, carried_name, image_records
-from transforms.files import list_files, matches, open_binary
-from transforms.pixels import holds_images, raw_layout, raw_metadata
-from transforms.rejects import Reason, Stage, reject, rejected_records
+from transforms.records.batches import (
+    ID,
+    IMAGE,
+    BatchLimits,
+    bounded_slices,
+    carried_name,
+    image_records,
+)
+from transforms.records.pixels import holds_images, raw_layout, raw_metadata
+from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
+from transforms.storage.files import list_files, matches, open_binary
 
 # Of damaged metadata, numbers and names may be anything.
 _READ_ERRORS = (

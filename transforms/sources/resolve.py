@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 
 from ae_models.errors import InputError
-from transforms.files import common_root, fixed_root, is_folder, is_local, matches
 from transforms.sources.digits import Digits
 from transforms.sources.image_files import ImageFiles
 from transforms.sources.npz import NpzArrays, split_npz
@@ -13,6 +12,7 @@ from transforms.sources.parquet import ParquetFiles
 from transforms.sources.source import Source
 from transforms.sources.tfrecord import TFRecordFiles
 from transforms.sources.webdataset import WebDataset
+from transforms.storage.files import common_root, fixed_root, is_folder, is_local, matches
 
 _BUILTIN = "builtin:"
 _KINDS: tuple[tuple[type[Source], tuple[str, ...]], ...] = (

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 
 from ae_models.errors import InputError
-from transforms.batches import ID, BatchLimits
-from transforms.files import relative_path
+from transforms.records.batches import ID, BatchLimits
+from transforms.storage.files import relative_path
 
 Item = TypeVar("Item")
 

@@ -14,12 +14,12 @@ from google.protobuf.message import DecodeError
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
-from transforms.batches import BatchLimits, carried_name, image_records
-from transforms.files import list_files
-from transforms.rejects import Reason, RecordError, Stage, rejected_records
+from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.record_file import Damage, record_batches
+from transforms.sources.recovery.record_file import Damage, record_batches
 from transforms.sources.source import Listing, Source, first_schema
+from transforms.storage.files import list_files
 
 _ID_FEATURE = "image/filename"
 _IMAGE_FEATURES = ("image/encoded", "image")

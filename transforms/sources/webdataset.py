@@ -14,12 +14,13 @@ from typing import IO, Any, BinaryIO
 import pyarrow as pa
 
 from ae_models.errors import InputError
-from transforms.batches import BatchLimits, carried_name, image_records
-from transforms.files import list_files, open_decompressed, printable
-from transforms.rejects import Reason, RecordError, Stage, rejected_records
+from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
+from transforms.records.text import printable
 from transforms.sources.image_files import IMAGE_ENDINGS
+from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
-from transforms.sources.tar_headers import BLOCK_BYTES, find_header
+from transforms.storage.files import list_files, open_decompressed
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100

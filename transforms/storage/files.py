@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from ae_models.errors import InputError, LatentbeamError
+from ae_models.errors import InputError, LatentbeamError, OutputError
+from transforms.records.text import printable
 
 _ODD = re.compile(r"/[./]")  # what a plain path has not
 _READ_BYTES = 16 << 20  # of a remote file, at once
@@ -30,6 +31,15 @@ def is_local(path: str) -> bool:
 def is_glob(path: str) -> bool:
     """Whether the path is a pattern; a file that is really named so is not."""
     return bool(_WILDCARD.search(path)) and not (is_local(path) and os.path.exists(path))
+
+
+def check_no_pattern(output: str) -> None:
+    """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
+    might be someone else's."""
+    if not is_local(output) and is_glob(output):
+        raise OutputError(
+            f"an output on an object store cannot have any of *?[. Received: {output}"
+        )
 
 
 def open_binary(path: str) -> BinaryIO:
@@ -171,11 +181,6 @@ def relative_path(path: str, root: str) -> str:
     if is_local(path):
         return printable(os.path.relpath(path, root or ".").replace(os.sep, "/"))
     return path[len(root.rstrip("/")) + 1 :]
-
-
-def printable(path: str) -> str:
-    """A path as valid Unicode: bytes of a name that are no UTF-8 are written as `\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace") if not path.isascii() else path
 
 
 def parent_name(path: str) -> str:

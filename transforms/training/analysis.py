@@ -14,10 +14,10 @@ from apache_beam.pvalue import PCollection
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
-from ae_models.config import ImageConfig, PreprocessingConfig
-from ae_models.preprocessing import PIXELS
-from transforms.batches import IMAGE
-from transforms.pixels import pixels_from_arrow
+from ae_models.config.configuration import ImageConfig, PreprocessingConfig
+from ae_models.training.preprocessing import PIXELS
+from transforms.records.batches import IMAGE
+from transforms.records.pixels import pixels_from_arrow
 
 _SMALLEST_SCALE = 1e-6  # of a data set whose pixels are all alike
 

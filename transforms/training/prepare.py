@@ -13,17 +13,17 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
-from ae_models.config import Configuration, ImageConfig, TrainingConfig
-from ae_models.image_store import Batch
-from ae_models.splits import SPLITS, TRAIN, assign_splits, id_hashes
-from transforms.analysis import AnalyzePixels
-from transforms.batches import ID, IMAGE, TARGET
-from transforms.decode import DecodeImages
-from transforms.files import open_binary
-from transforms.pixels import pixels_from_arrow
-from transforms.rejects import good_rows, reject_rows
-from transforms.shards import Shard, ShardLimits, WriteShards
-from transforms.timing import ProgressLog
+from ae_models.config.configuration import Configuration, ImageConfig, TrainingConfig
+from ae_models.training.image_store import Batch
+from ae_models.training.splits import SPLITS, TRAIN, assign_splits, id_hashes
+from transforms.execution.timing import ProgressLog
+from transforms.images.decode import DecodeImages
+from transforms.records.batches import ID, IMAGE, TARGET
+from transforms.records.pixels import pixels_from_arrow
+from transforms.records.rejects import good_rows, reject_rows
+from transforms.runs.shards import Shard, ShardLimits, WriteShards
+from transforms.storage.files import open_binary
+from transforms.training.analysis import AnalyzePixels
 
 _REJECTS = "rejects"
 _SHARDS = "shards.json"

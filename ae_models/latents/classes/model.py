@@ -9,12 +9,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from sklearn.covariance import LedoitWolf
 
-from ae_models.calibration import conformal_p_values
-from ae_models.class_arrays import check_class_arrays
+from ae_models.calibration.p_values import conformal_p_values
 from ae_models.errors import ConfigError, InputError
-from ae_models.gaussians import densities
-from ae_models.latents import check_latents
-from ae_models.mixtures import fit_mixture
+from ae_models.latents.checks import check_latents
+from ae_models.latents.classes.arrays import check_class_arrays
+from ae_models.latents.gaussians import densities
+from ae_models.latents.mixtures import fit_mixture
 
 LEAST_RECORDS = 10  # of a class, for each of its Gaussians
 _LEAST_EVIDENCE = float(np.finfo(np.float32).min)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ae_models.clustering.density import DensityClustering
-from ae_models.clustering.gaussian_mixture import MixtureClustering
-from ae_models.clustering.kmeans import KMeansClustering
-from ae_models.clustering.model import Clustering
-from ae_models.clustering.n2d import ManifoldClustering
+from ae_models.latents.clustering.density import DensityClustering
+from ae_models.latents.clustering.gaussian_mixture import MixtureClustering
+from ae_models.latents.clustering.kmeans import KMeansClustering
+from ae_models.latents.clustering.model import Clustering
+from ae_models.latents.clustering.n2d import ManifoldClustering
 
 CLUSTERINGS: Mapping[str, type[Clustering]] = MappingProxyType(
     {

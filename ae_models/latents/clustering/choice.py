@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from sklearn.metrics import silhouette_score
 
-from ae_models.clustering.model import ClusteringConfig
+from ae_models.latents.clustering.model import ClusteringConfig
 
 _COMPARED = 5000  # records; the cost of a silhouette is quadratic in them
 

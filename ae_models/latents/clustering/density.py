@@ -9,7 +9,8 @@ import numpy as np
 from hdbscan import HDBSCAN
 from hdbscan.prediction import PredictionData, approximate_predict, approximate_predict_scores
 
-from ae_models.clustering.model import (
+from ae_models.errors import ConfigError
+from ae_models.latents.clustering.model import (
     NOISE,
     Assignment,
     Clustering,
@@ -17,7 +18,6 @@ from ae_models.clustering.model import (
     check_enough,
     squared_distances,
 )
-from ae_models.errors import ConfigError
 
 _LEAST_SIZE, _SHARE = 5, 0.01
 # Neighbours that make a place dense: as many as a cluster has, which is the package's default, call

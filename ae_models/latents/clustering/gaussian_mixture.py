@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.mixture import GaussianMixture
 
-from ae_models.clustering.choice import candidates, greatest
-from ae_models.clustering.model import (
+from ae_models.latents.clustering.choice import candidates, greatest
+from ae_models.latents.clustering.model import (
     Assignment,
     Clustering,
     ClusteringConfig,
@@ -17,8 +17,8 @@ from ae_models.clustering.model import (
     quantile_table,
     ranks,
 )
-from ae_models.gaussians import densities
-from ae_models.mixtures import fit_mixture
+from ae_models.latents.gaussians import densities
+from ae_models.latents.mixtures import fit_mixture
 
 MIXTURE_ARRAYS = ("weights", "means", "covariances", "radii")
 _STARTS = 3

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-from ae_models.clustering.choice import by_silhouette
-from ae_models.clustering.model import (
+from ae_models.latents.clustering.choice import by_silhouette
+from ae_models.latents.clustering.model import (
     Assignment,
     Clustering,
     ClusteringConfig,

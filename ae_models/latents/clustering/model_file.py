@@ -4,10 +4,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ae_models.array_file import read_arrays, write_arrays
-from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.model import Clustering
 from ae_models.errors import InputError
+from ae_models.latents.array_file import read_arrays, write_arrays
+from ae_models.latents.clustering import CLUSTERINGS
+from ae_models.latents.clustering.model import Clustering
 
 _METHOD = "method"
 

@@ -9,14 +9,14 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from ae_models.clustering.choice import by_silhouette
-from ae_models.clustering.gaussian_mixture import (
+from ae_models.latents.clustering.choice import by_silhouette
+from ae_models.latents.clustering.gaussian_mixture import (
     MIXTURE_ARRAYS,
     Memberships,
     MixtureClustering,
     fitted_mixture,
 )
-from ae_models.clustering.model import (
+from ae_models.latents.clustering.model import (
     Assignment,
     Clustering,
     ClusteringConfig,

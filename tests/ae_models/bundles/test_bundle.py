@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
 from ae_models.errors import BundleError
-from tests.signing import write_signed
+from tests.support.signing import write_signed
 
 Bundles = Callable[[str], Path]
 FILES = [

@@ -19,12 +19,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.keras_check import load_keras_model
+from ae_models.bundles.scorer import Scorer
 from ae_models.errors import BundleError
-from ae_models.keras_file import load_keras_model
-from ae_models.scorer import Scorer
-from tests.signing import write_signed
-from transforms.model_handler import LoadedModel
+from tests.support.signing import write_signed
+from transforms.scoring.model_handler import LoadedModel
 
 Bundles = Callable[[str], Path]
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.model_card import code, model_card
 from ae_models.errors import BundleError
-from ae_models.model_card import code, model_card
 from ae_models.scores import SCORES
-from tests.signing import write_signed
-from transforms.model_handler import LoadedModel
+from tests.support.signing import write_signed
+from transforms.scoring.model_handler import LoadedModel
 
 Bundles = Callable[[str], Path]
 MARKDOWN = MarkdownIt("commonmark")

@@ -15,13 +15,13 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.export import ScoringModule, export, relative_difference
+from ae_models.bundles.scorer import Scorer, joined, output_names
 from ae_models.errors import BundleError, ConfigError
-from ae_models.export import ScoringModule, export, relative_difference
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer, joined, output_names
 from ae_models.scores import SCORES, Score, fit_scores, score_names
-from ae_models.splits import assign_splits, id_hashes
+from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.splits import assign_splits, id_hashes
 
 Bundles = Callable[[str], Path]
 KINDS = ["ae", "dae", "vae"]

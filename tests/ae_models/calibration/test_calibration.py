@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from ae_models.bundle import open_bundle
-from ae_models.calibrate import write_calibration
-from ae_models.calibration import conformal_p_values
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.calibration_file import write_calibration
+from ae_models.calibration.p_values import conformal_p_values
+from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
 from ae_models.errors import ConfigError
-from ae_models.pareto_tail import ParetoTail, fit_pareto_tail
 from pipelines import cli
-from pipelines.train import train, train_configuration
+from pipelines.commands.train import train, train_configuration
 
 EXPONENTIAL = stats.expon()
 HEAVY = stats.pareto(2)  # its excesses over any threshold are generalised Pareto, of shape 1/2
@@ -319,7 +319,7 @@ def test_too_few_records_for_a_tail_are_refused_before_training(tmp_path: Path) 
 def test_a_tail_that_cannot_be_fitted_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipelines.train.LEAST_RECORDS", 8)  # fewer than the fit accepts
+    monkeypatch.setattr("pipelines.commands.train.LEAST_RECORDS", 8)  # fewer than the fit accepts
     config = train_configuration("ae", overrides=_SETTINGS, flags={"epochs": 1})
     train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
     assert "warning: no generalised Pareto tail fits" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from ae_models.drift import ScoreCounts
+from ae_models.calibration.drift import ScoreCounts
 
 _few_values = arrays(
     np.float32, st.integers(1, 40), elements=st.integers(-5, 5).map(lambda value: value / 4)

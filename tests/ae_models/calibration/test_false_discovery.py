@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ae_models.false_discovery import Rejections, benjamini_hochberg
+from ae_models.calibration.false_discovery import Rejections, benjamini_hochberg
 
 RATES = st.sampled_from([0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
 # Few values, so that many are equal, and products such as 0.1 · 70 / 100 that floats miss.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_models.config import (
+from ae_models.config.configuration import (
     Configuration,
     ImageConfig,
     PreprocessingConfig,
@@ -23,13 +23,13 @@ from ae_models.config import (
     read_mapping,
     with_overrides,
 )
-from ae_models.errors import ConfigError
-from ae_models.model_config import (
+from ae_models.config.model import (
     MODEL_CONFIGS,
     AutoencoderConfig,
     DenoisingConfig,
     VariationalConfig,
 )
+from ae_models.errors import ConfigError
 
 counts = st.integers(1, 10**6)
 positive = st.floats(1e-12, 1e12)

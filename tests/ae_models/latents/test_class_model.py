@@ -12,8 +12,8 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.mixture import GaussianMixture
 
-from ae_models.class_model import LEAST_RECORDS, ClassModel
 from ae_models.errors import ConfigError, InputError
+from ae_models.latents.classes.model import LEAST_RECORDS, ClassModel
 
 Sample = tuple[np.ndarray, np.ndarray, list[str]]
 
@@ -159,7 +159,7 @@ def test_bits_depend_on_the_record_alone(
 ) -> None:
     latents, stddevs, labels = sample
     model = ClassModel.fit(latents, stddevs, labels, components)
-    monkeypatch.setattr("ae_models.gaussians._BLOCK_BYTES", 8 * 16 * 37)
+    monkeypatch.setattr("ae_models.latents.gaussians._BLOCK_BYTES", 8 * 16 * 37)
     own = stddevs if uncertain else None
     whole = model.posterior(latents, own)
     order = np.random.default_rng(1).permutation(len(latents))

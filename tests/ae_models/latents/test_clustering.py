@@ -18,11 +18,11 @@ from sklearn.metrics import (
 )
 from sklearn.mixture import GaussianMixture
 
-from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.agreement import agreement
-from ae_models.clustering.model import NOISE, Clustering, ClusteringConfig, reliabilities
-from ae_models.clustering.model_file import read_clustering, write_clustering
 from ae_models.errors import ConfigError, InputError
+from ae_models.latents.clustering import CLUSTERINGS
+from ae_models.latents.clustering.agreement import agreement
+from ae_models.latents.clustering.model import NOISE, Clustering, ClusteringConfig, reliabilities
+from ae_models.latents.clustering.model_file import read_clustering, write_clustering
 
 _CLUSTERS = 4
 

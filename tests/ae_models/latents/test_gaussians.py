@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from ae_models.gaussians import densities
+from ae_models.latents.gaussians import densities
 
 
 @pytest.fixture

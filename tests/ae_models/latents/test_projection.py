@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from ae_models.errors import InputError
-from ae_models.projection import project
+from ae_models.latents.projection import project
 
 
 def test_principal_components_are_scikit_learns(generator: np.random.Generator) -> None:

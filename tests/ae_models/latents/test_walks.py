@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial import geometric_slerp
 
-from ae_models.latent_walks import along, attribute_vector, linear_path, spherical_path, sweep
+from ae_models.latents.walks import along, attribute_vector, linear_path, spherical_path, sweep
 
 SHARES = np.linspace(0.0, 1.0, 9)
 

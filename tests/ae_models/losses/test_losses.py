@@ -12,11 +12,11 @@ from scipy import signal, special
 from skimage.metrics import structural_similarity
 from sklearn import metrics
 
+from ae_models.config.model import AutoencoderConfig, DenoisingConfig
 from ae_models.errors import ConfigError
-from ae_models.kinds import build_model
-from ae_models.losses import LOSSES, parse_loss
-from ae_models.model_config import AutoencoderConfig, DenoisingConfig
-from ae_models.ssim import structural_dissimilarity
+from ae_models.losses.losses import LOSSES, parse_loss
+from ae_models.models.registry import build_model
+from ae_models.ops.ssim import structural_dissimilarity
 
 SHAPE = (12, 9, 2)
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ae_models.export import ScoringModule
+from ae_models.bundles.export import ScoringModule
+from ae_models.config.model import VariationalConfig
 from ae_models.likelihoods import LIKELIHOODS
-from ae_models.model_config import VariationalConfig
+from ae_models.models.variational import VariationalAutoencoder
 from ae_models.networks import ACTIVATIONS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
 from ae_models.scores import SCORES, Score
-from ae_models.variational import VariationalAutoencoder
 
 SHAPE = (7, 5, 2)
 ROWS = 8  # the one shape of the batches scored

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from ae_models.marginal_likelihood import log_marginal_likelihood
-from ae_models.model_config import VariationalConfig
+from ae_models.config.model import VariationalConfig
+from ae_models.models.importance_sampling import log_marginal_likelihood
+from ae_models.models.posterior_optimisation import optimised_gain
+from ae_models.models.variational import VariationalAutoencoder
 from ae_models.posteriors import POSTERIORS
-from ae_models.regret import optimised_gain
-from ae_models.variational import VariationalAutoencoder
 
 D = 2
 SHAPE = (3, 2, 1)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from ae_models.model_config import VariationalConfig
+from ae_models.config.model import VariationalConfig
+from ae_models.models.variational import VariationalAutoencoder
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS, StandardPrior, VampPrior
-from ae_models.variational import VariationalAutoencoder
 
 SHAPE = (5, 3, 2)  # (H, W, C)
 D = 2

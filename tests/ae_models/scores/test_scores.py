@@ -16,10 +16,15 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from ae_models.calibration import conformal_p_values
-from ae_models.config import Configuration, ImageConfig, PreprocessingConfig, ScoringConfig
+from ae_models.calibration.p_values import conformal_p_values
+from ae_models.config.configuration import (
+    Configuration,
+    ImageConfig,
+    PreprocessingConfig,
+    ScoringConfig,
+)
+from ae_models.config.model import MODEL_CONFIGS, VariationalConfig
 from ae_models.errors import ConfigError
-from ae_models.model_config import MODEL_CONFIGS, VariationalConfig
 from ae_models.scores import SCORES, fit_scores, primary_score, score_names
 from ae_models.scores.complexity import code_length
 from ae_models.scores.mahalanobis import LatentMahalanobis

@@ -10,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ae_models.image_store import Batch, ImageStore, write_image_store
-from ae_models.splits import CALIBRATION, SPLITS, TRAIN, VALIDATION, assign_splits, id_hashes
+from ae_models.training.image_store import Batch, ImageStore, write_image_store
+from ae_models.training.splits import (
+    CALIBRATION,
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    assign_splits,
+    id_hashes,
+)
 
 SHAPE = (3, 4, 2)
 

@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from ae_models.config import TrainingConfig
+from ae_models.config.configuration import TrainingConfig
+from ae_models.config.model import model_config_from_mapping
 from ae_models.errors import ConfigError
-from ae_models.image_model import ImageModel
-from ae_models.image_store import ImageStore
-from ae_models.kinds import build_model
-from ae_models.model_config import model_config_from_mapping
-from ae_models.training import fit, initialise
-from ae_models.working_copy import working_copy
+from ae_models.models.base import ImageModel
+from ae_models.models.registry import build_model
+from ae_models.training.fit import fit, initialise
+from ae_models.training.image_store import ImageStore
+from ae_models.training.replicas import working_copy
 
 SHAPE = (4, 3, 1)
 
@@ -294,11 +294,11 @@ import sys
 import numpy as np, tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from ae_models.config import TrainingConfig
-from ae_models.image_store import ImageStore
-from ae_models.kinds import build_model
-from ae_models.model_config import model_config_from_mapping
-from ae_models.training import fit
+from ae_models.config.configuration import TrainingConfig
+from ae_models.training.image_store import ImageStore
+from ae_models.models.registry import build_model
+from ae_models.config.model import model_config_from_mapping
+from ae_models.training.fit import fit
 
 def scaled(pixels):
     return tf.cast(pixels, tf.float32) / 255.0

@@ -21,11 +21,11 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ae_models.errors import ConfigError
-from pipelines.beam_run import pipeline_options
-from pipelines.score import score
-from pipelines.train import train, train_configuration
-from tests.command import run_command
-from tests.elsewhere import PREFIX
+from pipelines.beam.run import pipeline_options
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from tests.support.command import run_command
+from tests.support.elsewhere import PREFIX
 from transforms import ReadImages, ScoreImages, WriteScores
 
 Bundles = Callable[[str], Path]

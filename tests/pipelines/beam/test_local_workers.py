@@ -8,7 +8,7 @@ import apache_beam as beam
 import pytest
 
 from ae_models.errors import JobError
-from pipelines.beam_run import pipeline_options, run
+from pipelines.beam.run import pipeline_options, run
 
 _FLAGS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 

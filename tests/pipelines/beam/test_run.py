@@ -8,7 +8,7 @@ import apache_beam as beam
 import pytest
 
 from ae_models.errors import JobError, OutputError
-from pipelines.beam_run import cause, decoding_threads, pipeline_options, run
+from pipelines.beam.run import cause, decoding_threads, pipeline_options, run
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
 

@@ -9,7 +9,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
 
-from pipelines.worker_pool import WorkerPool, serving, worker_environment
+from pipelines.beam.worker_pool import WorkerPool, serving, worker_environment
 
 
 def test_a_runner_gets_workers_that_are_processes_of_their_own(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_ending_one_of_two_with_the_same_id_ends_neither(monkeypatch: pytest.Mon
         return started[-1]
 
     popen = subprocess.Popen
-    monkeypatch.setattr("pipelines.worker_pool._pipeline_options", lambda _: {})
-    monkeypatch.setattr("pipelines.worker_pool.subprocess.Popen", start)
+    monkeypatch.setattr("pipelines.beam.worker_pool._pipeline_options", lambda _: {})
+    monkeypatch.setattr("pipelines.beam.worker_pool.subprocess.Popen", start)
     pool = WorkerPool()
     request = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
     for _ in range(2):
@@ -68,7 +68,7 @@ def test_ending_one_of_two_with_the_same_id_ends_neither(monkeypatch: pytest.Mon
 def test_a_runner_that_does_not_answer_is_an_error_of_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.worker_pool._SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr("pipelines.beam.worker_pool._SECONDS_TO_ANSWER", 0.2)
     request = beam_fn_api_pb2.StartWorkerRequest(
         worker_id="1-1", provision_endpoint=endpoints_pb2.ApiServiceDescriptor(url="localhost:1")
     )

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.cli import main, repeat_flags
-from tests.command import run_command
+from pipelines.cli import main
+from pipelines.cli.entry import repeat_flags
+from tests.support.command import run_command
 
 Bundles = Callable[[str], Path]
 

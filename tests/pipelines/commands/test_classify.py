@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from ae_models.array_file import read_arrays, write_arrays
-from ae_models.class_metrics import SUMS_SHAPE, class_metrics, metric_sums
-from ae_models.class_model import ClassModel
 from ae_models.errors import ConfigError, InputError, OutputError
-from pipelines.classify import ClassConfig, classify
-from pipelines.score import score
-from tests.command import run_command
-from tests.finished_run import write_run
-from transforms.assign_classes import classes_schema, classify_batch, summary
-from transforms.finished import vectors
+from ae_models.latents.array_file import read_arrays, write_arrays
+from ae_models.latents.classes.metrics import SUMS_SHAPE, class_metrics, metric_sums
+from ae_models.latents.classes.model import ClassModel
+from pipelines.commands.classify import ClassConfig, classify
+from pipelines.commands.score import score
+from tests.support.command import run_command
+from tests.support.finished_run import write_run
+from transforms.results.assign_classes import classes_schema, classify_batch, summary
+from transforms.results.reader import vectors
 
 _NAMES = ("a", "b", "c")
 

@@ -14,15 +14,15 @@ import pytest
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from ae_models.clustering import CLUSTERINGS
-from ae_models.clustering.model_file import read_clustering
 from ae_models.errors import InputError, OutputError
-from pipelines.cluster import cluster
-from pipelines.score import score
-from tests.command import run_command
-from tests.finished_run import write_run
-from transforms.assign_clusters import CLUSTERS_SCHEMA, cluster_rows, summary
-from transforms.finished import vectors
+from ae_models.latents.clustering import CLUSTERINGS
+from ae_models.latents.clustering.model_file import read_clustering
+from pipelines.commands.cluster import cluster
+from pipelines.commands.score import score
+from tests.support.command import run_command
+from tests.support.finished_run import write_run
+from transforms.results.assign_clusters import CLUSTERS_SCHEMA, cluster_rows, summary
+from transforms.results.reader import vectors
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,18 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
 from ae_models.errors import InputError, OutputError
-from ae_models.scorer import Scorer
-from pipelines.evaluate import evaluate
-from pipelines.score import score
-from pipelines.verify import verify
-from tests.reading import read_batches
+from pipelines.commands.evaluate import evaluate
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support.reading import read_batches
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
-from transforms.batches import BatchLimits
-from transforms.decode import DecodeImages, decode_batch
-from transforms.held import held
-from transforms.ledger import read_ledger
+from transforms.images.decode import DecodeImages, decode_batch
+from transforms.records.batches import BatchLimits
+from transforms.runs.ledger import read_ledger
+from transforms.runs.run_lock import held
 
 Bundles = Callable[[str], Path]
 

@@ -19,18 +19,18 @@ from apache_beam.io.filesystems import FileSystems
 from scipy import stats
 
 from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
-from pipelines.evaluate import evaluate
-from pipelines.relabel import relabel
-from pipelines.score import score
-from pipelines.verify import verify
-from tests.command import run_command
-from transforms import relabel as module
-from transforms.held import held
-from transforms.ledger import SCORES, finish_run, read_ledger
-from transforms.rejects import REJECTS_SCHEMA
-from transforms.scored_columns import portable, scored_columns
-from transforms.shards import ShardLimits, ShardWriter
-from transforms.staging import staging_folder
+from pipelines.commands.evaluate import evaluate
+from pipelines.commands.relabel import relabel
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support.command import run_command
+from transforms.records.rejects import REJECTS_SCHEMA
+from transforms.results import relabel as module
+from transforms.runs.ledger import SCORES, finish_run, read_ledger
+from transforms.runs.run_lock import held
+from transforms.runs.shards import ShardLimits, ShardWriter
+from transforms.scoring.columns import portable, scored_columns
+from transforms.storage.staging import staging_folder
 
 FPR = 0.05
 _FACTS = {
@@ -355,7 +355,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         _write_run(run, [_values(7)])
         return result
 
-    monkeypatch.setattr("pipelines.relabel.relabel_files", replace)
+    monkeypatch.setattr("pipelines.commands.relabel.relabel_files", replace)
     with pytest.raises(InputError, match="written anew while it was read"):
         relabel(str(run), str(tmp_path / "new"), fpr=0.3)
     assert not (tmp_path / "new").exists()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
 from ae_models.errors import ConfigError
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
-from pipelines.train import train, train_configuration
+from ae_models.training.preprocessing import Preprocessing
+from pipelines.commands.train import train, train_configuration
 
 _SMALL = ("model.network=dense", "model.widths=[16]", "model.latent_dim=4")
 

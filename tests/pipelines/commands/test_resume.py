@@ -21,17 +21,17 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError, InputError, OutputError
-from pipelines import score_in_parts
-from pipelines.score import score
-from pipelines.verify import verify
-from tests import object_store
-from transforms import ledger as ledger_module
-from transforms.ledger import read_ledger
+from pipelines.commands import score_in_parts
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support import object_store
+from tests.support.project import PROJECT
+from transforms.runs import ledger as ledger_module
+from transforms.runs.ledger import read_ledger
 
 Bundles = Callable[[str], Path]
 FILES, GROUPS, ROWS = 3, 2, 20
 EVERY = 30  # two row groups, and so one file, a part
-ROOT = Path(__file__).parents[1]
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -357,7 +357,7 @@ def test_on_an_object_store(
     scoring: _Scoring, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "objects").mkdir()
-    monkeypatch.setenv(object_store.ROOT, str(tmp_path / "objects"))
+    monkeypatch.setenv(object_store.PROJECT, str(tmp_path / "objects"))
     scoring.inputs = [f"{object_store.upload(data, 'bucket://b/data')}/*.parquet"]
     one, run = "bucket://b/one", "bucket://b/run"
     scoring(one)
@@ -410,8 +410,8 @@ def _command(data: Path, model: Path, run: Path, *more: str) -> list[str]:
 
 def _kill(command: list[str], when: Callable[[], bool]) -> None:
     """Starts a command and kills it, and it alone, as soon as `when` holds."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=ROOT)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=PROJECT)
     until = time.monotonic() + 120
     while not when() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)

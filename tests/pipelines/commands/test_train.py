@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import open_bundle
-from ae_models.config import configuration_to_mapping
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import configuration_to_mapping
 from ae_models.errors import ConfigError, InputError, OutputError
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
-from ae_models.splits import assign_splits, id_hashes
-from pipelines.train import train, train_configuration
+from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.splits import assign_splits, id_hashes
+from pipelines.commands.train import train, train_configuration
 
 Bundles = Callable[[str], Path]
 _SMALL = ("model.widths=[8]", "model.latent_dim=3")

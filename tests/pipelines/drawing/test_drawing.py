@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ae_models.errors import OutputError
-from pipelines.pictures.class_lines import draw_class_lines
-from pipelines.pictures.png import check_picture, write_png
-from pipelines.pictures.sheet import Sheet, Strip, shades_of
-from pipelines.pictures.text import shortened, width_of, wrapped
-from tests.object_store import ROOT, get
+from pipelines.drawing.class_lines import draw_class_lines
+from pipelines.drawing.png import check_picture, write_png
+from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from pipelines.drawing.text import shortened, width_of, wrapped
+from tests.support.object_store import ROOT, get
 
 HOSTILE = ["$\\frac{", "\x1b[2J\nline", "漢字 🙂", "_hidden", "x" * 100_000, ""]
 

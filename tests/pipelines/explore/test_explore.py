@@ -15,17 +15,17 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import KERAS_MODEL, open_bundle
-from ae_models.bundle_model import BundleModel
-from ae_models.class_model import ClassModel
+from ae_models.bundles.bundle import KERAS_MODEL, open_bundle
+from ae_models.bundles.keras_check import load_keras_model
+from ae_models.bundles.keras_model import BundleModel
+from ae_models.bundles.scorer import Scorer
 from ae_models.corruptions.blur import Blur
-from ae_models.keras_file import load_keras_model
-from ae_models.latent_walks import spherical_path
-from ae_models.scorer import Scorer
+from ae_models.latents.classes.model import ClassModel
+from ae_models.latents.walks import spherical_path
+from pipelines.commands.score import score
 from pipelines.explore.denoise import psnr
-from pipelines.score import score
-from tests.command import run_command
-from transforms.finished import sample_rows, vectors
+from tests.support.command import run_command
+from transforms.results.reader import sample_rows, vectors
 
 Bundles = Callable[[str], Path]
 Capsys = pytest.CaptureFixture[str]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report_page.pictures import heat_bar, thumbnail, tiles
+from pipelines.report.pictures import heat_bar, thumbnail, tiles
 
 
 def _decoded(uri: str) -> np.ndarray:

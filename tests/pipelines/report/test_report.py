@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.report import report
-from pipelines.report_page import run_data
-from pipelines.report_page.categories import Categories, shortened
-from pipelines.score import score
-from tests.command import run_command
-from tests.report_rows import HOSTILE, clusters_of_run, hostile_run
-from transforms.ledger import read_ledger
+from pipelines.commands.score import score
+from pipelines.report import run_data
+from pipelines.report.categories import Categories, shortened
+from pipelines.report.command import report
+from tests.support.command import run_command
+from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
+from transforms.runs.ledger import read_ledger
 
 Bundles = Callable[[str], Path]
 

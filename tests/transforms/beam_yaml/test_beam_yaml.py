@@ -15,11 +15,11 @@ from apache_beam.yaml import yaml_provider
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError
-from pipelines.evaluate import evaluate
-from pipelines.score import score
-from pipelines.verify import verify
-from tests.beam_yaml import run_yaml
-from transforms import yaml_transforms
+from pipelines.commands.evaluate import evaluate
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support.beam_yaml import run_yaml
+from transforms.beam_yaml import transforms as yaml_transforms
 
 Bundles = Callable[[str], Path]
 INCLUDED = f"- include: {yaml_transforms.PROVIDERS}"
@@ -27,9 +27,9 @@ INLINE = """
 - type: python
   config: {}
   transforms:
-    ReadImages: transforms.yaml_transforms.ReadImages
-    ScoreImages: transforms.yaml_transforms.ScoreImages
-    WriteScores: transforms.yaml_transforms.WriteScores
+    ReadImages: transforms.beam_yaml.transforms.ReadImages
+    ScoreImages: transforms.beam_yaml.transforms.ScoreImages
+    WriteScores: transforms.beam_yaml.transforms.WriteScores
 """
 TO_A_RUN_FOLDER = """
 pipeline:

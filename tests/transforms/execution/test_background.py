@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.ahead import Ahead, read_ahead
+from transforms.execution.background import Ahead, read_ahead
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))

@@ -14,19 +14,20 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import open_bundle
-from ae_models.config import ImageConfig
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError, StageError
-from ae_models.scorer import Scorer
-from pipelines.score import score
-from pipelines.verify import verify
-from tests.reading import read_batches
-from transforms import AutoencoderModelHandler, decode
-from transforms.batches import REJECT_TYPE, image_records
-from transforms.decode import decode_batch
-from transforms.isolation import isolated
-from transforms.plain_png import PlainPngs, plain_png
-from transforms.rejects import Reason, Stage, reject
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support.reading import read_batches
+from transforms import AutoencoderModelHandler
+from transforms.execution.isolation import isolated
+from transforms.images import decode
+from transforms.images.decode import decode_batch
+from transforms.images.plain_png import PlainPngs, plain_png
+from transforms.records.batches import REJECT_TYPE, image_records
+from transforms.records.rejects import Reason, Stage, reject
 
 Bundles = Callable[[str], Path]
 GIVEN = reject(Stage.READ, Reason.UNREADABLE, "gone")
@@ -174,7 +175,7 @@ class _Faulty(Scorer):
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> type[_Faulty]:
-    monkeypatch.setattr("transforms.model_handler.Scorer", _Faulty)
+    monkeypatch.setattr("transforms.scoring.model_handler.Scorer", _Faulty)
     monkeypatch.setattr(_Faulty, "marked", 255)
     monkeypatch.setattr(_Faulty, "most", 1 << 30)
     return _Faulty

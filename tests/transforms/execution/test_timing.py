@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import timing
-from transforms.timing import LOGGER, ProgressLog, each_timed, parse_progress, timed
+from transforms.execution import timing
+from transforms.execution.timing import LOGGER, ProgressLog, each_timed, parse_progress, timed
 
 
 def _set_clock(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:

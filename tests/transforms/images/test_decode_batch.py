@@ -11,11 +11,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from PIL import Image
 
-from ae_models.config import ImageConfig
-from transforms.batches import REJECT_TYPE, bounded_slices, image_records
-from transforms.decode import DecodeImages, decode_batch
-from transforms.pixels import pixels_from_arrow, raw_layout, raw_metadata
-from transforms.rejects import Reason, Stage, good_rows, reject, reject_rows
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decode import DecodeImages, decode_batch
+from transforms.records.batches import REJECT_TYPE, bounded_slices, image_records
+from transforms.records.pixels import pixels_from_arrow, raw_layout, raw_metadata
+from transforms.records.rejects import Reason, Stage, good_rows, reject, reject_rows
 
 GREY = ImageConfig(height=4, width=6, channels=1, bits=8)
 SHAPE = (4, 6, 1)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from ae_models.config import ImageConfig
-from transforms.image_decoding import decode_image
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decoding import decode_image
+from transforms.records.rejects import Reason, RecordError
 
 AS_IS = ImageConfig()
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}

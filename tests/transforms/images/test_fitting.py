@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageOps
 
-from ae_models.config import ImageConfig
-from transforms.image_decoding import decode_image
-from transforms.image_fitting import fit_image
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decoding import decode_image
+from transforms.images.fitting import fit_image
+from transforms.records.rejects import Reason, RecordError
 
 MODES = ["L", "LA", "RGB", "RGBA"]  # of 1 to 4 channels
 

@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from ae_models.config import ImageConfig
-from transforms import decode, image_decoding
-from transforms.batches import image_records
-from transforms.decode import decode_batch
-from transforms.image_decoding import decode_image
-from transforms.image_fitting import fit_image
-from transforms.plain_png import decode_plain_png
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.images import decode
+from transforms.images import decoding as image_decoding
+from transforms.images.decode import decode_batch
+from transforms.images.decoding import decode_image
+from transforms.images.fitting import fit_image
+from transforms.images.plain_png import decode_plain_png
+from transforms.records.batches import image_records
+from transforms.records.rejects import Reason, RecordError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {0: 1, 2: 3, 4: 2, 6: 4}  # to the number of channels

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ae_models.config import ImageConfig
-from transforms.image_decoding import decode_as_is, decode_image
-from transforms.image_fitting import fit_image, reduction
-from transforms.rejects import Reason, RecordError
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decoding import decode_as_is, decode_image
+from transforms.images.fitting import fit_image, reduction
+from transforms.records.rejects import Reason, RecordError
 
 ORIENTATION_TAG = 0x0112
 

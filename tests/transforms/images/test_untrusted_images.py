@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from tests.fuzz.images import image_seeds
-from transforms.batches import IMAGE, REJECT, image_records
-from transforms.decode import decode_batch
-from transforms.image_decoding import decode_as_is
-from transforms.image_limits import check_cost
-from transforms.rejects import RecordError
+from transforms.images.decode import decode_batch
+from transforms.images.decoding import decode_as_is
+from transforms.images.limits import check_cost
+from transforms.records.batches import IMAGE, REJECT, image_records
+from transforms.records.rejects import RecordError
 
 LIMIT = ImageConfig().max_pixels
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ae_models.config import ImageConfig
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
-from transforms.record_images import record_images
+from transforms.reading.find_images import record_images
 
 _CONFIG = ImageConfig(height=8, width=8, channels=1, bits=8)
 

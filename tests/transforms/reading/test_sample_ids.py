@@ -8,9 +8,9 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError, InputError
-from ae_models.splits import id_hashes
-from transforms.record_choice import choose_ids
-from transforms.where import Where
+from ae_models.training.splits import id_hashes
+from transforms.reading.sample_ids import choose_ids
+from transforms.records.where import Where
 
 DIGITS = [f"digits/{n}" for n in range(1797)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from ae_models.errors import InputError
-from transforms.batches import (
+from transforms.records.batches import (
     RecordBatchCoder,
     carried_columns,
     carried_name,
@@ -21,7 +21,7 @@ from transforms.batches import (
     image_records,
     with_column,
 )
-from transforms.pixels import pixels_from_arrow, pixels_to_arrow, raw_layout, raw_metadata
+from transforms.records.pixels import pixels_from_arrow, pixels_to_arrow, raw_layout, raw_metadata
 
 IMAGES = st_numpy.arrays(
     st.sampled_from([np.uint8, np.uint16]),

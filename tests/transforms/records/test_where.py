@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_models.errors import ConfigError
-from transforms.where import Where
+from transforms.records.where import Where
 
 
 @pytest.mark.parametrize(

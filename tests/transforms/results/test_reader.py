@@ -9,8 +9,8 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from ae_models.errors import InputError
-from tests.finished_run import write_run
-from transforms.finished import (
+from tests.support.finished_run import write_run
+from transforms.results.reader import (
     ReadScores,
     latent_columns,
     sample_rows,

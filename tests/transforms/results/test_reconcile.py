@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import reconcile as module
-from transforms.reconcile import Differences, reconcile
+from transforms.results import reconcile as module
+from transforms.results.reconcile import Differences, reconcile
 
 # A few names, so that they meet; and any text, for the digests.
 NAMES = st.one_of(st.integers(0, 12).map("r{}".format), st.text(st.characters(codec="utf-8")))

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ae_models.clustering.model import NOISE
 from ae_models.errors import InputError
-from tests.finished_run import write_result, write_run
-from transforms.run_clusters import NO_CLUSTER, cluster_sizes, clusters_of
-from transforms.run_rejects import rejects_by_reason
-from transforms.run_summary import summarise_run
+from ae_models.latents.clustering.model import NOISE
+from tests.support.finished_run import write_result, write_run
+from transforms.results.cluster_members import NO_CLUSTER, cluster_sizes, clusters_of
+from transforms.results.reject_counts import rejects_by_reason
+from transforms.results.summary import summarise_run
 
 
 def _rows(generator: np.random.Generator, count: int, prefix: str, model: str = "m") -> pa.Table:

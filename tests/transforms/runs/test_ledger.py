@@ -10,9 +10,10 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
-from transforms import ledger as module
-from transforms.held import held
-from transforms.ledger import (
+from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.runs import ledger as module
+from transforms.runs.checkpoint_plan import PLAN, Plan, write_plan
+from transforms.runs.ledger import (
     REJECTS,
     SCORES,
     check_free,
@@ -22,10 +23,9 @@ from transforms.ledger import (
     read_ledger,
     result_files,
 )
-from transforms.plan import PLAN, Plan, write_plan
-from transforms.shards import Shard
-from transforms.staging import staging_folder
-from transforms.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.runs.run_lock import held
+from transforms.runs.shards import Shard
+from transforms.storage.staging import staging_folder
 
 CHANGES = ("create", "delete", "mkdirs", "rename")
 

@@ -13,12 +13,12 @@ import pytest
 
 from ae_models.errors import OutputError
 from pipelines.cli import main
-from pipelines.score import score
-from pipelines.verify import verify
-from transforms import write as write_module
-from transforms.ledger import finish_run
-from transforms.shards import Shard, ShardLimits, ShardWriter
-from transforms.staging import staging_folder
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from transforms.runs import write as write_module
+from transforms.runs.ledger import finish_run
+from transforms.runs.shards import Shard, ShardLimits, ShardWriter
+from transforms.storage.staging import staging_folder
 
 Bundles = Callable[[str], Path]
 _NOBODY = 65534
@@ -123,7 +123,7 @@ def test_a_file_system_that_is_read_only(
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir(mode=0o755)
     code = (
-        "import os, sys; from transforms.held import held\n"
+        "import os, sys; from transforms.runs.run_lock import held\n"
         f"if os.getuid() == 0: os.setegid({_NOBODY}); os.seteuid({_NOBODY})\n"
         f"with held({str(tmp_path / 'run')!r}): pass"
     )

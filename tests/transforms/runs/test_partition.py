@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from transforms.batches import BatchLimits
-from transforms.parts import Part, divided, first_change
+from transforms.records.batches import BatchLimits
+from transforms.runs.partition import Part, divided, first_change
 from transforms.sources import image_files, npz, resolve_inputs
 
 

@@ -20,14 +20,14 @@ from scipy.stats import binom
 
 from ae_models.errors import ConfigError, TooManyRejectsError
 from pipelines.cli import main
-from pipelines.score import score
-from pipelines.verify import verify
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
-from transforms.batches import BatchLimits
-from transforms.held import held
-from transforms.reject_limit import RejectLimit
-from transforms.reject_watch import RejectWatch, WatchRejects
-from transforms.rejects import REJECTS_SCHEMA
+from transforms.records.batches import BatchLimits
+from transforms.records.rejects import REJECTS_SCHEMA
+from transforms.runs.reject_limit import RejectLimit
+from transforms.runs.reject_watch import RejectWatch, WatchRejects
+from transforms.runs.run_lock import held
 
 Bundles = Callable[[str], Path]
 

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from ae_models.errors import OutputError
-from tests.object_store import ROOT, SCHEME, BucketFileSystem, get, objects, put
-from transforms import lease
-from transforms.held import held
+from tests.support.object_store import ROOT, SCHEME, BucketFileSystem, get, objects, put
+from tests.support.project import PROJECT
+from transforms.runs import lease
+from transforms.runs.run_lock import held
 
 RUN = f"{SCHEME}b/run"
 _HOLD = """
 import subprocess, sys, time
-import tests.object_store
-from transforms.held import held
+import tests.support.object_store
+from transforms.runs.run_lock import held
 with held(sys.argv[1]):
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print(worker.pid, flush=True)
@@ -74,7 +75,7 @@ def _dead(age: float, name: str = "dead") -> str:
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
     """A process that holds `tmp_path/run`, and has started another."""
     command = [sys.executable, "-c", _HOLD, str(tmp_path / "run")]
-    root = Path(__file__).parents[1]
+    root = PROJECT
     environment = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, env=environment)
     assert process.stdout is not None

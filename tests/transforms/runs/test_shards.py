@@ -18,9 +18,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.batches import image_records
-from transforms.rejects import REJECTS_SCHEMA, Reason, reject_rows, rejected_records
-from transforms.shards import Shard, ShardLimits, ShardWriter, WriteShards
+from transforms.records.batches import image_records
+from transforms.records.rejects import REJECTS_SCHEMA, Reason, reject_rows, rejected_records
+from transforms.runs.shards import Shard, ShardLimits, ShardWriter, WriteShards
 
 
 def _batch(start: int, rows: int, **columns: pa.Array) -> pa.RecordBatch:

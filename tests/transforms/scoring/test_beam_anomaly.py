@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ae_models.calibration import conformal_p_values, score_threshold
+from ae_models.calibration.p_values import conformal_p_values, score_threshold
+from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
 from ae_models.errors import BundleError
-from ae_models.pareto_tail import ParetoTail, fit_pareto_tail
-from pipelines.score import score
-from transforms.anomaly import bundle_detector
-from transforms.yaml_transforms import ReadImages
+from pipelines.commands.score import score
+from transforms.beam_yaml.transforms import ReadImages
+from transforms.scoring.beam_anomaly import bundle_detector
 
 Bundles = Callable[[str], Path]
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -23,10 +23,10 @@ from apache_beam.testing.util import assert_that
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ae_models.bundle import MANIFEST, open_bundle, seal_bundle
+from ae_models.bundles.bundle import MANIFEST, open_bundle, seal_bundle
 from ae_models.errors import BundleError, ConfigError
-from pipelines.train import train, train_configuration
-from pipelines.verify import verify
+from pipelines.commands.train import train, train_configuration
+from pipelines.commands.verify import verify
 from transforms import (
     AutoencoderModelHandler,
     ReadImages,
@@ -34,9 +34,9 @@ from transforms import (
     ScoreImagesByCategory,
     WriteScores,
 )
-from transforms.bounded_models import BoundedModels
-from transforms.decode import DecodeImages
-from transforms.model_handler import LoadedModel
+from transforms.images.decode import DecodeImages
+from transforms.scoring.model_cache import BoundedModels
+from transforms.scoring.model_handler import LoadedModel
 
 Bundles = Callable[[str], Path]
 PRODUCTS = [f"product {number:02d}" for number in range(20)]
@@ -172,7 +172,7 @@ class _Counted(LoadedModel):
 def test_twenty_bundles_are_scored_with_three_in_memory(
     products: dict[str, str], mixed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.score_by_category.LoadedModel", _Counted)
+    monkeypatch.setattr("transforms.scoring.by_category.LoadedModel", _Counted)
     scoring = ScoreImagesByCategory(products, "product", max_models_per_worker=3)
     result = _run(mixed, scoring, tmp_path / "run")
     counters = result.metrics().query(MetricsFilter().with_name("models_loaded"))["counters"]

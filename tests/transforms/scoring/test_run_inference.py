@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.resources import MinRamHint
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
 from transforms import (
     AutoencoderModelHandler,
     DecodeImages,
@@ -23,7 +23,7 @@ from transforms import (
     ScoreImagesByCategory,
     WriteScores,
 )
-from transforms.rejects import good_rows
+from transforms.records.rejects import good_rows
 
 Bundles = Callable[[str], Path]
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from ae_models.errors import InputError
-from tests.reading import read_batches, read_rows
+from tests.support.reading import read_batches, read_rows
 from transforms import ReadImages
-from transforms.batches import BatchLimits
-from transforms.pixels import raw_layout
-from transforms.read import common_carried
+from transforms.reading.read import common_carried
+from transforms.records.batches import BatchLimits
+from transforms.records.pixels import raw_layout
 from transforms.sources import resolve_inputs
 
 COLUMNS_OF_SCORES = ["source", "reject", "score", "score_x", "p_value", "model", "latent_mean"]

@@ -14,12 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError, InputError
-from tests.reading import read_batches, read_rows
+from tests.support.reading import read_batches, read_rows
 from transforms import ReadImages
-from transforms.batches import BatchLimits
-from transforms.pixels import raw_layout
+from transforms.records.batches import BatchLimits
+from transforms.records.pixels import raw_layout
+from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
 from transforms.sources import npz, resolve_inputs
-from transforms.tallies import EXCLUDED, PASSED_OVER, READ
 
 
 def _ids(*uris: str | Path) -> list[str]:

@@ -19,13 +19,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ae_models.errors import InputError
-from tests.reading import read_batches, read_rows
-from transforms import files
-from transforms.batches import BatchLimits
+from tests.support.reading import read_batches, read_rows
+from transforms.records.batches import BatchLimits
 from transforms.sources import resolve_inputs
-from transforms.sources.record_file import Damage, record_batches, record_heads
+from transforms.sources.recovery.record_file import Damage, record_batches, record_heads
 from transforms.sources.source import bounded_batches
 from transforms.sources.tfrecord import ExampleRows
+from transforms.storage import files
 
 
 def _example(**features: Any) -> bytes:

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ae_models.config import read_mapping, with_overrides
+from ae_models.config.configuration import read_mapping, with_overrides
 from ae_models.errors import ConfigError, InputError
-from pipelines.command_line import print_result
-from pipelines.pictures.reconstruction import reconstruction_grid
-from pipelines.terminal import shown
+from pipelines.cli.options import print_result
+from pipelines.console.escape import shown
+from pipelines.drawing.reconstruction import reconstruction_grid
 from tests.fuzz.containers import example, tfrecord
-from transforms.batches import BatchLimits
+from transforms.records.batches import BatchLimits
 from transforms.sources import resolve_inputs
 
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ae_models.errors import InputError
-from pipelines.score import score
-from pipelines.verify import verify
-from tests.reading import read_rows
-from transforms.batches import BatchLimits
-from transforms.sources.tar_headers import headers
+from pipelines.commands.score import score
+from pipelines.commands.verify import verify
+from tests.support.reading import read_rows
+from transforms.records.batches import BatchLimits
+from transforms.sources.recovery.tar_headers import headers
 from transforms.sources.webdataset import split_name
 
 Members = Sequence[tuple[str, bytes]]

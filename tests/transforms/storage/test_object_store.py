@@ -19,26 +19,27 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ae_models.bundle import open_bundle
+from ae_models.bundles.bundle import open_bundle
 from ae_models.errors import BundleError, InputError, LatentbeamError, OutputError
 from pipelines.cli import main
-from pipelines.demo import demo
-from pipelines.evaluate import evaluate
-from pipelines.inspect import inspect
-from pipelines.relabel import relabel
-from pipelines.score import score
-from pipelines.train import train, train_configuration
-from pipelines.verify import verify
-from tests.object_store import ROOT, BucketFileSystem, get, objects, put, upload
-from tests.reading import read_rows
-from tests.signing import write_signed
-from transforms.batches import BatchLimits
-from transforms.files import common_root
-from transforms.ledger import check_free, finish_run, read_ledger, result_files
-from transforms.remote_bundle import local_bundle, put_bundle
-from transforms.shards import Shard
+from pipelines.commands.demo import demo
+from pipelines.commands.evaluate import evaluate
+from pipelines.commands.inspect_bundle import inspect
+from pipelines.commands.relabel import relabel
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from pipelines.commands.verify import verify
+from tests.support.object_store import ROOT, BucketFileSystem, get, objects, put, upload
+from tests.support.project import PROJECT
+from tests.support.reading import read_rows
+from tests.support.signing import write_signed
+from transforms.records.batches import BatchLimits
+from transforms.runs.ledger import check_free, finish_run, read_ledger, result_files
+from transforms.runs.shards import Shard
+from transforms.scoring.bundle_cache import local_bundle, put_bundle
 from transforms.sources import image_files, npz, resolve_inputs
-from transforms.staging import staging_folder
+from transforms.storage.files import common_root
+from transforms.storage.staging import staging_folder
 
 Bundles = Callable[[str], Path]
 BUCKET = "bucket://b"
@@ -274,8 +275,8 @@ def test_a_bundle_is_copied_once_for_all_who_ask_at_once(
 def test_processes_that_ask_at_once_share_a_copy(bundle: Bundles, tmp_path: Path) -> None:
     upload(bundle("ae"), MODEL)
     program = (
-        "import sys, tests.object_store\n"
-        "from transforms.remote_bundle import local_bundle\n"
+        "import sys, tests.support.object_store\n"
+        "from transforms.scoring.bundle_cache import local_bundle\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
         "print(local_bundle(sys.argv[1]))\n"
@@ -637,8 +638,8 @@ def test_worker_processes_read_score_and_write_there(
     upload(bundle("ae"), MODEL)
     # Beam's local engine hands its worker processes no options, --beam_plugins neither.
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import tests.object_store\n")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}:{Path(__file__).parent.parent}")
+    (tmp_path / "site" / "sitecustomize.py").write_text("import tests.support.object_store\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}:{PROJECT}")
     flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     score([f"{FOLDER}/img"], MODEL, RUN, beam_flags=flags)
     _check_whole(RUN)

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from ae_models.config import ImageConfig, PreprocessingConfig
-from ae_models.preprocessing import Preprocessing
-from transforms.analysis import AnalyzePixels
-from transforms.batches import IMAGE
-from transforms.pixels import pixels_to_arrow
+from ae_models.config.configuration import ImageConfig, PreprocessingConfig
+from ae_models.training.preprocessing import Preprocessing
+from transforms.records.batches import IMAGE
+from transforms.records.pixels import pixels_to_arrow
+from transforms.training.analysis import AnalyzePixels
 
 
 def _batch(pixels: np.ndarray) -> pa.RecordBatch:

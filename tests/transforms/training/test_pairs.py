@@ -14,21 +14,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ae_models.bundle import open_bundle
-from ae_models.config import ImageConfig, TrainingConfig
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import ImageConfig, TrainingConfig
+from ae_models.config.model import DenoisingConfig
 from ae_models.errors import ConfigError
-from ae_models.image_store import ImageStore, write_image_store
-from ae_models.model_config import DenoisingConfig
-from ae_models.preprocessing import Preprocessing
-from ae_models.scorer import Scorer
-from ae_models.training import _dataset, _epochs
+from ae_models.training.fit import _dataset, _epochs
+from ae_models.training.image_store import ImageStore, write_image_store
+from ae_models.training.preprocessing import Preprocessing
 from pipelines.cli import main
-from pipelines.score import score
-from pipelines.train import train, train_configuration
-from transforms.batches import image_records
-from transforms.decode import check_target, decode_pairs
-from transforms.ledger import SCORES, result_files
-from transforms.pixels import pixels_from_arrow, raw_metadata
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from transforms.images.decode import check_target, decode_pairs
+from transforms.records.batches import image_records
+from transforms.records.pixels import pixels_from_arrow, raw_metadata
+from transforms.runs.ledger import SCORES, result_files
 
 COLOUR = ImageConfig(height=6, width=6, channels=3, bits=8, convert=True)
 

@@ -9,10 +9,10 @@ from typing import BinaryIO, NamedTuple, cast
 import google_crc32c
 import numpy as np
 
-from transforms.batches import BatchLimits
-from transforms.files import open_decompressed
-from transforms.rejects import Reason
+from transforms.records.batches import BatchLimits
+from transforms.records.rejects import Reason
 from transforms.sources.source import bounded_batches
+from transforms.storage.files import open_decompressed
 
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8

@@ -1,0 +1,1 @@
+"""What scores mean: p-values, their tail, flags over a whole run, drift."""

@@ -1,0 +1,1 @@
+"""The configuration of a training run. Imports neither Keras nor TensorFlow."""

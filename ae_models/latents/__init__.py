@@ -1,0 +1,1 @@
+"""What is done with latents: checks, densities, walks, projections, clusters and classes."""

@@ -1,0 +1,1 @@
+"""p(class | record) by Gaussians in latent space."""

@@ -1,0 +1,1 @@
+"""The three kinds of model, and what they infer of a batch."""

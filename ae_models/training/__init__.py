@@ -1,0 +1,1 @@
+"""Training with Keras from disk: splits, the image store, fitting."""

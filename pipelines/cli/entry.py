@@ -1,0 +1,71 @@
+"""The entry point: arguments in, one line on stderr for an error, an exit status."""
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.commands import cli
+from pipelines.console.escape import shown
+
+if TYPE_CHECKING:
+    from ae_models.errors import LatentbeamError
+
+_SEVERAL_VALUES = ("--input", "--where", "--set")
+
+
+def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
+    """`--input a b c` as `--input a --input b --input c`, so that a shell's glob works.
+
+    Args:
+      arguments: the command line.
+      flags: those that take several values.
+    """
+    result: list[str] = []
+    current, has_value = "", False
+    for argument in arguments:
+        if argument.startswith("-"):
+            current, has_value = (argument if argument in flags else ""), False
+        elif current and has_value:
+            result.append(current)
+        else:
+            has_value = True
+        result.append(argument)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command; a `LatentbeamError` gives one line on stderr and its exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
+    try:
+        status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()}", error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except Exception as error:
+        known = _known_error(error)
+        if known is None:
+            raise
+        _fail(" ".join(str(known).split()), known.exit_status)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _known_error(error: BaseException | None) -> "LatentbeamError | None":
+    """The `LatentbeamError`, also where Beam has wrapped it, else None."""
+    from ae_models.errors import LatentbeamError
+
+    while error is not None:
+        if isinstance(error, LatentbeamError):
+            return error
+        error = error.__cause__
+    return None
+
+
+def _fail(line: str, status: int) -> None:
+    print(f"latentbeam: {shown(line)}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""The transforms for Beam YAML files."""

@@ -1,0 +1,1 @@
+"""Records of the inputs: all of them, a sample, single ones."""

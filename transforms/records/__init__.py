@@ -1,0 +1,1 @@
+"""What travels between transforms: record batches, rejects, tallies."""

@@ -1,0 +1,22 @@
+"""A column of names or numbers as the classes that it tells apart."""
+
+import pyarrow as pa
+
+from ae_models.errors import ConfigError
+
+
+def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """(N,) string: the records' categories, as text.
+
+    Raises:
+      ConfigError: there is no such column, or it holds no text, numbers or truth values.
+    """
+    if column not in batch.schema.names:
+        raise ConfigError(f"the records have no column {column!r}")
+    values = batch.column(column)
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ConfigError(f"column {column!r} is of type {values.type}, no category") from error

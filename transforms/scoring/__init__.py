@@ -1,0 +1,1 @@
+"""Records through a bundle: the ModelHandler, and columns of scores."""

@@ -1,0 +1,1 @@
+"""Training's pipeline: records to splits and tf.Transform's analysis."""
