@@ -45,6 +45,14 @@ class Validated:
         return f"{self.section}.{field}" if self.section else field
 
 
+def check_at_least_one(**values: int) -> None:
+    """Raises ConfigError with the name and the value of the first that is no whole number, or is
+    below 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{name} must be a whole number of at least 1. Received: {value!r}")
+
+
 def from_mapping(cls: type[T], mapping: Any) -> T:
     """Builds `cls` from a plain mapping, nested classes included.
 

@@ -63,7 +63,7 @@ def _lists(values: np.ndarray) -> pa.Array:
 def _clustered(uri: str, bundle: Path, output: Path, method: str) -> None:
     del bundle
     found = None if method == "hdbscan" else CLUSTERS
-    cluster(uri, str(output), method, found, overwrite=True)
+    cluster(uri, str(output), method=method, clusters=found, overwrite=True)
 
 
 if __name__ == "__main__":

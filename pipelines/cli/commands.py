@@ -69,6 +69,7 @@ def demo(output: str, as_json: bool) -> None:
 @click.pass_context
 def train(
     context: click.Context,
+    *,
     inputs: Sequence[str],
     model: str,
     output: str,
@@ -90,7 +91,9 @@ def train(
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )
-    manifest = program.train(inputs, configuration, output, where, beam_flags, overwrite)
+    manifest = program.train(
+        inputs, configuration, output, where=where, beam_flags=beam_flags, overwrite=overwrite
+    )
     print_result(manifest, as_json, lambda _: summaries.trained_lines(manifest, output))
 
 
@@ -124,6 +127,7 @@ def train(
 @click.pass_context
 def score(
     context: click.Context,
+    *,
     inputs: Sequence[str],
     model: str,
     output: str,
@@ -148,16 +152,16 @@ def score(
         inputs,
         model,
         output,
-        where,
-        _beam_flags(context),
-        fpr,
-        overwrite,
-        portable_schema,
-        error_maps,
-        None if outputs is None else outputs.split(","),
-        checkpoint_every,
-        resume,
-        max_rejects,
+        where=where,
+        beam_flags=_beam_flags(context),
+        fpr=fpr,
+        overwrite=overwrite,
+        portable_schema=portable_schema,
+        error_maps=error_maps,
+        outputs=None if outputs is None else outputs.split(","),
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        max_rejects=max_rejects,
     )
     print_result(ledger, as_json, lambda _: summaries.scored_lines(ledger, output))
 
@@ -186,6 +190,7 @@ def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
 @overwrite_option
 @json_option
 def relabel(
+    *,
     scores: str,
     output: str,
     fpr: float | None,
@@ -229,6 +234,7 @@ def relabel(
 @click.pass_context
 def cluster(
     context: click.Context,
+    *,
     scores: str,
     output: str,
     method: str,
@@ -250,14 +256,14 @@ def cluster(
     ledger = program.cluster(
         scores,
         output,
-        method,
-        clusters,
-        label,
-        sample,
-        min_cluster_size,
-        seed,
-        overwrite,
-        _beam_flags(context),
+        method=method,
+        clusters=clusters,
+        label=label,
+        sample=sample,
+        min_cluster_size=min_cluster_size,
+        seed=seed,
+        overwrite=overwrite,
+        beam_flags=_beam_flags(context),
     )
     print_result(ledger, as_json, lambda _: summaries.clustered_lines(ledger, output))
 
@@ -285,6 +291,7 @@ def cluster(
 @click.pass_context
 def classify(
     context: click.Context,
+    *,
     scores: str,
     label: str,
     output: str,
@@ -304,7 +311,9 @@ def classify(
     program = load_program("pipelines.commands.classify")
 
     config = program.ClassConfig(label, components, fpr, sample, seed)
-    ledger = program.classify(scores, output, config, apply, _beam_flags(context), overwrite)
+    ledger = program.classify(
+        scores, output, config, apply=apply, beam_flags=_beam_flags(context), overwrite=overwrite
+    )
     print_result(ledger, as_json, lambda _: summaries.classified_lines(ledger, output))
 
 
@@ -327,6 +336,7 @@ def classify(
               help="Of the records that are drawn where there are too many.")  # fmt: skip
 @json_option
 def report(
+    *,
     scores: str,
     model: str,
     output: str,
@@ -342,7 +352,15 @@ def report(
     program = load_program("pipelines.report.command")
 
     result = program.report(
-        scores, model, output, clusters, inputs, label, projection, seed, anomalies
+        scores,
+        model,
+        output,
+        clusters=clusters,
+        inputs=inputs,
+        label=label,
+        projection=projection,
+        seed=seed,
+        anomalies=anomalies,
     )
     print_result(result, as_json, summaries.report_lines)
 
@@ -352,7 +370,7 @@ def report(
 @inputs_option
 @json_option
 @click.pass_context
-def verify(context: click.Context, scores: str, inputs: Sequence[str], as_json: bool) -> None:
+def verify(context: click.Context, *, scores: str, inputs: Sequence[str], as_json: bool) -> None:
     """Check that every input record is in exactly one of scores and rejects.
 
     Exit status 1 if one is not.

@@ -46,6 +46,7 @@ def classify(
     scores: str,
     output: str,
     config: ClassConfig,
+    *,
     apply: str | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
@@ -59,7 +60,14 @@ def classify(
     """
     applied = apply or scores
     options = pipeline_options(beam_flags)
-    folder = new_folder("classify", CLASSES, [scores, applied], output, overwrite, options)
+    folder = new_folder(
+        "classify",
+        CLASSES,
+        scores=[scores, applied],
+        output=output,
+        overwrite=overwrite,
+        options=options,
+    )
     fitted_to, source = SourceRun.read(scores), SourceRun.read(applied)
     columns, label = _columns(fitted_to, source, config.label)
     with held(output):
@@ -74,7 +82,16 @@ def classify(
         }
         wanted = [*columns, *label]
         assign = AssignClasses(folder.model, config.fpr, *label)
-        derive(folder, source, wanted, assign, facts, summary, options, "classifying")
+        derive(
+            folder,
+            source,
+            columns=wanted,
+            assign=assign,
+            facts=facts,
+            summary=summary,
+            options=options,
+            doing="classifying",
+        )
     return read_ledger(output)
 
 
@@ -98,7 +115,7 @@ def _fit(
     """The model, and of how many records it was made."""
     with Progress("sampling", scored_count(scores)) as progress:
         found = sample_labelled(
-            scores, columns, config.label, config.sample, config.seed, progress.show
+            scores, columns, config.label, count=config.sample, seed=config.seed, show=progress.show
         )
     mean, *stddev = [vectors(found.rows[name]) for name in columns]
     model = ClassModel.fit(

@@ -38,6 +38,7 @@ _MOST_LABELS = 1000  # of a column that says what records are rather than which
 def cluster(
     scores: str,
     output: str,
+    *,
     method: str = "kmeans",
     clusters: int | None = None,
     label: str | None = None,
@@ -71,7 +72,9 @@ def cluster(
     config = ClusteringConfig(clusters, min_cluster_size=min_cluster_size, seed=seed)
     _check_flags(method, sample, min_cluster_size)
     options = pipeline_options(beam_flags)
-    folder = new_folder("cluster", CLUSTERS, [scores], output, overwrite, options)
+    folder = new_folder(
+        "cluster", CLUSTERS, scores=[scores], output=output, overwrite=overwrite, options=options
+    )
     source, columns = SourceRun.read(scores), latent_columns(scores)
     with held(output):
         count = sample or CLUSTERINGS[method].sample_records
@@ -89,7 +92,16 @@ def cluster(
         }
         wanted = [*columns, *([label] if label else [])]
         assign = AssignClusters(folder.model, label)
-        derive(folder, source, wanted, assign, facts, summary, options, "assigning")
+        derive(
+            folder,
+            source,
+            columns=wanted,
+            assign=assign,
+            facts=facts,
+            summary=summary,
+            options=options,
+            doing="assigning",
+        )
     return read_ledger(output)
 
 
@@ -110,7 +122,7 @@ def _sample(
         raise ConfigError(f"{scores} has no column {label!r} to compare with")
     wanted = [*columns, *(name for name in [label or _LABEL] if name in names)]
     with Progress("sampling", scored_count(scores)) as progress:
-        return sample_rows(scores, wanted, count, seed, progress.show)
+        return sample_rows(scores, wanted, count=count, seed=seed, show=progress.show)
 
 
 def _usable_label(drawn: pa.Table, label: str | None) -> str | None:

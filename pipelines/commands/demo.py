@@ -78,6 +78,6 @@ def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
         str(path),
         outputs["input"],
         outputs["reconstruction"],
-        titles,
-        f"least anomalous (left) and most anomalous records; trained where {_NORMAL}",
+        titles=titles,
+        heading=f"least anomalous (left) and most anomalous records; trained where {_NORMAL}",
     )

@@ -17,6 +17,7 @@ from transforms.results.reader import ROWS_READ, ReadScores
 def new_folder(
     command: str,
     kind: str,
+    *,
     scores: Sequence[str],
     output: str,
     overwrite: bool,
@@ -48,6 +49,7 @@ def new_folder(
 def derive(
     folder: DerivedFolder,
     source: SourceRun,
+    *,
     columns: Sequence[str],
     assign: beam.PTransform,
     facts: Mapping[str, Any],

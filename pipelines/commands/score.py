@@ -28,6 +28,7 @@ def score(
     inputs: Sequence[str],
     model: str,
     output: str,
+    *,
     where: Sequence[str] = (),
     beam_flags: Sequence[str] = (),
     fpr: float | None = None,
@@ -70,7 +71,9 @@ def score(
     threads = decoding_threads(options)
 
     def scoring() -> ScoreImages:
-        return ScoreImages(model, fpr, error_maps, outputs, threads)
+        return ScoreImages(
+            model, fpr=fpr, error_maps=error_maps, outputs=outputs, decoding_threads=threads
+        )
 
     def whole(pipeline: beam.Pipeline) -> None:
         scored = pipeline | ReadImages(inputs, where=where) | scoring()

@@ -83,7 +83,7 @@ def score_in_parts(
             if not resumed and results:
                 say(f"{len(results)} parts are done, {_records(results):,} records: going on")
             resumed = True
-            result = _scored(work, plan, part, ReadTasks(part.tasks, carried, wheres))
+            result = _scored(work, plan, part, ReadTasks(part.tasks, carried=carried, where=wheres))
             check_held()
         results.append(result)
         _check_rejects(work, results, finished=False)

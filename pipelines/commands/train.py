@@ -82,6 +82,7 @@ def train(
     inputs: Sequence[str],
     config: Configuration,
     output: str,
+    *,
     where: Sequence[str] = (),
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,

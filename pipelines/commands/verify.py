@@ -37,7 +37,9 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
     def expected() -> Iterator[list[str]]:
         for source in sources:
             for task in source.tasks():
-                for batch, _ in read_task(source, task, _LIMITS, carried, wheres, images=False):
+                for batch, _ in read_task(
+                    source, task, _LIMITS, carried=carried, wheres=wheres, images=False
+                ):
                     yield batch.column(ID).to_pylist()
 
     problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]

@@ -19,6 +19,7 @@ _WIDEST_NAME = 1.3  # inches
 
 def draw_class_lines(
     axes: Axes,
+    *,
     positions: np.ndarray,
     classes: Sequence[str],
     probabilities: np.ndarray,

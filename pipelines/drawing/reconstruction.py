@@ -12,6 +12,7 @@ def reconstruction_grid(
     path: str,
     inputs: np.ndarray,
     reconstructions: np.ndarray,
+    *,
     titles: Sequence[str],
     heading: str,
     unit: str = "scaled value",
@@ -34,7 +35,7 @@ def reconstruction_grid(
         Strip("reconstruction", reconstructions),
         error_strip(inputs, reconstructions, unit),
     ]
-    sheet = Sheet(strips, titles, heading, unit, shades_of(inputs))
+    sheet = Sheet(strips, titles, heading=heading, unit=unit, shades=shades_of(inputs))
     write_png(sheet.figure, path)
 
 

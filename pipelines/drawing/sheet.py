@@ -77,6 +77,7 @@ class Sheet:
         self,
         strips: Sequence[Strip],
         titles: Sequence[str],
+        *,
         heading: str,
         unit: str,
         shades: tuple[float, float] | None = None,
@@ -152,11 +153,13 @@ class Sheet:
             members = list(group)
             if is_heat:
                 for top, strip in members:
-                    self._bar(top, top + self._tall, _HEAT, 0.0, _hottest(strip), strip.unit)
+                    span = (0.0, _hottest(strip))
+                    self._bar(top, top + self._tall, _HEAT, span, strip.unit)
             else:
                 bottom = members[-1][0] + self._tall
                 beyond = self._beyond([strip.images for _, strip in members])
-                self._bar(members[0][0], bottom, _GREY, self._low, self._high, self._unit, beyond)
+                span = (self._low, self._high)
+                self._bar(members[0][0], bottom, _GREY, span, self._unit, extend=beyond)
 
     def _draw_strip(self, top: float, strip: Strip) -> None:
         for column, image in enumerate(strip.images):
@@ -184,15 +187,15 @@ class Sheet:
         top: float,
         bottom: float,
         colours: str,
-        low: float,
-        high: float,
+        span: tuple[float, float],
         unit: str,
+        *,
         extend: str = "neither",
     ) -> None:
         height = min(bottom - top, _LONGEST_BAR)
         left = self._left(self._columns) + _EDGE / 2
         axes = self._axes(left, top, _BAR, height)
-        shades = ScalarMappable(Normalize(low, high), matplotlib.colormaps[colours])
+        shades = ScalarMappable(Normalize(*span), matplotlib.colormaps[colours])
         bar = self.figure.colorbar(shades, cax=axes, ticks=MaxNLocator(4), extend=extend)
         bar.ax.tick_params(labelsize=TITLE_POINTS)
         bar.set_label(unit, fontsize=TITLE_POINTS)

@@ -20,6 +20,7 @@ from pipelines.explore.records import Choice
 def denoise(
     model: str,
     output: str,
+    *,
     inputs: Sequence[str],
     corruption: str | None = None,
     ids: str | None = None,
@@ -55,7 +56,10 @@ def denoise(
         f"Images under {named}, what the {bundle.config.model.kind.upper()} restores of them, and "
         "what is then still wrong"
     )
-    write_png(Sheet(strips, records.ids, heading, UNIT, shades_of(clean)).figure, output)
+    write_png(
+        Sheet(strips, records.ids, heading=heading, unit=UNIT, shades=shades_of(clean)).figure,
+        output,
+    )
     return {
         "picture": output,
         "corruption": named,

@@ -34,6 +34,7 @@ _MOST_ROWS = 5
 def direction(
     model: str,
     output: str,
+    *,
     scores: str,
     label: str,
     inputs: Sequence[str] = (),
@@ -81,7 +82,7 @@ def direction(
         f"{found.others:,} others, taken from and added to images"
     )
     shades = shades_of(*rows, within=explored.range)
-    write_png(Sheet(strips, titles, heading, UNIT, shades).figure, output)
+    write_png(Sheet(strips, titles, heading=heading, unit=UNIT, shades=shades).figure, output)
     return {"picture": output, "members": found.members, "others": found.others,
             "vector": found.vector.tolist()}  # fmt: skip
 

@@ -25,6 +25,7 @@ Path = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def interpolate(
     model: str,
     output: str,
+    *,
     inputs: Sequence[str],
     start: str,
     end: str,
@@ -72,7 +73,14 @@ def interpolate(
         spread = None if stddevs is None else linear_path(stddevs[0], stddevs[1], fine)
         classes = way_classes(scores, label, path(first, last, fine), spread, seed)
     heading = f"From one record to another on the {name} between their latents"
-    sheet = _sheet(records, images, shares, heading, explored.range, classes is not None)
+    sheet = _sheet(
+        records,
+        images,
+        shares=shares,
+        heading=heading,
+        within=explored.range,
+        with_lines=classes is not None,
+    )
     found = {} if classes is None else _draw_classes(sheet, classes, shares, between)
     write_png(sheet.figure, output)
     return {"picture": output, "path": name, **found}
@@ -81,6 +89,7 @@ def interpolate(
 def _sheet(
     records: Records,
     images: np.ndarray,
+    *,
     shares: np.ndarray,
     heading: str,
     within: tuple[int, int],
@@ -93,7 +102,7 @@ def _sheet(
     if with_lines:
         heading += ", and p(class) along the way"
     below = _LINES_INCHES if with_lines else 0.0
-    return Sheet([Strip("", strip)], titles, heading, UNIT, shades, below)
+    return Sheet([Strip("", strip)], titles, heading=heading, unit=UNIT, shades=shades, below=below)
 
 
 def _draw_classes(
@@ -103,7 +112,7 @@ def _draw_classes(
     columns = np.arange(1, len(shares) + 1)
     axes = sheet.axes_below(1, len(shares))
     positions = np.linspace(1, len(shares), len(classes.p_values))
-    draw_class_lines(axes, positions, *classes, between)
+    draw_class_lines(axes, positions=positions, **classes._asdict(), between=between)
     axes.set_xticks(columns, [f"{share:.0%}" for share in shares])
     probabilities = classes.probabilities[::between].T.tolist()
     return {

@@ -17,6 +17,7 @@ from pipelines.explore.records import Choice
 def reconstruct(
     model: str,
     output: str,
+    *,
     inputs: Sequence[str],
     ids: str | None = None,
     count: int = 10,
@@ -46,6 +47,6 @@ def reconstruct(
         f"Inputs, what the {bundle.config.model.kind.upper()} makes of them, and the absolute "
         "difference (above each column: its mean)"
     )
-    reconstruction_grid(output, x, y, titles, heading, UNIT)
+    reconstruction_grid(output, x, y, titles=titles, heading=heading, unit=UNIT)
     shown = [{"id": record, "error": e} for record, e in zip(records.ids, errors, strict=True)]
     return {"picture": output, "records": shown}

@@ -21,5 +21,5 @@ def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str,
     strips = [Strip("mean of p(x|z)", means), Strip("drawn from p(x|z)", drawn)]
     heading = f"Images of {count} draws of z from the prior: the mean image of each, and one drawn"
     shades = shades_of(means, within=explored.range)
-    write_png(Sheet(strips, (), heading, UNIT, shades).figure, output)
+    write_png(Sheet(strips, (), heading=heading, unit=UNIT, shades=shades).figure, output)
     return {"picture": output, "samples": count}

@@ -25,6 +25,7 @@ _SAMPLE = 1000  # records whose latents stand for all of an input's
 def traverse(
     model: str,
     output: str,
+    *,
     inputs: Sequence[str] = (),
     around: str | None = None,
     dimensions: int = 10,
@@ -77,7 +78,7 @@ def traverse(
         "the image, in pixel levels"
     )
     shades = shades_of(*rows, within=explored.range)
-    write_png(Sheet(strips, titles, heading, UNIT, shades).figure, output)
+    write_png(Sheet(strips, titles, heading=heading, unit=UNIT, shades=shades).figure, output)
     effective = [{"dimension": k, "effect": float(effects[k])} for k in order]
     return {"picture": output, "dimensions": effective}
 

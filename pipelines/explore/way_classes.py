@@ -46,7 +46,9 @@ def way_classes(
     columns = latent_columns(scores)
     check_label(scores, label)
     with Progress("reading latents", scored_count(scores)) as progress:
-        rows, names, _ = sample_labelled(scores, columns, label, _MOST_FITTED, seed, progress.show)
+        rows, names, _ = sample_labelled(
+            scores, columns, label, count=_MOST_FITTED, seed=seed, show=progress.show
+        )
     if not names:
         raise InputError(f"{scores}: no record has a {label!r}")
     uncertain = stddevs is not None and LATENT_STDDEV in columns

@@ -33,6 +33,7 @@ def report(
     scores: str,
     model: str,
     output: str,
+    *,
     clusters: str | None = None,
     inputs: Sequence[str] = (),
     label: str | None = None,
@@ -65,7 +66,7 @@ def report(
     if inputs:  # those that a user names must be there
         for source in resolve_inputs(inputs):
             next(iter(source.tasks()), None)
-    data = read_run(scores, bundle, clusters, label, anomalies, seed)
+    data = read_run(scores, bundle, clusters=clusters, label=label, most=anomalies, seed=seed)
     images = _images(data, inputs)
     with Progress("drawing", unit=" files") as progress:
         page = _html(data, images, model, projection, seed).encode()
@@ -115,7 +116,14 @@ def _html(
     plots, keys, map_note = map_section(data, images, kind, seed)
     clusters, clusters_note = galleries(data, images)
     drawn: dict[str, LayoutDOM] = {
-        "scores": score_histogram(edges, summary.score_bins, held_out, threshold, data.fpr, name),
+        "scores": score_histogram(
+            edges,
+            summary.score_bins,
+            calibration=held_out,
+            threshold=threshold,
+            fpr=data.fpr,
+            name=name,
+        ),
         "p_values": p_value_histogram(summary.p_value_bins, data.fpr),
         **plots,
     }  # fmt: skip

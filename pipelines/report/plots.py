@@ -32,6 +32,7 @@ def bin_edges(calibration: np.ndarray, sample: np.ndarray) -> np.ndarray:
 def score_histogram(
     edges: np.ndarray,
     run: np.ndarray,
+    *,
     calibration: np.ndarray,
     threshold: float,
     fpr: float,

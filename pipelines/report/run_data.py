@@ -90,7 +90,7 @@ class RunData:
 
 
 def read_run(
-    scores: str, bundle: Bundle, clusters: str | None, label: str | None, most: int, seed: int
+    scores: str, bundle: Bundle, *, clusters: str | None, label: str | None, most: int, seed: int
 ) -> RunData:
     """Reads a finished run.
 
@@ -115,11 +115,17 @@ def read_run(
     columns = list(dict.fromkeys([*scored, P_VALUE, FLAG, *shown]))
     with Progress("sampling", rows) as progress:
         count = min(_RECORDS, _LATENT_BYTES // (4 * bundle.config.model.latent_dim))
-        sample = sample_rows(scores, columns, max(1, count), seed, progress.show)
+        sample = sample_rows(scores, columns, count=max(1, count), seed=seed, show=progress.show)
     edges = bin_edges(calibration[SCORE], sample[SCORE].to_numpy())
     with Progress("counting", rows) as progress:
         summary = summarise_run(
-            scores, bundle.fingerprint, calibration, edges, most, shown, progress.show
+            scores,
+            bundle.fingerprint,
+            calibration=calibration,
+            edges=edges,
+            most=most,
+            columns=shown,
+            show=progress.show,
         )
     records = _with_top(sample.select([ID, SCORE, P_VALUE, FLAG, *shown]), summary.top)
     ids = records[ID].to_pylist()

@@ -36,7 +36,7 @@ def digits_page(bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     ids = pq.read_table(folder / "run" / "scores")["id"].to_pylist()
     clusters = clusters_of_run(folder / "clusters", ids, 10)
     page = folder / "report.html"
-    report(str(folder / "run"), str(bundle("vae")), str(page), clusters)
+    report(str(folder / "run"), str(bundle("vae")), str(page), clusters=clusters)
     return page
 
 
@@ -67,7 +67,9 @@ def test_strangers_texts_are_text(
     run = hostile_run(tmp_path / "run", bundle("vae"))
     ids = pq.read_table(Path(run) / "scores")["id"].to_pylist()
     page = tmp_path / "report.html"
-    report(run, str(bundle("vae")), str(page), clusters_of_run(tmp_path / "clusters", ids, 3))
+    report(
+        run, str(bundle("vae")), str(page), clusters=clusters_of_run(tmp_path / "clusters", ids, 3)
+    )
     seconds_to_open(browser, page)
     for place in range(3):
         browser.run(f"{_FIND} find('.bk-btn')[arguments[0]].click()", place)

@@ -20,7 +20,9 @@ def read_batches(
         batch
         for source in sources
         for task in source.tasks()
-        for batch, _ in read_task(source, task, limits or BatchLimits(), carried, images=images)
+        for batch, _ in read_task(
+            source, task, limits or BatchLimits(), carried=carried, images=images
+        )
     ]
 
 

@@ -32,6 +32,7 @@ from transforms.runs import write
 from transforms.scoring import score
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.columns import scored_schema
+from transforms.scoring.options import ScoreOptions
 from transforms.sources import resolve_inputs
 
 PROVIDERS = str(Path(__file__).with_name("providers.yaml"))
@@ -47,17 +48,11 @@ class _ReadConfig(Validated):
     tallies: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class _ScoreConfig(Validated):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ScoreConfig(ScoreOptions):
     section: ClassVar[str] = "ScoreImages"
 
     model: str
-    fpr: float | None
-    outputs: tuple[str, ...] | None
-    error_maps: bool
-
-    def validate(self) -> None:
-        self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "between 0 and 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +87,7 @@ class ReadImages(beam.PTransform):
 
     def expand(self, pipeline: Any) -> Any:
         inputs = list(self._config.inputs)
-        found = pipeline | "Read" >> read.ReadImages(inputs, self._config.where)
+        found = pipeline | "Read" >> read.ReadImages(inputs, where=self._config.where)
         carried = read.common_carried(resolve_inputs(inputs))
         records = found.records | "Rows" >> ImageRows(carried)
         if self._config.tallies is None:
@@ -129,12 +124,19 @@ class ScoreImages(beam.PTransform):
         error_handling: Optional[Mapping[str, str]] = None,  # noqa: UP045
     ):
         super().__init__()
-        self._config = _ScoreConfig(model, fpr, outputs, error_maps)  # type: ignore[arg-type]
+        self._config = _ScoreConfig(
+            model=model,
+            fpr=fpr,
+            outputs=outputs,  # type: ignore[arg-type]
+            error_maps=error_maps,
+        )
         self._rejects = _error_output(error_handling)
 
     def expand(self, rows: PCollection[Any]) -> Any:
         config = self._config
-        scoring = score.ScoreImages(config.model, config.fpr, config.error_maps, config.outputs)
+        scoring = score.ScoreImages(
+            config.model, fpr=config.fpr, error_maps=config.error_maps, outputs=config.outputs
+        )
         scored = rows | "Batches" >> ImagesFromRows() | "Score" >> scoring
         scores = scored.scores | "Rows" >> Rows(self._schema(rows))
         if self._rejects is None:

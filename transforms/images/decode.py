@@ -218,9 +218,9 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
         images.column(ID),
         images.column(SOURCE),
         images.column(IMAGE),
-        {TARGET: targets.column(IMAGE)},
-        images.column(REJECT).to_pylist(),
-        raw_metadata(config.shape, config.dtype),
+        carried={TARGET: targets.column(IMAGE)},
+        rejects=images.column(REJECT).to_pylist(),
+        image_metadata=raw_metadata(config.shape, config.dtype),
     )
 
 

@@ -49,7 +49,7 @@ def _layouts(
     carried = common_carried(sources)
     for source in sources:
         for task in source.tasks():
-            for batch, _ in read_task(source, task, _LIMITS, carried, wheres):
+            for batch, _ in read_task(source, task, _LIMITS, carried=carried, wheres=wheres):
                 yield from _layouts_in(batch, config)
 
 

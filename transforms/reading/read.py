@@ -8,11 +8,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.errors import InputError
 from transforms.execution.background import read_ahead
+from transforms.execution.composite import Composite
 from transforms.execution.timing import each_timed
 from transforms.records.batches import (
     ID,
@@ -56,6 +57,7 @@ def read_task(
     source: Source,
     task: Any,
     limits: BatchLimits,
+    *,
     carried: pa.Schema,
     wheres: Sequence[Where] = (),
     images: bool = True,
@@ -121,7 +123,8 @@ class _Read(beam.DoFn):
 
     def process(self, element: tuple[Source, Any]) -> Iterable[Any]:
         read = excluded = 0
-        task = read_task(*element, self._limits, self._carried, self._wheres)
+        source, name = element
+        task = read_task(source, name, self._limits, carried=self._carried, wheres=self._wheres)
         with contextlib.closing(read_ahead(each_timed(task))) as batches:
             for (batch, left_out), milliseconds in batches:
                 self._milliseconds.update(milliseconds)
@@ -132,7 +135,7 @@ class _Read(beam.DoFn):
         yield TaggedOutput(_TALLIES, tally(read=read, excluded=excluded))
 
 
-class ReadImages(beam.PTransform):
+class ReadImages(Composite):
     """Reads images of files, Parquet, TFRecord, WebDataset or NumPy archives, `builtin:digits`.
 
     Args:
@@ -151,6 +154,7 @@ class ReadImages(beam.PTransform):
     def __init__(
         self,
         inputs: str | Sequence[str],
+        *,
         where: Sequence[str | Where] = (),
         limits: BatchLimits | None = None,
     ):
@@ -159,7 +163,7 @@ class ReadImages(beam.PTransform):
         self._wheres = tuple(Where.parse(w) if isinstance(w, str) else w for w in where)
         self._limits = limits or BatchLimits()
 
-    def expand(self, pipeline: beam.Pipeline) -> Any:
+    def expand(self, pipeline: beam.Pipeline | PBegin) -> ImageRecords:
         sources, carried = open_inputs(self._inputs, self._wheres)
         listed = (
             pipeline
@@ -173,7 +177,7 @@ class ReadImages(beam.PTransform):
         )
 
 
-class ReadTasks(beam.PTransform):
+class ReadTasks(Composite):
     """Reads tasks that were listed already, as `ReadImages` reads those that it lists.
 
     Args:
@@ -189,6 +193,7 @@ class ReadTasks(beam.PTransform):
     def __init__(
         self,
         tasks: Sequence[tuple[Source, Any]],
+        *,
         carried: pa.Schema,
         where: Sequence[Where] = (),
         limits: BatchLimits | None = None,
@@ -197,7 +202,7 @@ class ReadTasks(beam.PTransform):
         self._tasks, self._carried, self._wheres = tasks, carried, tuple(where)
         self._limits = limits or BatchLimits()
 
-    def expand(self, pipeline: beam.Pipeline) -> Any:
+    def expand(self, pipeline: beam.Pipeline | PBegin) -> ImageRecords:
         tasks = beam.Create(self._tasks, reshuffle=False).with_output_types(Any)
         read = _read(pipeline | "Tasks" >> tasks, _Read(self._limits, self._carried, self._wheres))
         return ImageRecords(read.records, read[_TALLIES])

@@ -33,7 +33,9 @@ def choose_ids(
     least: list[tuple[int, str]] = []
     for source in sources:
         for task in source.tasks():
-            for batch, _ in read_task(source, task, BatchLimits(), carried, wheres, images=False):
+            for batch, _ in read_task(
+                source, task, BatchLimits(), carried=carried, wheres=wheres, images=False
+            ):
                 ids = good_rows(batch).column(ID).to_pylist()
                 hashes = id_hashes(f"{seed}/{record}" for record in ids).tolist()
                 least = heapq.nsmallest(count, {*least, *zip(hashes, ids, strict=True)})

@@ -77,6 +77,7 @@ def image_records(
     ids: pa.Array | Sequence[str],
     source: pa.Array | Sequence[str] | str,
     images: pa.Array | Sequence[bytes | None],
+    *,
     carried: Mapping[str, pa.Array] | None = None,
     rejects: Sequence[dict[str, str] | None] | None = None,
     image_metadata: Mapping[str, str] | None = None,

@@ -206,9 +206,9 @@ def image_batches(rows: Iterable[Any], carried: pa.Schema) -> Iterator[pa.Record
             [getattr(row, ID, "") for row in part],
             [getattr(row, SOURCE, None) or "" for row in part],
             [row.image for row in part],
-            columns,
-            [_plain(getattr(row, REJECT, None)) for row in part],
-            metadata,
+            carried=columns,
+            rejects=[_plain(getattr(row, REJECT, None)) for row in part],
+            image_metadata=metadata,
         )
 
 

@@ -37,6 +37,7 @@ def sample_labelled(
     scores: str,
     columns: Sequence[str],
     label: str,
+    *,
     count: int,
     seed: int,
     show: Callable[[int], None] = lambda _: None,
@@ -47,7 +48,7 @@ def sample_labelled(
       InputError: no finished run, one without scored records, or a file that cannot be read.
       ConfigError: the column holds no names or numbers.
     """
-    table = sample_rows(scores, [*columns, label], count, seed, show)
+    table = sample_rows(scores, [*columns, label], count=count, seed=seed, show=show)
     labels = categories_of(table, label)
     known = pc.is_valid(labels)
     return LabelledRows(table.filter(known), labels.filter(known).to_pylist(), len(table))

@@ -111,6 +111,7 @@ def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def sample_rows(
     scores: str,
     columns: Sequence[str],
+    *,
     count: int,
     seed: int,
     show: Callable[[int], None] = lambda _: None,

@@ -44,6 +44,7 @@ class RunSummary:
 def summarise_run(
     scores: str,
     fingerprint: str,
+    *,
     calibration: Mapping[str, np.ndarray],
     edges: np.ndarray,
     most: int,

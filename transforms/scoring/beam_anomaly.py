@@ -21,6 +21,7 @@ from transforms.records.batches import REJECT
 from transforms.records.beam_rows import image_batches
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.model_handler import AutoencoderModelHandler, LoadedModel
+from transforms.scoring.options import ScoreOptions
 
 _NOTHING_CARRIED = pa.schema([])
 
@@ -96,7 +97,9 @@ def bundle_detector(
 
     Raises:
       BundleError: the bundle is missing or was changed.
+      ConfigError: `fpr` is not above 0 and below 1.
     """
+    fpr = ScoreOptions(fpr).fpr
     bundle = open_bundle(local_bundle(bundle_path))
     threshold = score_threshold(
         bundle.calibration_scores(),

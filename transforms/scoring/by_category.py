@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
-from apache_beam.pvalue import TaggedOutput
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.config.validated import check_at_least_one
 from ae_models.errors import ConfigError
+from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImagesByKey
 from transforms.reading.read import ImageRecords
 from transforms.records.batches import REJECT, REJECT_TYPE, with_column
@@ -26,6 +28,7 @@ from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.columns import scored_schema
 from transforms.scoring.model_cache import BoundedModels
 from transforms.scoring.model_handler import LoadedModel, count_good
+from transforms.scoring.options import ScoreOptions
 from transforms.scoring.score import ScoredRecords, split_rejects
 
 _REJECTS = "rejects"
@@ -144,26 +147,23 @@ class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBat
 
     Args:
       bundles: each category's bundle.
-      fpr, error_maps, outputs: as of `AutoencoderModelHandler`.
+      options: what is asked of each.
       max_models: the most bundles that a worker process holds at a time.
     """
 
     def __init__(
         self,
         bundles: Mapping[str, Bundle],
-        fpr: float | None = None,
-        error_maps: bool = False,
-        outputs: Sequence[str] | None = None,
-        max_models: int = 8,
+        options: ScoreOptions,
+        max_models: int,
     ):
         configs = [bundle.config for bundle in bundles.values()]
         limit = max(_BATCH_BYTES, *(config.image.image_bytes for config in configs))
         super().__init__(min_batch_size=limit, max_batch_size=limit, element_size_fn=_bytes)
         self._paths = {category: str(bundle.path) for category, bundle in bundles.items()}
-        self._fpr, self._error_maps, self._outputs = fpr, error_maps, outputs
-        self._max_models = max_models
+        self._options, self._max_models = options, max_models
         self._schema = common_schema(
-            scored_schema(config, outputs, error_maps) for config in configs
+            scored_schema(config, options.outputs, options.error_maps) for config in configs
         )
         self._scored = Metrics.counter("latentbeam", "records_scored")
         self._loaded = Metrics.counter("latentbeam", "models_loaded")
@@ -172,7 +172,7 @@ class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBat
         return BoundedModels(self._load, self._max_models)
 
     def _load(self, category: str) -> LoadedModel:
-        return LoadedModel(self._paths[category], self._fpr, self._outputs)
+        return LoadedModel(self._paths[category], self._options)
 
     def get_num_bytes(self, batch: Sequence[tuple[str, pa.RecordBatch]]) -> int:
         return sum(map(_bytes, batch))
@@ -191,7 +191,7 @@ class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBat
         for category, group in itertools.groupby(batch, key=operator.itemgetter(0)):
             elements = [element for _, element in group]
             with model.use(category, self._loaded.inc) as loaded:
-                scored = loaded.score(elements, self._error_maps)
+                scored = loaded.score(elements)
                 del loaded
             results += [with_common_columns(element, self._schema) for element in scored]
             self._scored.inc(sum(map(count_good, scored)))
@@ -202,7 +202,7 @@ def _bytes(element: tuple[str, pa.RecordBatch]) -> int:
     return int(element[1].nbytes)
 
 
-class ScoreImagesByCategory(beam.PTransform):
+class ScoreImagesByCategory(Composite):
     """`ScoreImages` with a bundle for each category, such as one for each product.
 
     Records come in any order; of each bundle of elements, 128 MiB of encoded images are gathered by
@@ -222,13 +222,15 @@ class ScoreImagesByCategory(beam.PTransform):
 
     Raises:
       BundleError: a bundle is missing or was changed.
-      ConfigError: there is no bundle, room for none, or a bundle has no such output.
+      ConfigError: there is no bundle, `fpr` is not above 0 and below 1, a number is less than 1, or
+        a bundle has no such output.
     """
 
     def __init__(
         self,
         bundles: Mapping[str, str],
         column: str,
+        *,
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
@@ -238,15 +240,15 @@ class ScoreImagesByCategory(beam.PTransform):
         super().__init__()
         if not bundles:
             raise ConfigError("bundles must name a bundle for a category. Received: none")
-        if max_models_per_worker < 1:
-            raise ConfigError(
-                f"max_models_per_worker must be at least 1. Received: {max_models_per_worker!r}"
-            )
+        check_at_least_one(
+            max_models_per_worker=max_models_per_worker, decoding_threads=decoding_threads
+        )
         self._bundles = {str(category): str(path) for category, path in bundles.items()}
         self._column, self._decoding_threads = column, decoding_threads
-        self._arguments = (fpr, error_maps, outputs, max_models_per_worker)
+        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+        self._max_models = max_models_per_worker
 
-    def expand(self, images: Any) -> Any:
+    def expand(self, images: ImageRecords | PCollection[pa.RecordBatch]) -> ScoredRecords:
         bundles = {
             category: open_bundle(local_bundle(path)) for category, path in self._bundles.items()
         }
@@ -260,10 +262,11 @@ class ScoreImagesByCategory(beam.PTransform):
         routed = records | "Route" >> beam.ParDo(_Route(self._column, bundles)).with_outputs(
             _REJECTS, main="records"
         )
+        handler = CategoryModelHandler(bundles, self._options, self._max_models)
         scored = (
             routed.records
             | "Decode" >> DecodeImagesByKey(configs, self._decoding_threads)
-            | "RunInference" >> RunInference(CategoryModelHandler(bundles, *self._arguments))
+            | "RunInference" >> RunInference(handler)
         )
         scores, rejects = split_rejects(scored)
         rejects = (routed[_REJECTS], rejects) | "Rejects" >> beam.Flatten()

@@ -11,6 +11,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer, joined
 from ae_models.calibration.p_values import conformal_p_values
+from ae_models.config.validated import check_at_least_one
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
 from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE
@@ -18,23 +19,24 @@ from transforms.records.pixels import pixels_from_arrow, raw_layout
 from transforms.records.rejects import Reason, Stage, reject
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.columns import scored_columns
+from transforms.scoring.options import ScoreOptions
 
 
 class LoadedModel:
     """What a worker process holds of a bundle."""
 
-    def __init__(self, bundle_path: str, fpr: float | None, outputs: Sequence[str] | None = None):
+    def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
+        options = options or ScoreOptions()
         bundle = open_bundle(local_bundle(bundle_path))
-        self.scorer = Scorer(bundle.path, bundle.config, outputs)
+        self.scorer = Scorer(bundle.path, bundle.config, options.outputs)
         self.calibration = bundle.calibration_scores()
         self.tail = bundle.pareto_tail()
         self.fingerprint = bundle.fingerprint
-        self.fpr = bundle.config.scoring.fpr if fpr is None else fpr
+        self.fpr = bundle.config.scoring.fpr if options.fpr is None else options.fpr
+        self._error_maps = options.error_maps
         self._progress = ProgressLog()
 
-    def score(
-        self, elements: Sequence[pa.RecordBatch], error_maps: bool = False
-    ) -> list[pa.RecordBatch]:
+    def score(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         """Scores batches together, each into one of as many rows.
 
         A record for which the model raises, or has no memory, becomes a reject: it is found by
@@ -49,17 +51,12 @@ class LoadedModel:
         for element in elements:
             _check_layout(element, self.scorer)
 
-        def together(part: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-            return self._score_together(part, error_maps)
+        return isolated(self._score_together, elements, Stage.SCORE, Reason.SCORE_FAILED)
 
-        return isolated(together, elements, Stage.SCORE, Reason.SCORE_FAILED)
-
-    def _score_together(
-        self, elements: Sequence[pa.RecordBatch], error_maps: bool
-    ) -> list[pa.RecordBatch]:
+    def _score_together(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         images = [_images(element, self.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
-        outputs = _Outputs(self.scorer.score_parts(pixels, error_maps))
+        outputs = _Outputs(self.scorer.score_parts(pixels, self._error_maps))
         results = [
             scored_batch(element, outputs.take(len(part)), self)
             for element, part in zip(elements, images, strict=True)
@@ -77,31 +74,35 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
     Args:
       bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
-      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
-      error_maps: a column `error_map` too, the squared error of each pixel.
+      fpr, error_maps, outputs: as of `ScoreOptions`.
       max_rows: the rows that Beam gathers before the model is called.
-      outputs: the latents and scores that are wanted, by their columns' names; None: all.
+      **kwargs: of Beam's `ModelHandler`.
+
+    Raises:
+      ConfigError: `fpr` is not above 0 and below 1, or `max_rows` is less than 1.
     """
 
     def __init__(
         self,
         bundle_path: str,
+        *,
         fpr: float | None = None,
         error_maps: bool = False,
-        max_rows: int = 512,
         outputs: Sequence[str] | None = None,
+        max_rows: int = 512,
         **kwargs: Any,
     ):
+        check_at_least_one(max_rows=max_rows)
         # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
         super().__init__(
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
-        self._bundle_path, self._fpr, self._error_maps = bundle_path, fpr, error_maps
-        self._outputs = outputs
+        self._bundle_path = bundle_path
+        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
     def load_model(self) -> LoadedModel:
-        return LoadedModel(self._bundle_path, self._fpr, self._outputs)
+        return LoadedModel(self._bundle_path, self._options)
 
     def update_model_path(self, model_path: str | None = None) -> None:
         self._bundle_path = model_path or self._bundle_path
@@ -122,7 +123,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         elements = [batch] if isinstance(batch, pa.RecordBatch) else list(batch)
         if not elements:
             return []
-        results = model.score(elements, self._error_maps)
+        results = model.score(elements)
         self._scored.inc(sum(map(count_good, results)))
         return results
 

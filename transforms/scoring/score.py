@@ -11,11 +11,14 @@ from apache_beam.typehints import with_output_types
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import check_outputs
+from ae_models.config.validated import check_at_least_one
+from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImages
 from transforms.reading.read import ImageRecords
 from transforms.records.rejects import good_rows, reject_rows
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.model_handler import AutoencoderModelHandler
+from transforms.scoring.options import ScoreOptions
 
 _REJECTS = "rejects"
 # What is done once a batch costs little a record where it holds several calls of the model. Large
@@ -52,15 +55,12 @@ def split_rejects(
     return split.scores, split[_REJECTS]
 
 
-class ScoreImages(beam.PTransform):
+class ScoreImages(Composite):
     """Decodes image records and applies a bundle's model, through Beam's own `RunInference`.
 
     Args:
       bundle_path: the bundle's folder, local or remote.
-      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
-      error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
-      outputs: the columns of latents and scores that are wanted, besides `score` and what is made
-        of it; None: all that the bundle has. What only others need is not computed.
+      fpr, error_maps, outputs: as of `ScoreOptions`.
       decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
@@ -68,24 +68,28 @@ class ScoreImages(beam.PTransform):
 
     Raises:
       BundleError: the bundle is missing or was changed.
-      ConfigError: the bundle has no such output.
+      ConfigError: `fpr` is not above 0 and below 1, `decoding_threads` is less than 1, or the
+        bundle has no such output.
     """
 
     def __init__(
         self,
         bundle_path: str,
+        *,
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
         decoding_threads: int = 1,
     ):
         super().__init__()
-        self._bundle_path, self._fpr, self._error_maps = str(bundle_path), fpr, error_maps
-        self._outputs, self._decoding_threads = outputs, decoding_threads
+        check_at_least_one(decoding_threads=decoding_threads)
+        self._bundle_path = str(bundle_path)
+        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+        self._decoding_threads = decoding_threads
 
-    def expand(self, images: Any) -> Any:
+    def expand(self, images: ImageRecords | PCollection[pa.RecordBatch]) -> ScoredRecords:
         bundle = open_bundle(local_bundle(self._bundle_path))
-        check_outputs(bundle.config, self._outputs)
+        check_outputs(bundle.config, self._options.outputs)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
@@ -93,7 +97,7 @@ class ScoreImages(beam.PTransform):
         calls = _BATCH_BYTES // (rows * bundle.config.image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(
-            self._bundle_path, self._fpr, self._error_maps, calls * rows, self._outputs
+            self._bundle_path, max_rows=calls * rows, **vars(self._options)
         )
         scored = (
             records

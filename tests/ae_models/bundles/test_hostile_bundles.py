@@ -47,7 +47,7 @@ def _sign(bundle: Path, **changes: Any) -> None:
 
 
 def _refused(bundle: Path, message: str) -> None:
-    for attempt in (open_bundle, lambda path: LoadedModel(str(path), None)):
+    for attempt in (open_bundle, lambda path: LoadedModel(str(path))):
         with pytest.raises(BundleError, match=message):
             attempt(bundle)
 
@@ -132,7 +132,7 @@ def test_a_graph_that_only_computes_is_not_refused(copy: Path) -> None:
     _sign(copy)
     open_bundle(copy)
     with pytest.raises(BundleError, match=r"cannot load scoring: .*score gives no"):
-        LoadedModel(str(copy), None)  # it gives not what the configuration says
+        LoadedModel(str(copy))  # it gives not what the configuration says
 
 
 def _edited(edit: Callable[[Any], None]) -> Callable[[Path], None]:
@@ -232,7 +232,7 @@ def test_a_pickle_is_refused_and_not_opened(copy: Path, tmp_path: Path) -> None:
         (copy / name).write_bytes(content)
         _sign(copy)
         with pytest.raises(BundleError, match=re.escape(Path(name).name)):
-            LoadedModel(str(copy), None)
+            LoadedModel(str(copy))
         (copy / name).write_bytes(before)
     assert not (tmp_path / "mark").exists()
     pickle.loads(content)
@@ -331,7 +331,7 @@ def test_a_signed_manifest_of_absurd_numbers_is_refused(copy: Path, name: str) -
     change(manifest)
     write_signed(copy, manifest)
     with pytest.raises(BundleError, match=message):
-        LoadedModel(str(copy), None)
+        LoadedModel(str(copy))
 
 
 def test_absurd_rows_of_a_batch_are_bounded(copy: Path) -> None:
@@ -356,7 +356,7 @@ def test_calibration_scores_must_be_numbers(copy: Path, table: pa.Table) -> None
     pq.write_table(table, copy / "calibration.parquet")
     _sign(copy)
     with pytest.raises(BundleError, match=r"calibration\.parquet"):
-        LoadedModel(str(copy), None)
+        LoadedModel(str(copy))
 
 
 def test_a_pipe_is_refused_and_not_waited_for(copy: Path) -> None:

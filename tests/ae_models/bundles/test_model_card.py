@@ -169,7 +169,7 @@ def test_a_bundle_from_before_cards_opens_and_scores(copy: Path) -> None:
     del manifest["files"]["model_card.md"]
     write_signed(copy, manifest)
     assert "model_card.md" not in open_bundle(copy).manifest["files"]
-    LoadedModel(str(copy), None)
+    LoadedModel(str(copy))
     (copy / "model_card.md").write_text("# Another")
     with pytest.raises(BundleError, match=r"model_card\.md is not in manifest\.json"):
         open_bundle(copy)

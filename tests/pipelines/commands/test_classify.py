@@ -208,8 +208,8 @@ def test_a_finished_folder_is_not_touched(
 def test_the_runs_themselves_are_safe(place: str, tmp_path: Path) -> None:
     scores, applied = _run(tmp_path / "run", _table()), _run(tmp_path / "other", _table(1))
     with pytest.raises(OutputError, match="choose another folder"):
-        classify(scores, str(tmp_path / place), ClassConfig(), applied, overwrite=True)
-    assert classify(scores, str(tmp_path / "c"), ClassConfig(), applied)["records"] == 900
+        classify(scores, str(tmp_path / place), ClassConfig(), apply=applied, overwrite=True)
+    assert classify(scores, str(tmp_path / "c"), ClassConfig(), apply=applied)["records"] == 900
 
 
 def test_a_run_that_is_replaced_meanwhile_is_refused(
@@ -269,7 +269,7 @@ def test_errors_are_one_line_and_status_2(
 def test_a_run_of_another_bundle_is_refused(run: Path, tmp_path: Path) -> None:
     other = _run(tmp_path / "other", _table())  # which does not say of which
     with pytest.raises(InputError, match=r"other was scored by the bundle None, .*[0-9a-f]{64}"):
-        classify(str(run), str(tmp_path / "c"), ClassConfig(), other)
+        classify(str(run), str(tmp_path / "c"), ClassConfig(), apply=other)
     assert not (tmp_path / "c").exists()
 
 

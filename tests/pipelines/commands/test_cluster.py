@@ -109,9 +109,9 @@ def test_the_same_rows_however_they_are_read(
 ) -> None:
     whole = _blobs_run(tmp_path / "whole")
     other = _blobs_run(tmp_path / "other", portable=portable)
-    cluster(whole, str(tmp_path / "a"), "gmm", 4)
+    cluster(whole, str(tmp_path / "a"), method="gmm", clusters=4)
     options = [*flags, *(["--direct_num_workers=2"] if flags else [])]
-    cluster(other, str(tmp_path / "b"), "gmm", 4, beam_flags=options)
+    cluster(other, str(tmp_path / "b"), method="gmm", clusters=4, beam_flags=options)
     assert _clusters(tmp_path / "a").equals(_clusters(tmp_path / "b"))
 
 

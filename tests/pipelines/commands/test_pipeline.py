@@ -164,7 +164,7 @@ def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_pa
     with pytest.raises(OutputError, match="holds results already"):
         score(["builtin:digits"], str(bundle("ae")), run)
     assert read_ledger(run)["run_id"] == first["run_id"]
-    second = score(["builtin:digits"], str(bundle("ae")), run, ["label=1"], overwrite=True)
+    second = score(["builtin:digits"], str(bundle("ae")), run, where=["label=1"], overwrite=True)
     assert len(_scores(tmp_path / "run")) == second["records"]["scored"] < 1797
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "_SUCCESS",

@@ -483,7 +483,7 @@ def test_verify_and_evaluate_take_what_relabel_wrote(
     bundle: Callable[[str], Path], tmp_path: Path, plain: bool
 ) -> None:
     run, new = str(tmp_path / "run"), str(tmp_path / "new")
-    score(["builtin:digits"], str(bundle("ae")), run, ["label=0,1"], portable_schema=plain)
+    score(["builtin:digits"], str(bundle("ae")), run, where=["label=0,1"], portable_schema=plain)
     changed = relabel(run, new, fpr=0.3)
     _check_same_but_flags(Path(run), Path(new), 0.3)
     assert changed["model"]["pareto_tail"] is None

@@ -26,27 +26,31 @@ def _shown(sheet: Sheet) -> list[np.ndarray]:
 
 def test_grey_levels_are_shares_of_the_shades() -> None:
     images = np.array([0.0, 50.0, 100.0, 300.0], np.float32).reshape(1, 2, 2, 1)
-    (shown,) = _shown(Sheet([Strip("a", images)], [], "h", "level", (50.0, 150.0)))
+    (shown,) = _shown(
+        Sheet([Strip("a", images)], [], heading="h", unit="level", shades=(50.0, 150.0))
+    )
     np.testing.assert_allclose(shown, [[0.0, 0.0], [0.5, 1.0]])
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_colours_are_those_of_the_image(channels: int, generator: np.random.Generator) -> None:
     images = generator.integers(0, 256, (1, 4, 5, channels)).astype(np.float32)
-    (shown,) = _shown(Sheet([Strip("a", images)], [], "h", "level", (0.0, 255.0)))
+    (shown,) = _shown(
+        Sheet([Strip("a", images)], [], heading="h", unit="level", shades=(0.0, 255.0))
+    )
     np.testing.assert_allclose(shown, images[0, ..., :3] / 255.0, rtol=1e-6)
 
 
 def test_of_other_numbers_of_channels_the_first_is_shown(generator: np.random.Generator) -> None:
     images = generator.random((1, 4, 5, 2), np.float32)
-    (shown,) = _shown(Sheet([Strip("a", images)], [], "h", "level", (0.0, 1.0)))
+    (shown,) = _shown(Sheet([Strip("a", images)], [], heading="h", unit="level", shades=(0.0, 1.0)))
     np.testing.assert_allclose(shown, images[0, ..., 0], rtol=1e-6)
 
 
 def test_the_picture_itself_has_the_shades(tmp_path: Path) -> None:
     levels = [0.0, 64.0, 128.0, 255.0]
     images = np.array(levels, np.float32)[:, None, None, None] * np.ones((4, 6, 6, 1), np.float32)
-    sheet = Sheet([Strip("a", images)], [], "h", "level", (0.0, 255.0))
+    sheet = Sheet([Strip("a", images)], [], heading="h", unit="level", shades=(0.0, 255.0))
     write_png(sheet.figure, str(tmp_path / "a.png"))
     with Image.open(tmp_path / "a.png") as picture:
         grey = np.asarray(picture.convert("L"))
@@ -78,7 +82,10 @@ def test_sheets_are_of_a_size_to_be_looked_at(columns: int, shape: tuple[int, in
     images = np.zeros((columns, *shape, 1), np.float32)
     strips = [Strip("x" * 500, images, ["y" * 500] * columns)] * 3
     sheet = Sheet(
-        [*strips, Strip("e", images[..., 0], unit="u")], ["z"] * columns, "h" * 5000, "level"
+        [*strips, Strip("e", images[..., 0], unit="u")],
+        ["z"] * columns,
+        heading="h" * 5000,
+        unit="level",
     )
     width, height = sheet.figure.get_size_inches()
     assert 240 <= 120 * width <= 2000
@@ -94,10 +101,17 @@ def test_text_of_records_is_neither_formula_nor_order(tmp_path: Path) -> None:
     images = np.ones((len(HOSTILE), 4, 4, 1), np.float32)
     for label in HOSTILE:
         strip = Strip(label, images, HOSTILE)
-        sheet = Sheet([strip], HOSTILE, label, "level", below=2.0)
+        sheet = Sheet([strip], HOSTILE, heading=label, unit="level", below=2.0)
         probabilities = np.full((5, len(HOSTILE)), 1 / len(HOSTILE))
         axes = sheet.axes_below(0, 3)
-        draw_class_lines(axes, np.arange(5.0), HOSTILE, probabilities, np.ones(5), 1)
+        draw_class_lines(
+            axes,
+            positions=np.arange(5.0),
+            classes=HOSTILE,
+            probabilities=probabilities,
+            p_values=np.ones(5),
+            between=1,
+        )
         write_png(sheet.figure, str(tmp_path / "a.png"))
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width <= 2000
@@ -109,7 +123,14 @@ def test_every_class_of_weight_is_in_the_legend() -> None:
     axes = figure.subplots()
     names = ["_a", "$b$", "c", "d"]
     probabilities = np.array([[0.5, 0.47, 0.02, 0.01], [0.4, 0.56, 0.03, 0.01]])
-    draw_class_lines(axes, np.array([1.0, 2.0]), names, probabilities, np.array([0.3, 0.9]), 1)
+    draw_class_lines(
+        axes,
+        positions=np.array([1.0, 2.0]),
+        classes=names,
+        probabilities=probabilities,
+        p_values=np.array([0.3, 0.9]),
+        between=1,
+    )
     legend = axes.get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["_a", "$b$", "all others", "any class: p-value"]
@@ -120,7 +141,10 @@ def test_every_class_of_weight_is_in_the_legend() -> None:
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     images = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     for name in ("a.png", "b.png"):
-        write_png(Sheet([Strip("a", images)], ["t"], "h", "level").figure, str(tmp_path / name))
+        write_png(
+            Sheet([Strip("a", images)], ["t"], heading="h", unit="level").figure,
+            str(tmp_path / name),
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as picture:
         assert picture.format == "PNG"
@@ -146,7 +170,7 @@ def test_pictures_are_written_to_object_stores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ROOT, str(tmp_path))
-    sheet = Sheet([Strip("a", np.ones((1, 4, 4, 1), np.float32))], ["t"], "h", "level")
+    sheet = Sheet([Strip("a", np.ones((1, 4, 4, 1), np.float32))], ["t"], heading="h", unit="level")
     check_picture("bucket://b/new/a.png")
     for _ in range(2):  # an earlier one is replaced
         write_png(sheet.figure, "bucket://b/new/a.png")

@@ -223,7 +223,7 @@ def test_the_class_along_the_way_begins_and_ends_as_the_records_are(
     np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, rtol=1e-9)
 
     columns = ["latent_mean", "latent_stddev", "label"]
-    rows = sample_rows(run, columns, 20_000, seed=0)
+    rows = sample_rows(run, columns, count=20_000, seed=0)
     means, stddevs = vectors(rows["latent_mean"]), vectors(rows["latent_stddev"])
     model = ClassModel.fit(means, stddevs, [str(v) for v in rows["label"].to_pylist()], seed=0)
     ends = [rows["id"].to_pylist().index(record) for record in ("digits/3", "digits/4")]

@@ -63,7 +63,7 @@ def test_a_page_of_digits(digits_run: Path, bundle: Bundles, tmp_path: Path) -> 
     frame = pq.read_table(digits_run / "scores").to_pandas()
     clusters = clusters_of_run(tmp_path / "clusters", frame.id.to_list(), 23)
     page = tmp_path / "report.html"
-    result = report(str(digits_run), str(bundle("vae")), str(page), clusters)
+    result = report(str(digits_run), str(bundle("vae")), str(page), clusters=clusters)
     assert result["bytes"] == page.stat().st_size < 6_000_000
     assert (result["records"], result["map_records"]) == (1797, 1797)
     assert result["flagged"] == frame.is_anomaly.sum()
@@ -119,7 +119,7 @@ def test_nothing_that_a_record_says_becomes_an_element(bundle: Bundles, tmp_path
     ids = pq.read_table(Path(run) / "scores")["id"].to_pylist()
     clusters = clusters_of_run(tmp_path / "clusters", ids, 3)
     page = tmp_path / "report.html"
-    report(run, str(bundle("vae")), str(page), clusters)
+    report(run, str(bundle("vae")), str(page), clusters=clusters)
     found = _read(page)
     assert Counter(tag for tag, _ in found.elements)["script"] == 2
     assert not [a for _, a in found.elements if any(name.startswith("on") for name in a)]

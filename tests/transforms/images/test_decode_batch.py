@@ -46,7 +46,7 @@ def _mixed() -> tuple[pa.RecordBatch, np.ndarray]:
     rejects = [GIVEN, *[None] * 7]
     labels = pa.array([None, 1, 2, 3, 4, 5, 6, 7])
     ids = [f"r{n}" for n in range(8)]
-    return image_records(ids, "folder", images, {"label": labels}, rejects), pixels
+    return image_records(ids, "folder", images, carried={"label": labels}, rejects=rejects), pixels
 
 
 REASONS = [

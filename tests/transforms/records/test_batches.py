@@ -203,7 +203,7 @@ def test_conform_adds_nulls_drops_strangers_orders_and_casts() -> None:
         ["a", "b"],
         "file",
         [b"1", b"2"],
-        {"fold": pa.array([1, 2], pa.int8()), "more": pa.array([True, False])},
+        carried={"fold": pa.array([1, 2], pa.int8()), "more": pa.array([True, False])},
     )
     carried = pa.schema([("label", pa.string()), ("fold", pa.int64())])
     found = conform(batch, carried)
@@ -226,7 +226,7 @@ def test_conform_keeps_what_raw_pixels_are() -> None:
 
 
 def test_conform_refuses_values_that_do_not_fit() -> None:
-    batch = image_records(["a"], "file", [b"1"], {"label": pa.array(["cat"])})
+    batch = image_records(["a"], "file", [b"1"], carried={"label": pa.array(["cat"])})
     with pytest.raises(pa.ArrowInvalid):
         conform(batch, pa.schema([("label", pa.int64())]))
 

@@ -33,7 +33,7 @@ def test_a_sample_is_the_same_whatever_the_files(tmp_path: Path) -> None:
     four = write_run(tmp_path / "four", *parts, group_rows=33)
     shown: list[int] = []
     samples = [
-        sample_rows(run, ["latent_mean", "label"], 40, seed=1, show=shown.append)
+        sample_rows(run, ["latent_mean", "label"], count=40, seed=1, show=shown.append)
         for run in (one, four)
     ]
     assert samples[0].to_pylist() == samples[1].to_pylist()
@@ -48,7 +48,7 @@ def test_a_sample_is_uniform(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", _rows(0, 300))
     drawn = np.zeros(300)
     for seed in range(200):
-        ids = sample_rows(run, [], 30, seed)["id"].to_pylist()
+        ids = sample_rows(run, [], count=30, seed=seed)["id"].to_pylist()
         drawn[[int(record[1:]) for record in ids]] += 1
     # Binomial(200, 0.1) of each record: 20 ± 4.2.
     assert drawn.min() > 2
@@ -58,7 +58,7 @@ def test_a_sample_is_uniform(tmp_path: Path) -> None:
 
 def test_a_small_run_is_sampled_whole(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", _rows(0, 20))
-    assert sorted(sample_rows(run, [], 1000, 0)["id"].to_pylist()) == sorted(
+    assert sorted(sample_rows(run, [], count=1000, seed=0)["id"].to_pylist()) == sorted(
         f"r{n}" for n in range(20)
     )
 

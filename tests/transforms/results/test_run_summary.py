@@ -36,7 +36,12 @@ def test_counts_and_the_top_are_those_of_all_rows(
     reference = generator.gamma(2, size=200).astype(np.float32)
     edges = np.linspace(0.5, 3, 11)
     found = summarise_run(
-        run, "m", {"score": reference, "score_kl": reference}, edges, 25, ["label"]
+        run,
+        "m",
+        calibration={"score": reference, "score_kl": reference},
+        edges=edges,
+        most=25,
+        columns=["label"],
     )
     frame = pa.concat_tables(tables).to_pandas()
     assert (found.records, found.flagged) == (1100, frame.is_anomaly.sum())
@@ -54,7 +59,7 @@ def test_counts_and_the_top_are_those_of_all_rows(
 def test_rows_of_another_model(tmp_path: Path, generator: np.random.Generator) -> None:
     run = write_run(tmp_path / "run", _rows(generator, 5, "a", "other"))
     with pytest.raises(InputError, match="scored by the model other, the bundle given is m"):
-        summarise_run(run, "m", {}, np.array([0.0, 1.0]), 3)
+        summarise_run(run, "m", calibration={}, edges=np.array([0.0, 1.0]), most=3)
 
 
 def test_rejects_by_reason(tmp_path: Path) -> None:

@@ -300,7 +300,9 @@ def test_text_for_a_terminal_gives_no_orders(capsys: pytest.CaptureFixture[str])
 def test_titles_of_a_picture_are_no_formulas(tmp_path: Path) -> None:
     images = np.zeros((3, 4, 4, 1), np.float32)
     titles = [r"$\frac{", ORDERS, "x" * 100_000]
-    reconstruction_grid(str(tmp_path / "a.png"), images, images, titles, r"$\notacommand{")
+    reconstruction_grid(
+        str(tmp_path / "a.png"), images, images, titles=titles, heading=r"$\notacommand{"
+    )
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width < 2000
         assert zlib.crc32(picture.tobytes())

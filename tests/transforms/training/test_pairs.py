@@ -71,7 +71,7 @@ def test_a_pair_of_which_either_cannot_be_decoded_is_a_reject(struct: bool) -> N
         values = [value and {"bytes": value, "path": "a.png"} for value in targets]
         column = pa.array(values)
     carried = {"label": pa.array(range(8)), "in colour": column}
-    batch = image_records([f"r{n}" for n in range(8)], "file", images, carried)
+    batch = image_records([f"r{n}" for n in range(8)], "file", images, carried=carried)
     config = ImageConfig(height=6, width=6, channels=3, bits=8)
     for start in range(7):
         part = decode_pairs(batch.slice(start, 8), "in colour", config)
@@ -96,7 +96,9 @@ def test_raw_targets_are_of_the_layout_of_the_images() -> None:
     raw = [image.tobytes() for image in colour]
     targets = pa.array([raw[2], raw[0][1:], raw[1]])
     metadata = raw_metadata((6, 6, 3), "uint8")
-    batch = image_records(["a", "b", "c"], "f", raw, {"score": targets}, image_metadata=metadata)
+    batch = image_records(
+        ["a", "b", "c"], "f", raw, carried={"score": targets}, image_metadata=metadata
+    )
     batch = batch.rename_columns(["id", "source", "input_score", "image", "reject"])
     decoded = decode_pairs(batch, "score", COLOUR)  # carried under another name
     assert _reasons(decoded) == [None, "wrong_shape", None]

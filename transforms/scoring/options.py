@@ -1,0 +1,27 @@
+"""What a caller may ask of scoring."""
+
+import dataclasses
+
+from ae_models.config.validated import Validated
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions(Validated):
+    """What travels from whoever asks for scores to the model.
+
+    Args:
+      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
+      error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
+      outputs: the columns of latents and scores that are wanted, besides `score` and what is made
+        of it; None: all that the bundle has. What only others need is not computed.
+
+    Raises:
+      ConfigError: `fpr` is not above 0 and below 1, or a value is of another type.
+    """
+
+    fpr: float | None = None
+    error_maps: bool = False
+    outputs: tuple[str, ...] | None = None
+
+    def validate(self) -> None:
+        self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")
