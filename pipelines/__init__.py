@@ -1,1 +1,5 @@
-"""The programs behind the command `latentbeam`, one a file."""
+"""The command `latentbeam`. Its programs, a function each, are in `pipelines.commands`."""
+
+from pipelines.cli import main
+
+__all__ = ["main"]

@@ -1,17 +1,31 @@
-"""Beam transforms that read, score and write images as record batches."""
+"""Beam transforms that read, score and write images as record batches.
+
+What is named here is public, with the types of its arguments and results.
+"""
 
 from transforms.images.decode import DecodeImages
-from transforms.reading.read import ReadImages
+from transforms.reading.read import ImageRecords, ReadImages
+from transforms.records.batches import BatchLimits
+from transforms.records.where import Where
+from transforms.runs.reject_limit import RejectLimit
+from transforms.runs.shards import ShardLimits
 from transforms.runs.write import WriteScores
 from transforms.scoring.by_category import ScoreImagesByCategory
-from transforms.scoring.model_handler import AutoencoderModelHandler
-from transforms.scoring.score import ScoreImages
+from transforms.scoring.model_handler import AutoencoderModelHandler, LoadedModel
+from transforms.scoring.score import ScoredRecords, ScoreImages
 
 __all__ = [
     "AutoencoderModelHandler",
+    "BatchLimits",
     "DecodeImages",
+    "ImageRecords",
+    "LoadedModel",
     "ReadImages",
+    "RejectLimit",
     "ScoreImages",
     "ScoreImagesByCategory",
+    "ScoredRecords",
+    "ShardLimits",
+    "Where",
     "WriteScores",
 ]

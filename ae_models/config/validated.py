@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -45,12 +46,14 @@ class Validated:
         return f"{self.section}.{field}" if self.section else field
 
 
-def check_at_least_one(**values: int) -> None:
-    """Raises ConfigError with the name and the value of the first that is no whole number, or is
-    below 1."""
+def check_range(least: int, most: int | None = None, /, **values: Any) -> None:
+    """Raises ConfigError, with name and value, for the first that is no whole number from `least`
+    to `most`."""
+    rule = f"of at least {least}" if most is None else f"from {least} to {most}"
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{name} must be a whole number of at least 1. Received: {value!r}")
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            raise ConfigError(f"{name} must be a whole number {rule}. Received: {value!r}")
 
 
 def from_mapping(cls: type[T], mapping: Any) -> T:

@@ -106,14 +106,14 @@ def train(
 @click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
 @click.option("--output", metavar="DIR", required=True, help="Folder of the run.")
 @where_option
-@click.option("--fpr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+@click.option("--fpr", type=float,
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
 @click.option("--error_maps", is_flag=True, help="A column of each pixel's squared error too.")
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
-@click.option("--checkpoint_every", type=click.IntRange(min=1), metavar="N",
+@click.option("--checkpoint_every", type=int, metavar="N",
               help="Keep what is done after each N records or a few more, for --resume. Each part "
                    "starts a pipeline and loads the model: 100000 and more.")  # fmt: skip
 @click.option("--resume", is_flag=True,
@@ -218,14 +218,14 @@ def relabel(
 @click.option("--output", metavar="DIR", required=True, help="Folder of the clusters.")
 @click.option("--method", type=click.Choice(["kmeans", "gmm", "hdbscan", "n2d"]), default="kmeans",
               show_default=True, help="How clusters are found.")  # fmt: skip
-@click.option("--clusters", type=click.IntRange(min=1), metavar="K",
+@click.option("--clusters", type=int, metavar="K",
               help="How many.  [default: chosen by the method's criterion]")  # fmt: skip
-@click.option("--min_cluster_size", type=click.IntRange(min=2), metavar="N",
+@click.option("--min_cluster_size", type=int, metavar="N",
               help="Of hdbscan: the least sampled records of a cluster.  "
                    "[default: one in a hundred]")  # fmt: skip
 @click.option("--label", metavar="COLUMN",
               help="Column to compare clusters with.  [default: label, if there]")  # fmt: skip
-@click.option("--sample", type=click.IntRange(min=1), metavar="N",
+@click.option("--sample", type=int, metavar="N",
               help="Find clusters in at most so many records.  "
                    "[default: 50000; of hdbscan 10000]")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same clusters.")
@@ -330,9 +330,9 @@ def classify(
               help="Column of labels.  [default: label, if there is one]")  # fmt: skip
 @click.option("--map", "projection", type=click.Choice(["pca", "umap"]), default="pca",
               show_default=True, help="How latents come to lie in two dimensions.")  # fmt: skip
-@click.option("--anomalies", type=click.IntRange(1, 500), default=24, show_default=True,
-              help="How many of the most anomalous records to show.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+@click.option("--anomalies", type=int, default=24, show_default=True,
+              help="How many of the most anomalous records to show, 500 at most.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True,
               help="Of the records that are drawn where there are too many.")  # fmt: skip
 @json_option
 def report(

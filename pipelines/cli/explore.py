@@ -14,7 +14,7 @@ from pipelines.cli.options import (
     print_result,
     where_option,
 )
-from pipelines.explore import MOST_SHOWN
+from pipelines.explore import MOST_SHOWN, MOST_STEPS, MOST_STEPS_OF_A_WAY
 
 _model = click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
 _output = click.option(
@@ -25,14 +25,14 @@ _ids = click.option(
 )
 _count = click.option(
     "--count",
-    type=click.IntRange(1, MOST_SHOWN),
+    type=int,
     default=10,
     show_default=True,
-    help="How many to show.",
+    help=f"How many to show, {MOST_SHOWN} at most.",
 )
 _seed = click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=int,
     default=0,
     show_default=True,
     help="Same seed, same picture.",
@@ -99,13 +99,13 @@ def sample(as_json: bool, **flags: Any) -> None:
     _draw("sample", flags, as_json)
 
 
-def _steps(default: int, most: int) -> Any:
+def _steps(default: int, most: int = MOST_STEPS) -> Any:
     return click.option(
         "--steps",
-        type=click.IntRange(2, most),
+        type=int,
         default=default,
         show_default=True,
-        help="Images a row.",
+        help=f"Images a row, 2 to {most}.",
     )
 
 
@@ -124,12 +124,12 @@ def _steps(default: int, most: int) -> Any:
     ),
     click.option(
         "--dimensions",
-        type=click.IntRange(1, 64),
+        type=int,
         default=10,
         show_default=True,
-        help="At most so many rows.",
+        help="At most so many rows, 64 of them.",
     ),
-    _steps(7, 15),
+    _steps(7),
     _seed,
     _output,
     json_option,
@@ -152,7 +152,7 @@ def traverse(as_json: bool, **flags: Any) -> None:
     inputs_option,
     click.option("--from", "start", metavar="ID", required=True, help="The first record."),
     click.option("--to", "end", metavar="ID", required=True, help="The last one."),
-    _steps(9, 14),
+    _steps(9, MOST_STEPS_OF_A_WAY),
     click.option("--scores", metavar="DIR", help="Folder that score wrote, for p(class)."),
     click.option("--label", metavar="COLUMN", help="Its column of classes."),
     _seed,
@@ -182,13 +182,13 @@ def interpolate(as_json: bool, **flags: Any) -> None:
     _ids,
     click.option(
         "--count",
-        type=click.IntRange(1, MOST_SHOWN),
+        type=int,
         default=5,
         show_default=True,
-        help="How many to show.",
+        help=f"How many to show, {MOST_SHOWN} at most.",
     ),
     _seed,
-    _steps(5, 15),
+    _steps(5),
     _output,
     json_option,
 )

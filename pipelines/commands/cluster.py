@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 from ae_models.latents.checks import check_latents
 from ae_models.latents.clustering import CLUSTERINGS
@@ -108,8 +109,8 @@ def cluster(
 def _check_flags(method: str, sample: int | None, min_cluster_size: int | None) -> None:
     if method not in CLUSTERINGS:
         raise ConfigError(f"--method must be one of {', '.join(CLUSTERINGS)}. Received: {method}")
-    if sample is not None and sample < 1:
-        raise ConfigError(f"--sample must be at least 1. Received: {sample}")
+    if sample is not None:
+        check_range(1, sample=sample)
     if min_cluster_size is not None and method != "hdbscan":
         raise ConfigError(f"--min_cluster_size is of hdbscan. Received: --method {method}")
 

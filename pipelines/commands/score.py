@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.scorer import check_outputs
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 from ae_models.scores import primary_score
 from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
@@ -22,6 +23,7 @@ from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.options import ScoreOptions
 
 
 def score(
@@ -52,6 +54,7 @@ def score(
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
       TooManyRejectsError: more records were rejected than `max_rejects` allows.
     """
+    asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
     limit = None if max_rejects is None else RejectLimit.parse(max_rejects)
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
@@ -62,7 +65,7 @@ def score(
     facts = {
         "inputs": list(inputs),
         "where": list(where),
-        "model": {"path": model, **_model_facts(bundle, fpr, outputs)},
+        "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
         "portable_schema": portable_schema,
         "options": described_options(options),
@@ -71,9 +74,7 @@ def score(
     threads = decoding_threads(options)
 
     def scoring() -> ScoreImages:
-        return ScoreImages(
-            model, fpr=fpr, error_maps=error_maps, outputs=outputs, decoding_threads=threads
-        )
+        return ScoreImages(model, **vars(asked), decoding_threads=threads)
 
     def whole(pipeline: beam.Pipeline) -> None:
         scored = pipeline | ReadImages(inputs, where=where) | scoring()
@@ -95,8 +96,8 @@ def score(
 
 
 def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions) -> None:
-    if every is not None and every < 1:
-        raise ConfigError(f"--checkpoint_every must be at least 1. Received: {every}")
+    if every is not None:
+        check_range(1, checkpoint_every=every)
     if (every is not None or resume) and is_handed_over(options):
         raise ConfigError(
             "--checkpoint_every and --resume need a run that is waited for: leave out "
@@ -104,14 +105,12 @@ def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions
         )
 
 
-def _model_facts(
-    bundle: Bundle, fpr: float | None, outputs: Sequence[str] | None
-) -> dict[str, Any]:
+def _model_facts(bundle: Bundle, asked: ScoreOptions) -> dict[str, Any]:
     return {
         "kind": bundle.config.model.kind,
         "fingerprint": bundle.fingerprint,
         "primary_score": primary_score(bundle.config),
-        "fpr": bundle.config.scoring.fpr if fpr is None else fpr,
-        "outputs": check_outputs(bundle.config, outputs),
+        "fpr": bundle.config.scoring.fpr if asked.fpr is None else asked.fpr,
+        "outputs": check_outputs(bundle.config, asked.outputs),
         "pareto_tail": bundle.manifest["calibration"].get("pareto_tail"),
     }

@@ -7,12 +7,14 @@ import numpy as np
 
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.keras_model import BundleModel
+from ae_models.config.validated import check_range
 from ae_models.errors import InputError
 from ae_models.latents.walks import AttributeVector, along, attribute_vector
 from pipelines.console.progress import Progress
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.drawing.text import signed
+from pipelines.explore import MOST_STEPS
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
 from pipelines.explore.run import check_model
@@ -61,6 +63,8 @@ def direction(
       LatentbeamError: the run, the condition, a record, the bundle or the output cannot be used.
     """
     check_picture(output)
+    check_range(2, MOST_STEPS, steps=steps)
+    check_range(0, seed=seed)
     choice = Choice(inputs, ids, count, seed)
     bundle, where = opened(model), Where.parse(label)
     found = _vector(scores, where, bundle)

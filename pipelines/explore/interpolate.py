@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from ae_models.bundles.keras_model import BundleModel
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 from ae_models.latents.walks import linear_path, spherical_path
 from pipelines.drawing.class_lines import draw_class_lines
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from pipelines.explore import MOST_STEPS_OF_A_WAY
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Records, named_records
 from pipelines.explore.run import check_model
@@ -54,6 +56,8 @@ def interpolate(
       LatentbeamError: a record, the run, the bundle or the output cannot be used.
     """
     check_picture(output)
+    check_range(2, MOST_STEPS_OF_A_WAY, steps=steps)
+    check_range(0, seed=seed)
     if (scores is None) != (label is None):
         raise ConfigError("--scores and --label are given together: the run, and its column")
     bundle = opened(model)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ae_models.config.configuration import ImageConfig
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, InputError
 from pipelines.console.progress import say
 from pipelines.explore import MOST_SHOWN
@@ -44,6 +45,7 @@ class Choice:
                 "--ids names records of --input, which --where chooses otherwise. "
                 f"Received: --ids {self.ids!r} and {other}"
             )
+        check_range(0, seed=self.seed)
         shown = len(self.named) or self.count
         if not 1 <= shown <= MOST_SHOWN:
             raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")

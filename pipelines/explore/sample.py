@@ -3,8 +3,10 @@
 from typing import Any
 
 from ae_models.bundles.keras_model import BundleModel
+from ae_models.config.validated import check_range
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from pipelines.explore import MOST_SHOWN
 from pipelines.explore.model import UNIT, opened
 
 
@@ -15,6 +17,8 @@ def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str,
       LatentbeamError: the model is not variational, or the bundle or output cannot be used.
     """
     check_picture(output)
+    check_range(1, MOST_SHOWN, count=count)
+    check_range(0, seed=seed)
     bundle = opened(model)
     explored = BundleModel(bundle)
     means, drawn = explored.sampled(count, seed)

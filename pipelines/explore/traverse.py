@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from ae_models.bundles.keras_model import BundleModel
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, InputError
 from ae_models.latents.walks import sweep
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.drawing.text import signed
+from pipelines.explore import MOST_STEPS
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import named_records
 from transforms.reading.find_images import record_images
@@ -19,6 +21,7 @@ from transforms.records.batches import BatchLimits
 from transforms.sources.source import bounded_batches
 
 _FURTHEST = 3.0  # standard deviations
+_MOST_DIMENSIONS = 64
 _SAMPLE = 1000  # records whose latents stand for all of an input's
 
 
@@ -52,6 +55,9 @@ def traverse(
       LatentbeamError: the inputs, the record, the bundle or the output cannot be used.
     """
     check_picture(output)
+    check_range(2, MOST_STEPS, steps=steps)
+    check_range(0, seed=seed)
+    check_range(1, _MOST_DIMENSIONS, dimensions=dimensions)
     if around is not None and not inputs:
         raise ConfigError(f"--around names a record of --input: give both. Received: {around!r}")
     bundle = opened(model)

@@ -8,6 +8,8 @@ from bokeh.models import LayoutDOM
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.calibration.p_values import score_threshold
+from ae_models.config.validated import check_range
+from ae_models.errors import ConfigError
 from ae_models.scores import primary_score
 from pipelines.console.output_file import check_file, write_file
 from pipelines.console.progress import Progress, say
@@ -27,6 +29,8 @@ from transforms.sources import resolve_inputs
 _THUMBNAILS = 10_000
 _ANOMALOUS_THUMBNAILS = 1000
 _EXAMPLES = 3
+_MOST_ANOMALIES = 500
+_PROJECTIONS = ("pca", "umap")
 
 
 def report(
@@ -61,6 +65,11 @@ def report(
     Raises:
       LatentbeamError: a path, the bundle or a column cannot be used, or the run is another model's.
     """
+    check_range(1, _MOST_ANOMALIES, anomalies=anomalies)
+    check_range(0, 2**32 - 1, seed=seed)
+    if projection not in _PROJECTIONS:
+        known = ", ".join(_PROJECTIONS)
+        raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
     if inputs:  # those that a user names must be there

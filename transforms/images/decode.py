@@ -15,6 +15,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.config.configuration import ImageConfig
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, InputError
 from transforms.execution.background import Ahead
 from transforms.execution.isolation import failed, isolated
@@ -317,10 +318,14 @@ class DecodeImages(beam.PTransform):
       rows: of encoded images, the most that are decoded into one batch.
       target: a column of images too: pairs, as `decode_pairs` gives them.
       threads: that decode at once, for each bundle. One where a runner starts a process a core.
+
+    Raises:
+      ConfigError: `rows` or `threads` is less than 1.
     """
 
     def __init__(self, config: ImageConfig, rows: int, target: str | None = None, threads: int = 1):
         super().__init__()
+        check_range(1, rows=rows, threads=threads)
         self._arguments = (_Decoding(config, rows, target), threads)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -340,6 +345,7 @@ class DecodeImagesByKey(beam.PTransform):
 
     def __init__(self, configs: Mapping[str, tuple[ImageConfig, int]], threads: int = 1):
         super().__init__()
+        check_range(1, threads=threads)
         self._decodings = {key: _Decoding(*arguments) for key, arguments in configs.items()}
         self._threads = threads
 

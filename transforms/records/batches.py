@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from ae_models.config.validated import check_range
 from transforms.records.text import printable
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
@@ -28,11 +29,17 @@ _RESERVED = {
 class BatchLimits:
     """The most that one batch may hold, in rows and in bytes of images, and `record_bytes`, the
     most that one record may have, encoded or raw: a greater one is a reject, and never read whole.
+
+    Raises:
+      ConfigError: one of them is no whole number, or less than 1.
     """
 
     rows: int = 8192
     image_bytes: int = 8 << 20
     record_bytes: int = 256 << 20
+
+    def __post_init__(self) -> None:
+        check_range(1, **vars(self))
 
 
 class RecordBatchCoder(beam.coders.Coder):

@@ -16,7 +16,8 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ae_models.errors import InputError
+from ae_models.config.validated import check_range
+from ae_models.errors import ConfigError, InputError
 from transforms.execution.background import Ahead
 from transforms.execution.timing import Timed, timed
 from transforms.records.batches import ID
@@ -25,17 +26,29 @@ from transforms.storage.staging import output_errors
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
 _DICTIONARY_COLUMNS = ("source", "label", "model", "stage", "reason")
+_COMPRESSIONS = ("none", "snappy", "gzip", "brotli", "zstd", "lz4")
 _BYTES_AHEAD = 16 << 20  # scored while the earlier ones are being written
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardLimits:
-    """The size of row groups and files."""
+    """The size of row groups and files, and how their pages are compressed.
+
+    Raises:
+      ConfigError: a size is no whole number, or less than 1, or PyArrow knows no such compression.
+    """
 
     group_rows: int = 16_384
     group_bytes: int = 64 << 20
     file_rows: int = 4_194_304
     compression: str = "zstd"
+
+    def __post_init__(self) -> None:
+        sizes = {name: value for name, value in vars(self).items() if name != "compression"}
+        check_range(1, **sizes)
+        if self.compression not in _COMPRESSIONS:
+            known = ", ".join(_COMPRESSIONS)
+            raise ConfigError(f"compression must be one of {known}. Received: {self.compression!r}")
 
 
 @dataclasses.dataclass(frozen=True)

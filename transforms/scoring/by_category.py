@@ -16,7 +16,7 @@ from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.bundles.bundle import Bundle, open_bundle
-from ae_models.config.validated import check_at_least_one
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImagesByKey
@@ -240,8 +240,8 @@ class ScoreImagesByCategory(Composite):
         super().__init__()
         if not bundles:
             raise ConfigError("bundles must name a bundle for a category. Received: none")
-        check_at_least_one(
-            max_models_per_worker=max_models_per_worker, decoding_threads=decoding_threads
+        check_range(
+            1, max_models_per_worker=max_models_per_worker, decoding_threads=decoding_threads
         )
         self._bundles = {str(category): str(path) for category, path in bundles.items()}
         self._column, self._decoding_threads = column, decoding_threads

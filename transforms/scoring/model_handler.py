@@ -11,7 +11,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer, joined
 from ae_models.calibration.p_values import conformal_p_values
-from ae_models.config.validated import check_at_least_one
+from ae_models.config.validated import check_range
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
 from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE
@@ -92,7 +92,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         max_rows: int = 512,
         **kwargs: Any,
     ):
-        check_at_least_one(max_rows=max_rows)
+        check_range(1, max_rows=max_rows)
         # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
         super().__init__(
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs

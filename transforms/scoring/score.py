@@ -11,7 +11,7 @@ from apache_beam.typehints import with_output_types
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import check_outputs
-from ae_models.config.validated import check_at_least_one
+from ae_models.config.validated import check_range
 from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImages
 from transforms.reading.read import ImageRecords
@@ -82,7 +82,7 @@ class ScoreImages(Composite):
         decoding_threads: int = 1,
     ):
         super().__init__()
-        check_at_least_one(decoding_threads=decoding_threads)
+        check_range(1, decoding_threads=decoding_threads)
         self._bundle_path = str(bundle_path)
         self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
         self._decoding_threads = decoding_threads

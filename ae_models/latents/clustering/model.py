@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 
 NOISE = -1  # the cluster of records that belong to none
@@ -42,14 +43,12 @@ class ClusteringConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.clusters is not None and self.clusters < 1:
-            raise ConfigError(f"clusters must be at least 1. Received: {self.clusters}")
-        if self.most_clusters < 2:
-            raise ConfigError(f"most_clusters must be at least 2. Received: {self.most_clusters}")
-        if self.min_cluster_size is not None and self.min_cluster_size < 2:
-            raise ConfigError(
-                f"min_cluster_size must be at least 2. Received: {self.min_cluster_size}"
-            )
+        if self.clusters is not None:
+            check_range(1, clusters=self.clusters)
+        if self.min_cluster_size is not None:
+            check_range(2, min_cluster_size=self.min_cluster_size)
+        check_range(2, most_clusters=self.most_clusters)
+        check_range(0, 2**32 - 1, seed=self.seed)
 
 
 class Clustering(abc.ABC):
