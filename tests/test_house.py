@@ -1,0 +1,87 @@
+"""The house: imports run one way, and no room is crowded. Both are read from the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import PROJECT
+
+WINGS = ("ae_models", "transforms", "pipelines")
+# Rooms of `transforms`, the lowest first. Those of one line do not import each other.
+FLOORS = (
+    ("records",),
+    ("storage",),
+    ("execution",),
+    ("sources", "images"),
+    ("reading",),
+    ("scoring",),
+    ("runs",),
+    ("results", "training"),
+    ("beam_yaml",),
+)
+_MOST_ON_A_LANDING, _MOST_IN_A_ROOM = 3, 15
+_FAMILIES = ("scores", "sources")  # one member a file
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines and dotted names of the modules that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
+def _offences(root: Path) -> list[str]:
+    """Each line that imports upward: from another wing that builds on this one, or a floor."""
+    floors = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+    found = []
+    for wing in WINGS:
+        for path in sorted((root / wing).rglob("*.py")):
+            room = path.relative_to(root / wing).parts[0]
+            for line, name in _imports(path):
+                other, _, rest = name.partition(".")
+                upward = other in WINGS and WINGS.index(other) > WINGS.index(wing)
+                to = rest.partition(".")[0]
+                if wing == other == "transforms" and room != to and {room, to} <= floors.keys():
+                    upward = floors[to] >= floors[room]
+                if upward or (wing == "ae_models" and other == "apache_beam"):
+                    found.append(f"{path.relative_to(root)}:{line} imports {name}")
+    return found
+
+
+def test_no_import_runs_upward() -> None:
+    assert _offences(PROJECT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("ae_models/ops/seeds.py", "from transforms.records.batches import ID"),
+        ("ae_models/errors.py", "import apache_beam.pvalue"),
+        ("transforms/runs/ledger.py", "from pipelines.cli import main"),
+        ("transforms/storage/files.py", "from transforms.runs.ledger import LEDGER"),
+        ("transforms/images/png.py", "def late():\n    from transforms.sources import resolve"),
+    ],
+)
+def test_an_import_that_runs_upward_is_named(tmp_path: Path, file: str, line: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(f"import os\n{line}\n")
+    (offence,) = _offences(tmp_path)
+    assert offence.startswith(f"{file}:{2 + line.count(chr(10))} imports ")
+
+
+def test_every_room_of_transforms_has_its_floor() -> None:
+    rooms = {path.parent.name for path in (PROJECT / "transforms").glob("*/__init__.py")}
+    assert rooms == {room for rooms in FLOORS for room in rooms}
+
+
+def test_no_room_is_crowded() -> None:
+    for wing in WINGS:
+        files = [path for path in (PROJECT / wing).iterdir() if path.is_file()]
+        assert len(files) <= _MOST_ON_A_LANDING, files
+        for room in (path.parent for path in (PROJECT / wing).rglob("__init__.py")):
+            if room.name not in _FAMILIES:
+                assert len(list(room.glob("*.py"))) <= _MOST_IN_A_ROOM, room
