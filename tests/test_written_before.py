@@ -1,4 +1,4 @@
-"""Bundles and runs that version 0.1 wrote before its modules had rooms: they open, score and verify.
+"""Bundles and runs of version 0.1, from before its modules had rooms: they open, score and verify.
 
 The archive holds, for each kind of model, a bundle trained on the digits 0 and 1, and the run in
 which it scored 2 and 3.
