@@ -34,7 +34,7 @@ from transforms.runs.ledger import (
 from transforms.runs.partition import Part, divided
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import Shard
-from transforms.runs.write import WritePart
+from transforms.runs.write_part import WritePart
 
 
 @dataclasses.dataclass(frozen=True)
