@@ -84,7 +84,7 @@ def score(
         if finished is not None:
             return finished
         if plan is not None:
-            watch = None if limit is None else RejectWatch(limit, output, plan.run_id, facts)
+            watch = None if limit is None else RejectWatch(limit, output, facts)
             work = PartedRun(output, inputs, where, scoring, portable_schema, options, watch)
             return score_in_parts(work, plan, facts, overwrite, check_held)
         run(whole, options, "scoring", counter=RECORDS_READ)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
+from apache_beam.utils.shared import Shared
 
 from transforms.runs.ledger import REJECTS, SCORES
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
@@ -17,8 +18,9 @@ Gathered = list[Shard | pa.RecordBatch]  # all finished files and all tallies
 
 def watched(scored: ScoredRecords, watch: RejectWatch) -> None:
     """Counts scores and rejects while they come: a run with too many rejects ends early."""
-    scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch))
-    scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch))
+    seen = Shared()
+    scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch, SCORES, seen))
+    scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch, REJECTS, seen))
 
 
 def portable_scores(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:

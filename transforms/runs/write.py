@@ -121,6 +121,6 @@ class WriteScores(beam.PTransform):
             raise ConfigError(
                 "max_rejects: the rejects are not known where scores alone are written"
             )
-        watch = RejectWatch(self._max_rejects, self._output, uuid.uuid4().hex, self._facts)
+        watch = RejectWatch(self._max_rejects, self._output, self._facts)
         watched(scored, watch)
         return watch
