@@ -17,7 +17,8 @@ from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
-from transforms.runs.ledger import check_free, read_ledger
+from transforms.runs.ledger import read_ledger
+from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.run_lock import held

@@ -10,8 +10,9 @@ from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import ConfigError
+from transforms.runs.finish import count_records, finish_run
 from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
-from transforms.runs.ledger import check_free, count_records, finish_run
+from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import ShardLimits

@@ -26,7 +26,8 @@ from pipelines.commands.verify import verify
 from tests.support.command import run_command
 from transforms.records.rejects import REJECTS_SCHEMA
 from transforms.results import relabel as module
-from transforms.runs.ledger import SCORES, finish_run, read_ledger
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import SCORES, read_ledger
 from transforms.runs.run_lock import held
 from transforms.runs.shards import ShardLimits, ShardWriter
 from transforms.scoring.columns import portable, scored_columns

@@ -18,7 +18,7 @@ from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from transforms.runs import write, write_part
-from transforms.runs.ledger import finish_run
+from transforms.runs.finish import finish_run
 from transforms.runs.shards import Shard, ShardLimits, ShardWriter
 from transforms.storage.staging import staging_folder
 
