@@ -73,15 +73,15 @@ class _Scoring:
     def __init__(self, data: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
         self.inputs, self.model, self.scored = [f"{data}/*.parquet"], str(model), 0
         self.die_before: int | None = None  # how many parts are scored before it dies
-        original = score_in_parts._scored
+        original = score_in_parts.run
 
-        def scored(*arguments: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             if self.scored == self.die_before:
                 raise KeyboardInterrupt
             self.scored += 1
-            return original(*arguments)
+            return original(*arguments, **options)
 
-        monkeypatch.setattr(score_in_parts, "_scored", scored)
+        monkeypatch.setattr(score_in_parts, "run", run)
 
     def __call__(self, output: Path | str, **options: Any) -> dict[str, Any]:
         self.scored = 0
