@@ -11,9 +11,9 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
+from transforms.images.png import SIGNATURE, chunks
 from transforms.records.rejects import Reason, RecordError
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GIFS = (b"GIF87a", b"GIF89a")
 _TIFFS = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
@@ -25,7 +25,6 @@ _CHUNKS, _BYTES_A_CHUNK = 1000, 512
 _SEGMENTS, _STRAY_BYTES = 4096, 64 << 10
 # A progressive JPEG goes over all its pixels for every scan; encoders write some ten, at most 64.
 _SCANS = 100
-_CHUNK = struct.Struct(">I4s")
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 # In compressed data, restart marks (D0 to D7) belong to the scan.
 _MARKER_BEHIND_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
@@ -82,22 +81,12 @@ def _check_png(data: bytes, max_pixels: int) -> None:
     del max_pixels  # checked once Pillow has read the header
     most = _CHUNKS + len(data) // _BYTES_A_CHUNK
     profiles = 0
-    for chunks, (kind, _) in enumerate(png_chunks(data), 1):
+    for count, (kind, _) in enumerate(chunks(data), 1):
         profiles += kind == b"iCCP"  # a few bytes of each may inflate to a mebibyte
-        if chunks > most:
+        if count > most:
             raise RecordError(Reason.CORRUPT, f"PNG: more than {most} chunks")
         if profiles > 1:
             raise RecordError(Reason.CORRUPT, "PNG: several colour profiles")
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Kind and place of each chunk of a PNG, up to the one that ends it or the end of the data."""
-    position, kind = len(_PNG), b""
-    while kind != b"IEND" and position + _CHUNK.size <= len(data):
-        size, kind = _CHUNK.unpack_from(data, position)
-        start = position + _CHUNK.size
-        yield kind, slice(start, start + size)
-        position = start + size + 4  # the CRC
 
 
 def _check_jpeg(data: bytes, max_pixels: int) -> None:
@@ -268,7 +257,7 @@ def _check_bmp(data: bytes, max_pixels: int) -> None:
 
 _CHECKS: tuple[tuple[bytes | tuple[bytes, ...], Callable[[bytes, int], None]], ...] = (
     (_JPEG, _check_jpeg),
-    (_PNG, _check_png),
+    (SIGNATURE, _check_png),
     (b"RIFF", _check_webp),
     (_TIFFS, _check_tiff),
     (_GIFS, _check_gif),
