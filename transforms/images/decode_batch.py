@@ -13,7 +13,7 @@ from ae_models.errors import ConfigError, InputError
 from transforms.execution.isolation import failed, isolated
 from transforms.images.decoding import decode_image
 from transforms.images.fitting import fit_image
-from transforms.images.limits import check_pixels
+from transforms.images.limits.size import check_pixels
 from transforms.images.plain_png import PlainPngs, plain_png
 from transforms.records.batches import (
     ID,

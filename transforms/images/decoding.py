@@ -8,7 +8,9 @@ from PIL import Image, UnidentifiedImageError
 
 from ae_models.config.configuration import ImageConfig
 from transforms.images.fitting import Box, fit_image, reduction
-from transforms.images.limits import check_cost, check_density, check_exif, check_pixels
+from transforms.images.limits.cost import check_cost
+from transforms.images.limits.exif import check_exif
+from transforms.images.limits.size import check_density, check_pixels
 from transforms.images.plain_png import decode_plain_png
 from transforms.images.png import is_16_bit
 from transforms.images.png_rows import row_bytes_missing
