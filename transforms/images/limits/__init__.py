@@ -5,6 +5,6 @@ files. These are the ways around that: more work than the pixels account for, or
 Nothing can stop native code that runs too long, so what it would loop over is counted beforehand.
 Each limit is far from what cameras and image editors write.
 
-There is a file for each format. Its check raises RecordError; where the data end early, which is for
-the decoder to say, struct.error or IndexError.
+There is a file for each format. Its check raises RecordError; where the data end early, which is
+for the decoder to say, struct.error or IndexError.
 """
