@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from ae_models.latents.clustering import CLUSTERINGS
 from benchmarks.speed.programs import measure
 from pipelines.commands.cluster import cluster
-from transforms.runs.ledger import SCORES, finish_run
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import SCORES
 from transforms.runs.shards import Shard
 from transforms.storage.staging import staging_folder
 

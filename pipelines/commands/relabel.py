@@ -11,8 +11,11 @@ from ae_models.calibration.false_discovery import benjamini_hochberg
 from ae_models.errors import ConfigError, InputError
 from pipelines.console.progress import Progress
 from transforms.results.relabel import p_values, relabel_files, scored_rows
-from transforms.runs.ledger import check_free, check_not_within, finish_run, read_ledger, remove
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import read_ledger
+from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.run_lock import held
+from transforms.storage.changes import remove
 from transforms.storage.staging import staging_folder
 
 

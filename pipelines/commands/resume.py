@@ -7,7 +7,8 @@ from typing import Any
 
 from ae_models.errors import OutputError
 from transforms.runs.checkpoint_plan import Plan, differences, read_plan
-from transforms.runs.ledger import check_free, discard_unfinished, finished_ledger
+from transforms.runs.ledger import finished_ledger
+from transforms.runs.output_folder import check_free, discard_unfinished
 
 
 def finished_or_plan(

@@ -18,7 +18,8 @@ from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
-from transforms.runs.ledger import check_free, read_ledger
+from transforms.runs.ledger import read_ledger
+from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.run_lock import held
@@ -88,7 +89,7 @@ def score(
         if finished is not None:
             return finished
         if plan is not None:
-            watch = None if limit is None else RejectWatch(limit, output, plan.run_id, facts)
+            watch = None if limit is None else RejectWatch(limit, output, facts)
             work = PartedRun(output, inputs, where, scoring, portable_schema, options, watch)
             return score_in_parts(work, plan, facts, overwrite, check_held)
         run(whole, options, "scoring", counter=RECORDS_READ)

@@ -24,17 +24,13 @@ from transforms.runs.checkpoints import (
     is_whole,
     remember_files,
 )
-from transforms.runs.ledger import (
-    count_records,
-    discard_unfinished,
-    finish_run,
-    is_finishing,
-    read_ledger,
-)
+from transforms.runs.finish import count_records, finish_run
+from transforms.runs.ledger import read_ledger
+from transforms.runs.output_folder import discard_unfinished, is_finishing
 from transforms.runs.partition import Part, divided
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import Shard
-from transforms.runs.write import WritePart
+from transforms.runs.write_part import WritePart
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ from pipelines.beam.dataflow import is_handed_over
 from pipelines.beam.run import decoding_threads, pipeline_options, run, versions
 from pipelines.console.progress import Progress, say
 from transforms import ReadImages
-from transforms.images.decode import check_target
+from transforms.images.decode_batch import check_target
 from transforms.reading.probe import probe_image
 from transforms.reading.read import RECORDS_READ, common_carried
 from transforms.records.batches import TARGET

@@ -17,7 +17,7 @@ from tests.fuzz.bundles import changed_bundle
 from tests.fuzz.containers import container_seeds, written
 from tests.fuzz.images import FORMATS, image_seeds
 from tests.fuzz.mutations import mutated, with_png_checksums
-from transforms.images.decode import decode_batch
+from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import REJECT, BatchLimits, image_records
 from transforms.sources import resolve_inputs
 

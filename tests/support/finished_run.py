@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.runs.ledger import SCORES, finish_run
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import SCORES
 from transforms.runs.shards import Shard
 from transforms.storage.staging import staging_folder
 

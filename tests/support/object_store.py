@@ -6,6 +6,7 @@ of a kind of the client's own. Objects are files of one flat folder, `$BUCKET_RO
 processes that import this module see them too.
 """
 
+import contextlib
 import io
 import os
 import uuid
@@ -31,9 +32,11 @@ class NotFoundError(Exception):
 
 
 class BucketFileSystem(FileSystem):
-    """`on_open` is called with each path that is opened, `on_change` with each change and path."""
+    """`on_open` is called with each path that is opened, `on_change` with each change and path,
+    `on_request` with the name of each request to look for files, to move or to delete some."""
 
     on_open: Callable[[str], None] | None = None
+    on_request: Callable[[str], None] | None = None
     on_change: Callable[[str, str], None] | None = None
 
     @classmethod
@@ -54,6 +57,7 @@ class BucketFileSystem(FileSystem):
         return False
 
     def _list(self, prefix: str) -> Iterator[FileMetadata]:
+        _requested("list")
         for path in objects(prefix):
             yield self.metadata(path)
 
@@ -89,12 +93,22 @@ class BucketFileSystem(FileSystem):
     def rename(
         self, source_file_names: Sequence[str], destination_file_names: Sequence[str]
     ) -> None:
-        for source, target in zip(source_file_names, destination_file_names, strict=True):
-            self.copy([source], [target])
-            _changed("delete", source)
-            _existing(source).unlink()
+        """As of gs://: all are copied, then those are deleted that were; errors are told last."""
+        _requested("rename")
+        pairs = list(zip(source_file_names, destination_file_names, strict=True))
+        failed: dict[tuple[str, str], Exception] = {}
+        for source, target in pairs:
+            with _kept(failed, source, target):
+                self.copy([source], [target])
+        for source, target in [pair for pair in pairs if pair not in failed]:
+            with _kept(failed, source, target):
+                _changed("delete", source)
+                _existing(source).unlink()
+        if failed:
+            raise BeamIOError("Rename operation failed", failed)
 
     def exists(self, path: str) -> bool:
+        _requested("exists")
         return _place(path).exists()
 
     def size(self, path: str) -> int:
@@ -108,6 +122,7 @@ class BucketFileSystem(FileSystem):
 
     def delete(self, paths: Sequence[str]) -> None:
         """As of gs://, each path is taken for a pattern."""
+        _requested("delete")
         for path in paths:
             (result,) = self.match([path])
             for metadata in result.metadata_list:
@@ -154,6 +169,19 @@ class _Reader(io.RawIOBase):
 
     def tell(self) -> int:
         return 0 if self._content is None else self._content.tell()
+
+
+@contextlib.contextmanager
+def _kept(failed: dict[tuple[str, str], Exception], source: str, target: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        failed[source, target] = error
+
+
+def _requested(name: str) -> None:
+    if (hook := BucketFileSystem.on_request) is not None:
+        hook(name)
 
 
 def _changed(change: str, path: str) -> None:

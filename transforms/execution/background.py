@@ -6,7 +6,7 @@ thread each is enough to keep them all going.
 
 import collections
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -46,20 +46,20 @@ class Ahead(Generic[Item]):
         self._pool = ThreadPoolExecutor(threads, "ahead")
         self._pending: collections.deque[tuple[int, Future[Item]]] = collections.deque()
 
-    def submit(
-        self, size: int, function: Callable[..., Item], *arguments: object
-    ) -> Iterator[Item]:
-        """Adds a call that holds so much; gives the results that are due."""
+    def submit(self, size: int, function: Callable[..., Item], *arguments: object) -> list[Item]:
+        """Adds a call that holds so much; waits for the results that are due, and gives them."""
         self._pending.append((size, self._pool.submit(function, *arguments)))
         self._size += size
+        due = []
         while len(self._pending) > 1 and self._size > self._limit:
-            yield self._take()
+            due.append(self._take())
+        return due
 
-    def drain(self) -> Iterator[Item]:
-        """The results of all calls that are left; no call can follow."""
-        while self._pending:
-            yield self._take()
+    def drain(self) -> list[Item]:
+        """Waits for all calls that are left, and gives their results; no call can follow."""
+        left = [self._take() for _ in range(len(self._pending))]
         self._pool.shutdown()
+        return left
 
     def close(self) -> None:
         """Gives up the calls whose results were not taken; those that run are waited for."""

@@ -8,13 +8,14 @@ from PIL import Image, UnidentifiedImageError
 
 from ae_models.config.configuration import ImageConfig
 from transforms.images.fitting import Box, fit_image, reduction
-from transforms.images.limits import check_cost, check_density, check_exif, check_pixels
+from transforms.images.limits.cost import check_cost
+from transforms.images.limits.exif import check_exif
+from transforms.images.limits.size import check_density, check_pixels
 from transforms.images.plain_png import decode_plain_png
+from transforms.images.png import is_16_bit
 from transforms.images.png_rows import row_bytes_missing
 from transforms.records.rejects import Reason, RecordError
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEPTH_32_MODES = ("I", "F")
@@ -64,7 +65,7 @@ def _decode(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
         check_pixels(image.width, image.height, config.max_pixels)
         check_density(image.width, image.height, len(data))
         try:
-            if _is_16_bit_png(data):
+            if is_16_bit(data):
                 _check_surplus(data)
                 return _upright(_decode_16_bit_png(data), None, image)
             _check_depth(image)
@@ -110,12 +111,6 @@ def _check_depth(image: Image.Image) -> None:
         raise RecordError(
             Reason.WRONG_BITS, f"{image.format} of {max(stored, 16)} bits, mode {image.mode}"
         )
-
-
-def _is_16_bit_png(data: bytes) -> bool:
-    return (
-        data.startswith(_PNG_SIGNATURE) and data[_PNG_DEPTH_BYTE : _PNG_DEPTH_BYTE + 1] == b"\x10"
-    )
 
 
 def _decode_16_bit_png(data: bytes) -> np.ndarray:

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from transforms.images.png import SIGNATURE, chunks, has_right_checksum
+
 # The signature and the IHDR chunk: its size and kind, then width, height, bits, colour type,
 # compression, filter, interlace; its CRC.
 _HEAD = struct.Struct(">16sIIBBBBBI")
-_START = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR")
+_START = SIGNATURE + struct.pack(">I4s", 13, b"IHDR")
 _HEADER = slice(12, 29)  # what the CRC of IHDR is of
 _MODES = {0: ("L", 1), 2: ("RGB", 3), 4: ("LA", 2), 6: ("RGBA", 4)}  # by the colour type
-_CHUNK = struct.Struct(">I4s")
-_CRC = struct.Struct(">I")
 # Kinds and sizes of what cannot change the pixels, nor make Pillow refuse them.
 _HARMLESS = {(b"gAMA", 4), (b"cHRM", 32), (b"sRGB", 1), (b"pHYs", 9), (b"tIME", 7)}
 _HARMLESS |= {(b"bKGD", 2), (b"bKGD", 6), *((b"sBIT", size) for size in range(1, 5))}
@@ -113,18 +113,18 @@ def plain_png(data: bytes, max_pixels: int) -> PlainPng | None:
 def _image_data(data: bytes) -> bytes | None:
     """What the IDAT chunks hold, or None if any other chunk is not harmless."""
     parts: list[bytes] = []
-    position, last = _HEAD.size, b"IHDR"
-    while True:
-        size, kind = _CHUNK.unpack_from(data, position)
-        start, end = position + _CHUNK.size, position + _CHUNK.size + size
-        if zlib.crc32(memoryview(data)[position + 4 : end]) != _CRC.unpack_from(data, end)[0]:
+    found = chunks(data)
+    last, _ = next(found)  # the header
+    for kind, place in found:
+        if not has_right_checksum(data, place):
             return None
         if kind == b"IDAT" and (not parts or last == b"IDAT"):
-            parts.append(data[start:end])
+            parts.append(data[place])
         elif kind == b"IEND":
             return b"".join(parts)
-        elif (kind, size) not in _HARMLESS and not (
-            kind == b"tEXt" and data[start:end].partition(b"\0")[0] in _HARMLESS_TEXTS
+        elif (kind, place.stop - place.start) not in _HARMLESS and not (
+            kind == b"tEXt" and data[place].partition(b"\0")[0] in _HARMLESS_TEXTS
         ):
             return None
-        position, last = end + _CRC.size, kind
+        last = kind
+    return None  # the data end early

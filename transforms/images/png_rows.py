@@ -3,10 +3,9 @@
 import struct
 import zlib
 
-from transforms.images.limits import png_chunks
+from transforms.images.png import CHANNELS, chunks
 
 _HEADER = struct.Struct(">IIBBBBB")
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
 _WHOLE = ((0, 0, 1, 1),)
 # First column and row of each pass, and its steps.
 _ADAM7 = (
@@ -25,7 +24,7 @@ def row_bytes_missing(data: bytes) -> int:
     """
     missing = 0
     inflater = zlib.decompressobj()
-    for kind, place in png_chunks(data):
+    for kind, place in chunks(data):
         if kind == b"IHDR":
             missing = _bytes_of_rows(data[place])
         if kind == b"IDAT":
@@ -48,7 +47,7 @@ def _after(inflater: "zlib._Decompress", compressed: bytes, missing: int) -> int
 def _bytes_of_rows(header: bytes) -> int:
     """Each row of each pass is a byte for its filter, then its pixels."""
     width, height, bits, kind, _, _, interlaced = _HEADER.unpack_from(header)
-    bits_a_pixel = bits * _CHANNELS[kind]
+    bits_a_pixel = bits * CHANNELS[kind]
     total = 0
     for column, row, across, down in _ADAM7 if interlaced else _WHOLE:
         columns, rows = -(-(width - column) // across), -(-(height - row) // down)

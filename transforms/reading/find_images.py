@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images.decode import decode_batch
+from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import ID, IMAGE, BatchLimits
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
 from transforms.images.decoding import decode_as_is
-from transforms.images.limits import check_pixels
+from transforms.images.limits.size import check_pixels
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import IMAGE, BatchLimits
 from transforms.records.pixels import raw_layout

@@ -15,7 +15,9 @@ from apache_beam.pvalue import PCollection
 
 from ae_models.errors import InputError, OutputError
 from transforms.results.reader import scored_count
-from transforms.runs.ledger import MODEL, check_free, check_not_within, finish_run, read_ledger
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import MODEL, read_ledger
+from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.shards import Shard, WriteShards
 from transforms.storage.staging import output_errors, staging_folder
 

@@ -10,7 +10,7 @@ import numpy as np
 
 IdBatches = Callable[[], Iterable[list[str]]]
 _DIGEST_BYTES = 16
-_PARTITIONS = 256  # by the first byte of the digest; one is in memory at a time
+PARTITIONS = 256  # by the first byte of the digest; one is in memory at a time
 _EXAMPLES = 10
 _DIGEST = np.dtype((np.void, _DIGEST_BYTES))
 
@@ -41,10 +41,10 @@ def reconcile(expected: IdBatches, found: IdBatches) -> Differences:
     every call; it is called again only to name the ids that differ.
     """
     with tempfile.TemporaryDirectory() as folder:
-        left = _Partitions(Path(folder) / "expected", expected())
-        right = _Partitions(Path(folder) / "found", found())
+        left = DigestPartitions(Path(folder) / "expected", expected())
+        right = DigestPartitions(Path(folder) / "found", found())
         missing, unexpected, repeated = [], [], []
-        for partition in range(_PARTITIONS):
+        for partition in range(PARTITIONS):
             ours, _ = left.load(partition)
             theirs, counts = right.load(partition)
             missing.append(np.setdiff1d(ours, theirs, assume_unique=True))
@@ -67,8 +67,13 @@ def reconcile(expected: IdBatches, found: IdBatches) -> Differences:
         )
 
 
-class _Partitions:
-    """The digests of ids in files by their first byte."""
+class DigestPartitions:
+    """The digests of ids in `PARTITIONS` files by their first byte.
+
+    Args:
+      folder: that the files lie in, which is made.
+      batches: the ids.
+    """
 
     def __init__(self, folder: Path, batches: Iterable[list[str]]):
         folder.mkdir()

@@ -16,7 +16,6 @@ from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.files import open_binary
 
 _P_VALUE, _FLAG = "p_value", "is_anomaly"
-_ROWS = 65_536
 _COPIED_BYTES = 1 << 20
 
 
@@ -41,15 +40,15 @@ def scored_rows(scores: str) -> int:
     return rows
 
 
-def p_values(scores: str) -> Iterator[np.ndarray]:
-    """The p-values of a finished run, (N,) float64, in the order of its files.
+def p_values(scores: str, rows: int = 65_536) -> Iterator[np.ndarray]:
+    """The p-values of a finished run, (N,) float64, N at most `rows`, in the order of its files.
 
     Raises:
       InputError: a file cannot be read.
     """
     for path in result_files(scores, SCORES):
         with open_shard(path) as parquet:
-            for batch in parquet.iter_batches(_ROWS, columns=[_P_VALUE]):
+            for batch in parquet.iter_batches(rows, columns=[_P_VALUE]):
                 yield batch.column(0).to_numpy(zero_copy_only=False)
 
 
@@ -73,6 +72,12 @@ def relabel_files(
       OutputError: a file cannot be written.
     """
     shards, done, flagged = [], 0, 0
+
+    def count(flags: np.ndarray) -> None:
+        nonlocal done, flagged
+        done, flagged = done + len(flags), flagged + int(flags.sum())
+        show(done)
+
     for number, listed in enumerate(read_ledger(scores)["files"]):
         kind = listed["path"].partition("/")[0]
         source = posixpath.join(scores, listed["path"])
@@ -80,17 +85,16 @@ def relabel_files(
         if kind == REJECTS:
             _copy(source, target)
         else:
-            for flags in _relabel_file(source, target, threshold):
-                done += len(flags)
-                flagged += int(flags.sum())
-                show(done)
+            _relabel_file(source, target, threshold, count)
         # Files without a first id are ordered by their paths, and so stay in the run's order.
         shards.append(Shard(kind, target, listed["rows"], "", {}))
     return shards, flagged
 
 
-def _relabel_file(source: str, target: str, threshold: float) -> Iterator[np.ndarray]:
-    """Writes `target`; gives the flags of each row group once it is written."""
+def _relabel_file(
+    source: str, target: str, threshold: float, written: Callable[[np.ndarray], None]
+) -> None:
+    """Writes `target`; `written` is told the flags of each row group once it is."""
     with open_shard(source) as parquet:
         schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
     with _created(target) as sink, pq.ParquetWriter(sink, schema, **options) as writer:
@@ -99,7 +103,7 @@ def _relabel_file(source: str, target: str, threshold: float) -> Iterator[np.nda
             index = table.schema.get_field_index(_FLAG)
             relabelled = table.set_column(index, table.schema.field(index), pa.array(flags))
             writer.write_table(relabelled, row_group_size=max(1, len(table)))
-            yield flags
+            written(flags)
 
 
 def _row_groups(path: str) -> Iterator[pa.Table]:

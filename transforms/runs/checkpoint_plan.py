@@ -12,7 +12,8 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import OutputError
-from transforms.storage.files import client_errors, is_local, open_binary
+from transforms.storage.changes import remove
+from transforms.storage.files import exists, is_local, open_binary
 from transforms.storage.staging import output_errors, staging_folder
 
 PLAN = ".checkpoints.json"
@@ -37,9 +38,8 @@ def read_plan(output: str) -> Plan | None:
     """
     path = posixpath.join(output, PLAN)
     try:
-        with client_errors():
-            if not FileSystems.exists(path):
-                return None
+        if not exists(path):
+            return None
         with open_binary(path) as file:
             found = json.load(file)
         if found.pop("format_version") != _FORMAT_VERSION:
@@ -58,10 +58,8 @@ def write_plan(output: str, plan: Plan) -> None:
 
 def remove_plan(output: str) -> None:
     """Raises OutputError if it is there and cannot be removed."""
-    path = posixpath.join(output, PLAN)
     with output_errors(output):
-        if FileSystems.exists(path):
-            FileSystems.delete([path])
+        remove(posixpath.join(output, PLAN))
 
 
 def write_whole(path: str, content: bytes, staging: str) -> None:

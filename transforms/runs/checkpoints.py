@@ -7,9 +7,9 @@ from typing import Any
 
 from ae_models.errors import InputError
 from transforms.runs.checkpoint_plan import write_whole
-from transforms.runs.ledger import remove
 from transforms.runs.partition import Part, first_change
 from transforms.runs.shards import Shard, open_shard
+from transforms.storage.changes import remove
 from transforms.storage.files import exists, open_binary
 from transforms.storage.staging import output_errors, staging_folder
 

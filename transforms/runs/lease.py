@@ -6,11 +6,12 @@ taken away. Ages are told by the store's own clock: a run compares the times of 
 which it has just written its own. As every run writes first and looks then, two that begin at the
 same moment both see each other, and both go away.
 
-It is no lock: a process that was stopped for longer than `_DEAD_AFTER` may find that another has
-taken the folder, which it is told by `check` before it finishes.
+It is no lock: a process that was stopped for longer than `LeaseTimes.dead_after` may find that
+another has taken the folder, which it is told by `check` before it finishes.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import posixpath
@@ -28,18 +29,36 @@ from transforms.storage.files import check_no_pattern, client_errors, open_binar
 from transforms.storage.staging import output_errors
 
 _PREFIX = ".lease-"
-_RENEWED_EVERY, _DEAD_AFTER = 20.0, 120.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaseTimes:
+    """How often a lease is renewed, and how old one is taken for a dead run's, in seconds.
+
+    Raises:
+      ValueError: a lease that is renewed in time would look dead.
+    """
+
+    renewed_every: float = 20.0
+    dead_after: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.renewed_every < self.dead_after:
+            raise ValueError(f"a lease is renewed before it looks dead. Received: {self!r}")
+
+
+USUAL_TIMES = LeaseTimes()
 
 
 @contextlib.contextmanager
-def leased(output: str) -> Iterator[Callable[[], None]]:
+def leased(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], None]]:
     """Gives a function that raises OutputError if another run has taken the folder.
 
     Raises:
       OutputError: another run has it, or it cannot be written to.
     """
     check_no_pattern(output)
-    lease = _Lease(output)
+    lease = _Lease(output, times)
     lease.acquire()
     try:
         yield lease.check
@@ -48,8 +67,8 @@ def leased(output: str) -> Iterator[Callable[[], None]]:
 
 
 class _Lease:
-    def __init__(self, output: str):
-        self._output = output
+    def __init__(self, output: str, times: LeaseTimes):
+        self._output, self._times = output, times
         self._path = posixpath.join(output, f"{_PREFIX}{uuid.uuid4().hex}")
         self._ended, self._lost = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -86,7 +105,7 @@ class _Lease:
         found = {metadata.path: metadata for metadata in result.metadata_list}
         now = self._time(found.pop(self._path))
         for path, metadata in found.items():
-            if now - self._time(metadata) <= _DEAD_AFTER:
+            if now - self._time(metadata) <= self._times.dead_after:
                 raise OutputError(f"another run is writing to {self._output}{_who(path)}")
             self._delete(path)
 
@@ -95,7 +114,7 @@ class _Lease:
         return metadata.last_updated_in_seconds or float(_content(metadata.path).get("time", 0))
 
     def _keep(self) -> None:
-        while not self._ended.wait(_RENEWED_EVERY):
+        while not self._ended.wait(self._times.renewed_every):
             with contextlib.suppress(OSError), client_errors():  # the next time, perhaps
                 if not FileSystems.exists(self._path):
                     self._lost.set()

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.utils.shared import Shared
 
 from ae_models.errors import InputError, TooManyRejectsError
 from transforms.runs.ledger import FAILED, REJECTS, write_failure
@@ -22,15 +23,10 @@ _SCORED = "scored"  # beside the reasons, of which none is called so
 
 @dataclasses.dataclass(frozen=True)
 class RejectWatch:
-    """The limit of one run, and where to write what it was ended for.
-
-    Args:
-      run: an id of this run's own.
-    """
+    """The limit of one run, and where to write what it was ended for."""
 
     limit: RejectLimit
     output: str
-    run: str
     facts: Mapping[str, Any]
 
     def check(
@@ -119,31 +115,31 @@ class _Seen:
             return +collections.Counter(by_reason), self._counts[_SCORED], list(self._examples)
 
 
-# By run: a stage has an instance for each thread and, after a failure, a new one.
-_SEEN: dict[str, _Seen] = {}
-_SEEN_LOCK = threading.Lock()
-
-
 class WatchRejects(beam.DoFn):
     """Counts scores or rejects, and raises TooManyRejectsError once those that this process has
     seen are too many; it puts out nothing.
 
     Records of a bundle that fails are taken back, as the runner may try it again.
+
+    Args:
+      watch: what a run is held to.
+      kind: of the records, `SCORES` or `REJECTS`.
+      seen: by which the stages of one pipeline, in all threads, know what they have counted
+        together; another attempt has another one, and begins at nothing.
     """
 
-    def __init__(self, watch: RejectWatch):
-        self._watch = watch
+    def __init__(self, watch: RejectWatch, kind: str, seen: Shared):
+        self._watch, self._kind, self._shared = watch, kind, seen
 
     def setup(self) -> None:
-        with _SEEN_LOCK:
-            self._seen = _SEEN.setdefault(self._watch.run, _Seen())
+        self._seen = self._shared.acquire(_Seen)
         self._unfinished = collections.Counter[str]()
 
     def start_bundle(self) -> None:
         self._unfinished.clear()
 
     def process(self, batch: pa.RecordBatch) -> Iterable[None]:
-        if "reason" not in batch.schema.names:
+        if self._kind != REJECTS:
             self._count({_SCORED: len(batch)})
             self._check()
             return ()

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 from ae_models.errors import OutputError
 from transforms.runs.checkpoint_plan import read_plan
-from transforms.runs.lease import leased
+from transforms.runs.lease import USUAL_TIMES, LeaseTimes, leased
 from transforms.runs.ledger import FAILED
 from transforms.storage.files import is_local
 from transforms.storage.staging import STAGING, output_errors, staging_folder
 
 
 @contextlib.contextmanager
-def held(output: str) -> Iterator[Callable[[], None]]:
+def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], None]]:
     """Keeps a run folder to this process, and gives a function that raises OutputError if it is
     not this process's any more.
 
@@ -24,11 +24,15 @@ def held(output: str) -> Iterator[Callable[[], None]]:
     store is `leased`. What runs that died, or this one if it fails, have left in a local folder is
     taken away, but for what a run in parts can be gone on with.
 
+    Args:
+      output: the run folder.
+      times: of a lease.
+
     Raises:
       OutputError: another run holds it, or it cannot be written to.
     """
     if not is_local(output):
-        with leased(output) as check:
+        with leased(output, times) as check:
             yield check
         return
     with output_errors(output):

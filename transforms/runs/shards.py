@@ -21,6 +21,7 @@ from ae_models.errors import ConfigError, InputError
 from transforms.execution.background import Ahead
 from transforms.execution.timing import Timed, timed
 from transforms.records.batches import ID
+from transforms.runs.ledger import REJECTS
 from transforms.storage.files import open_binary
 from transforms.storage.staging import output_errors
 
@@ -95,6 +96,11 @@ class ShardWriter:
 
     Memory is bounded by one row group; whatever is added, `close` leaves no file open. What cannot
     be written is an OutputError.
+
+    Args:
+      folder: to write to.
+      kind: of the rows; of `REJECTS` the reasons are counted.
+      limits: of row groups and files.
     """
 
     def __init__(self, folder: str, kind: str, limits: ShardLimits):
@@ -103,33 +109,35 @@ class ShardWriter:
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
 
-    def add(self, batch: pa.RecordBatch) -> Iterator[Shard]:
-        """Takes a batch; gives the file that it made complete, if any."""
+    def add(self, batch: pa.RecordBatch) -> list[Shard]:
+        """Takes a batch; gives the files that it made complete: none, but seldom."""
+        complete = []
         if self._writer is not None and batch.schema != self._writer.schema:
-            yield from self.close()
+            complete += self.close()
         if self._writer is None:
             self._open(batch)
         self._pending.append(batch)
         self._pending_rows += len(batch)
         self._pending_bytes += batch.nbytes
-        if "reason" in batch.schema.names:
+        if self._kind == REJECTS:
             self._reasons.update(batch.column("reason").to_pylist())
         full = self._pending_rows >= self._limits.group_rows
         if full or self._pending_bytes >= self._limits.group_bytes:
             self._write_group()
         if self._rows >= self._limits.file_rows:
-            yield from self.close()
+            complete += self.close()
+        return complete
 
-    def close(self) -> Iterator[Shard]:
+    def close(self) -> list[Shard]:
         """Writes what is pending; gives the last file, if one is open."""
         if self._writer is None:
-            return
+            return []
         self._write_group()
         with self._writing():
             self._writer.close()
             self._file.close()
         self._writer = None
-        yield Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))
+        return [Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))]
 
     def abandon(self) -> None:
         """Closes the file that is open, if one is, as it is: nobody will be told of it."""
@@ -185,11 +193,12 @@ class _Write(beam.DoFn):
         self._ahead: Ahead[Timed[list[Shard]]] = Ahead(_BYTES_AHEAD)
 
     def process(self, batch: pa.RecordBatch) -> Iterable[Shard]:
-        yield from self._finished(self._ahead.submit(batch.nbytes, timed, self._add, batch))
+        due = self._ahead.submit(batch.nbytes, timed, self._writer.add, batch)
+        return self._finished(due)
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
         window = GlobalWindow()
-        for shard in (*self._finished(self._ahead.drain()), *self._writer.close()):
+        for shard in [*self._finished(self._ahead.drain()), *self._writer.close()]:
             yield WindowedValue(shard, window.max_timestamp(), (window,))
 
     def teardown(self) -> None:
@@ -198,13 +207,10 @@ class _Write(beam.DoFn):
             self._ahead.close()
             self._writer.abandon()
 
-    def _add(self, batch: pa.RecordBatch) -> list[Shard]:
-        return list(self._writer.add(batch))
-
-    def _finished(self, results: Iterable[Timed[list[Shard]]]) -> Iterator[Shard]:
-        for shards, milliseconds in results:
-            self._milliseconds.update(milliseconds)
-            yield from shards
+    def _finished(self, results: list[Timed[list[Shard]]]) -> list[Shard]:
+        for result in results:
+            self._milliseconds.update(result.milliseconds)
+        return [shard for result in results for shard in result.value]
 
 
 class WriteShards(beam.PTransform):

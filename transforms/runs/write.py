@@ -6,19 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import ConfigError
-from transforms.records.tallies import tally
-from transforms.runs.checkpoints import PartResult, commit, part_folder
-from transforms.runs.ledger import REJECTS, SCORES, check_free, count_records, finish_run
-from transforms.runs.partition import Part
+from transforms.runs.finish import count_records, finish_run
+from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
+from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
-from transforms.runs.reject_watch import RejectWatch, WatchRejects
-from transforms.runs.shards import Shard, ShardLimits, WriteShards
-from transforms.scoring.columns import portable
+from transforms.runs.reject_watch import RejectWatch
+from transforms.runs.shards import ShardLimits
 from transforms.scoring.score import ScoredRecords
 from transforms.storage.staging import staging_folder
 
@@ -38,22 +35,14 @@ class _Finish(beam.DoFn):
         self._started = started
         self._facts, self._rejects_known, self._watch = facts, rejects_known, watch
 
-    def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[dict[str, Any]]:
-        shards, tallies = _parted(parts)
+    def process(self, parts: Gathered) -> Iterable[dict[str, Any]]:
+        shards, tallies = separated(parts)
         counts = count_records(shards, tallies, self._rejects_known)
         if self._watch is not None:
             self._watch.check(counts["records"], shards)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(self._output, self._run_id, shards, facts, self._overwrite)
-
-
-def _sums(tallies: Iterable[pa.RecordBatch]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for batch in tallies:
-        for name, count in zip(*batch.to_pydict().values(), strict=True):
-            sums[name] = sums.get(name, 0) + count
-    return sums
 
 
 class WriteScores(beam.PTransform):
@@ -109,7 +98,7 @@ class WriteScores(beam.PTransform):
         if not scores.pipeline.options.view_as(TestOptions).dry_run:  # which touches no output
             check_free(self._output, self._overwrite)
         if self._portable:
-            scores = _portable(scores)
+            scores = portable_scores(scores)
         staging = staging_folder(self._output, run_id)
         watch = self._watch(scored)
         finish = _Finish(
@@ -121,7 +110,7 @@ class WriteScores(beam.PTransform):
             rejects_known=scored.rejects is not None,
             watch=watch,
         )
-        return _gathered(scored._replace(scores=scores), staging, self._limits) | (
+        return gathered(scored._replace(scores=scores), staging, self._limits) | (
             "Finish" >> beam.ParDo(finish)
         )
 
@@ -133,97 +122,6 @@ class WriteScores(beam.PTransform):
             raise ConfigError(
                 "max_rejects: the rejects are not known where scores alone are written"
             )
-        watch = RejectWatch(self._max_rejects, self._output, uuid.uuid4().hex, self._facts)
-        _watch(scored, watch)
+        watch = RejectWatch(self._max_rejects, self._output, self._facts)
+        watched(scored, watch)
         return watch
-
-
-class WritePart(beam.PTransform):
-    """Writes a part of a run that has a plan into its staging folder, then commits it.
-
-    Args:
-      output: the run folder.
-      run_id: of the plan.
-      part: what is written; its tasks are not kept.
-      portable_schema: plain list<float> latents, double scores, string models.
-      limits: of row groups and files.
-      watch: ends the part where it alone has too many rejects.
-
-    Input: `ScoredRecords`.
-
-    Returns:
-      A PCollection of one element: the `PartResult`.
-    """
-
-    def __init__(
-        self,
-        output: str,
-        run_id: str,
-        part: Part,
-        portable_schema: bool = False,
-        limits: ShardLimits | None = None,
-        watch: RejectWatch | None = None,
-    ):
-        super().__init__()
-        self._watch = watch
-        self._commit = _Commit(
-            output, run_id, part.number, part.digest, part.passed_over, time.time()
-        )
-        self._folder = part_folder(output, run_id, part.number)
-        self._portable, self._limits = portable_schema, limits
-
-    def expand(self, scored: Any) -> PCollection[PartResult]:
-        if self._portable:
-            scored = scored._replace(scores=_portable(scored.scores))
-        if self._watch is not None:
-            _watch(scored, self._watch)
-        gathered = _gathered(scored, self._folder, self._limits)
-        return gathered | "Commit" >> beam.ParDo(self._commit)
-
-
-class _Commit(beam.DoFn):
-    def __init__(
-        self,
-        output: str,
-        run_id: str,
-        number: int,
-        digest: str,
-        passed_over: int,
-        started: float,
-    ):
-        self._output, self._run_id, self._number, self._digest = output, run_id, number, digest
-        self._passed_over, self._started = passed_over, started
-
-    def process(self, parts: list[Shard | pa.RecordBatch]) -> Iterable[PartResult]:
-        shards, tallies = _parted([*parts, tally(passed_over=self._passed_over)])
-        seconds = round(time.time() - self._started, 3)
-        result = PartResult(self._digest, shards, tallies, seconds)
-        commit(self._output, self._run_id, self._number, result)
-        yield result
-
-
-def _watch(scored: ScoredRecords, watch: RejectWatch) -> None:
-    scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch))
-    scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch))
-
-
-def _portable(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-    return scores | "Portable" >> beam.Map(portable).with_output_types(pa.RecordBatch)
-
-
-def _gathered(
-    scored: ScoredRecords, staging: str, limits: ShardLimits | None
-) -> PCollection[list[Shard | pa.RecordBatch]]:
-    """One list of all finished files and tallies."""
-    parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
-    if scored.rejects is not None:
-        parts.append(scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, limits))
-    if scored.tallies is not None:
-        parts.append(scored.tallies)
-    return parts | "Parts" >> beam.Flatten() | "Gather" >> beam.combiners.ToList()
-
-
-def _parted(parts: list[Shard | pa.RecordBatch]) -> tuple[list[Shard], dict[str, int]]:
-    """The files, and the sums of the tallies."""
-    shards = [part for part in parts if isinstance(part, Shard)]
-    return shards, _sums(part for part in parts if isinstance(part, pa.RecordBatch))

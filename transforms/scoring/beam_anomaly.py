@@ -16,7 +16,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.calibration.p_values import score_threshold
-from transforms.images.decode import decode_batch
+from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import REJECT
 from transforms.records.beam_rows import image_batches
 from transforms.scoring.bundle_cache import local_bundle

@@ -3,7 +3,7 @@
 import collections
 import itertools
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -92,18 +92,18 @@ class _Gathered:
         self._elements: dict[Any, list[Any]] = collections.defaultdict(list)
         self._sizes: collections.Counter[Any] = collections.Counter()
 
-    def add(self, key: Any, element: Any, size: int) -> Iterator[Any]:
+    def add(self, key: Any, element: Any, size: int) -> list[Any]:
         """Takes an element; gives those of the largest key, where all together are too large."""
         self._elements[key].append(element)
         self._sizes[key] += size
         self._size += size
-        if self._size > self._limit:
-            yield from self._take(self._sizes.most_common(1)[0][0])
+        if self._size <= self._limit:
+            return []
+        return self._take(self._sizes.most_common(1)[0][0])
 
-    def drain(self) -> Iterator[Any]:
+    def drain(self) -> list[Any]:
         """All that are left, key by key."""
-        for key in list(self._elements):
-            yield from self._take(key)
+        return [element for key in list(self._elements) for element in self._take(key)]
 
     def _take(self, key: Any) -> list[Any]:
         self._size -= self._sizes.pop(key)
@@ -138,7 +138,7 @@ class _Route(beam.DoFn):
             yield from self._gathered.add((category, window), element, part.nbytes)
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
-        yield from self._gathered.drain()
+        return self._gathered.drain()
 
 
 class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBatch, Any]):

@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
@@ -283,6 +283,27 @@ def files_below(folder: str) -> list[str]:
         if FileSystems.get_filesystem(folder).has_dirs() and not FileSystems.exists(folder):
             return []
     return _matched(_below(folder))
+
+
+def present(paths: Iterable[str], folder: str) -> set[str]:
+    """Those of the files that are there. An object store is asked once for all that is in `folder`,
+    which they lie in, one with folders once for each folder.
+
+    Raises:
+      OSError: it cannot be listed.
+    """
+    if is_local(folder):
+        return {path for path in paths if os.path.exists(path)}
+    if not FileSystems.get_filesystem(folder).has_dirs():
+        return set(paths).intersection(files_below(folder))
+    by_folder: dict[str, list[str]] = {}
+    for path in paths:
+        by_folder.setdefault(posixpath.dirname(path), []).append(path)
+    found: set[str] = set()
+    for parent, files in by_folder.items():
+        names = {posixpath.basename(path) for path in files_below(parent)}
+        found.update(path for path in files if posixpath.basename(path) in names)
+    return found
 
 
 def _walk(folder: str) -> Iterator[str]:

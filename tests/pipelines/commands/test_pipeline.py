@@ -23,7 +23,8 @@ from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support.reading import read_batches
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
-from transforms.images.decode import DecodeImages, decode_batch
+from transforms.images.decode import DecodeImages
+from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import BatchLimits
 from transforms.runs.ledger import read_ledger
 from transforms.runs.run_lock import held

@@ -26,7 +26,8 @@ from pipelines.commands.verify import verify
 from tests.support.command import run_command
 from transforms.records.rejects import REJECTS_SCHEMA
 from transforms.results import relabel as module
-from transforms.runs.ledger import SCORES, finish_run, read_ledger
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import SCORES, read_ledger
 from transforms.runs.run_lock import held
 from transforms.runs.shards import ShardLimits, ShardWriter
 from transforms.scoring.columns import portable, scored_columns
@@ -247,15 +248,14 @@ def test_files_with_the_same_first_id_keep_their_names(tmp_path: Path) -> None:
     assert relabel(str(run), str(tmp_path / "new"), fpr=0.3)["files"] == ledger["files"]
 
 
-def test_memory_is_that_of_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_that_of_a_row_group(tmp_path: Path) -> None:
     rows = 100_000
     run = _write_run(tmp_path / "run", [_values(rows)], group_rows=2000)
     table = pq.read_table(run / "scores")
     whole, column = table.nbytes, table["p_value"].nbytes
     del table
-    monkeypatch.setattr(module, "_ROWS", 2000)
     before, passes = pa.total_allocated_bytes(), []
-    for part in module.p_values(str(run)):
+    for part in module.p_values(str(run), rows=2000):
         assert len(part) <= 2000
         passes.append(pa.total_allocated_bytes() - before)
     assert len(passes) >= rows / 2000

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,8 +26,9 @@ from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support import object_store
 from tests.support.project import PROJECT
-from transforms.runs import ledger as ledger_module
+from transforms.runs import finish as finish_module
 from transforms.runs.ledger import read_ledger
+from transforms.storage import changes as storage_changes
 
 Bundles = Callable[[str], Path]
 FILES, GROUPS, ROWS = 3, 2, 20
@@ -72,15 +73,15 @@ class _Scoring:
     def __init__(self, data: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
         self.inputs, self.model, self.scored = [f"{data}/*.parquet"], str(model), 0
         self.die_before: int | None = None  # how many parts are scored before it dies
-        original = score_in_parts._scored
+        original = score_in_parts.run
 
-        def scored(*arguments: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             if self.scored == self.die_before:
                 raise KeyboardInterrupt
             self.scored += 1
-            return original(*arguments)
+            return original(*arguments, **options)
 
-        monkeypatch.setattr(score_in_parts, "_scored", scored)
+        monkeypatch.setattr(score_in_parts, "run", run)
 
     def __call__(self, output: Path | str, **options: Any) -> dict[str, Any]:
         self.scored = 0
@@ -135,9 +136,7 @@ def test_parts_give_the_rows_of_a_run_without(
 ) -> None:
     (data / "notes.parquet").mkdir()  # no file, and so none of the inputs
     scoring(tmp_path / "one", where=["file!=1"])
-    began = time.monotonic()
     ledger = scoring(tmp_path / "parts", where=["file!=1"], checkpoint_every=EVERY)
-    print("TIME", time.monotonic() - began)
     assert scoring.scored == FILES  # of which the second has no record
     assert ledger["checkpoints"] == {"every": EVERY, "parts": FILES}
     assert ledger["records"]["rejected"] == 4
@@ -303,17 +302,21 @@ def test_what_a_part_left_is_made_anew_if_it_is_not_whole(
 
 
 class _Dies:
-    """Beam's `FileSystems`, which dies at the n-th change."""
+    """`transforms.storage.changes`, which dies before the n-th of them; to move some files is a
+    change for each."""
 
-    def __init__(self, original: Any, changes: int):
-        self._original, self._left = original, changes
+    def __init__(self, left: int):
+        self._left = left
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("create", "delete", "mkdirs", "rename"):
-            if not self._left:
-                raise KeyboardInterrupt
-            self._left -= 1
-        return getattr(self._original, name)
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if not self._left:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return getattr(storage_changes, name)
+
+    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for pair in pairs:
+            self.__getattr__("move")([pair])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -323,21 +326,20 @@ def test_a_run_that_dies_while_it_finishes_is_finished(
     one = tmp_path / "one"
     scoring(one)
     scoring.interrupted(tmp_path / "base", after=FILES - 1)
-    original = ledger_module.FileSystems
     options = {"resume": True, "overwrite": overwrite}
     if overwrite:
         for name in ("scores", "rejects", "run.json", "_SUCCESS"):
             copy = shutil.copytree if (one / name).is_dir() else shutil.copy
             copy(one / name, tmp_path / "base" / name)
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_module, "FileSystems", _Dies(original, 0))
+        patch.setattr(finish_module, "changes", _Dies(0))
         with pytest.raises(KeyboardInterrupt):
             scoring(tmp_path / "base", **options)
     for changes in itertools.count(1):
         run = tmp_path / str(changes)
         shutil.copytree(tmp_path / "base", run)
         with monkeypatch.context() as patch:
-            patch.setattr(ledger_module, "FileSystems", _Dies(original, changes))
+            patch.setattr(finish_module, "changes", _Dies(changes))
             try:
                 scoring(run, **options)
             except KeyboardInterrupt:
@@ -357,7 +359,7 @@ def test_on_an_object_store(
     scoring: _Scoring, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "objects").mkdir()
-    monkeypatch.setenv(object_store.PROJECT, str(tmp_path / "objects"))
+    monkeypatch.setenv(object_store.ROOT, str(tmp_path / "objects"))
     scoring.inputs = [f"{object_store.upload(data, 'bucket://b/data')}/*.parquet"]
     one, run = "bucket://b/one", "bucket://b/run"
     scoring(one)

@@ -23,8 +23,8 @@ from pipelines.commands.verify import verify
 from tests.support.reading import read_batches
 from transforms import AutoencoderModelHandler
 from transforms.execution.isolation import isolated
-from transforms.images import decode
-from transforms.images.decode import decode_batch
+from transforms.images import decode_batch as module
+from transforms.images.decode_batch import decode_batch
 from transforms.images.plain_png import PlainPngs, plain_png
 from transforms.records.batches import REJECT_TYPE, image_records
 from transforms.records.rejects import Reason, Stage, reject
@@ -306,20 +306,20 @@ def test_a_batch_whose_pixels_do_not_fit_into_memory_is_decoded_in_parts(
 
     given = image_records([str(n) for n in range(9)], "f", images)
     expected = decode_batch(given, GREY)
-    monkeypatch.setattr(decode.np, "zeros", limited)
+    monkeypatch.setattr(module.np, "zeros", limited)
     assert decode_batch(given, GREY).equals(expected, check_metadata=True)
 
 
 def test_out_of_memory_in_decoding_is_told_in_the_run(
     bundle: Bundles, tmp_path: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, numbers = decode._draw, itertools.count()
+    original, numbers = PlainPngs.draw, itertools.count()
 
     def draw(*arguments: Any) -> Any:
         if next(numbers) == 0:
             raise MemoryError
         return original(*arguments)
 
-    monkeypatch.setattr(decode, "_draw", draw)
+    monkeypatch.setattr(PlainPngs, "draw", draw)
     score([str(image_folder)], str(bundle("ae")), str(tmp_path / "run"))
     assert json.loads((tmp_path / "run/run.json").read_text())["records"]["scored"] == 40

@@ -1,6 +1,7 @@
 """Decoding record batches: every row stays, in its place, as pixels or as a reject."""
 
 import io
+import threading
 from typing import Any
 
 import apache_beam as beam
@@ -12,7 +13,8 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from PIL import Image
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images.decode import DecodeImages, decode_batch
+from transforms.images.decode import DecodeImages
+from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import REJECT_TYPE, bounded_slices, image_records
 from transforms.records.pixels import pixels_from_arrow, raw_layout, raw_metadata
 from transforms.records.rejects import Reason, Stage, good_rows, reject, reject_rows
@@ -191,6 +193,24 @@ def test_threads_change_nothing(threads: int) -> None:
             | beam.combiners.ToList()
         )
         assert_that(decoded, equal_to([expected]))
+
+
+def test_a_bundle_that_fails_leaves_no_thread() -> None:
+    """Images are large enough for threads, and several are decoded while the first one fails."""
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 1), np.uint8)
+    batch = image_records([str(n) for n in range(2000)], "file", [_png(noise)] * 2000)
+
+    def fail(decoded: pa.RecordBatch) -> None:
+        assert any(thread.name.startswith("ahead") for thread in threading.enumerate())
+        raise ValueError("what follows fails")
+
+    pipeline = beam.Pipeline("FnApiRunner")
+    decode = DecodeImages(ImageConfig(100, 100, 1, 8), rows=50, threads=2)
+    pipeline | beam.Create([batch], reshuffle=False) | decode | beam.Map(fail)
+    with pytest.raises(ValueError, match="what follows fails") as caught:
+        pipeline.run()
+    assert caught.tb is not None, "frames of what failed are alive, and all that they hold"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
 def test_elements_keep_their_windows() -> None:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images import decode
 from transforms.images import decoding as image_decoding
-from transforms.images.decode import decode_batch
+from transforms.images.decode_batch import decode_batch
 from transforms.images.decoding import decode_image
 from transforms.images.fitting import fit_image
 from transforms.images.plain_png import decode_plain_png
@@ -249,12 +248,9 @@ def test_cut_data_under_right_checksums_never_give_part_of_an_image() -> None:
 
 
 @pytest.mark.parametrize("colour_type", COLOUR_TYPES)
-def test_a_batch_decodes_as_each_of_its_images_does(
-    colour_type: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_decodes_as_each_of_its_images_does(colour_type: int) -> None:
     """Of one shape, of others, damaged and none, side by side in several pictures."""
     channels = COLOUR_TYPES[colour_type]
-    monkeypatch.setattr(decode, "_PICTURE_BYTES", 4 * 7 * 5 * channels)
     config = ImageConfig(5, 7, channels, 8)
     images: list[bytes | None] = [_plain(seed, colour_type) for seed in range(9)]
     images[2], images[4] = _plain(20, colour_type)[:-30], _plain(21, colour_type, 5, 7)
@@ -263,7 +259,8 @@ def test_a_batch_decodes_as_each_of_its_images_does(
     rows = _rows(7, 5, channels, np.random.default_rng(23))
     cut = _chunk(b"IDAT", zlib.compress(rows)[:-20])
     images[8] = _header(7, 5, colour_type) + cut + _chunk(b"IEND", b"")
-    batch = decode_batch(image_records([str(i) for i in range(9)], "file", images), config)
+    records = image_records([str(i) for i in range(9)], "file", images)
+    batch = decode_batch(records, config, picture_bytes=4 * 7 * 5 * channels)
     column, rejects = batch.column("image"), batch.column("reject").to_pylist()
     assert sum(reject is None for reject in rejects) == 4
     for index, data in enumerate(images):

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ae_models.config.configuration import ImageConfig
 from tests.fuzz.images import image_seeds
-from transforms.images.decode import decode_batch
+from transforms.images.decode_batch import decode_batch
 from transforms.images.decoding import decode_as_is
-from transforms.images.limits import check_cost
+from transforms.images.limits.cost import check_cost
 from transforms.records.batches import IMAGE, REJECT, image_records
 from transforms.records.rejects import RecordError
 

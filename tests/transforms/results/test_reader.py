@@ -1,5 +1,6 @@
 """Reading the scored rows of finished runs."""
 
+import ast
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,6 +11,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from ae_models.errors import InputError
 from tests.support.finished_run import write_run
+from tests.support.project import PROJECT
 from transforms.results.reader import (
     ReadScores,
     latent_columns,
@@ -99,3 +101,21 @@ def test_a_run_without_what_is_asked_for(tmp_path: Path) -> None:
         beam.Pipeline("FnApiRunner") | ReadScores(bare, ["latent_mean"])
     with pytest.raises(InputError, match="no finished run"):
         latent_columns(str(tmp_path))
+
+
+def _imported(module: str, seen: set[str]) -> set[str]:
+    """The files of `transforms` that a module of it imports, and those that they import."""
+    path = PROJECT / f"{module.replace('.', '/')}.py"
+    if module not in seen and path.exists():
+        seen.add(module)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("transforms."):
+                for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names)):
+                    _imported(str(name), seen)
+    return seen
+
+
+def test_what_reads_a_finished_run_knows_nothing_of_how_it_was_scored() -> None:
+    for path in sorted((PROJECT / "transforms" / "results").glob("*.py")):
+        rooms = {name.split(".")[1] for name in _imported(f"transforms.results.{path.stem}", set())}
+        assert rooms <= {"execution", "records", "results", "runs", "storage"}, path.name

@@ -1,13 +1,13 @@
 """Comparing multisets of ids, against Python's own."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.results import reconcile as module
-from transforms.results.reconcile import Differences, reconcile
+from transforms.results.reconcile import PARTITIONS, Differences, DigestPartitions, reconcile
 
 # A few names, so that they meet; and any text, for the digests.
 NAMES = st.one_of(st.integers(0, 12).map("r{}".format), st.text(st.characters(codec="utf-8")))
@@ -70,17 +70,9 @@ def test_empty_batches_among_others_change_nothing() -> None:
     assert _reconcile([[], ["a"], []], [["a"], []]).none
 
 
-def test_one_partition_at_a_time_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = []
-    original = module._Partitions.load
-
-    def load(self: module._Partitions, partition: int) -> object:
-        result = original(self, partition)
-        loaded.append(len(result[0]))
-        return result
-
-    monkeypatch.setattr(module._Partitions, "load", load)
+def test_a_partition_is_a_small_share_of_the_ids(tmp_path: Path) -> None:
     names = [str(n) for n in range(20_000)]
-    assert _reconcile([names], [names]).none
-    assert sum(loaded) == 2 * len(names)
-    assert max(loaded) < len(names) / 50
+    partitions = DigestPartitions(tmp_path / "ids", [names[:9000], names[9000:]])
+    sizes = [len(partitions.load(number)[0]) for number in range(PARTITIONS)]
+    assert partitions.count == sum(sizes) == len(names)
+    assert max(sizes) < len(names) / 50

@@ -2,32 +2,23 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
 from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
-from transforms.runs import ledger as module
+from transforms.runs import finish as module
 from transforms.runs.checkpoint_plan import PLAN, Plan, write_plan
-from transforms.runs.ledger import (
-    REJECTS,
-    SCORES,
-    check_free,
-    count_records,
-    discard_unfinished,
-    finish_run,
-    read_ledger,
-    result_files,
-)
+from transforms.runs.finish import count_records, finish_run
+from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files
+from transforms.runs.output_folder import check_free, discard_unfinished
 from transforms.runs.run_lock import held
 from transforms.runs.shards import Shard
+from transforms.storage import changes
 from transforms.storage.staging import staging_folder
-
-CHANGES = ("create", "delete", "mkdirs", "rename")
 
 
 def _shards(output: Path, run_id: str, scores: int, rejects: int) -> list[Shard]:
@@ -57,29 +48,27 @@ def _check_consistent(output: Path) -> None:
 
 
 class _Unreliable:
-    """Beam's `FileSystems`, the n-th change of which fails, before or after it is made."""
+    """`transforms.storage.changes`, the n-th of which fails, before or after it is made; to move
+    some files is a change for each."""
 
     def __init__(self, output: Path, fail_at: int, when: str):
         self._output, self._fail_at, self._when, self._changes = output, fail_at, when, 0
 
-    def __getattr__(self, name: str) -> Any:
-        original = getattr(FileSystems, name)
-        return self._change(original) if name in CHANGES else original
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self._change(getattr(changes, name), *arguments)
 
-    def _change(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*args: Any, **options: Any) -> Any:
-            _check_consistent(self._output)
-            self._changes += 1
-            if self._changes == self._fail_at and self._when == "before":
-                raise OSError("the disk is gone")
-            result = original(*args, **options)
-            if self._changes == self._fail_at and self._when == "after":
-                if result is not None:
-                    result.close()
-                raise OSError("the disk is gone")
-            return result
+    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for pair in pairs:
+            self._change(changes.move, [pair])
 
-        return change
+    def _change(self, original: Callable[..., None], *arguments: Any) -> None:
+        _check_consistent(self._output)
+        self._changes += 1
+        if self._changes == self._fail_at and self._when == "before":
+            raise OSError("the disk is gone")
+        original(*arguments)
+        if self._changes == self._fail_at and self._when == "after":
+            raise OSError("the disk is gone")
 
 
 def _everything(folder: Path) -> dict[str, str]:
@@ -117,14 +106,14 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
         if overwrite:
             finish_run(str(output), "old", _shards(output, "old", scores=3, rejects=1), {})
         shards = _shards(output, "new", scores=1, rejects=2)
-        monkeypatch.setattr(module, "FileSystems", _Unreliable(output, fail_at, when))
+        monkeypatch.setattr(module, "changes", _Unreliable(output, fail_at, when))
         try:
             finish_run(str(output), "new", shards, {}, overwrite)
         except OutputError:
             failed = True
         else:
             failed = False
-        monkeypatch.setattr(module, "FileSystems", FileSystems)
+        monkeypatch.setattr(module, "changes", changes)
         _check_consistent(output)
         ledger = finish_run(str(output), "new", shards, {}, overwrite)
         _check_consistent(output)

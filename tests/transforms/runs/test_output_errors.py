@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +17,8 @@ from ae_models.errors import OutputError
 from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
-from transforms.runs import write as write_module
-from transforms.runs.ledger import finish_run
+from transforms.runs import write, write_part
+from transforms.runs.finish import finish_run
 from transforms.runs.shards import Shard, ShardLimits, ShardWriter
 from transforms.storage.staging import staging_folder
 
@@ -148,22 +150,30 @@ def test_what_could_not_be_written_is_closed(small_disk: Path) -> None:
     batch = pa.RecordBatch.from_pydict({"id": ["a"] * 1000, "blob": [noise] * 1000})
     (small_disk / "filler").write_bytes(bytes(1_900_000))
     with pytest.raises(OutputError, match=f"cannot write to {small_disk}/run: No space left"):
-        list(writer.add(batch))
-    assert list(writer.close()) == []
+        writer.add(batch)
+    assert writer.close() == []
 
 
-@pytest.mark.parametrize("flags", [{}, {"checkpoint_every": 100}])
+@pytest.mark.parametrize(
+    ("module", "name", "flags"),
+    [(write, "finish_run", {}), (write_part, "commit", {"checkpoint_every": 100})],
+)
 def test_a_folder_that_disappears(
-    bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: dict[str, int]
+    bundle: Bundles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    flags: dict[str, int],
 ) -> None:
     run = tmp_path / "run"
-    original = write_module._parted
+    original = getattr(module, name)
 
-    def removed(parts: list) -> object:
+    def removed(*arguments: Any) -> Any:
         shutil.rmtree(run)
-        return original(parts)
+        return original(*arguments)
 
-    monkeypatch.setattr(write_module, "_parted", removed)
+    monkeypatch.setattr(module, name, removed)
     with pytest.raises(OutputError, match=f"{run}.* (is gone|was removed)"):
         score(["builtin:digits"], str(bundle("ae")), str(run), **flags)
     assert _visible(run) == []

@@ -13,6 +13,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.utils.shared import Shared
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,9 +26,16 @@ from pipelines.commands.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.records.batches import BatchLimits
 from transforms.records.rejects import REJECTS_SCHEMA
+from transforms.records.tallies import tally
+from transforms.runs.checkpoints import committed
+from transforms.runs.ledger import REJECTS
+from transforms.runs.partition import Part
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.run_lock import held
+from transforms.runs.shards import rejected_by_reason
+from transforms.runs.write_part import WritePart
+from transforms.scoring.score import ScoredRecords
 
 Bundles = Callable[[str], Path]
 
@@ -257,11 +265,11 @@ def _rejects(count: int) -> pa.RecordBatch:
 
 
 def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
-    watch = RejectWatch(RejectLimit(count=10), str(tmp_path), "run of this test", {})
+    watch, seen = RejectWatch(RejectLimit(count=10), str(tmp_path), {}), Shared()
 
     def attempt(count: int, fails: bool) -> None:
         """A bundle, in an instance of its own, as after a failure."""
-        stage = WatchRejects(watch)
+        stage = WatchRejects(watch, REJECTS, seen)
         stage.setup()
         stage.start_bundle()
         try:
@@ -278,6 +286,31 @@ def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(TooManyRejectsError, match="11 of 11 records"):
             attempt(1, fails=False)
+
+
+def test_a_part_that_failed_and_is_tried_again_in_this_process_is_counted_once(
+    tmp_path: Path,
+) -> None:
+    """The first attempt sees six rejects, then fails in its last stage, over a broken tally."""
+    watch = RejectWatch(RejectLimit(count=10), str(tmp_path), {})
+    part = Part(0, (), passed_over=0, records=6, files=())
+    broken = pa.RecordBatch.from_pydict({"name": ["read"]})
+
+    def attempt(tallied: pa.RecordBatch) -> None:
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            scores = pipeline | "Scores" >> beam.Create([], reshuffle=False)
+            rejects = pipeline | "Rejects" >> beam.Create([_rejects(3), _rejects(3)])
+            tallies = pipeline | "Tallies" >> beam.Create([tallied])
+            scored = ScoredRecords(scores, rejects, tallies)
+            scored | WritePart(str(tmp_path), "one", part, watch=watch)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not enough values"):
+            attempt(broken)
+    attempt(tally(read=6))
+    result = committed(str(tmp_path), "one", 0)
+    assert result is not None
+    assert rejected_by_reason(result.shards) == {"empty": 6}
 
 
 def test_a_run_that_begins_takes_the_last_failure_away(tmp_path: Path) -> None:

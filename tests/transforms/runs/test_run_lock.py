@@ -15,10 +15,11 @@ import pytest
 from ae_models.errors import OutputError
 from tests.support.object_store import ROOT, SCHEME, BucketFileSystem, get, objects, put
 from tests.support.project import PROJECT
-from transforms.runs import lease
+from transforms.runs.lease import LeaseTimes
 from transforms.runs.run_lock import held
 
 RUN = f"{SCHEME}b/run"
+QUICK = LeaseTimes(renewed_every=0.05, dead_after=0.5)
 _HOLD = """
 import subprocess, sys, time
 import tests.support.object_store
@@ -53,13 +54,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv(ROOT, str(folder))
     return folder
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases that are renewed, and go stale, in a moment."""
-    monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.05)
-    monkeypatch.setattr(lease, "_DEAD_AFTER", 0.5)
 
 
 def _dead(age: float, name: str = "dead") -> str:
@@ -154,32 +148,29 @@ def test_a_dead_ones_lease_is_taken_over() -> None:
     assert objects(RUN) == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_lease_is_renewed_for_as_long_as_it_is_held() -> None:
-    with held(RUN):
+    with held(RUN, QUICK):
         time.sleep(1.0)
-        with pytest.raises(OutputError, match="another run"), held(RUN):
+        with pytest.raises(OutputError, match="another run"), held(RUN, QUICK):
             pass
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_run_that_lost_its_lease_is_told() -> None:
-    with held(RUN) as check:
+    with held(RUN, QUICK) as check:
         for path in objects(RUN):
             BucketFileSystem(None).delete([path])
-        with held(RUN):
+        with held(RUN, QUICK):
             with pytest.raises(OutputError, match=f"another run has taken {RUN}"):
                 check()
             time.sleep(0.2)
             assert len(objects(RUN)) == 1, "it is not renewed"
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_store_that_is_away_for_a_moment_ends_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(change: str, path: str) -> None:
         raise RuntimeError("503")
 
-    with held(RUN) as check:
+    with held(RUN, QUICK) as check:
         monkeypatch.setattr(BucketFileSystem, "on_change", staticmethod(fail))
         time.sleep(0.2)
         monkeypatch.setattr(BucketFileSystem, "on_change", None)
@@ -187,6 +178,12 @@ def test_a_store_that_is_away_for_a_moment_ends_no_lease(monkeypatch: pytest.Mon
         time.sleep(0.2)
         assert get(objects(RUN)[0]) != before
         check()
+
+
+@pytest.mark.parametrize(("every", "dead"), [(0, 1), (-1, 1), (2, 2), (3, 2)])
+def test_times_of_a_lease_that_would_look_dead_are_refused(every: float, dead: float) -> None:
+    with pytest.raises(ValueError, match=f"Received: .*renewed_every={every}, dead_after={dead}"):
+        LeaseTimes(every, dead)
 
 
 def test_a_store_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

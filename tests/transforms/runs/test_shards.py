@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from transforms.records.batches import image_records
 from transforms.records.rejects import REJECTS_SCHEMA, Reason, reject_rows, rejected_records
+from transforms.runs.ledger import REJECTS, SCORES
 from transforms.runs.shards import Shard, ShardLimits, ShardWriter, WriteShards
 
 
@@ -28,8 +29,10 @@ def _batch(start: int, rows: int, **columns: pa.Array) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(values)
 
 
-def _write(folder: Path, batches: Iterable[pa.RecordBatch], limits: ShardLimits) -> list[Shard]:
-    writer = ShardWriter(str(folder), "scores", limits)
+def _write(
+    folder: Path, batches: Iterable[pa.RecordBatch], limits: ShardLimits, kind: str = SCORES
+) -> list[Shard]:
+    writer = ShardWriter(str(folder), kind, limits)
     shards = [shard for batch in batches for shard in writer.add(batch)]
     return [*shards, *writer.close()]
 
@@ -123,7 +126,7 @@ def test_reasons_are_counted_file_by_file(tmp_path: Path) -> None:
         reject_rows(rejected_records([f"r{n}"], "file", reason, "why"))
         for n, reason in enumerate(reasons)
     ]
-    shards = _write(tmp_path, batches, ShardLimits(group_rows=1, file_rows=3))
+    shards = _write(tmp_path, batches, ShardLimits(group_rows=1, file_rows=3), REJECTS)
     assert [shard.reasons for shard in shards] == [{"empty": 2, "corrupt": 1}, {"no_image": 1}]
     assert pq.read_schema(shards[0].path).equals(REJECTS_SCHEMA)
 
@@ -142,11 +145,11 @@ def test_compression_is_as_asked_for(tmp_path: Path) -> None:
 
 def test_without_a_batch_there_is_no_file(tmp_path: Path) -> None:
     writer = ShardWriter(str(tmp_path), "scores", ShardLimits())
-    assert list(writer.close()) == []
+    assert writer.close() == []
     assert list(tmp_path.iterdir()) == []
-    list(writer.add(_batch(0, 1)))
-    assert len(list(writer.close())) == 1
-    assert list(writer.close()) == []
+    assert writer.add(_batch(0, 1)) == []
+    assert len(writer.close()) == 1
+    assert writer.close() == []
 
 
 def test_a_pipeline_writes_every_row_once(tmp_path: Path) -> None:
@@ -178,7 +181,7 @@ def test_a_file_that_is_abandoned_on_a_full_disk_hides_no_other_error(
 ) -> None:
     """Its footer cannot be written; what filled the disk was told of by another file."""
     monkeypatch.setattr(FileSystems, "create", lambda *_, **__: _FullDisk())
-    writer = ShardWriter(str(tmp_path), "rejects", ShardLimits())
-    assert list(writer.add(_batch(0, 3))) == []
+    writer = ShardWriter(str(tmp_path), SCORES, ShardLimits())
+    assert writer.add(_batch(0, 3)) == []
     writer.abandon()
-    assert list(writer.close()) == []
+    assert writer.close() == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,9 @@ from tests.support.project import PROJECT
 from tests.support.reading import read_rows
 from tests.support.signing import write_signed
 from transforms.records.batches import BatchLimits
-from transforms.runs.ledger import check_free, finish_run, read_ledger, result_files
+from transforms.runs.finish import finish_run
+from transforms.runs.ledger import read_ledger, result_files
+from transforms.runs.output_folder import check_free
 from transforms.runs.shards import Shard
 from transforms.scoring.bundle_cache import local_bundle, put_bundle
 from transforms.sources import image_files, npz, resolve_inputs
@@ -629,6 +632,26 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
         if not failed:
             break
     assert fail_at == (20 if overwrite else 14)  # each of the changes has failed once
+
+
+def test_finishing_asks_the_store_little_more_for_many_files_than_for_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def requests(run_id: str, count: int) -> Counter[str]:
+        shards, found = _staged(run_id, count - 1, 1), Counter[str]()
+        with monkeypatch.context() as patch:
+            patch.setattr(BucketFileSystem, "on_request", lambda name: found.update([name]))
+            finish_run(RUN, run_id, shards, {}, overwrite=True)
+        _check_whole(RUN)
+        return found
+
+    few, many = requests("few", 2), requests("many", 1000)
+    assert many.pop("rename") == 1000 / 100 + few.pop("rename") - 1
+    # Like that of gs://, deleting asks for each of the few files that the first run has left.
+    assert few["list"] < 20
+    assert many["list"] <= few["list"]
+    assert many["exists"] < few["exists"] + 10
+    assert many["delete"] < few["delete"] + 10
 
 
 @pytest.mark.slow

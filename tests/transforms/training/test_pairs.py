@@ -25,7 +25,7 @@ from ae_models.training.preprocessing import Preprocessing
 from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
-from transforms.images.decode import check_target, decode_pairs
+from transforms.images.decode_batch import check_target, decode_pairs
 from transforms.records.batches import image_records
 from transforms.records.pixels import pixels_from_arrow, raw_metadata
 from transforms.runs.ledger import SCORES, result_files

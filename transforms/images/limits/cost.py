@@ -1,0 +1,38 @@
+"""What decoding an image may cost, whatever its format."""
+
+import contextlib
+import struct
+from collections.abc import Callable
+
+from transforms.images.limits.bmp import check_bmp
+from transforms.images.limits.gif import check_gif
+from transforms.images.limits.jpeg import check_jpeg
+from transforms.images.limits.png import check_png
+from transforms.images.limits.tiff import check_tiff
+from transforms.images.limits.webp import check_webp
+from transforms.images.png import SIGNATURE
+
+_JPEG = b"\xff\xd8\xff"
+_GIFS = (b"GIF87a", b"GIF89a")
+_TIFFS = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
+_CHECKS: tuple[tuple[bytes | tuple[bytes, ...], Callable[[bytes, int], None]], ...] = (
+    (_JPEG, check_jpeg),
+    (SIGNATURE, check_png),
+    (b"RIFF", check_webp),
+    (_TIFFS, check_tiff),
+    (_GIFS, check_gif),
+    (b"BM", check_bmp),
+)
+
+
+def check_cost(data: bytes, max_pixels: int) -> None:
+    """Raises RecordError if decoding `data` could cost more than its pixels account for: reason
+    `too_large` for a size, `corrupt` for a structure that no encoder makes.
+
+    Data that break off, or are of no known format, pass: the decoder says what is wrong.
+    """
+    for starts, check in _CHECKS:
+        if data.startswith(starts):
+            with contextlib.suppress(struct.error, IndexError):  # the data end early
+                check(data, max_pixels)
+            return

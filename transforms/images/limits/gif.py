@@ -1,0 +1,41 @@
+"""The limits of a GIF: its extensions."""
+
+from collections.abc import Iterator
+
+from transforms.records.rejects import Reason, RecordError
+
+# Pillow joins the blocks of a GIF's comment one by one: time grows with the square.
+_COMMENT_BYTES, _EXTENSION_BYTES, _BLOCKS = 64 << 10, 8 << 20, 1 << 17
+_COMMENT, _APPLICATION, _LOOP = 0xFE, 0xFF, b"NETSCAPE2.0"
+
+
+def check_gif(data: bytes, max_pixels: int) -> None:
+    """The extensions before the first image, by Pillow's reading of them."""
+    del max_pixels
+    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    comment = other = 0
+    for blocks, (is_comment, size) in enumerate(_blocks(data, place), 1):
+        comment, other = comment + is_comment * size, other + (not is_comment) * size
+        if comment > _COMMENT_BYTES or other > _EXTENSION_BYTES or blocks > _BLOCKS:
+            raise RecordError(
+                Reason.CORRUPT,
+                f"GIF: {comment} bytes of comment, {other} of others in {blocks} blocks, before "
+                "its image",
+            )
+
+
+def _blocks(data: bytes, place: int) -> Iterator[tuple[bool, int]]:
+    """Of each block of an extension, and each stray byte, whether it is a comment's, and its size.
+    An extension ends with an empty block, but of one that is no comment with the second."""
+    while data[place] not in b",;":
+        if data[place] != 0x21:
+            place += 1
+            yield False, 1
+            continue
+        is_comment, first = data[place + 1] == _COMMENT, data[place + 3 : place + 14]
+        certain = 0 if is_comment else 1 + (data[place + 1] == _APPLICATION and first == _LOOP)
+        place += 2
+        while (size := data[place]) or certain > 0:
+            yield is_comment, size
+            place, certain = place + 1 + size, certain - 1
+        place += 1

@@ -1,0 +1,155 @@
+"""Finishing a run: its files in their places, its ledger, and `_SUCCESS`, written last."""
+
+import collections
+import json
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ae_models.errors import OutputError
+from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.runs.ledger import (
+    FAILED,
+    FORMAT_VERSION,
+    LEDGER,
+    MODEL,
+    REJECTS,
+    RESULTS,
+    SCORES,
+    SUCCESS,
+    finished_ledger,
+)
+from transforms.runs.output_folder import check_free, discard_unfinished, finishing_mark
+from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.storage import changes
+from transforms.storage.files import exists, present
+from transforms.storage.staging import output_errors, staging_folder
+
+
+def count_records(
+    shards: Sequence[Shard], tallies: Mapping[str, int], rejects_known: bool
+) -> dict[str, Any]:
+    """The ledger's counts. `read` is counted where records are read, the others where they are
+    written, so that one can be held against the other; None means not known."""
+    rows = collections.Counter[str]()
+    for shard in shards:
+        rows[shard.kind] += shard.rows
+    return {
+        "records": {
+            "read": tallies.get(READ),
+            "scored": rows[SCORES],
+            "rejected": rows[REJECTS] if rejects_known else None,
+            "rejected_by_reason": rejected_by_reason(shards),
+            "excluded_by_where": tallies.get(EXCLUDED, 0),
+        },
+        "files_passed_over": tallies.get(PASSED_OVER, 0),
+    }
+
+
+def finish_run(
+    output: str,
+    run_id: str,
+    shards: Iterable[Shard],
+    facts: Mapping[str, Any],
+    overwrite: bool = False,
+    kinds: Sequence[str] = (SCORES, REJECTS),
+    model: str | None = None,
+) -> dict[str, Any]:
+    """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.
+
+    What an earlier run left is taken away first, its `_SUCCESS` before anything else: at no time
+    does a folder with `_SUCCESS` hold files of two runs. Runners try failed work again, so this
+    may be called again at any point and goes on from there.
+
+    Args:
+      output: the run folder.
+      run_id: of this run, which `staging_folder` was made with.
+      shards: the finished files of the run.
+      facts: what the ledger says besides the files.
+      overwrite: whether results of another run may be taken away.
+      kinds: the folders of the result, which are there even if no shard is.
+      model: a staged file that becomes `MODEL`; None where the result has none.
+
+    Returns:
+      The ledger.
+
+    Raises:
+      OutputError: another run has finished here since this one began, and `overwrite` is not set.
+    """
+    with output_errors(output):
+        if exists(posixpath.join(output, SUCCESS)):
+            finished = finished_ledger(output)
+            if finished is not None and finished.get("run_id") == run_id:
+                changes.remove(staging_folder(output, run_id))
+                return finished
+        places = _places(shards, kinds)
+        files = [{"path": place, "rows": shard.rows} for shard, place in places]
+        ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
+        moves = [(shard.path, place) for shard, place in places]
+        moves += [] if model is None else [(model, MODEL)]
+        _finish(output, run_id, ledger, kinds, moves, overwrite)
+        return ledger
+
+
+def _finish(
+    output: str,
+    run_id: str,
+    ledger: Mapping[str, Any],
+    kinds: Iterable[str],
+    moves: Sequence[tuple[str, str]],
+    overwrite: bool,
+) -> None:
+    staging = staging_folder(output, run_id)
+    staged = _staged(output, run_id, moves)
+    # On a full disk this fails before anything stands in its place.
+    changes.write_text(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
+    _remove_earlier(output, run_id, overwrite)
+    for name in kinds:
+        changes.make_folder(posixpath.join(output, name))
+    changes.move(staged)
+    if not exists(posixpath.join(output, LEDGER)):  # an earlier attempt's
+        changes.move([(posixpath.join(staging, LEDGER), posixpath.join(output, LEDGER))])
+    changes.write_text(posixpath.join(output, SUCCESS), "")
+    changes.remove(staging)
+
+
+def _places(shards: Iterable[Shard], kinds: Sequence[str]) -> list[tuple[Shard, str]]:
+    """Each shard with its path in the run folder: ordered by the records, not by random names."""
+    shards, places = list(shards), []
+    for kind in kinds:
+        ordered = sorted(
+            (shard for shard in shards if shard.kind == kind),
+            key=lambda shard: (shard.first_id, shard.path),
+        )
+        total = len(ordered)
+        places += [
+            (shard, f"{kind}/part-{number:05d}-of-{total:05d}.parquet")
+            for number, shard in enumerate(ordered)
+        ]
+    return places
+
+
+def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:
+    """Once a run; the mark says that what stands there now is this run's own."""
+    mark = finishing_mark(output, run_id)
+    if exists(mark):
+        return
+    check_free(output, overwrite, run_id)
+    for name in (*RESULTS, FAILED):
+        changes.remove(posixpath.join(output, name))
+    discard_unfinished(output, run_id)
+    changes.write_text(mark, "")
+
+
+def _staged(output: str, run_id: str, moves: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The files that are still to be moved, and where to. One that is not there was moved by an
+    earlier attempt, or the run has lost it."""
+    targets = {path: posixpath.join(output, place) for path, place in moves}
+    staged = present(targets, staging_folder(output, run_id))
+    if missing := [path for path in targets if path not in staged]:
+        begun = exists(finishing_mark(output, run_id))
+        moved = present((targets[path] for path in missing), output) if begun else set()
+        for path in missing:
+            if targets[path] not in moved:
+                raise OutputError(f"{path} is gone: the run cannot be finished")
+    return [(path, target) for path, target in targets.items() if path in staged]
