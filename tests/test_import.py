@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"apache_beam", "keras", "scipy", "sklearn", "tensorflow", "tfx_bsl"}
+FRAMEWORKS = {"apache_beam", "keras", "scipy", "sklearn", "tensorflow", "tfx_bsl"}
 
 
 def _loaded_after(statement: str) -> set[str]:
@@ -37,7 +37,7 @@ def test_models_know_no_beam() -> None:
 )
 def test_a_configuration_and_a_bundle_need_no_framework(module: str) -> None:
     loaded = _loaded_after(f"import {module}")
-    assert loaded.isdisjoint(HEAVY)
+    assert loaded.isdisjoint(FRAMEWORKS)
 
 
 @pytest.mark.parametrize("heavy", ["keras", "tensorflow", "apache_beam", "numpy", "matplotlib"])
