@@ -1,7 +1,11 @@
-"""Auto-encoders of images in Keras, their anomaly scores and their bundles. Knows no Beam."""
+"""Auto-encoders of images in Keras, their anomaly scores and their bundles. Knows no Beam.
 
-from ae_models.models.autoencoder import Autoencoder
-from ae_models.models.denoising import DenoisingAutoencoder
-from ae_models.models.variational import VariationalAutoencoder
+Imports neither Keras nor TensorFlow before a model is built or loaded.
+"""
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "VariationalAutoencoder"]
+from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import Configuration
+from ae_models.models.registry import build_model
+
+__all__ = ["Bundle", "Configuration", "Scorer", "build_model", "open_bundle"]

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+FRAMEWORKS = {"apache_beam", "keras", "scipy", "sklearn", "tensorflow", "tfx_bsl"}
+
 
 def _loaded_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
@@ -14,10 +16,28 @@ def _loaded_after(statement: str) -> set[str]:
 
 def test_models_know_no_beam() -> None:
     loaded = _loaded_after(
-        "import ae_models.bundles.scorer, ae_models.training.fit, ae_models.models.registry"
+        "import ae_models.bundles.export, ae_models.bundles.saved_model, ae_models.training.fit\n"
+        "from ae_models.models.registry import MODELS\nlist(MODELS.values())"
     )
     assert "ae_models.models.variational" in loaded
     assert "apache_beam" not in loaded
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "ae_models",
+        "ae_models.config.configuration",
+        "ae_models.bundles.bundle",
+        "ae_models.bundles.scorer",
+        "ae_models.models.registry",
+        "ae_models.scores",
+        "ae_models.latents.clustering",
+    ],
+)
+def test_a_configuration_and_a_bundle_need_no_framework(module: str) -> None:
+    loaded = _loaded_after(f"import {module}")
+    assert loaded.isdisjoint(FRAMEWORKS)
 
 
 @pytest.mark.parametrize("heavy", ["keras", "tensorflow", "apache_beam", "numpy", "matplotlib"])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.bundles.export import SCORE_PREFIX
+from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.pareto_tail import fit_pareto_tail
 from ae_models.training.image_store import Batch

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ae_models.bundles.bundle import KERAS_MODEL, SCORING
 from ae_models.bundles.keras_check import load_keras_model
+from ae_models.bundles.names import ERROR_MAP, KERAS_MODEL, LATENTS, SCORE_PREFIX, SCORING
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError
 from ae_models.models.base import ImageModel
@@ -16,9 +16,6 @@ from ae_models.models.inference import Inference
 from ae_models.scores import Score
 from ae_models.training.preprocessing import Preprocessing
 
-SCORE_PREFIX = "score_"
-LATENTS = ("latent_mean", "latent_stddev")
-ERROR_MAP = "error_map"
 _LATENT_PARITY = 1e-5
 
 

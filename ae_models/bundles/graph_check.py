@@ -1,4 +1,5 @@
-"""What a bundle's SavedModel may hold: read from its file, before TensorFlow loads it.
+"""What a bundle's SavedModel may hold: read from its file, before TensorFlow loads it or is even
+imported.
 
 TensorFlow runs whatever a graph asks for, and some operations read or write files, load libraries
 or call Python. Allowed are those that compute with tensors, by name; any other is refused.
@@ -7,12 +8,11 @@ or call Python. Allowed are those that compute with tensors, by name; any other 
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from ae_models.bundles.saved_model_proto import SavedModel
 from ae_models.errors import BundleError
 
 _MOST_ELEMENTS = 1 << 26  # of a constant, which a few bytes may describe
@@ -114,7 +114,7 @@ class _RefusedError(Exception):
     """What a graph must not hold."""
 
 
-def _check_functions(graph: MetaGraphDef) -> None:
+def _check_functions(graph: Any) -> None:
     library = graph.graph_def.library
     names = {function.signature.name for function in library.function}
     if library.gradient or graph.asset_file_def:
@@ -134,7 +134,7 @@ def _check_functions(graph: MetaGraphDef) -> None:
 
 
 def _check_operations(
-    nodes: Iterable[NodeDef], allowed: frozenset[str], more: frozenset[str] = frozenset()
+    nodes: Iterable[Any], allowed: frozenset[str], more: frozenset[str] = frozenset()
 ) -> bool:
     """Whether there are operations of `more` besides those that are allowed."""
     others = set()
@@ -150,7 +150,7 @@ def _check_operations(
     return bool(others)
 
 
-def _called(nodes: Iterable[NodeDef]) -> Iterator[str]:
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
     """The functions that nodes name, as operations or in their attributes."""
     for node in nodes:
         yield node.op
@@ -160,7 +160,7 @@ def _called(nodes: Iterable[NodeDef]) -> Iterator[str]:
                 yield function.name
 
 
-def _functions_of_objects(graph: MetaGraphDef) -> Iterator[str]:
+def _functions_of_objects(graph: Any) -> Iterator[str]:
     objects = graph.object_graph_def
     yield from objects.concrete_functions
     for node in objects.nodes:
@@ -169,7 +169,7 @@ def _functions_of_objects(graph: MetaGraphDef) -> Iterator[str]:
         yield from node.function.concrete_functions
 
 
-def _check_objects(graph: MetaGraphDef) -> None:
+def _check_objects(graph: Any) -> None:
     for node in graph.object_graph_def.nodes:
         kind = node.WhichOneof("kind")
         if kind not in _OBJECTS:

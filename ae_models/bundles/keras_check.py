@@ -5,9 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from ae_models.errors import BundleError
+from ae_models.models.registry import MODELS
 
 _CONFIG = "config.json"
 _MEMBERS = {"metadata.json", _CONFIG, "model.weights.h5"}
@@ -69,7 +68,10 @@ def load_keras_model(path: Path) -> Any:
     Raises:
       BundleError: as `check_keras_file`.
     """
+    import keras  # noqa: PLC0415 - the check alone needs none of it
+
     check_keras_file(path, str(path))
+    tuple(MODELS.values())  # imported, they are known to Keras by their names
     return keras.models.load_model(path, safe_mode=True)
 
 

@@ -6,13 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from ae_models.bundles.bundle import KERAS_MODEL, TRANSFORM_OUTPUT, Bundle
+from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.keras_check import load_keras_model
-from ae_models.corruptions import Step, build_corruption
+from ae_models.bundles.names import KERAS_MODEL, TRANSFORM_OUTPUT
+from ae_models.corruptions.composition import build_corruption
+from ae_models.corruptions.expression import Step
 from ae_models.errors import BundleError, ConfigError
 from ae_models.models.base import ImageModel
 from ae_models.models.variational import VariationalAutoencoder
-from ae_models.networks import layer_seeds
+from ae_models.ops.seeds import layer_seeds
 from ae_models.training.preprocessing import Preprocessing
 
 

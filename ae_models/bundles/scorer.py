@@ -1,17 +1,14 @@
-"""Scoring raw pixels with a bundle."""
+"""Scoring raw pixels with a bundle. Imports TensorFlow when one is loaded."""
 
 import collections
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from ae_models.bundles.bundle import SCORING
-from ae_models.bundles.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.bundles.names import ERROR_MAP, LATENTS, SCORE_PREFIX, SCORING
 from ae_models.config.configuration import Configuration
 from ae_models.config.validated import suggestion
 from ae_models.errors import BundleError, ConfigError
@@ -21,7 +18,6 @@ from ae_models.scores import primary_score, score_names
 # three calls at once take three quarters of the time. Of a convolutional one, whose activations are
 # large, two take nine tenths.
 _MOST_CALLS_AT_ONCE, _MOST_OF_LARGE_ACTIVATIONS = 3, 2
-_SCORING_SIGNATURES = ("score", "score_with_maps")
 
 
 def output_names(config: Configuration) -> tuple[str, ...]:
@@ -66,18 +62,14 @@ class Scorer:
         self.batch_rows = config.batch_rows
         self._pool = ThreadPoolExecutor(_calls_at_once(config), "scorer")
         self.primary = SCORE_PREFIX + primary_score(config)
+        from ae_models.bundles.saved_model import SavedModel  # noqa: PLC0415 - imports TensorFlow
+
         try:
-            self._model = tf.saved_model.load(str(path / SCORING))
-            signatures = dict(self._model.signatures)
-            self._check_signatures(signatures, output_names(config))
+            self._model = SavedModel(path, config.image, output_names(config))
         except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
-        if outputs is not None:
-            computed = {*self._wanted, self.primary, ERROR_MAP}
-            signatures |= {
-                name: _restricted(signatures[name], computed) for name in _SCORING_SIGNATURES
-            }
-        self._signatures = signatures
+        computed = None if outputs is None else {*self._wanted, self.primary, ERROR_MAP}
+        self._functions = self._model.functions(computed)
 
     def score(self, pixels: np.ndarray, error_maps: bool = False) -> dict[str, np.ndarray]:
         """Scores (N, H, W, C) raw pixels.
@@ -106,12 +98,12 @@ class Scorer:
 
     def _parts(self, signature: str, pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         self._check(pixels)
-        function, rows = self._signatures[signature], self.batch_rows
+        function, rows = self._functions[signature], self.batch_rows
 
         def outputs_from(start: int) -> dict[str, np.ndarray]:
             part = pixels[start : start + rows]
-            outputs = function(pixels=tf.constant(_padded(part, rows)))
-            return {name: outputs[name].numpy()[: len(part)] for name in sorted(outputs)}
+            outputs = function(_padded(part, rows))
+            return {name: values[: len(part)] for name, values in outputs.items()}
 
         # An empty input still takes one padded batch, for the names and shapes of the outputs.
         return self._in_order(outputs_from, range(0, max(1, len(pixels)), rows))
@@ -128,21 +120,6 @@ class Scorer:
                 yield calls.popleft().result()
         finally:
             wait([left for left in calls if not left.cancel()])
-
-    def _check_signatures(self, signatures: Mapping[str, Any], names: Collection[str]) -> None:
-        """Whether they take and give what the configuration says.
-
-        Raises:
-          KeyError, ValueError: they do not.
-        """
-        for signature in (*_SCORING_SIGNATURES, "reconstruct"):
-            pixels = signatures[signature].structured_input_signature[1]["pixels"]
-            if pixels.shape[1:] != self.image.shape or pixels.dtype.name != self.image.dtype:
-                raise ValueError(f"{signature} takes {pixels}, not images as configured")
-        for signature in _SCORING_SIGNATURES:
-            given = signatures[signature].structured_outputs
-            if missing := sorted(set(names) - set(given)):
-                raise ValueError(f"{signature} gives no {missing[0]}")
 
     def _check(self, pixels: np.ndarray) -> None:
         if pixels.shape[1:] != self.image.shape or pixels.dtype != self.image.dtype:
@@ -166,18 +143,6 @@ def _calls_at_once(config: Configuration) -> int:
     most = _MOST_CALLS_AT_ONCE if dense else _MOST_OF_LARGE_ACTIVATIONS
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or len(os.sched_getaffinity(0))
     return min(most, 1 + threads)
-
-
-def _restricted(function: Any, names: Collection[str]) -> Any:
-    """The signature with fewer outputs. TensorFlow inlines the inner call, and leaves out of it
-    what no output needs."""
-
-    def restricted(pixels: Any) -> dict[str, Any]:
-        outputs = function(pixels=pixels)
-        return {name: value for name, value in outputs.items() if name in names}
-
-    specification = function.structured_input_signature[1]["pixels"]
-    return tf.function(restricted).get_concrete_function(pixels=specification)
 
 
 def _padded(pixels: np.ndarray, rows: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from scipy import stats
 
 _CHANCE = 0.01  # of two samples of one distribution, so many lie as far apart as is said
 
@@ -60,6 +59,8 @@ class ScoreCounts:
         records = int(self._counts.sum())
         if not records:
             return Drift(0, 0.0, 1.0, higher=False)
+        from scipy import stats  # noqa: PLC0415 - only a summary of a whole run needs it
+
         run = np.cumsum(self._counts) / records
         before = np.concatenate([[0.0], self._reference[:-1]])
         differences = np.concatenate([run[1::2] - self._reference, run[0:-1:2] - before])

@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-from scipy import stats
 
 from ae_models.config.validated import Validated
 
@@ -39,6 +38,8 @@ class ParetoTail(Validated):
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """(N,) float64, positive and falling, of (N,) scores above the threshold."""
+        from scipy import stats  # noqa: PLC0415 - it loads for longer than a command may take
+
         excesses = scores.astype(np.float64) - self.threshold
         survival = stats.genpareto.sf(excesses, self.shape, scale=self.scale)
         return np.maximum(self.exceedances / self.records * survival, _SMALLEST)
@@ -61,6 +62,8 @@ def fit_pareto_tail(calibration: np.ndarray) -> ParetoTail | None:
       None where fewer than 30 scores exceed the threshold: n is below 300, or too many are equal;
       and where a score is not finite or the likelihood has no maximum.
     """
+    from scipy import stats  # noqa: PLC0415
+
     n = len(calibration)
     scores = calibration.astype(np.float64)
     threshold = scores[n - 1 - n // _SHARE] if n else 0.0

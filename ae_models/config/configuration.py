@@ -18,10 +18,10 @@ from ae_models.config.model import (
 )
 from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
 from ae_models.config.yaml_text import load_yaml
-from ae_models.corruptions import CORRUPTIONS
+from ae_models.corruptions.families import FACTS
 from ae_models.errors import ConfigError
-from ae_models.likelihoods import LIKELIHOODS
-from ae_models.losses.losses import LOSSES_OF_UNIT_SCALING
+from ae_models.likelihoods import options
+from ae_models.losses import expression
 
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
@@ -192,13 +192,13 @@ class Configuration(Validated):
             )
 
     def _require_range_of_likelihood(self, model: VariationalConfig) -> None:
-        if LIKELIHOODS[model.likelihood].needs_unit_scaling:
+        if model.likelihood in options.OF_UNIT_SCALING:
             self._require_bounded(f"model.likelihood {model.likelihood!r}")
         if model.likelihood == "discretised_logistic":
             self._require_levels(model)
 
     def _require_range_of_loss(self, model: AutoencoderConfig) -> None:
-        for name in LOSSES_OF_UNIT_SCALING:
+        for name in expression.OF_UNIT_SCALING:
             if name in model.loss_terms.weights:
                 self._require_bounded(f"model.loss {name!r}")
         if model.sigmoid_output:
@@ -206,7 +206,7 @@ class Configuration(Validated):
 
     def _require_corruptible(self, model: DenoisingConfig) -> None:
         for step in model.corruption_steps:
-            if CORRUPTIONS[step.name].needs_unit_scaling:
+            if FACTS[step.name].needs_unit_scaling:
                 self._require_bounded(f"model.corruption {step.name!r}")
             if step.name == "greyscale" and self.image.channels not in (None, 3, 4):
                 raise ConfigError(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
 from ae_models.config.validated import Validated, from_mapping, to_mapping
-from ae_models.corruptions import Step, parse_corruption
+from ae_models.corruptions.expression import Step, parse_corruption
 from ae_models.errors import ConfigError
-from ae_models.likelihoods import LIKELIHOODS, LikelihoodOptions
-from ae_models.losses.losses import Loss, parse_loss
+from ae_models.likelihoods import LIKELIHOODS
+from ae_models.likelihoods.options import LikelihoodOptions
+from ae_models.losses.expression import Loss, parse_loss
 from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS

@@ -1,6 +1,6 @@
 """Images out of focus."""
 
-from ae_models.corruptions.corruption import Amounts, FixedCorruption, Tensor
+from ae_models.corruptions.corruption import FixedCorruption, Tensor
 from ae_models.ops.gaussian_filter import gaussian_filtered
 
 
@@ -9,7 +9,6 @@ class Blur(FixedCorruption):
     (`scipy.ndimage.gaussian_filter`)."""
 
     family = "blur"
-    amounts = Amounts(1.0, "between 0 and 100", lambda amount: 0 < amount <= 100)
 
     def corrupted(self, x: Tensor, draws: None) -> Tensor:
         del draws

@@ -13,7 +13,6 @@ class Clip(FixedCorruption):
     """
 
     family = "clip"
-    needs_unit_scaling = True
 
     def corrupted(self, x: Tensor, draws: None) -> Tensor:
         del draws

@@ -2,11 +2,13 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 
 from ae_models.corruptions.corruption import Corruption, Tensor, View
+from ae_models.corruptions.expression import Step
+from ae_models.corruptions.families import CORRUPTIONS
 
 
 class Composition(keras.layers.Layer):
@@ -32,3 +34,8 @@ def _in_turn(views: Sequence[View], x: Tensor) -> Tensor:
     for view in views:
         x = view(x)
     return x
+
+
+def build_corruption(steps: Iterable[Step], seeds: Iterator[int]) -> Composition:
+    """The steps as one layer: (N, H, W, C) float32 → the same shape."""
+    return Composition([CORRUPTIONS[name](amount, next(seeds)) for name, amount in steps])

@@ -4,34 +4,17 @@ import abc
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
+from ae_models.corruptions.families import FACTS
 from ae_models.ops.seeds import layer_seeds
 
 Tensor = Any
 # Images (N, H, W, C) → corrupted ones, always in the same way.
 View = Callable[[Tensor], Tensor]
-
-
-class Amounts(NamedTuple):
-    """What a family's `amount` may be."""
-
-    default: float
-    rule: str
-    allows: Callable[[float], bool]
-
-
-def positive(default: float) -> Amounts:
-    """Any amount above 0."""
-    return Amounts(default, "greater than 0", lambda amount: amount > 0)
-
-
-def share(default: float) -> Amounts:
-    """A share of the pixels, some of which must stay."""
-    return Amounts(default, "between 0 and 1", lambda amount: 0 < amount < 1)
 
 
 class Corruption(keras.layers.Layer, abc.ABC):
@@ -47,9 +30,6 @@ class Corruption(keras.layers.Layer, abc.ABC):
     """
 
     family: ClassVar[str]
-    amounts: ClassVar[Amounts | None] = None  # None: there is nothing to choose
-    needs_unit_scaling: ClassVar[bool] = False  # it knows images between 0 and 1 alone
-    most_views: ClassVar[int] = 4
 
     def __init__(self, amount: float, seed: int):
         super().__init__(name=self.family)
@@ -75,7 +55,7 @@ class Corruption(keras.layers.Layer, abc.ABC):
     def views(self, image_shape: tuple[int, int, int]) -> list[View]:
         """A fixed number of ways to corrupt images of a shape (H, W, C), the same for every record
         and at every call: here from draws of the seed."""
-        seeds = itertools.islice(layer_seeds(self._seed), self.most_views)
+        seeds = itertools.islice(layer_seeds(self._seed), FACTS[self.family].most_views)
         return [functools.partial(self._view, (1, *image_shape), seed) for seed in seeds]
 
     def _view(self, shape: tuple[int, ...], seed: int, x: Tensor) -> Tensor:
@@ -84,8 +64,6 @@ class Corruption(keras.layers.Layer, abc.ABC):
 
 class FixedCorruption(Corruption):
     """A corruption in which nothing is random: it has one view."""
-
-    most_views = 1
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> None:
         del shape, seeds

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.corruptions.corruption import Amounts, Corruption, Tensor
+from ae_models.corruptions.corruption import Corruption, Tensor
 
 
 class Cutout(Corruption):
@@ -19,7 +19,6 @@ class Cutout(Corruption):
     """
 
     family = "cutout"
-    amounts = Amounts(1.0, "greater than 0 and at most 1", lambda amount: 0 < amount <= 1)
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> tuple[Tensor, Tensor]:
         """Which rows, (N, H, 1, 1), and which columns, (N, 1, W, 1), the rectangle spans."""

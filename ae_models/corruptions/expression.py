@@ -1,34 +1,11 @@
-"""Corruptions as the configuration writes them: `rotation`, `gaussian_noise:0.3+masking:0.2`."""
+"""Corruptions as the configuration writes them: `rotation`, `gaussian_noise:0.3+masking:0.2`.
+Imports no Keras."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ae_models.corruptions.blur import Blur
-from ae_models.corruptions.clip import Clip
-from ae_models.corruptions.composition import Composition
-from ae_models.corruptions.corruption import Corruption
-from ae_models.corruptions.cutout import Cutout
-from ae_models.corruptions.gaussian_noise import GaussianNoise, RandomGaussianNoise
-from ae_models.corruptions.greyscale import Greyscale
-from ae_models.corruptions.masking import Masking
-from ae_models.corruptions.rotation import Rotation
-from ae_models.corruptions.salt_and_pepper import SaltAndPepper
+from ae_models.corruptions.families import FACTS
 
-CORRUPTIONS: Mapping[str, type[Corruption]] = {
-    corruption.family: corruption
-    for corruption in (
-        GaussianNoise,
-        RandomGaussianNoise,
-        Masking,
-        SaltAndPepper,
-        Blur,
-        Greyscale,
-        Rotation,
-        Cutout,
-        Clip,
-    )
-}
 _MOST_VIEWS = 64  # each is a pass through the model for every record that is scored
 
 
@@ -46,7 +23,7 @@ def parse_corruption(text: str) -> tuple[Step, ...]:
       ValueError: an unknown name, an amount out of the family's range, or more than 64 views.
     """
     steps = tuple(_step(part.strip()) for part in text.split("+"))
-    views = math.prod(CORRUPTIONS[step.name].most_views for step in steps)
+    views = math.prod(FACTS[step.name].most_views for step in steps)
     if views > _MOST_VIEWS:
         raise ValueError(f"{text!r} has {views} views, more than {_MOST_VIEWS}")
     return steps
@@ -54,9 +31,9 @@ def parse_corruption(text: str) -> tuple[Step, ...]:
 
 def _step(text: str) -> Step:
     name, colon, amount = (part.strip() for part in text.partition(":"))
-    if name not in CORRUPTIONS:
-        raise ValueError(f"{name!r} is none of {', '.join(CORRUPTIONS)}")
-    amounts = CORRUPTIONS[name].amounts
+    if name not in FACTS:
+        raise ValueError(f"{name!r} is none of {', '.join(FACTS)}")
+    amounts = FACTS[name].amounts
     if amounts is None:
         if colon:
             raise ValueError(f"{name} takes no amount: {text!r}")
@@ -75,8 +52,3 @@ def _number(text: str, step: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the amount must be a number: {step!r}")
     return value
-
-
-def build_corruption(steps: Iterable[Step], seeds: Iterator[int]) -> Composition:
-    """The steps as one layer: (N, H, W, C) float32 → the same shape."""
-    return Composition([CORRUPTIONS[name](amount, next(seeds)) for name, amount in steps])

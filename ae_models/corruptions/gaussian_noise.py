@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from ae_models.corruptions.corruption import Corruption, Tensor, positive
+from ae_models.corruptions.corruption import Corruption, Tensor
 
 
 class GaussianNoise(Corruption):
@@ -16,7 +16,6 @@ class GaussianNoise(Corruption):
     """
 
     family = "gaussian_noise"
-    amounts = positive(0.3)
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
         return self.amount * keras.random.normal(shape, seed=next(seeds))
@@ -30,7 +29,6 @@ class RandomGaussianNoise(GaussianNoise):
     a denoiser trained on it need not be told how noisy an image is."""
 
     family = "random_gaussian_noise"
-    amounts = positive(0.75)
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
         strength = keras.random.uniform((shape[0], 1, 1, 1), seed=next(seeds))

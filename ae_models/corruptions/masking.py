@@ -6,14 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.corruptions.corruption import Corruption, Tensor, share
+from ae_models.corruptions.corruption import Corruption, Tensor
 
 
 class Masking(Corruption):
     """Sets a share `amount` of the pixels, all channels of a pixel together, to zero."""
 
     family = "masking"
-    amounts = share(0.3)
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
         return keras.random.uniform((*shape[:-1], 1), seed=next(seeds)) >= self.amount

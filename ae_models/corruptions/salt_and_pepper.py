@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.corruptions.corruption import Corruption, Tensor, share
+from ae_models.corruptions.corruption import Corruption, Tensor
 
 
 class SaltAndPepper(Corruption):
@@ -14,8 +14,6 @@ class SaltAndPepper(Corruption):
     equal odds."""
 
     family = "salt_and_pepper"
-    amounts = share(0.1)
-    needs_unit_scaling = True
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
         return keras.random.uniform((*shape[:-1], 1), seed=next(seeds))

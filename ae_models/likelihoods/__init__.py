@@ -3,25 +3,19 @@
 One more is added by its file and a line in `LIKELIHOODS`; the model does not change.
 """
 
-from ae_models.likelihoods.bernoulli import Bernoulli
-from ae_models.likelihoods.continuous_bernoulli import ContinuousBernoulli
-from ae_models.likelihoods.discretised_logistic import DiscretisedLogistic
-from ae_models.likelihoods.gaussian import Gaussian
-from ae_models.likelihoods.laplace import Laplace
-from ae_models.likelihoods.likelihood import Likelihood, LikelihoodOptions
+from typing import TYPE_CHECKING
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {
-    likelihood.family: likelihood
-    for likelihood in (Bernoulli, ContinuousBernoulli, Gaussian, Laplace, DiscretisedLogistic)
-}
+from ae_models.config.family import Family
 
-__all__ = [
-    "LIKELIHOODS",
-    "Bernoulli",
-    "ContinuousBernoulli",
-    "DiscretisedLogistic",
-    "Gaussian",
-    "Laplace",
-    "Likelihood",
-    "LikelihoodOptions",
-]
+if TYPE_CHECKING:
+    from ae_models.likelihoods.likelihood import Likelihood
+
+LIKELIHOODS: "Family[type[Likelihood]]" = Family(
+    {
+        "bernoulli": "ae_models.likelihoods.bernoulli:Bernoulli",
+        "continuous_bernoulli": "ae_models.likelihoods.continuous_bernoulli:ContinuousBernoulli",
+        "gaussian": "ae_models.likelihoods.gaussian:Gaussian",
+        "laplace": "ae_models.likelihoods.laplace:Laplace",
+        "discretised_logistic": "ae_models.likelihoods.discretised_logistic:DiscretisedLogistic",
+    }
+)

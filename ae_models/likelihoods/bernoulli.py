@@ -18,7 +18,6 @@ class Bernoulli(Likelihood):
     """
 
     family = "bernoulli"
-    needs_unit_scaling = True
 
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
         # x·l − softplus(l) = x·log σ(l) + (1 − x)·log(1 − σ(l)), without overflow.

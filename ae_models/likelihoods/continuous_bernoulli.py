@@ -17,7 +17,6 @@ class ContinuousBernoulli(Likelihood):
     the constant that makes it a density (Loaiza-Ganem and Cunningham 2019). x is clipped."""
 
     family = "continuous_bernoulli"
-    needs_unit_scaling = True
 
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
         return (ops.clip(x, 0.0, 1.0) - 0.5) * parameters - _log_sinh_ratio(0.5 * parameters)

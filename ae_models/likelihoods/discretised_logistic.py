@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import LikelihoodOptions, Tensor
+from ae_models.likelihoods.likelihood import Tensor
+from ae_models.likelihoods.options import LikelihoodOptions
 from ae_models.likelihoods.scaled import ScaledLikelihood
 
 # The uniform draws whose logits are finite in float32.
@@ -22,7 +23,6 @@ class DiscretisedLogistic(ScaledLikelihood):
     """
 
     family = "discretised_logistic"
-    needs_unit_scaling = True
 
     def _configure(self, options: LikelihoodOptions) -> None:
         super()._configure(options)

@@ -6,7 +6,7 @@ from keras import ops
 
 from ae_models.likelihoods.likelihood import Tensor
 from ae_models.likelihoods.scaled import ScaledLikelihood
-from ae_models.posteriors import Laplace as LaplaceNoise
+from ae_models.posteriors.laplace import Laplace as LaplaceNoise
 
 
 class Laplace(ScaledLikelihood):

@@ -1,24 +1,16 @@
 """What the variational auto-encoder asks of a distribution over images."""
 
 import abc
-import dataclasses
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
+from ae_models.likelihoods.options import LikelihoodOptions
+
 Tensor = Any  # a Keras tensor or anything that keras.ops accepts
 LEAST_LEVEL = 1e-3  # of a mean image, whose logits must be finite
-
-
-@dataclasses.dataclass(frozen=True)
-class LikelihoodOptions:
-    """What a family may take from the configuration (`VariationalConfig`, which validates it)."""
-
-    scale: str = "per_pixel"
-    scale_value: float = 0.1
-    min_scale: float = 0.01
-    bits: int = 8
+_DEFAULTS = LikelihoodOptions()
 
 
 class Likelihood(keras.layers.Layer, abc.ABC):
@@ -29,10 +21,9 @@ class Likelihood(keras.layers.Layer, abc.ABC):
     """
 
     family: ClassVar[str]
-    needs_unit_scaling: ClassVar[bool] = False  # it is a distribution over [0, 1]
     parameters_per_value: int = 1
 
-    def __init__(self, options: LikelihoodOptions = LikelihoodOptions()):
+    def __init__(self, options: LikelihoodOptions = _DEFAULTS):
         super().__init__(name=self.family)
         self.built = True
         self._configure(options)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Likelihood, LikelihoodOptions, Tensor
+from ae_models.likelihoods.likelihood import Likelihood, Tensor
+from ae_models.likelihoods.options import LikelihoodOptions
 
 
 class ScaledLikelihood(Likelihood):

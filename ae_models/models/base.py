@@ -10,7 +10,8 @@ from keras import ops
 
 from ae_models.config.model import ModelConfig, model_config_from_mapping, model_config_to_mapping
 from ae_models.models.inference import Inference
-from ae_models.networks import NETWORKS, layer_seeds
+from ae_models.networks import NETWORKS
+from ae_models.ops.seeds import layer_seeds
 
 Tensor = Any
 

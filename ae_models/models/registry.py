@@ -1,17 +1,24 @@
-"""The kinds of model by name."""
+"""The kinds of model by name. Imports Keras when one is asked for."""
 
+from typing import TYPE_CHECKING
+
+from ae_models.config.family import Family
 from ae_models.config.model import ModelConfig
-from ae_models.models.autoencoder import Autoencoder
-from ae_models.models.base import ImageModel
-from ae_models.models.denoising import DenoisingAutoencoder
-from ae_models.models.variational import VariationalAutoencoder
 
-MODELS: dict[str, type[ImageModel]] = {
-    model.config_class.kind: model
-    for model in (Autoencoder, DenoisingAutoencoder, VariationalAutoencoder)
-}
+if TYPE_CHECKING:
+    from ae_models.models.base import ImageModel
+
+MODELS: "Family[type[ImageModel]]" = Family(
+    {
+        "ae": "ae_models.models.autoencoder:Autoencoder",
+        "dae": "ae_models.models.denoising:DenoisingAutoencoder",
+        "vae": "ae_models.models.variational:VariationalAutoencoder",
+    }
+)
 
 
-def build_model(config: ModelConfig, image_shape: tuple[int, int, int], seed: int) -> ImageModel:
+def build_model(
+    config: ModelConfig, image_shape: tuple[int, int, int], seed: int = 0
+) -> "ImageModel":
     """An untrained model of the configured kind for images (H, W, C)."""
     return MODELS[config.kind](config, image_shape, seed)

@@ -8,14 +8,14 @@ both float32. `start_at(decoder, image)` sets the bias of the decoder's last lay
 
 from types import ModuleType
 
-from ae_models.networks import convolutional, dense, residual
-from ae_models.networks.layers import ACTIVATIONS
-from ae_models.ops.seeds import layer_seeds
+from ae_models.config.family import Family
 
-NETWORKS: dict[str, ModuleType] = {
-    "dense": dense,
-    "convolutional": convolutional,
-    "residual": residual,
-}
-
-__all__ = ["ACTIVATIONS", "NETWORKS", "layer_seeds"]
+NETWORKS: Family[ModuleType] = Family(
+    {
+        "dense": "ae_models.networks.dense",
+        "convolutional": "ae_models.networks.convolutional",
+        "residual": "ae_models.networks.residual",
+    }
+)
+# `glu` is the gated linear unit, of twice the units: a · sigmoid(b) (Dauphin et al. 2017).
+ACTIVATIONS = ("relu", "elu", "gelu", "silu", "tanh", "glu")

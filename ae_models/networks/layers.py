@@ -2,8 +2,6 @@
 
 import keras
 
-# `glu` is the gated linear unit, of twice the units: a · sigmoid(b) (Dauphin et al. 2017).
-ACTIVATIONS = ("relu", "elu", "gelu", "silu", "tanh", "glu")
 _SATURATING = frozenset({"tanh", "glu"})
 
 

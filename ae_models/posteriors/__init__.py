@@ -1,12 +1,16 @@
 """Posteriors over latents, one family a file; one more is added by its file and a line here."""
 
-from ae_models.posteriors.diagonal_gaussian import DiagonalGaussian
-from ae_models.posteriors.full_gaussian import FullGaussian
-from ae_models.posteriors.laplace import Laplace
-from ae_models.posteriors.posterior import Posterior
+from typing import TYPE_CHECKING
 
-POSTERIORS: dict[str, type[Posterior]] = {
-    posterior.name: posterior for posterior in (DiagonalGaussian, FullGaussian, Laplace)
-}
+from ae_models.config.family import Family
 
-__all__ = ["POSTERIORS", "DiagonalGaussian", "FullGaussian", "Laplace", "Posterior"]
+if TYPE_CHECKING:
+    from ae_models.posteriors.posterior import Posterior
+
+POSTERIORS: "Family[type[Posterior]]" = Family(
+    {
+        "diagonal_gaussian": "ae_models.posteriors.diagonal_gaussian:DiagonalGaussian",
+        "full_gaussian": "ae_models.posteriors.full_gaussian:FullGaussian",
+        "laplace": "ae_models.posteriors.laplace:Laplace",
+    }
+)

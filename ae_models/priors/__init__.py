@@ -1,9 +1,15 @@
 """Priors over latents, one family a file; one more is added by its file and a line here."""
 
-from ae_models.priors.prior import Prior
-from ae_models.priors.standard import StandardPrior
-from ae_models.priors.vamp import VampPrior
+from typing import TYPE_CHECKING
 
-PRIORS: dict[str, type[Prior]] = {prior.family: prior for prior in (StandardPrior, VampPrior)}
+from ae_models.config.family import Family
 
-__all__ = ["PRIORS", "Prior", "StandardPrior", "VampPrior"]
+if TYPE_CHECKING:
+    from ae_models.priors.prior import Prior
+
+PRIORS: "Family[type[Prior]]" = Family(
+    {
+        "standard": "ae_models.priors.standard:StandardPrior",
+        "vamp": "ae_models.priors.vamp:VampPrior",
+    }
+)

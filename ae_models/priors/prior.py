@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from ae_models.posteriors import Posterior
+from ae_models.posteriors.posterior import Posterior
 
 Tensor = Any
 

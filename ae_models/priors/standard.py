@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.posteriors import Posterior
+from ae_models.posteriors.posterior import Posterior
 from ae_models.priors.prior import Prior, Tensor
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)

@@ -5,47 +5,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from ae_models.config.configuration import Configuration
+from ae_models.config.family import Family
 from ae_models.errors import ConfigError
-from ae_models.scores.complexity import ComplexityAdjusted
-from ae_models.scores.contrast import RotationContrast
-from ae_models.scores.elbo import KL, NegativeElbo, ReconstructionProbability
-from ae_models.scores.local import ReconstructionMax
-from ae_models.scores.mahalanobis import LatentMahalanobis
-from ae_models.scores.marginal import NegativeLogLikelihood
-from ae_models.scores.neighbours import LatentNeighbours
-from ae_models.scores.reconstruction import ReconstructionMAE, ReconstructionMSE
-from ae_models.scores.regret import LikelihoodRegret
-from ae_models.scores.relative import ReconstructionRelative
-from ae_models.scores.restoration import RestorationMAE, RestorationMSE
 from ae_models.scores.score import Score
-from ae_models.scores.smoothed import ReconstructionSmoothed
-from ae_models.scores.ssim import ReconstructionSSIM
-from ae_models.scores.typicality import Typicality
 
-SCORES: dict[str, type[Score]] = {
-    score.name: score
-    for score in (
-        ReconstructionMSE,
-        ReconstructionMAE,
-        ReconstructionSSIM,
-        ReconstructionMax,
-        ReconstructionSmoothed,
-        ReconstructionRelative,
-        LatentMahalanobis,
-        LatentNeighbours,
-        Typicality,
-        RestorationMSE,
-        RestorationMAE,
-        RotationContrast,
-        NegativeElbo,
-        KL,
-        ReconstructionProbability,
-        NegativeLogLikelihood,
-        ComplexityAdjusted,
-        LikelihoodRegret,
-    )
-}
-_DEFAULT_PRIMARY = ReconstructionSmoothed.name
+SCORES: Family[type[Score]] = Family(
+    {
+        "reconstruction_mse": "ae_models.scores.reconstruction:ReconstructionMSE",
+        "reconstruction_mae": "ae_models.scores.reconstruction:ReconstructionMAE",
+        "reconstruction_ssim": "ae_models.scores.ssim:ReconstructionSSIM",
+        "reconstruction_max": "ae_models.scores.local:ReconstructionMax",
+        "reconstruction_smoothed": "ae_models.scores.smoothed:ReconstructionSmoothed",
+        "reconstruction_relative": "ae_models.scores.relative:ReconstructionRelative",
+        "latent_mahalanobis": "ae_models.scores.mahalanobis:LatentMahalanobis",
+        "latent_knn": "ae_models.scores.neighbours:LatentNeighbours",
+        "typicality": "ae_models.scores.typicality:Typicality",
+        "restoration_mse": "ae_models.scores.restoration:RestorationMSE",
+        "restoration_mae": "ae_models.scores.restoration:RestorationMAE",
+        "rotation_contrast": "ae_models.scores.contrast:RotationContrast",
+        "negative_elbo": "ae_models.scores.elbo:NegativeElbo",
+        "kl": "ae_models.scores.elbo:KL",
+        "reconstruction_probability": "ae_models.scores.elbo:ReconstructionProbability",
+        "negative_log_likelihood": "ae_models.scores.marginal:NegativeLogLikelihood",
+        "complexity_adjusted": "ae_models.scores.complexity:ComplexityAdjusted",
+        "likelihood_regret": "ae_models.scores.regret:LikelihoodRegret",
+    }
+)
+_DEFAULT_PRIMARY = "reconstruction_smoothed"
 
 
 def score_names(config: Configuration) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
 """How usual a record's errors and its latent's surroundings are, in either direction."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
-from sklearn.mixture import GaussianMixture
-from sklearn.preprocessing import StandardScaler
 
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
 from ae_models.scores.neighbours import CORE_SET, LatentNeighbours
 from ae_models.scores.score import Outputs, Score, Tensor
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+    from sklearn.preprocessing import StandardScaler
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 _MOST_COMPONENTS = 16
@@ -45,6 +48,9 @@ class Typicality(Score):
     def fit(self, features: np.ndarray) -> None:
         """Neighbours are sought among the first records, and the density is that of the others:
         a record is its own neighbour."""
+        from sklearn.mixture import GaussianMixture  # noqa: PLC0415 - scoring never fits
+        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
         core, rest = np.split(features, [min(CORE_SET, len(features) // 2)])
         self._neighbours.fit(core[:, :-2])
         statistics = np.asarray(self._statistics(rest), np.float64)
@@ -69,7 +75,7 @@ class Typicality(Score):
         )
 
 
-def _log_density(mixture: GaussianMixture, x: Tensor) -> Tensor:
+def _log_density(mixture: "GaussianMixture", x: Tensor) -> Tensor:
     """What `mixture.score_samples` gives, as a graph: (N, k) → (N,)."""
     factors = mixture.precisions_cholesky_  # (K, k, k), of which P·Pᵀ is the precision
     centred = x[:, None, :] - _constant(mixture.means_)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from keras import ops
-from sklearn.covariance import LedoitWolf
 
 from ae_models.scores.score import Tensor
 
@@ -18,6 +17,8 @@ class Whitening:
 
     def __init__(self, features: np.ndarray):
         """Fits to (N, k) features of training records."""
+        from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - scoring never fits
+
         estimate = LedoitWolf().fit(features.astype(np.float64))
         covariance = estimate.covariance_ + _SMALLEST_VARIANCE * np.eye(features.shape[1])
         self.mean = estimate.location_

@@ -14,7 +14,7 @@ import tensorflow as tf
 from ae_models.config.configuration import TrainingConfig
 from ae_models.errors import ConfigError
 from ae_models.models.base import ImageModel
-from ae_models.networks import layer_seeds
+from ae_models.ops.seeds import layer_seeds
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.replicas import shared_among_devices, working_copy

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from ae_models.bundles.export import SCORE_PREFIX, ScoringModule
+from ae_models.bundles.export import ScoringModule
+from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.config.configuration import Configuration, TrainingConfig
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ae_models.bundles.bundle import TRANSFORM_OUTPUT
+from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.configuration import TrainingConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.models.registry import build_model

@@ -146,7 +146,7 @@ def score(
 
     Flags that are not listed here go to Beam, --runner=FlinkRunner for one.
     """
-    program = load_program("pipelines.commands.score")
+    program = load_program("pipelines.commands.score", "tensorflow")
 
     ledger = program.score(
         inputs,
@@ -251,7 +251,7 @@ def cluster(
     Clusters are found in a sample of the records; a pipeline gives each record its own. Flags that
     are not listed here go to Beam.
     """
-    program = load_program("pipelines.commands.cluster")
+    program = load_program("pipelines.commands.cluster", *(["umap"] if method == "n2d" else []))
 
     ledger = program.cluster(
         scores,
@@ -349,7 +349,7 @@ def report(
     as_json: bool,
 ) -> None:
     """Write a run's report: one HTML file that works offline."""
-    program = load_program("pipelines.report.command")
+    program = load_program("pipelines.report.command", "tensorflow")
 
     result = program.report(
         scores,

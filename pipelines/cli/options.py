@@ -5,13 +5,12 @@ Nothing here imports Keras or Beam before a command runs.
 
 import importlib
 import json
-import os
-import sys
 from typing import Any
 
 import click
 
 from pipelines.console.escape import shown
+from pipelines.console.native_lines import native_lines_hidden
 
 
 class WithExample(click.Command):
@@ -55,19 +54,17 @@ overwrite_option = click.option(
 )
 
 
-def load_program(name: str) -> Any:
-    """The module behind a command, imported without the lines that TensorFlow's native code
-    prints on the way, which no setting of its own keeps off stderr."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
+def load_program(name: str, *later: str) -> Any:
+    """The module behind a command.
+
+    Args:
+      name: of the module.
+      later: modules that it imports while it works, and that print lines of native code.
+    """
+    with native_lines_hidden():
         program = importlib.import_module(name)
-        importlib.import_module("tensorflow").config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+        for module in later:
+            importlib.import_module(module)
     from pipelines.console.progress import configure_logging
 
     configure_logging()

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import bootstrap
-from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ae_models.calibration.ranking import auroc, average_precision
 from ae_models.errors import InputError
 from transforms.records.where import Where
 from transforms.runs.ledger import SCORES, result_files
@@ -38,8 +37,8 @@ def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
     return {
         "records": len(truth),
         "anomalous": int(truth.sum()),
-        "auroc": _with_interval(roc_auc_score, truth, score),
-        "average_precision": _with_interval(average_precision_score, truth, score),
+        "auroc": _with_interval(auroc, truth, score),
+        "average_precision": _with_interval(average_precision, truth, score),
         "flagged": {
             "true_positive_rate": float(flags[truth].mean()),
             "false_positive_rate": float(flags[~truth].mean()),
@@ -82,18 +81,12 @@ def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[st
         labels = np.repeat([True, False], [len(positive), len(negative)])
         return float(metric(labels, np.concatenate([positive, negative])))
 
-    interval = bootstrap(
-        parts,
-        of_kinds,
-        n_resamples=_RESAMPLES,
-        confidence_level=_CONFIDENCE,
-        vectorized=False,
-        method="percentile",
-        rng=generator,
-    ).confidence_interval
+    drawn = [part[generator.integers(0, len(part), (_RESAMPLES, len(part)))] for part in parts]
+    resampled = [of_kinds(*kinds) for kinds in zip(*drawn, strict=True)]
+    low, high = np.quantile(resampled, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     centre, narrowing = of_kinds(*parts), np.sqrt(share)
     return {
         "value": value,
-        "low": float(value + (interval.low - centre) * narrowing),
-        "high": float(value + (interval.high - centre) * narrowing),
+        "low": float(value + (low - centre) * narrowing),
+        "high": float(value + (high - centre) * narrowing),
     }

@@ -6,17 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ae_models.bundles.bundle import (
-    CALIBRATION,
-    MANIFEST,
-    MODEL_CARD,
-    TRANSFORM_OUTPUT,
-    Bundle,
-    seal_bundle,
-)
+from ae_models.bundles.bundle import Bundle, seal_bundle
 from ae_models.bundles.calibration_file import write_calibration
 from ae_models.bundles.export import export
 from ae_models.bundles.model_card import model_card
+from ae_models.bundles.names import CALIBRATION, MANIFEST, MODEL_CARD, TRANSFORM_OUTPUT
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.pareto_tail import LEAST_RECORDS
 from ae_models.config.configuration import (

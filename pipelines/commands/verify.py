@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
+from pipelines.console.native_lines import native_lines_hidden
 from pipelines.console.progress import Progress
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import ID, BatchLimits
@@ -31,7 +32,8 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
     """
     ledger = read_ledger(scores)
     wheres = [Where.parse(text) for text in ledger.get("where", [])]
-    sources = resolve_inputs(inputs)
+    with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
+        sources = resolve_inputs(inputs)
     carried = common_carried(sources)
 
     def expected() -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundles.bundle import TRANSFORM_OUTPUT
+from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.bundles.scorer import Scorer
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.drawing.png import check_picture

@@ -1,17 +1,15 @@
 """Finding the records of a batch that make a stage raise, so that they alone are rejected."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
-import tensorflow as tf
 
 from ae_models.errors import LatentbeamError, StageError
 from transforms.records.batches import REJECT, REJECT_TYPE
 from transforms.records.rejects import Reason, Stage, reject
 
 Work = Callable[[Sequence[pa.RecordBatch]], list[pa.RecordBatch]]
-# pa.ArrowMemoryError is a MemoryError.
-_OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 # How lines begin that TensorFlow writes above the one that says what happened.
 _HEADINGS = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", 'File "')
 
@@ -58,12 +56,20 @@ def isolated(
 
 def failed(error: Exception, stage: Stage, reason: Reason) -> dict[str, str]:
     """The value of the `reject` column for what a stage raised: the first line of its message."""
-    exhausted = isinstance(error, _OUT_OF_MEMORY)
+    exhausted = isinstance(error, _out_of_memory())
     lines = [line.strip() for line in str(error).splitlines()]
     told = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
     kind = type(error).__name__
     message = f"{kind}: {told}" if told else kind
     return reject(stage, Reason.OUT_OF_MEMORY if exhausted else reason, message)
+
+
+def _out_of_memory() -> tuple[type[Exception], ...]:
+    """The errors that say so; pa.ArrowMemoryError is a MemoryError. TensorFlow's can only come from
+    where it is loaded, and a stage that needs none of it does not load it here."""
+    tensorflow = sys.modules.get("tensorflow")
+    theirs = (tensorflow.errors.ResourceExhaustedError,) if tensorflow else ()
+    return (MemoryError, *theirs)
 
 
 def _as_reject(

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from ae_models.config.configuration import ImageConfig
@@ -115,6 +114,8 @@ def _check_depth(image: Image.Image) -> None:
 
 def _decode_16_bit_png(data: bytes) -> np.ndarray:
     """Pillow drops the low byte of 16-bit colour; TensorFlow keeps it."""
+    import tensorflow as tf  # noqa: PLC0415 - seconds, which few images need
+
     return tf.io.decode_png(data, dtype=tf.uint16).numpy()
 
 

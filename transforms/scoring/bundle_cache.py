@@ -13,7 +13,9 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from ae_models.bundles.bundle import MANIFEST, Bundle, open_bundle, parse_manifest
+from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.manifest import parse_manifest
+from ae_models.bundles.names import MANIFEST
 from ae_models.errors import BundleError, OutputError
 from transforms.storage.files import (
     check_no_pattern,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from ae_models.bundles.export import ERROR_MAP, LATENTS, SCORE_PREFIX
+from ae_models.bundles.names import ERROR_MAP, LATENTS, SCORE_PREFIX
 from ae_models.bundles.scorer import check_outputs
 from ae_models.config.configuration import Configuration
 

@@ -1,12 +1,15 @@
 """scikit-learn's embedded 8 × 8 handwritten digits."""
 
 import dataclasses
+import gzip
+import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from sklearn.datasets import load_digits
 
+from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits
 from transforms.sources.array_records import array_records
 from transforms.sources.source import Listing, Source
@@ -28,13 +31,28 @@ class Digits(Source):
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         del task  # there is one
-        digits = load_digits()
-        pixels = np.rint(digits.images * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
+        levels, labels = _digits()
+        pixels = np.rint(levels * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
         for start in range(0, len(pixels), limits.rows):
             part = slice(start, start + limits.rows)
-            yield array_records(
-                "digits/", self.uri, start, pixels[part], digits.target[part], images
-            )
+            yield array_records("digits/", self.uri, start, pixels[part], labels[part], images)
 
     def carried(self) -> pa.Schema:
         return pa.schema([("label", pa.int64())])
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Grey levels (1797, 8, 8) float64 and labels (1797,) int64, as `sklearn.datasets.load_digits`
+    gives them: from its file, as its import takes longer than all that is done with them here.
+
+    Raises:
+      InputError: scikit-learn is not installed with its data.
+    """
+    found = importlib.util.find_spec("sklearn")
+    folders = found.submodule_search_locations if found else None
+    try:
+        with gzip.open(Path(*(folders or ())[:1], "datasets", "data", "digits.csv.gz")) as file:
+            rows = np.loadtxt(file, delimiter=",")
+    except OSError as error:
+        raise InputError(f"cannot read the digits of scikit-learn: {error}") from error
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)

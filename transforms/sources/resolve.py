@@ -4,23 +4,31 @@ import collections
 import os
 from collections.abc import Sequence
 
+from ae_models.config.family import Family
 from ae_models.errors import InputError
-from transforms.sources.digits import Digits
 from transforms.sources.image_files import ImageFiles
-from transforms.sources.npz import NpzArrays, split_npz
-from transforms.sources.parquet import ParquetFiles
+from transforms.sources.npz import split_npz
 from transforms.sources.source import Source
-from transforms.sources.tfrecord import TFRecordFiles
-from transforms.sources.webdataset import WebDataset
 from transforms.storage.files import common_root, fixed_root, is_folder, is_local, matches
 
 _BUILTIN = "builtin:"
-_KINDS: tuple[tuple[type[Source], tuple[str, ...]], ...] = (
-    (NpzArrays, ("*.npz",)),
-    (ParquetFiles, ("*.parquet",)),
-    (WebDataset, ("*.tar", "*.tar.gz")),
-    (TFRecordFiles, ("*.tfrecord", "*.tfrecord.gz", "*.tfrecord-*", "*.tfrecord*-of-*")),
+# Imported when one is read: TFRecord takes TensorFlow, which takes seconds.
+_KINDS: Family[type[Source]] = Family(
+    {
+        "digits": "transforms.sources.digits:Digits",
+        "image_files": "transforms.sources.image_files:ImageFiles",
+        "npz": "transforms.sources.npz:NpzArrays",
+        "parquet": "transforms.sources.parquet:ParquetFiles",
+        "tfrecord": "transforms.sources.tfrecord:TFRecordFiles",
+        "webdataset": "transforms.sources.webdataset:WebDataset",
+    }
 )
+_PATTERNS = {
+    "npz": ("*.npz",),
+    "parquet": ("*.parquet",),
+    "webdataset": ("*.tar", "*.tar.gz"),
+    "tfrecord": ("*.tfrecord", "*.tfrecord.gz", "*.tfrecord-*", "*.tfrecord*-of-*"),
+}
 
 
 def resolve_inputs(uris: Sequence[str]) -> list[Source]:
@@ -46,11 +54,11 @@ def _kind(uri: str) -> type[Source]:
     if uri.startswith(_BUILTIN):
         if uri != "builtin:digits":
             raise InputError(f"unknown embedded data {uri!r}; known: builtin:digits")
-        return Digits
-    for kind, patterns in _KINDS:
+        return _KINDS["digits"]
+    for name, patterns in _PATTERNS.items():
         if matches(split_npz(uri)[0], patterns):
-            return kind
-    return ImageFiles
+            return _KINDS[name]
+    return _KINDS["image_files"]
 
 
 def _check_apart(uris: Sequence[str], kinds: Sequence[type[Source]]) -> None:

@@ -1,17 +1,16 @@
-"""Clusters of latents: a method a file, each fitted on a sample and saved as arrays of numbers."""
+"""Clusters of latents: a method a file, each fitted on a sample and saved as arrays of numbers.
 
-from collections.abc import Mapping
-from types import MappingProxyType
+One more is added by its file and a line in `CLUSTERINGS`.
+"""
 
-from ae_models.latents.clustering.density import DensityClustering
-from ae_models.latents.clustering.gaussian_mixture import MixtureClustering
-from ae_models.latents.clustering.kmeans import KMeansClustering
+from ae_models.config.family import Family
 from ae_models.latents.clustering.model import Clustering
-from ae_models.latents.clustering.n2d import ManifoldClustering
 
-CLUSTERINGS: Mapping[str, type[Clustering]] = MappingProxyType(
+CLUSTERINGS: Family[type[Clustering]] = Family(
     {
-        kind.method: kind
-        for kind in (KMeansClustering, MixtureClustering, DensityClustering, ManifoldClustering)
+        "kmeans": "ae_models.latents.clustering.kmeans:KMeansClustering",
+        "gmm": "ae_models.latents.clustering.gaussian_mixture:MixtureClustering",
+        "hdbscan": "ae_models.latents.clustering.density:DensityClustering",
+        "n2d": "ae_models.latents.clustering.n2d:ManifoldClustering",
     }
 )

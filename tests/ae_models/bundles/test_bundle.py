@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ae_models.bundles import manifest
 from ae_models.bundles.bundle import open_bundle
 from ae_models.errors import BundleError
 from tests.support.signing import write_signed
@@ -190,3 +193,41 @@ def test_a_bundle_from_before_reduced_decoding_decodes_in_full(copy: Path) -> No
     del manifest["config"]["image"]["reduce"]
     write_signed(copy, manifest)
     assert not open_bundle(copy).config.image.reduce
+
+
+def test_files_are_read_once_until_one_is_changed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def digest(content: Any, algorithm: str) -> Any:
+        read.append(Path(content.name).name)
+        return file_digest(content, algorithm)
+
+    file_digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    monkeypatch.setattr(manifest, "_SETTLED_NS", 0)
+    assert open_bundle(copy).fingerprint == open_bundle(copy).fingerprint
+    assert len(read) == len(FILES)
+    (copy / "model_card.md").touch()
+    open_bundle(copy)
+    assert len(read) == 2 * len(FILES)
+
+
+def test_a_change_between_two_openings_is_noticed_whatever_its_times_say(copy: Path) -> None:
+    file = copy / "scoring" / "variables" / "variables.index"
+    before = file.stat()
+    open_bundle(copy)
+    _flip(file, 40)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"variables\.index was changed"):
+            open_bundle(copy)
+    _flip(file, 40)
+    assert open_bundle(copy).path == copy
+
+
+def test_what_was_just_written_is_read_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second write within one tick of the file system's clock leaves no trace in its times."""
+    monkeypatch.setattr(manifest, "_remembered_digests", None)  # is not asked
+    assert open_bundle(copy).path == copy

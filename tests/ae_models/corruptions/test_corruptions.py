@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage, stats
 
-from ae_models.corruptions import (
-    CORRUPTIONS,
-    Composition,
-    Step,
-    build_corruption,
-    parse_corruption,
-)
-from ae_models.networks import layer_seeds
+from ae_models.corruptions.composition import Composition, build_corruption
+from ae_models.corruptions.expression import Step, parse_corruption
+from ae_models.corruptions.families import CORRUPTIONS, FACTS
+from ae_models.ops.seeds import layer_seeds
 
 SQUARE = (8, 8, 3)
 every_family = pytest.mark.parametrize("name", sorted(CORRUPTIONS))
@@ -79,7 +75,7 @@ def test_the_seed_decides_and_each_record_and_call_has_draws_of_its_own(name: st
 def test_views_are_the_same_for_every_record_and_at_every_call(name: str) -> None:
     x = _images(6)
     views = _views(name, x, 3)
-    assert 1 <= len(views) <= CORRUPTIONS[name].most_views
+    assert 1 <= len(views) <= FACTS[name].most_views
     for again, alone, view in zip(_views(name, x, 3), _views(name, x[4:5], 3), views, strict=True):
         np.testing.assert_array_equal(again, view)
         np.testing.assert_array_equal(alone, view[4:5])
@@ -235,10 +231,10 @@ def test_two_steps_of_one_family_draw_apart() -> None:
 def expressions(draw: Any) -> tuple[str, tuple[Step, ...]]:
     texts, steps, views = [], [], 1
     for name in draw(st.lists(st.sampled_from(sorted(CORRUPTIONS)), min_size=1, max_size=6)):
-        views *= CORRUPTIONS[name].most_views
+        views *= FACTS[name].most_views
         if views > 64:
             break
-        amounts = CORRUPTIONS[name].amounts
+        amounts = FACTS[name].amounts
         amount = draw(st.none() | st.floats(1e-6, 0.999)) if amounts else None
         texts.append(name if amount is None else f" {name} : {amount!r}")
         default = amounts.default if amounts else 0.0
@@ -257,7 +253,7 @@ def test_an_expression_is_read_as_it_was_written(
 
 @every_family
 def test_defaults_are_amounts_that_are_allowed(name: str) -> None:
-    amounts = CORRUPTIONS[name].amounts
+    amounts = FACTS[name].amounts
     assert amounts is None or amounts.allows(amounts.default)
 
 

@@ -14,7 +14,7 @@ from sklearn import metrics
 
 from ae_models.config.model import AutoencoderConfig, DenoisingConfig
 from ae_models.errors import ConfigError
-from ae_models.losses.losses import LOSSES, parse_loss
+from ae_models.losses.expression import LOSSES, parse_loss
 from ae_models.models.registry import build_model
 from ae_models.ops.ssim import structural_dissimilarity
 

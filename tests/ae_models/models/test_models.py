@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ae_models import Autoencoder, VariationalAutoencoder
 from ae_models.config.model import MODEL_CONFIGS, model_config_from_mapping
-from ae_models.corruptions import CORRUPTIONS
+from ae_models.corruptions.families import CORRUPTIONS
+from ae_models.models.autoencoder import Autoencoder
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
+from ae_models.models.variational import VariationalAutoencoder
 from ae_models.networks import NETWORKS, stages
 
 LATENT = 3

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from ae_models.posteriors import POSTERIORS, FullGaussian, Posterior
+from ae_models.posteriors import POSTERIORS
+from ae_models.posteriors.full_gaussian import FullGaussian
+from ae_models.posteriors.posterior import Posterior
 
 DRAWS = 40_000
 finite = st.floats(-30, 30, width=32)

@@ -11,7 +11,9 @@ from scipy import special, stats
 from ae_models.config.model import VariationalConfig
 from ae_models.models.variational import VariationalAutoencoder
 from ae_models.posteriors import POSTERIORS
-from ae_models.priors import PRIORS, StandardPrior, VampPrior
+from ae_models.priors import PRIORS
+from ae_models.priors.standard import StandardPrior
+from ae_models.priors.vamp import VampPrior
 
 SHAPE = (5, 3, 2)  # (H, W, C)
 D = 2

@@ -15,9 +15,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from sklearn.datasets import load_digits
 
-from ae_models.bundles.bundle import KERAS_MODEL, open_bundle
+from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.keras_check import load_keras_model
 from ae_models.bundles.keras_model import BundleModel
+from ae_models.bundles.names import KERAS_MODEL
 from ae_models.bundles.scorer import Scorer
 from ae_models.corruptions.blur import Blur
 from ae_models.latents.classes.model import ClassModel

@@ -147,7 +147,7 @@ def test_other_errors_end_the_run_at_once(error: BaseException) -> None:
 
 
 class _Faulty(Scorer):
-    """Raises where an image begins with a marked pixel, inside of the graph, and as if there were
+    """Raises where an image begins with a marked pixel, inside of a graph, and as if there were
     no memory where too many images, or calls, are in work."""
 
     marked: ClassVar[int] = 255
@@ -155,20 +155,20 @@ class _Faulty(Scorer):
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
-        given = self._signatures["score"]
-        self._signatures = {**self._signatures, "score": self._checked(given)}
+        given = self._functions["score"]
+        self._functions = {**self._functions, "score": self._checked(given)}
 
     def _checked(self, function: Any) -> Any:
         @tf.function
         def asserted(pixels: Any) -> Any:
             unmarked = tf.reduce_all(tf.cast(pixels[:, 0, 0, 0], tf.int32) != self.marked)
             with tf.control_dependencies([tf.debugging.Assert(unmarked, ["marked\npixel"])]):
-                return function(pixels=tf.identity(pixels))
+                return tf.identity(pixels)
 
-        def checked(pixels: Any) -> Any:
-            if int(tf.math.count_nonzero(tf.reduce_any(pixels != 0, [1, 2, 3]))) > self.most:
+        def checked(pixels: np.ndarray) -> Any:
+            if np.count_nonzero(pixels.any(axis=(1, 2, 3))) > self.most:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM")
-            return asserted(pixels)
+            return function(asserted(tf.constant(pixels)).numpy())
 
         return checked
 
@@ -242,7 +242,7 @@ def test_no_call_is_left_running_when_one_has_failed(
     opened = open_bundle(bundle("ae"))
     scorer = faulty(opened.path, opened.config)
     running = 0
-    given = scorer._signatures["score"]
+    given = scorer._functions["score"]
 
     def counted(pixels: Any) -> Any:
         nonlocal running
@@ -252,7 +252,7 @@ def test_no_call_is_left_running_when_one_has_failed(
         finally:
             running -= 1
 
-    scorer._signatures = {"score": counted}
+    scorer._functions = {"score": counted}
     pixels = np.ones((20 * scorer.batch_rows, *scorer.image.shape), np.uint8)
     pixels[0, 0, 0] = 255
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -23,7 +23,8 @@ from apache_beam.testing.util import assert_that
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ae_models.bundles.bundle import MANIFEST, open_bundle, seal_bundle
+from ae_models.bundles.bundle import open_bundle, seal_bundle
+from ae_models.bundles.names import MANIFEST
 from ae_models.errors import BundleError, ConfigError
 from pipelines.commands.train import train, train_configuration
 from pipelines.commands.verify import verify

@@ -1,0 +1,63 @@
+"""The families of corruptions, and what a configuration must know of each. Imports no Keras."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from ae_models.config.family import Family
+
+if TYPE_CHECKING:
+    from ae_models.corruptions.corruption import Corruption
+
+
+class Amounts(NamedTuple):
+    """What a family's `amount` may be."""
+
+    default: float
+    rule: str
+    allows: Callable[[float], bool]
+
+
+def _positive(default: float) -> Amounts:
+    """Any amount above 0."""
+    return Amounts(default, "greater than 0", lambda amount: amount > 0)
+
+
+def _share(default: float) -> Amounts:
+    """A share of the pixels, some of which must stay."""
+    return Amounts(default, "between 0 and 1", lambda amount: 0 < amount < 1)
+
+
+class Facts(NamedTuple):
+    """Of one family.
+
+    Attributes:
+      member: where its class is, as MODULE:CLASS.
+      amounts: None where there is nothing to choose.
+      most_views: how many ways of corrupting an image `Corruption.views` may give.
+      needs_unit_scaling: it knows images between 0 and 1 alone.
+    """
+
+    member: str
+    amounts: Amounts | None = None
+    most_views: int = 4
+    needs_unit_scaling: bool = False
+
+
+_UP_TO_100 = Amounts(1.0, "between 0 and 100", lambda amount: 0 < amount <= 100)
+_UP_TO_1 = Amounts(1.0, "greater than 0 and at most 1", lambda amount: 0 < amount <= 1)
+_NOISE = "ae_models.corruptions.gaussian_noise"
+
+FACTS: Mapping[str, Facts] = {
+    "gaussian_noise": Facts(f"{_NOISE}:GaussianNoise", _positive(0.3)),
+    "random_gaussian_noise": Facts(f"{_NOISE}:RandomGaussianNoise", _positive(0.75)),
+    "masking": Facts("ae_models.corruptions.masking:Masking", _share(0.3)),
+    "salt_and_pepper": Facts(
+        "ae_models.corruptions.salt_and_pepper:SaltAndPepper", _share(0.1), needs_unit_scaling=True
+    ),
+    "blur": Facts("ae_models.corruptions.blur:Blur", _UP_TO_100, most_views=1),
+    "greyscale": Facts("ae_models.corruptions.greyscale:Greyscale", most_views=1),
+    "rotation": Facts("ae_models.corruptions.rotation:Rotation"),
+    "cutout": Facts("ae_models.corruptions.cutout:Cutout", _UP_TO_1),
+    "clip": Facts("ae_models.corruptions.clip:Clip", most_views=1, needs_unit_scaling=True),
+}
+CORRUPTIONS: "Family[type[Corruption]]" = Family({n: facts.member for n, facts in FACTS.items()})

@@ -1,0 +1,1 @@
+"""Reconstruction losses, and how a configuration weighs them."""

@@ -1,0 +1,42 @@
+"""Ranking measures beside scikit-learn's."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ae_models.calibration.ranking import auroc, average_precision
+
+# Few values: most records tie with others.
+_TIED = st.integers(-3, 3).map(float)
+_ANY = st.integers(-(2**20), 2**20).map(lambda number: number / 64)
+_KIND = st.one_of(st.lists(_TIED, min_size=1, max_size=30), st.lists(_ANY, min_size=1, max_size=30))
+
+
+@given(_KIND, _KIND, st.randoms())
+def test_both_are_scikit_learns(
+    anomalous: list[float], others: list[float], random: Random
+) -> None:
+    records = [(True, value) for value in anomalous] + [(False, value) for value in others]
+    random.shuffle(records)
+    truth = np.array([true for true, _ in records])
+    scores = np.array([value for _, value in records], np.float32)
+    assert auroc(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    expected = average_precision_score(truth, scores)
+    assert average_precision(truth, scores) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_best_the_worst_and_none_that_tells() -> None:
+    truth = np.array([True, False, True, False])
+    assert auroc(truth, np.array([3.0, 1.0, 2.0, 0.0])) == 1.0
+    assert auroc(truth, np.array([0.0, 2.0, 1.0, 3.0])) == 0.0
+    assert auroc(truth, np.ones(4)) == 0.5
+    assert average_precision(truth, np.ones(4)) == 0.5
+
+
+def test_counts_of_many_records_do_not_overflow() -> None:
+    truth = np.arange(400_000) % 2 == 0
+    assert auroc(truth, truth.astype(np.float32)) == 1.0
