@@ -113,17 +113,17 @@ def plain_png(data: bytes, max_pixels: int) -> PlainPng | None:
 def _image_data(data: bytes) -> bytes | None:
     """What the IDAT chunks hold, or None if any other chunk is not harmless."""
     parts: list[bytes] = []
-    found = chunks(data)
-    last, _ = next(found)  # the header
-    for kind, place in found:
-        if not has_right_checksum(data, place):
+    found, view = chunks(data), memoryview(data)
+    last, _, _ = next(found)  # the header
+    for kind, start, end in found:
+        if not has_right_checksum(view, start, end):
             return None
         if kind == b"IDAT" and (not parts or last == b"IDAT"):
-            parts.append(data[place])
+            parts.append(data[start:end])
         elif kind == b"IEND":
             return b"".join(parts)
-        elif (kind, place.stop - place.start) not in _HARMLESS and not (
-            kind == b"tEXt" and data[place].partition(b"\0")[0] in _HARMLESS_TEXTS
+        elif (kind, end - start) not in _HARMLESS and not (
+            kind == b"tEXt" and data[start:end].partition(b"\0")[0] in _HARMLESS_TEXTS
         ):
             return None
         last = kind

@@ -6,29 +6,30 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
-_CHUNK, _CRC = struct.Struct(">I4s"), struct.Struct(">I")
+_read_chunk, _read_checksum = struct.Struct(">I4s").unpack_from, struct.Struct(">I").unpack_from
 _DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Kind and place of each chunk's content, up to the chunk that ends the PNG or the end of the
-    data, behind which a place may reach."""
-    position, kind = len(SIGNATURE), b""
-    while kind != b"IEND" and position + _CHUNK.size <= len(data):
-        size, kind = _CHUNK.unpack_from(data, position)
-        start = position + _CHUNK.size
-        yield kind, slice(start, start + size)
-        position = start + size + _CRC.size
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of each chunk's content, up to the chunk that ends the PNG or the end of
+    the data, behind which a content may reach."""
+    start, last = len(SIGNATURE) + 8, len(data)
+    while start <= last:
+        size, kind = _read_chunk(data, start - 8)
+        end = start + size
+        yield kind, start, end
+        if kind == b"IEND":
+            return
+        start = end + 12  # behind the checksum, and the next chunk's size and kind
 
 
-def has_right_checksum(data: bytes, place: slice) -> bool:
+def has_right_checksum(data: memoryview, start: int, end: int) -> bool:
     """Whether the kind and content of a chunk have the checksum that follows them.
 
     Raises:
       struct.error: the data end before it.
     """
-    (expected,) = _CRC.unpack_from(data, place.stop)
-    return zlib.crc32(memoryview(data)[place.start - 4 : place.stop]) == expected
+    return zlib.crc32(data[start - 4 : end]) == _read_checksum(data, end)[0]
 
 
 def is_16_bit(data: bytes) -> bool:

@@ -24,11 +24,11 @@ def row_bytes_missing(data: bytes) -> int:
     """
     missing = 0
     inflater = zlib.decompressobj()
-    for kind, place in chunks(data):
+    for kind, start, end in chunks(data):
         if kind == b"IHDR":
-            missing = _bytes_of_rows(data[place])
+            missing = _bytes_of_rows(data[start:end])
         if kind == b"IDAT":
-            missing = _after(inflater, data[place], missing)
+            missing = _after(inflater, data[start:end], missing)
         if missing < 0 or inflater.eof:
             break
     return missing

@@ -12,7 +12,7 @@ def check_png(data: bytes, max_pixels: int) -> None:
     del max_pixels  # checked once Pillow has read the header
     most = _CHUNKS + len(data) // _BYTES_A_CHUNK
     profiles = 0
-    for count, (kind, _) in enumerate(chunks(data), 1):
+    for count, (kind, _, _) in enumerate(chunks(data), 1):
         profiles += kind == b"iCCP"  # a few bytes of each may inflate to a mebibyte
         if count > most:
             raise RecordError(Reason.CORRUPT, f"PNG: more than {most} chunks")
