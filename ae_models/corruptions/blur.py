@@ -1,7 +1,8 @@
 """Images out of focus."""
 
-from ae_models.corruptions.corruption import FixedCorruption, Tensor
+from ae_models.corruptions.corruption import FixedCorruption
 from ae_models.ops.gaussian_filter import gaussian_filtered
+from ae_models.ops.tensor import Tensor
 
 
 class Blur(FixedCorruption):

@@ -11,8 +11,8 @@ from keras import ops
 
 from ae_models.corruptions.families import FACTS
 from ae_models.ops.seeds import layer_seeds
+from ae_models.ops.tensor import Tensor
 
-Tensor = Any
 # Images (N, H, W, C) → corrupted ones, always in the same way.
 View = Callable[[Tensor], Tensor]
 

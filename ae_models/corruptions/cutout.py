@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.corruptions.corruption import Corruption, Tensor
+from ae_models.corruptions.corruption import Corruption
+from ae_models.ops.tensor import Tensor
 
 
 class Cutout(Corruption):

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from ae_models.corruptions.corruption import Corruption, Tensor
+from ae_models.corruptions.corruption import Corruption
+from ae_models.ops.tensor import Tensor
 
 
 class GaussianNoise(Corruption):

@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from ae_models.corruptions.corruption import FixedCorruption, Tensor
+from ae_models.corruptions.corruption import FixedCorruption
+from ae_models.ops.tensor import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 

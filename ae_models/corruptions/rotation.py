@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.corruptions.corruption import Corruption, Tensor, View
+from ae_models.corruptions.corruption import Corruption, View
+from ae_models.ops.tensor import Tensor
 
 
 class Rotation(Corruption):

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.corruptions.corruption import Corruption, Tensor
+from ae_models.corruptions.corruption import Corruption
+from ae_models.ops.tensor import Tensor
 
 
 class SaltAndPepper(Corruption):

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import LEAST_LEVEL, Likelihood, Tensor
+from ae_models.likelihoods.likelihood import LEAST_LEVEL, Likelihood
+from ae_models.ops.tensor import Tensor
 
 
 class Bernoulli(Likelihood):

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Tensor
 from ae_models.likelihoods.options import LikelihoodOptions
 from ae_models.likelihoods.scaled import ScaledLikelihood
+from ae_models.ops.tensor import Tensor
 
 # The uniform draws whose logits are finite in float32.
 _LEAST_UNIFORM = 1e-7

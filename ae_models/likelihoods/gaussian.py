@@ -1,15 +1,12 @@
 """The normal distribution."""
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Tensor
 from ae_models.likelihoods.scaled import ScaledLikelihood
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 
 
 class Gaussian(ScaledLikelihood):
@@ -20,7 +17,7 @@ class Gaussian(ScaledLikelihood):
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
         scale = self.scale(parameters)
         standardised = (x - self.location(parameters)) / scale
-        return -0.5 * ops.square(standardised) - ops.log(scale) - _HALF_LOG_TWO_PI
+        return -0.5 * ops.square(standardised) - ops.log(scale) - 0.5 * LOG_TWO_PI
 
     def mean(self, parameters: Tensor) -> Tensor:
         return self.location(parameters)

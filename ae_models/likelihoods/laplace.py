@@ -4,8 +4,8 @@ from typing import Any
 
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Tensor
 from ae_models.likelihoods.scaled import ScaledLikelihood
+from ae_models.ops.tensor import Tensor
 from ae_models.posteriors.laplace import Laplace as LaplaceNoise
 
 

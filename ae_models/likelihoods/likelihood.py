@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from ae_models.likelihoods.options import LikelihoodOptions
+from ae_models.ops.tensor import Tensor
 
-Tensor = Any  # a Keras tensor or anything that keras.ops accepts
 LEAST_LEVEL = 1e-3  # of a mean image, whose logits must be finite
 _DEFAULTS = LikelihoodOptions()
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from ae_models.likelihoods.likelihood import Likelihood, Tensor
+from ae_models.likelihoods.likelihood import Likelihood
 from ae_models.likelihoods.options import LikelihoodOptions
+from ae_models.ops.tensor import Tensor
 
 
 class ScaledLikelihood(Likelihood):

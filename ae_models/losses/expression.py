@@ -4,11 +4,9 @@ Keras."""
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 from ae_models.config.family import Family
-
-Tensor = Any
+from ae_models.ops.tensor import Tensor
 
 # (N, H, W, C), (N, H, W, C) → (N,)
 LOSSES: Family[Callable[[Tensor, Tensor], Tensor]] = Family(

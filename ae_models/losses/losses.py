@@ -1,10 +1,9 @@
 """Reconstruction losses, one number for each record."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from ae_models.ops.tensor import Tensor
+
 _IMAGE_AXES = (-3, -2, -1)
 _HUBER_DELTA = 0.1
 

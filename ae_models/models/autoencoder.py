@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from ae_models.config.model import AutoencoderConfig, ModelConfig
-from ae_models.models.base import ImageModel, Tensor
+from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
+from ae_models.ops.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")

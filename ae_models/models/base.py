@@ -12,8 +12,7 @@ from ae_models.config.model import ModelConfig, model_config_from_mapping, model
 from ae_models.models.inference import Inference
 from ae_models.networks import NETWORKS
 from ae_models.ops.seeds import layer_seeds
-
-Tensor = Any
+from ae_models.ops.tensor import Tensor
 
 
 class ImageModel(keras.Model, abc.ABC):

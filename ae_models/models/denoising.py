@@ -8,8 +8,8 @@ from keras import ops
 from ae_models.config.model import DenoisingConfig
 from ae_models.corruptions.composition import build_corruption
 from ae_models.models.autoencoder import Autoencoder
-from ae_models.models.base import Tensor
 from ae_models.models.inference import Inference
+from ae_models.ops.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")

@@ -1,9 +1,9 @@
 """What a model infers of a batch of records, each quantity computed when it is first asked for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-Tensor = Any
+from ae_models.ops.tensor import Tensor
+
 # A quantity as a function of the inference that it belongs to, from which it may take others.
 Quantity = Callable[["Inference"], Tensor]
 

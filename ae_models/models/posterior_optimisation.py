@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from ae_models.ops.tensor import Tensor
+
 _RATE = 0.1  # of Adam, in units of the encoder's raw outputs
 _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-7
 

@@ -10,10 +10,11 @@ from keras import ops
 
 from ae_models.config.model import VariationalConfig
 from ae_models.likelihoods import LIKELIHOODS
-from ae_models.models.base import ImageModel, Tensor
+from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.models.posterior_optimisation import optimised_gain
 from ae_models.networks import NETWORKS
+from ae_models.ops.tensor import Tensor
 from ae_models.posteriors import POSTERIORS
 from ae_models.posteriors.posterior import Posterior
 from ae_models.priors import PRIORS

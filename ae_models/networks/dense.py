@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from ae_models.networks.layers import activated, hidden_initializer, units_before
-from ae_models.networks.linear import linear
+from ae_models.networks.layers import activated, hidden_initializer, linear, units_before
 
 Shape = tuple[int, int, int]
 

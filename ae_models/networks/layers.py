@@ -1,4 +1,7 @@
-"""Activations of the hidden layers, and what each asks of a layer's units and weights."""
+"""What the architectures share: activations of the hidden layers, with what each asks of a layer's
+units and weights, and the linear last layer."""
+
+from collections.abc import Iterator
 
 import keras
 
@@ -23,3 +26,9 @@ def activated(x: keras.KerasTensor, activation: str, name: str) -> keras.KerasTe
     if activation == "glu":
         return keras.ops.glu(x)
     return keras.layers.Activation(activation, name=name)(x)
+
+
+def linear(x: keras.KerasTensor, units: int, seeds: Iterator[int]) -> keras.KerasTensor:
+    """(N, ·) → (N, units): the latent, the posterior's parameters, or all values of an image."""
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return keras.layers.Dense(units, kernel_initializer=initializer, name="linear")(x)

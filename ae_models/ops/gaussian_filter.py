@@ -1,12 +1,10 @@
 """A Gaussian filter of images, inside a graph."""
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 from scipy import ndimage
 
-Tensor = Any
+from ae_models.ops.tensor import Tensor
 
 
 def gaussian_filtered(x: Tensor, sigma: float) -> Tensor:

@@ -1,12 +1,11 @@
 """The structural similarity of images, as a distance."""
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 from scipy.signal import windows
 
-Tensor = Any
+from ae_models.ops.tensor import Tensor
+
 _TAPS, _SIGMA = 11, 1.5
 _LUMINANCE, _CONTRAST = 0.01**2, 0.03**2  # C1 and C2, for a range of 1
 

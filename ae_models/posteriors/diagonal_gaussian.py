@@ -1,14 +1,10 @@
 """The Gaussian posterior with a diagonal covariance."""
 
-import math
-
 from keras import ops
 
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.factorised import FactorisedPosterior
 from ae_models.posteriors.gaussian import GaussianPosterior
-from ae_models.posteriors.posterior import Tensor
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class DiagonalGaussian(FactorisedPosterior, GaussianPosterior):
@@ -22,7 +18,7 @@ class DiagonalGaussian(FactorisedPosterior, GaussianPosterior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         standardised = (z - self.mean) / self.stddev
-        terms = -0.5 * ops.square(standardised) - ops.log(self.stddev) - _HALF_LOG_TWO_PI
+        terms = -0.5 * ops.square(standardised) - ops.log(self.stddev) - 0.5 * LOG_TWO_PI
         return ops.sum(terms, axis=-1)
 
     def kl_to_standard(self) -> Tensor:

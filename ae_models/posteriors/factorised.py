@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from keras import ops
 
-from ae_models.posteriors.posterior import MIN_STDDEV, Posterior, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.posteriors.posterior import MIN_STDDEV, Posterior
 
 
 class FactorisedPosterior(Posterior):

@@ -1,14 +1,11 @@
 """The Gaussian posterior with a full covariance, by its Cholesky factor."""
 
-import math
-
 import numpy as np
 from keras import ops
 
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.gaussian import GaussianPosterior
-from ae_models.posteriors.posterior import MIN_STDDEV, Tensor
-
-_LOG_TWO_PI = math.log(2.0 * math.pi)
+from ae_models.posteriors.posterior import MIN_STDDEV
 
 
 class FullGaussian(GaussianPosterior):
@@ -42,7 +39,7 @@ class FullGaussian(GaussianPosterior):
         white = ops.solve_triangular(cholesky, centred, lower=True)
         distance = ops.sum(ops.square(white), axis=(-2, -1))
         log_determinant = ops.sum(ops.log(self._diagonal), axis=-1)
-        return -0.5 * (distance + self.mean.shape[-1] * _LOG_TWO_PI) - log_determinant
+        return -0.5 * (distance + self.mean.shape[-1] * LOG_TWO_PI) - log_determinant
 
     def kl_to_standard(self) -> Tensor:
         """½·(tr(L·Lᵀ) + meanᵀ·mean − d − log det(L·Lᵀ))."""

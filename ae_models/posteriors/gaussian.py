@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from ae_models.posteriors.posterior import Posterior, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.posteriors.posterior import Posterior
 
 
 class GaussianPosterior(Posterior):

@@ -7,10 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.factorised import FactorisedPosterior
-from ae_models.posteriors.posterior import Tensor
 
-_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _LARGEST_UNIFORM = 1.0 - 2.0**-24  # the float32 next below 1, whose logarithm of 1 − u is finite
 
 
@@ -41,4 +40,4 @@ class Laplace(FactorisedPosterior):
     def kl_to_standard(self) -> Tensor:
         """−H(q) − E_q[log N(z; 0, 1)], with H(q) = 1 + log 2b and E_q[z²] = mean² + 2·b²."""
         second_moment = ops.square(self.mean) + 2.0 * ops.square(self._scale)
-        return 0.5 * second_moment + _HALF_LOG_TWO_PI - 1.0 - ops.log(2.0 * self._scale)
+        return 0.5 * second_moment + 0.5 * LOG_TWO_PI - 1.0 - ops.log(2.0 * self._scale)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-Tensor = Any  # a Keras tensor or anything that keras.ops accepts
+from ae_models.ops.tensor import Tensor
 
 MIN_STDDEV = 1e-4  # keeps the density of a latent that never varies finite
 

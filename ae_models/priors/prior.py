@@ -6,10 +6,8 @@ from typing import Any, ClassVar
 
 import keras
 
+from ae_models.ops.tensor import Tensor
 from ae_models.posteriors.posterior import Posterior
-
-Tensor = Any
-
 
 # Images (K, H, W, C), scaled → q(z | x).
 Encode = Callable[[Tensor], Posterior]

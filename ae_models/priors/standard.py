@@ -1,15 +1,13 @@
 """The standard normal prior."""
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.posterior import Posterior
-from ae_models.priors.prior import Prior, Tensor
-
-_LOG_TWO_PI = math.log(2.0 * math.pi)
+from ae_models.priors.prior import Prior
 
 
 class StandardPrior(Prior):
@@ -18,7 +16,7 @@ class StandardPrior(Prior):
     family = "standard"
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return -0.5 * ops.sum(ops.square(z) + _LOG_TWO_PI, axis=-1)
+        return -0.5 * ops.sum(ops.square(z) + LOG_TWO_PI, axis=-1)
 
     def sample(self, count: int, seed: Any) -> Tensor:
         return keras.random.normal((count, self._latent_dim), seed=seed)

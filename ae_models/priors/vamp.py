@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ae_models.priors.prior import Prior, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.priors.prior import Prior
 
 
 class VampPrior(Prior):

@@ -5,8 +5,9 @@ import math
 import tensorflow as tf
 
 from ae_models.config.configuration import Configuration
+from ae_models.ops.tensor import Tensor
 from ae_models.scores.marginal import NegativeLogLikelihood
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.scores.score import Outputs, Score
 
 _NATS_PER_BYTE = 8.0 * math.log(2.0)
 _PNG_CHANNELS = (1, 3, 4)

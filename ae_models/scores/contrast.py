@@ -4,9 +4,8 @@ from keras import ops
 
 from ae_models.config.configuration import Configuration
 from ae_models.losses.losses import mean_squared_error
-from ae_models.scores.score import Outputs, Score, Tensor
-
-_SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect restoration finite
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 
 
 class RotationContrast(Score):
@@ -37,4 +36,4 @@ class RotationContrast(Score):
 
 
 def _log_error(target: Tensor, output: Tensor) -> Tensor:
-    return ops.log(ops.maximum(mean_squared_error(target, output), _SMALLEST_ERROR))
+    return ops.log(ops.maximum(mean_squared_error(target, output), SMALLEST_ERROR))

@@ -1,6 +1,7 @@
 """The evidence lower bound of a variational auto-encoder, and its terms, in nats."""
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class NegativeElbo(Score):

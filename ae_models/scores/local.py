@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 _PARTS, _LEAST = 16, 5  # of a side; pixels
 

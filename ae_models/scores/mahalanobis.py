@@ -4,10 +4,9 @@ import numpy as np
 from keras import ops
 
 from ae_models.losses.losses import mean_squared_error
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import SMALLEST_MAHALANOBIS_ERROR, Outputs, Score
 from ae_models.scores.whitening import Whitening
-
-_SMALLEST_ERROR = 1e-12  # keeps the logarithm of a perfect reconstruction finite
 
 
 class LatentMahalanobis(Score):
@@ -20,7 +19,9 @@ class LatentMahalanobis(Score):
         self._whitening: Whitening | None = None
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
-        error = ops.maximum(mean_squared_error(x, outputs["reconstruction"]), _SMALLEST_ERROR)
+        error = ops.maximum(
+            mean_squared_error(x, outputs["reconstruction"]), SMALLEST_MAHALANOBIS_ERROR
+        )
         return ops.concatenate([outputs["latent_mean"], ops.log(error)[:, None]], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:

@@ -4,7 +4,8 @@ import math
 
 from keras import ops
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class NegativeLogLikelihood(Score):

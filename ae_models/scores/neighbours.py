@@ -3,7 +3,8 @@
 import numpy as np
 from keras import ops
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 from ae_models.scores.whitening import Whitening
 
 _NEIGHBOURS = 5

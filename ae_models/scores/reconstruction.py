@@ -1,7 +1,8 @@
 """Errors of the reconstruction, in the scaled units that the model was trained in."""
 
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class ReconstructionMSE(Score):

@@ -1,6 +1,7 @@
 """How much better a posterior of its own would suit a record."""
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class LikelihoodRegret(Score):

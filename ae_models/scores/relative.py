@@ -4,12 +4,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 from ae_models.scores.smoothed import smoothed_residual
 
 _PARTS = 7  # of a side
 _FLOOR = 0.1  # of the mean over all parts: one that never errs does not outweigh the others
-_SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect reconstruction finite
 _SMALLEST_DETAIL = 1e-3  # in scaled units a pixel; flat images are all alike
 
 
@@ -38,7 +38,7 @@ class ReconstructionRelative(Score):
         """Learns the parts' usual errors, then the line."""
         errors, detail = features[:, :-1], features[:, -1].astype(np.float64)
         mean = errors.mean(axis=0, dtype=np.float64)
-        self._usual = np.maximum(mean + _FLOOR * mean.mean(), _SMALLEST_ERROR)
+        self._usual = np.maximum(mean + _FLOOR * mean.mean(), SMALLEST_ERROR)
         known = np.column_stack([detail, np.ones_like(detail)])
         level = np.asarray(self._level(errors), np.float64)
         self._line = np.linalg.lstsq(known, level, rcond=None)[0]
@@ -52,7 +52,7 @@ class ReconstructionRelative(Score):
         if self._usual is None:
             raise ValueError(f"{self.name} is not fitted")
         relative = errors / ops.convert_to_tensor(self._usual, "float32")
-        return ops.log(ops.maximum(ops.mean(relative, axis=-1), _SMALLEST_ERROR))
+        return ops.log(ops.maximum(ops.mean(relative, axis=-1), SMALLEST_ERROR))
 
 
 def _errors_of_parts(x: Tensor, outputs: Outputs) -> Tensor:

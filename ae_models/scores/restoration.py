@@ -8,7 +8,8 @@ model, so these are computed only where they are asked for.
 from keras import ops
 
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class RestorationMSE(Score):

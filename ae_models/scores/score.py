@@ -2,13 +2,16 @@
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ae_models.config.configuration import Configuration
+from ae_models.ops.tensor import Tensor
 
-Tensor = Any
+# They keep the logarithm of a perfect reconstruction finite. `latent_mahalanobis` has its own: with
+# the others', the scores of bundles that are fitted anew would be other bits.
+SMALLEST_ERROR, SMALLEST_MAHALANOBIS_ERROR = 1e-9, 1e-12
 Outputs = Mapping[str, Tensor]  # of ImageModel.infer, and the raw `pixels`
 
 

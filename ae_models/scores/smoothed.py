@@ -3,7 +3,8 @@
 from keras import ops
 
 from ae_models.ops.gaussian_filter import gaussian_filtered
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 _SIDES = 0.05  # of the Gaussian: 1.4 pixels for an image of 28
 

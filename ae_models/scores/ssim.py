@@ -2,7 +2,8 @@
 
 from ae_models.config.configuration import Configuration
 from ae_models.ops.ssim import structural_dissimilarity
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class ReconstructionSSIM(Score):

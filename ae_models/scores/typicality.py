@@ -1,24 +1,22 @@
 """How usual a record's errors and its latent's surroundings are, in either direction."""
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
+from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.scores.neighbours import CORE_SET, LatentNeighbours
-from ae_models.scores.score import Outputs, Score, Tensor
+from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
     from sklearn.preprocessing import StandardScaler
 
-_LOG_TWO_PI = math.log(2.0 * math.pi)
 _MOST_COMPONENTS = 16
 _RECORDS_A_COMPONENT = 50
 _SMALLEST_COVARIANCE = 1e-4  # of standardised statistics
-_SMALLEST_ERROR = 1e-9  # keeps the logarithm of a perfect reconstruction finite
 _SMALLEST_DISTANCE = 1e-3  # whitened: a copy of a training record is no nearer than that
 
 
@@ -42,7 +40,7 @@ class Typicality(Score):
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         latent, image = outputs["latent_mean"], outputs["reconstruction"]
         errors = (mean_squared_error(x, image), mean_absolute_error(x, image))
-        logs = [ops.log(ops.maximum(error, _SMALLEST_ERROR))[:, None] for error in errors]
+        logs = [ops.log(ops.maximum(error, SMALLEST_ERROR))[:, None] for error in errors]
         return ops.concatenate([latent, *logs], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
@@ -81,7 +79,7 @@ def _log_density(mixture: "GaussianMixture", x: Tensor) -> Tensor:
     centred = x[:, None, :] - _constant(mixture.means_)
     white = ops.einsum("nki,kij->nkj", centred, _constant(factors))
     log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    constants = np.log(mixture.weights_) + log_determinants - 0.5 * x.shape[-1] * _LOG_TWO_PI
+    constants = np.log(mixture.weights_) + log_determinants - 0.5 * x.shape[-1] * LOG_TWO_PI
     return ops.logsumexp(_constant(constants) - 0.5 * ops.sum(ops.square(white), axis=-1), axis=-1)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from ae_models.scores.score import Tensor
+from ae_models.ops.tensor import Tensor
 
 _SMALLEST_VARIANCE = 1e-10  # keeps the covariance of records that are all alike invertible
 

@@ -3,13 +3,15 @@
 from benchmarks.speed.contests import Contest, Side
 from benchmarks.speed.growth import Growth
 from benchmarks.speed.outcome import Measure
-from benchmarks.speed.start import Help
+from benchmarks.speed.start import Start
 from benchmarks.speed.training import Training
 
 _ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS = (
     Side("ours", "latentbeam", kind)
     for kind in ("npz", "parquet", "tfrecord", "pngs", "photographs")
 )
+
+_DIGITS, _NEW = ("--input", "builtin:digits"), ("--output", "{new}", "--overwrite")
 
 MEASURES: tuple[Measure, ...] = (
     Contest(
@@ -81,7 +83,12 @@ MEASURES: tuple[Measure, ...] = (
     Training(
         "training from disk beside bare fit in memory, convolutional AE", "convolutional", 0.95
     ),
-    Help("latentbeam --help", 0.5),
+    Start("latentbeam --help", 0.5, ("--help",)),
+    Start("latentbeam inspect", 1.5, ("inspect", "{bundle}")),
+    Start("latentbeam verify", 1.5, ("verify", "--scores", "{run}", *_DIGITS)),
+    Start("latentbeam relabel", 1.5, ("relabel", "--scores", "{run}", "--fpr", "0.05", *_NEW)),
+    Start("latentbeam evaluate", 1.5, ("evaluate", "--scores", "{run}", "--anomalous", "label=9")),
+    Start("latentbeam score, digits", 5.0, ("score", "--model", "{bundle}", *_DIGITS, *_NEW)),
 )
 
 ON_FLINK: tuple[Measure, ...] = (
