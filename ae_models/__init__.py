@@ -1,11 +1,56 @@
 """Auto-encoders of images in Keras, their anomaly scores and their bundles. Knows no Beam.
 
-Imports neither Keras nor TensorFlow before a model is built or loaded.
+What is named here is public. It imports neither Keras nor TensorFlow before a model is built or
+loaded; the models' classes are in `ae_models.models`.
 """
 
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.scorer import Scorer
-from ae_models.config.configuration import Configuration
+from ae_models.config.configuration import (
+    Configuration,
+    ImageConfig,
+    PreprocessingConfig,
+    ScoringConfig,
+    TrainingConfig,
+)
+from ae_models.config.model import (
+    AutoencoderConfig,
+    DenoisingConfig,
+    ModelConfig,
+    VariationalConfig,
+)
+from ae_models.errors import (
+    BundleError,
+    ConfigError,
+    InputError,
+    JobError,
+    LatentbeamError,
+    OutputError,
+    StageError,
+    TooManyRejectsError,
+)
 from ae_models.models.registry import build_model
 
-__all__ = ["Bundle", "Configuration", "Scorer", "build_model", "open_bundle"]
+__all__ = [
+    "AutoencoderConfig",
+    "Bundle",
+    "BundleError",
+    "ConfigError",
+    "Configuration",
+    "DenoisingConfig",
+    "ImageConfig",
+    "InputError",
+    "JobError",
+    "LatentbeamError",
+    "ModelConfig",
+    "OutputError",
+    "PreprocessingConfig",
+    "Scorer",
+    "ScoringConfig",
+    "StageError",
+    "TooManyRejectsError",
+    "TrainingConfig",
+    "VariationalConfig",
+    "build_model",
+    "open_bundle",
+]

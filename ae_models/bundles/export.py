@@ -59,6 +59,7 @@ class ScoringModule(tf.Module):
 
 def export(
     bundle: Path,
+    *,
     image: ImageConfig,
     preprocessing: Preprocessing,
     model: ImageModel,

@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 def fit_mixture(
     points: np.ndarray,
     components: int,
+    *,
     ridge: float,
     seed: int,
     starts: int = 1,

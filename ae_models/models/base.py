@@ -43,9 +43,16 @@ class ImageModel(keras.Model, abc.ABC):
         network = NETWORKS[self.config.network]
         shape, activation = self.image_shape, self.config.activation
         widths = self.config.widths or network.default_widths(shape)
-        self.encoder = network.encoder(shape, widths, self.encoder_outputs, activation, seeds)
+        self.encoder = network.encoder(
+            shape, widths, self.encoder_outputs, activation=activation, seeds=seeds
+        )
         self.decoder = network.decoder(
-            shape, widths, self.config.latent_dim, self.decoder_channels, activation, seeds
+            shape,
+            widths,
+            self.config.latent_dim,
+            channels=self.decoder_channels,
+            activation=activation,
+            seeds=seeds,
         )
 
     @property

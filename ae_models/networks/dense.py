@@ -20,6 +20,7 @@ def encoder(
     image_shape: Shape,
     widths: Sequence[int],
     outputs: int,
+    *,
     activation: str,
     seeds: Iterator[int],
 ) -> keras.Model:
@@ -33,6 +34,7 @@ def decoder(
     image_shape: Shape,
     widths: Sequence[int],
     latent_dim: int,
+    *,
     channels: int,
     activation: str,
     seeds: Iterator[int],

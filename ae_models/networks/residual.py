@@ -20,23 +20,35 @@ def encoder(
     image_shape: Shape,
     widths: Sequence[int],
     outputs: int,
+    *,
     activation: str,
     seeds: Iterator[int],
 ) -> keras.Model:
     """(N, H, W, C) → (N, outputs)."""
-    return staged_encoder(image_shape, widths, outputs, activation, seeds, _block)
+    return staged_encoder(
+        image_shape, widths, outputs, activation=activation, seeds=seeds, block=_block
+    )
 
 
 def decoder(
     image_shape: Shape,
     widths: Sequence[int],
     latent_dim: int,
+    *,
     channels: int,
     activation: str,
     seeds: Iterator[int],
 ) -> keras.Model:
     """(N, latent_dim) → (N, H, W, channels)."""
-    return staged_decoder(image_shape, widths, latent_dim, channels, activation, seeds, _block)
+    return staged_decoder(
+        image_shape,
+        widths,
+        latent_dim,
+        channels=channels,
+        activation=activation,
+        seeds=seeds,
+        block=_block,
+    )
 
 
 def _block(

@@ -30,6 +30,7 @@ def staged_encoder(
     image_shape: Shape,
     widths: Sequence[int],
     outputs: int,
+    *,
     activation: str,
     seeds: Iterator[int],
     block: Block,
@@ -48,6 +49,7 @@ def staged_decoder(
     image_shape: Shape,
     widths: Sequence[int],
     latent_dim: int,
+    *,
     channels: int,
     activation: str,
     seeds: Iterator[int],
@@ -59,7 +61,14 @@ def staged_decoder(
     x = _smallest_image(latent, sizes[-1], widths[-1], activation, seeds)
     for index, size in reversed(list(enumerate(sizes[:-1]))):
         x = block(x, activation, seeds, f"block_{index}")
-        x = _upsample(x, widths[max(index - 1, 0)], size, activation, seeds, f"up_{index}")
+        x = _upsample(
+            x,
+            widths[max(index - 1, 0)],
+            size,
+            activation=activation,
+            seeds=seeds,
+            name=f"up_{index}",
+        )
     return keras.Model(latent, _pixels(x, channels, seeds), name="decoder")
 
 
@@ -82,19 +91,22 @@ def _downsample(
     x: keras.KerasTensor, filters: int, activation: str, seeds: Iterator[int], name: str
 ) -> keras.KerasTensor:
     """Halves both sides, rounding up: (N, H, W, ·) → (N, ⌈H/2⌉, ⌈W/2⌉, filters)."""
-    return _strided(keras.layers.Conv2D, x, filters, activation, seeds, name)
+    return _strided(keras.layers.Conv2D, x, filters, activation=activation, seeds=seeds, name=name)
 
 
 def _upsample(
     x: keras.KerasTensor,
     filters: int,
     size: tuple[int, int],
+    *,
     activation: str,
     seeds: Iterator[int],
     name: str,
 ) -> keras.KerasTensor:
     """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
-    x = _strided(keras.layers.Conv2DTranspose, x, filters, activation, seeds, name)
+    x = _strided(
+        keras.layers.Conv2DTranspose, x, filters, activation=activation, seeds=seeds, name=name
+    )
     surplus = (x.shape[1] - size[0], x.shape[2] - size[1])
     if any(surplus):
         x = keras.layers.Cropping2D(((0, surplus[0]), (0, surplus[1])), name=f"{name}_crop")(x)
@@ -105,6 +117,7 @@ def _strided(
     convolution: type[keras.layers.Layer],
     x: keras.KerasTensor,
     filters: int,
+    *,
     activation: str,
     seeds: Iterator[int],
     name: str,

@@ -49,6 +49,7 @@ def fit(
     preprocessing: Preprocessing,
     train: ImageStore,
     validation: ImageStore,
+    *,
     config: TrainingConfig,
     on_progress: ProgressCallback | None = None,
 ) -> TrainingSummary:
@@ -62,7 +63,14 @@ def fit(
     """
     started = time.monotonic()
     with working_copy(model, config) as copy:
-        history = _history(copy, preprocessing, train, validation, config, on_progress)
+        history = _history(
+            copy,
+            preprocessing,
+            train=train,
+            validation=validation,
+            config=config,
+            on_progress=on_progress,
+        )
     settled = _settled_epoch(model, config)
     losses = history["val_loss"]
     if not np.isfinite(losses[settled:]).any():
@@ -85,6 +93,7 @@ def _history(
     preprocessing: Preprocessing,
     train: ImageStore,
     validation: ImageStore,
+    *,
     config: TrainingConfig,
     on_progress: ProgressCallback | None,
 ) -> dict[str, list[float]]:

@@ -104,7 +104,9 @@ class _Measure:
             for name, found in self.latents(self.seed).items()
         }
         labels = [str(label) for label in self.data.mnist["y_train"]]
-        model = ClassModel.fit(*latents["train"], labels, self.components, self.seed)
+        model = ClassModel.fit(
+            *latents["train"], labels, components=self.components, seed=self.seed
+        )
         known, other = (model.posterior(*latents[name]) for name in ("test", "other"))
         shares = {
             f"none, {name}": 100 * float(np.mean(model.p_values(found.log_evidence) <= _NO_CLASS))

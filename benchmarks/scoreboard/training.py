@@ -75,7 +75,14 @@ def train(
                     bar.update(epoch + 1 - bar.n)
                     bar.set_postfix(loss=logs["loss"], validation=logs["val_loss"])
 
-            return fit(model, FullRange(), stores["train"], stores["validation"], config, report)
+            return fit(
+                model,
+                FullRange(),
+                stores["train"],
+                stores["validation"],
+                config=config,
+                on_progress=report,
+            )
 
 
 def trained_scorer(

@@ -36,7 +36,7 @@ def make_run(folder: Path, rows: int) -> None:
         path = staging / f"{number}.parquet"
         pq.write_table(table, path, row_group_size=_GROUP_ROWS, compression="zstd")
         shards.append(Shard(SCORES, str(path), len(table), f"{number:05d}", {}))
-    finish_run(str(folder), run_id, shards, {})
+    finish_run(str(folder), run_id, shards=shards, facts={})
 
 
 def _tables(rows: int) -> Iterator[pa.Table]:

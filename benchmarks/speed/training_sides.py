@@ -61,7 +61,7 @@ def ours(model_name: str, images: Path, bundle: Path, output: Path) -> float:
         del done, steps, losses
         ends[epoch] = time.monotonic()
 
-    fit(model, preprocessing, train, validation, config, on_progress)
+    fit(model, preprocessing, train, validation, config=config, on_progress=on_progress)
     return ends[-1] - ends[0]
 
 

@@ -119,7 +119,11 @@ def _fit(
         )
     mean, *stddev = [vectors(found.rows[name]) for name in columns]
     model = ClassModel.fit(
-        mean, stddev[0] if stddev else None, found.labels, config.components, config.seed
+        mean,
+        stddev[0] if stddev else None,
+        found.labels,
+        components=config.components,
+        seed=config.seed,
     )
     return model, {
         "records": found.sampled,

@@ -52,7 +52,7 @@ def relabel(
             raise InputError(f"{scores} was written anew while it was read")
         changed = {"rule": rule, "rate": rate, "threshold": threshold, "flagged": flagged}
         facts = _facts(earlier, changed, scores)
-        return finish_run(output, run_id, shards, facts, overwrite)
+        return finish_run(output, run_id, shards=shards, facts=facts, overwrite=overwrite)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,13 @@ def score(
 
     def whole(pipeline: beam.Pipeline) -> None:
         scored = pipeline | ReadImages(inputs, where=where) | scoring()
-        scored | WriteScores(output, overwrite, facts, portable_schema, max_rejects=limit)
+        scored | WriteScores(
+            output,
+            overwrite=overwrite,
+            facts=facts,
+            portable_schema=portable_schema,
+            max_rejects=limit,
+        )
 
     if is_handed_over(options):  # it outlives this process and all that it could hold
         job = run(whole, options, "scoring", counter=RECORDS_READ)

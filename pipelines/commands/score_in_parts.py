@@ -102,7 +102,9 @@ def _result(output: str, plan: Plan, part: Part) -> PartResult | None:
 def _scored(work: PartedRun, plan: Plan, part: Part, read: ReadTasks) -> PartResult:
     forget(work.output, plan.run_id, part.number)
     remember_files(work.output, plan.run_id, part)
-    write = WritePart(work.output, plan.run_id, part, work.portable_schema, watch=work.watch)
+    write = WritePart(
+        work.output, plan.run_id, part=part, portable_schema=work.portable_schema, watch=work.watch
+    )
     try:
         run(
             lambda pipeline: pipeline | read | work.score() | write,
@@ -139,7 +141,7 @@ def _finished(
     checkpoints = {"every": plan.every, "parts": len(results)}
     seconds = round(sum(result.seconds for result in results), 1)
     whole = {**counts, **facts, "checkpoints": checkpoints, "seconds": seconds}
-    finish_run(output, plan.run_id, shards, whole, overwrite)
+    finish_run(output, plan.run_id, shards=shards, facts=whole, overwrite=overwrite)
     discard_unfinished(output)
     return read_ledger(output)
 

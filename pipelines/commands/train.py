@@ -247,8 +247,8 @@ def _write_model(
             preprocessing,
             train_store,
             validation_store,
-            config.training,
-            lambda epoch, done, steps, losses: progress.show(
+            config=config.training,
+            on_progress=lambda epoch, done, steps, losses: progress.show(
                 epoch * steps + done, _note(epoch, config.training.epochs, losses)
             ),
         )
@@ -256,7 +256,14 @@ def _write_model(
     rows = config.batch_rows
     fit_to_records(scores, model, preprocessing, train_store, rows)
     sample = validation_store.read(0, min(rows, _PARITY_RECORDS))
-    export(bundle, config.image, preprocessing, model, scores, sample)
+    export(
+        bundle,
+        image=config.image,
+        preprocessing=preprocessing,
+        model=model,
+        scores=scores,
+        sample=sample,
+    )
     counts = {name: len(store) for name, store in stores.items()}
     return {"records": counts, "parameters": model.count_params(), **vars(summary)}
 

@@ -35,5 +35,5 @@ def write_result(
             path = staging / f"{kind}-{number}.parquet"
             pq.write_table(table, path, row_group_size=group_rows)
             shards.append(Shard(kind, str(path), len(table), "", {}))
-    finish_run(str(folder), run_id, shards, facts or {}, kinds=tuple(tables))
+    finish_run(str(folder), run_id, shards=shards, facts=facts or {}, kinds=tuple(tables))
     return str(folder)

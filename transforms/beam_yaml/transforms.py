@@ -224,5 +224,7 @@ class WriteScores(beam.PTransform):
         scored = score.ScoredRecords(
             batches["scores"], batches.get("rejects"), batches.get("tallies")
         )
-        writing = write.WriteScores(self._config.output, self._config.overwrite, self._facts)
+        writing = write.WriteScores(
+            self._config.output, overwrite=self._config.overwrite, facts=self._facts
+        )
         return scored | "Write" >> writing

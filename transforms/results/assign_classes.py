@@ -13,6 +13,7 @@ from apache_beam.typehints import with_output_types
 from ae_models.latents.array_file import read_arrays
 from ae_models.latents.classes.metrics import SUMS_SHAPE, class_metrics, metric_sums
 from ae_models.latents.classes.model import ClassModel, ClassPosterior
+from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
 from transforms.records.batches import ID
 from transforms.records.categories import categories_of
@@ -150,7 +151,7 @@ class _Assign(beam.DoFn):
         yield TaggedOutput(_TALLIES, found.tallies)
 
 
-class AssignClasses(beam.PTransform):
+class AssignClasses(Composite):
     """Gives each scored record its class probabilities. Memory is that of the model and a batch.
 
     Args:
@@ -167,6 +168,6 @@ class AssignClasses(beam.PTransform):
         super().__init__()
         self._assign = _Assign(model, fpr, label)
 
-    def expand(self, scored: PCollection[pa.RecordBatch]) -> Any:
+    def expand(self, scored: PCollection[pa.RecordBatch]) -> ClassifiedRecords:
         assigned = scored | beam.ParDo(self._assign).with_outputs(_TALLIES, main="rows")
         return ClassifiedRecords(assigned.rows, assigned[_TALLIES])

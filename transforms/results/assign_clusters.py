@@ -16,6 +16,7 @@ from ae_models.latents.checks import check_latents
 from ae_models.latents.clustering.agreement import agreement
 from ae_models.latents.clustering.model import NOISE, Clustering
 from ae_models.latents.clustering.model_file import read_clustering
+from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
 from transforms.records.batches import ID
 from transforms.results.reader import LATENT_MEAN, LATENT_STDDEV, vectors
@@ -119,7 +120,7 @@ class _Assign(beam.DoFn):
         yield TaggedOutput(_TALLIES, tally)
 
 
-class AssignClusters(beam.PTransform):
+class AssignClusters(Composite):
     """Gives each scored record its cluster. Memory is that of the model and a batch.
 
     Args:
@@ -136,6 +137,6 @@ class AssignClusters(beam.PTransform):
         super().__init__()
         self._assign = _Assign(model, label)
 
-    def expand(self, scored: PCollection[pa.RecordBatch]) -> Any:
+    def expand(self, scored: PCollection[pa.RecordBatch]) -> ClusteredRecords:
         assigned = scored | beam.ParDo(self._assign).with_outputs(_TALLIES, main="rows")
         return ClusteredRecords(assigned.rows, assigned[_TALLIES])

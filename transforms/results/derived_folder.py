@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Self
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import InputError, OutputError
+from transforms.execution.composite import Composite
 from transforms.results.reader import scored_count
 from transforms.runs.finish import finish_run
 from transforms.runs.ledger import MODEL, read_ledger
@@ -108,9 +110,9 @@ class DerivedFolder:
         return finish_run(
             self.output,
             self.run_id,
-            shards,
-            {**facts, "seconds": seconds},
-            self.overwrite,
+            shards=shards,
+            facts={**facts, "seconds": seconds},
+            overwrite=self.overwrite,
             kinds=(self.kind,),
             model=self.model,
         )
@@ -129,7 +131,7 @@ class _Finish(beam.DoFn):
         yield self._folder.finish(shards, {**self._facts, **self._summary(tallies)})
 
 
-class WriteDerived(beam.PTransform):
+class WriteDerived(Composite):
     """Writes rows, then the ledger and `_SUCCESS`.
 
     Args:
@@ -157,7 +159,9 @@ class WriteDerived(beam.PTransform):
         super().__init__()
         self._folder, self._finish = folder, _Finish(folder, source, dict(facts), summary)
 
-    def expand(self, inputs: Any) -> PCollection[dict[str, Any]]:
+    def expand(
+        self, inputs: tuple[PCollection[pa.RecordBatch], PCollection[Any]]
+    ) -> PCollection[dict[str, Any]]:
         rows, tallies = inputs
         shards = rows | "WriteRows" >> WriteShards(self._folder.staging, self._folder.kind)
         gathered = (shards, tallies) | beam.Flatten() | "Gather" >> beam.combiners.ToList()

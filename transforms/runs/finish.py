@@ -49,6 +49,7 @@ def count_records(
 def finish_run(
     output: str,
     run_id: str,
+    *,
     shards: Iterable[Shard],
     facts: Mapping[str, Any],
     overwrite: bool = False,
@@ -87,13 +88,14 @@ def finish_run(
         ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
         moves = [(shard.path, place) for shard, place in places]
         moves += [] if model is None else [(model, MODEL)]
-        _finish(output, run_id, ledger, kinds, moves, overwrite)
+        _finish(output, run_id, ledger=ledger, kinds=kinds, moves=moves, overwrite=overwrite)
         return ledger
 
 
 def _finish(
     output: str,
     run_id: str,
+    *,
     ledger: Mapping[str, Any],
     kinds: Iterable[str],
     moves: Sequence[tuple[str, str]],

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import ConfigError
+from transforms.execution.composite import Composite
 from transforms.runs.finish import count_records, finish_run
 from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
 from transforms.runs.output_folder import check_free
@@ -24,6 +26,7 @@ class _Finish(beam.DoFn):
     def __init__(
         self,
         output: str,
+        *,
         run_id: str,
         overwrite: bool,
         started: float,
@@ -42,10 +45,12 @@ class _Finish(beam.DoFn):
             self._watch.check(counts["records"], shards)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
-        yield finish_run(self._output, self._run_id, shards, facts, self._overwrite)
+        yield finish_run(
+            self._output, self._run_id, shards=shards, facts=facts, overwrite=self._overwrite
+        )
 
 
-class WriteScores(beam.PTransform):
+class WriteScores(Composite):
     """Writes `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last, `_SUCCESS`.
 
     Args:
@@ -74,6 +79,7 @@ class WriteScores(beam.PTransform):
     def __init__(
         self,
         output: str,
+        *,
         overwrite: bool = False,
         facts: Mapping[str, Any] | None = None,
         portable_schema: bool = False,
@@ -90,7 +96,9 @@ class WriteScores(beam.PTransform):
         scored, inputs = super()._extract_input_pvalues(pvalueish)
         return scored, {name: value for name, value in inputs.items() if value is not None}
 
-    def expand(self, scored: Any) -> PCollection[dict[str, Any]]:
+    def expand(
+        self, scored: ScoredRecords | PCollection[pa.RecordBatch]
+    ) -> PCollection[dict[str, Any]]:
         run_id = uuid.uuid4().hex
         if not isinstance(scored, ScoredRecords):
             scored = ScoredRecords(scored, None, None)
@@ -103,10 +111,10 @@ class WriteScores(beam.PTransform):
         watch = self._watch(scored)
         finish = _Finish(
             self._output,
-            run_id,
-            self._overwrite,
-            time.time(),
-            self._facts,
+            run_id=run_id,
+            overwrite=self._overwrite,
+            started=time.time(),
+            facts=self._facts,
             rejects_known=scored.rejects is not None,
             watch=watch,
         )

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
+from transforms.execution.composite import Composite
 from transforms.records.tallies import tally
 from transforms.runs.checkpoints import PartResult, commit, part_folder
 from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
@@ -20,6 +20,7 @@ class _Commit(beam.DoFn):
         self,
         output: str,
         run_id: str,
+        *,
         number: int,
         digest: str,
         passed_over: int,
@@ -36,7 +37,7 @@ class _Commit(beam.DoFn):
         yield result
 
 
-class WritePart(beam.PTransform):
+class WritePart(Composite):
     """Writes a part of a run that has a plan into its staging folder, then commits it.
 
     Args:
@@ -57,6 +58,7 @@ class WritePart(beam.PTransform):
         self,
         output: str,
         run_id: str,
+        *,
         part: Part,
         portable_schema: bool = False,
         limits: ShardLimits | None = None,
@@ -65,12 +67,17 @@ class WritePart(beam.PTransform):
         super().__init__()
         self._watch = watch
         self._commit = _Commit(
-            output, run_id, part.number, part.digest, part.passed_over, time.time()
+            output,
+            run_id,
+            number=part.number,
+            digest=part.digest,
+            passed_over=part.passed_over,
+            started=time.time(),
         )
         self._folder = part_folder(output, run_id, part.number)
         self._portable, self._limits = portable_schema, limits
 
-    def expand(self, scored: Any) -> PCollection[PartResult]:
+    def expand(self, scored: ScoredRecords) -> PCollection[PartResult]:
         if self._portable:
             scored = scored._replace(scores=portable_scores(scored.scores))
         if self._watch is not None:

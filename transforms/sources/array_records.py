@@ -18,6 +18,7 @@ def array_records(
     prefix: str,
     source: str,
     start: int,
+    *,
     images: np.ndarray,
     labels: np.ndarray | None,
     with_images: bool,

@@ -35,7 +35,14 @@ class Digits(Source):
         pixels = np.rint(levels * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
         for start in range(0, len(pixels), limits.rows):
             part = slice(start, start + limits.rows)
-            yield array_records("digits/", self.uri, start, pixels[part], labels[part], images)
+            yield array_records(
+                "digits/",
+                self.uri,
+                start,
+                images=pixels[part],
+                labels=labels[part],
+                with_images=images,
+            )
 
     def carried(self) -> pa.Schema:
         return pa.schema([("label", pa.int64())])

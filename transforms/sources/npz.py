@@ -118,10 +118,20 @@ class NpzArrays(Source):
                     count = min(rows, end - start)
                     pixels = x.read(count).reshape((-1, *shape))
                     labels = None if y is None else y.read(count)
-                    yield array_records(prefix, task.path, start, pixels, labels, images)
+                    yield array_records(
+                        prefix, task.path, start, images=pixels, labels=labels, with_images=images
+                    )
                     start += count
             except _READ_ERRORS as error:
-                yield from _unreadable(prefix, task.path, range(start, end), x, shape, rows, error)
+                yield from _unreadable(
+                    prefix,
+                    task.path,
+                    numbers=range(start, end),
+                    x=x,
+                    shape=shape,
+                    rows=rows,
+                    error=error,
+                )
             else:
                 if task.end is None and isinstance(archive, CutZipFile):
                     raise InputError("the archive is cut short, behind these images")
@@ -313,6 +323,7 @@ def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
 def _unreadable(
     prefix: str,
     source: str,
+    *,
     numbers: range,
     x: _ArrayStream,
     shape: tuple[int, int, int],

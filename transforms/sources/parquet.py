@@ -91,7 +91,9 @@ class ParquetFiles(Source):
                     return
                 if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
                     raise pa.ArrowInvalid("it changed while it was read")
-                yield from self._read_group(file, path, group, row, limits, images)
+                yield from self._read_group(
+                    file, path, group, first_row=row, limits=limits, images=images
+                )
         except _READ_ERRORS as error:
             yield rejected_records(
                 [self._file_id(path, group)], path, Reason.UNREADABLE, str(error)
@@ -107,6 +109,7 @@ class ParquetFiles(Source):
         file: pq.ParquetFile,
         path: str,
         group: int,
+        *,
         first_row: int,
         limits: BatchLimits,
         images: bool,

@@ -16,8 +16,10 @@ from apache_beam.typehints import with_output_types
 from ae_models.config.configuration import Configuration, ImageConfig, TrainingConfig
 from ae_models.training.image_store import Batch
 from ae_models.training.splits import SPLITS, TRAIN, assign_splits, id_hashes
+from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
 from transforms.images.decode import DecodeImages
+from transforms.reading.read import ImageRecords
 from transforms.records.batches import ID, IMAGE, TARGET
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows, reject_rows
@@ -60,7 +62,7 @@ def _write_list(shards: list[Shard], path: str) -> str:
     return path
 
 
-class PrepareTraining(beam.PTransform):
+class PrepareTraining(Composite):
     """Decodes, splits by the hash of the id, writes the splits, and analyses the training split.
 
     Args:
@@ -81,7 +83,7 @@ class PrepareTraining(beam.PTransform):
         self._config, self._folder, self._transform_output = config, folder, transform_output
         self._decoding_threads = decoding_threads
 
-    def expand(self, images: Any) -> PCollection[str]:
+    def expand(self, images: ImageRecords) -> PCollection[str]:
         config = self._config
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
         rows = config.batch_rows

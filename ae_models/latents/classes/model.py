@@ -73,6 +73,7 @@ class ClassModel:
         latents: np.ndarray,
         stddevs: np.ndarray | None,
         labels: Sequence[str],
+        *,
         components: int = 1,
         seed: int = 0,
         held_out: float = 0.2,
@@ -190,5 +191,5 @@ def _fit_class(points: np.ndarray, components: int, ridge: float, seed: int) -> 
         estimate = LedoitWolf().fit(points)
         covariance = estimate.covariance_ + ridge * np.eye(points.shape[1])
         return Gaussians(np.ones(1), estimate.location_[None], covariance[None])
-    mixture = fit_mixture(points, components, ridge, seed, most_steps=200)
+    mixture = fit_mixture(points, components, ridge=ridge, seed=seed, most_steps=200)
     return Gaussians(mixture.weights_, mixture.means_, mixture.covariances_)

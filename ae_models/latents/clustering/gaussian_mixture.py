@@ -125,4 +125,4 @@ def fitted_mixture(
     """
     least = _LEAST_VARIANCE * float(points.var(axis=0, dtype=np.float64).mean())
     ridge = max(least, float(np.finfo(np.float32).tiny))
-    return fit_mixture(points, clusters, ridge, seed, starts)
+    return fit_mixture(points, clusters, ridge=ridge, seed=seed, starts=starts)

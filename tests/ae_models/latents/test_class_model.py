@@ -47,7 +47,7 @@ def _one_dimensional(mean: float, variance: float, *others: tuple[float, float])
 @pytest.mark.parametrize("components", [1, 3])
 def test_densities_are_those_of_scipy(sample: Sample, components: int) -> None:
     latents, stddevs, labels = sample
-    model = ClassModel.fit(latents, stddevs, labels, components)
+    model = ClassModel.fit(latents, stddevs, labels, components=components)
     found = model.posterior(latents[:50], stddevs[:50])
     joint = np.full((50, 3), -np.inf)
     for owner, weight, mean, covariance in zip(
@@ -158,7 +158,7 @@ def test_bits_depend_on_the_record_alone(
     sample: Sample, components: int, uncertain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latents, stddevs, labels = sample
-    model = ClassModel.fit(latents, stddevs, labels, components)
+    model = ClassModel.fit(latents, stddevs, labels, components=components)
     monkeypatch.setattr("ae_models.latents.gaussians._BLOCK_BYTES", 8 * 16 * 37)
     own = stddevs if uncertain else None
     whole = model.posterior(latents, own)
@@ -185,7 +185,7 @@ def test_a_latent_that_never_varies_is_no_error(sample: Sample) -> None:
     latents, stddevs, labels = sample
     latents[:, 2] = 7
     for components in (1, 2):
-        model = ClassModel.fit(latents, stddevs, labels, components)
+        model = ClassModel.fit(latents, stddevs, labels, components=components)
         assert np.isfinite(model.posterior(latents, stddevs).log_evidence).all()
         assert np.isfinite(model.posterior(latents * 0 + 3e38, None).log_evidence).all()
     alike = ClassModel.fit(latents * 0 + 1, None, labels).posterior(latents[:5] * 0 + 1, None)

@@ -50,7 +50,7 @@ def _fit(model: ImageModel, stores: tuple[ImageStore, ImageStore], **more: Any) 
     on_progress = more.pop("on_progress", None)
     config = TrainingConfig(**{"epochs": 3, "batch_size": 16, **more})
     initialise(model, _scaled, stores[0])  # type: ignore[arg-type]
-    return fit(model, _scaled, *stores, config, on_progress)  # type: ignore[arg-type]
+    return fit(model, _scaled, *stores, config=config, on_progress=on_progress)  # type: ignore[arg-type]
 
 
 def _watch(model: ImageModel) -> dict[str, list[np.ndarray]]:
@@ -310,7 +310,7 @@ for width in (8, 5):
     for devices in ("one", "all"):
         model = build_model(model_config_from_mapping(values), stores[0].shape[1:], seed=1)
         config = TrainingConfig(epochs=2, batch_size=16, devices=devices)
-        losses.append(fit(model, scaled, *stores, config).validation_loss)
+        losses.append(fit(model, scaled, *stores, config=config).validation_loss)
         weights.append(np.concatenate([value.ravel() for value in model.get_weights()]))
     np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=1e-6)
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)

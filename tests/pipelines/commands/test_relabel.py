@@ -84,7 +84,7 @@ def _write_run(
     shards += writer.add(pa.RecordBatch.from_pylist([row], REJECTS_SCHEMA))
     shards += writer.close()
     facts = {**_FACTS, "records": {**_FACTS["records"], "scored": first}}
-    finish_run(str(folder), run_id, shards, facts)
+    finish_run(str(folder), run_id, shards=shards, facts=facts)
     return folder
 
 

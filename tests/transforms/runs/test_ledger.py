@@ -78,7 +78,7 @@ def _everything(folder: Path) -> dict[str, str]:
 
 def test_a_finished_run(tmp_path: Path) -> None:
     shards = _shards(tmp_path, "one", scores=2, rejects=1)
-    ledger = finish_run(str(tmp_path), "one", shards, {"seconds": 1.5})
+    ledger = finish_run(str(tmp_path), "one", shards=shards, facts={"seconds": 1.5})
     assert ledger == read_ledger(str(tmp_path)) == json.loads((tmp_path / "run.json").read_text())
     assert ledger["seconds"] == 1.5
     assert ledger["files"] == [  # in the order of their first records
@@ -104,18 +104,20 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
     for fail_at in itertools.count(1):
         output = tmp_path / str(fail_at)
         if overwrite:
-            finish_run(str(output), "old", _shards(output, "old", scores=3, rejects=1), {})
+            finish_run(
+                str(output), "old", shards=_shards(output, "old", scores=3, rejects=1), facts={}
+            )
         shards = _shards(output, "new", scores=1, rejects=2)
         monkeypatch.setattr(module, "changes", _Unreliable(output, fail_at, when))
         try:
-            finish_run(str(output), "new", shards, {}, overwrite)
+            finish_run(str(output), "new", shards=shards, facts={}, overwrite=overwrite)
         except OutputError:
             failed = True
         else:
             failed = False
         monkeypatch.setattr(module, "changes", changes)
         _check_consistent(output)
-        ledger = finish_run(str(output), "new", shards, {}, overwrite)
+        ledger = finish_run(str(output), "new", shards=shards, facts={}, overwrite=overwrite)
         _check_consistent(output)
         assert ledger["run_id"] == "new"
         found = _everything(output)
@@ -133,9 +135,9 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
 
 def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     shards = _shards(tmp_path, "one", scores=1, rejects=0)
-    first = finish_run(str(tmp_path), "one", shards, {"seconds": 1})
+    first = finish_run(str(tmp_path), "one", shards=shards, facts={"seconds": 1})
     before = _everything(tmp_path)
-    assert finish_run(str(tmp_path), "one", shards, {"seconds": 2}) == first
+    assert finish_run(str(tmp_path), "one", shards=shards, facts={"seconds": 2}) == first
     assert _everything(tmp_path) == before
 
 
@@ -143,18 +145,18 @@ def test_a_shard_that_is_gone_leaves_no_finished_run(tmp_path: Path) -> None:
     shards = _shards(tmp_path, "one", scores=2, rejects=0)
     Path(shards[1].path).unlink()
     with pytest.raises(Exception):  # noqa: B017, PT011 - a runner tries again after any
-        finish_run(str(tmp_path), "one", shards, {})
+        finish_run(str(tmp_path), "one", shards=shards, facts={})
     assert not (tmp_path / "_SUCCESS").exists()
 
 
 def test_a_run_that_lost_a_file_replaces_nothing(tmp_path: Path) -> None:
     """Not even where a file of the same name is among the earlier results."""
-    finish_run(str(tmp_path), "old", _shards(tmp_path, "old", scores=2, rejects=0), {})
+    finish_run(str(tmp_path), "old", shards=_shards(tmp_path, "old", scores=2, rejects=0), facts={})
     before = _everything(tmp_path)
     shards = _shards(tmp_path, "new", scores=2, rejects=0)
     Path(shards[0].path).unlink()
     with pytest.raises(OutputError, match="is gone: the run cannot be finished"):
-        finish_run(str(tmp_path), "new", shards, {}, overwrite=True)
+        finish_run(str(tmp_path), "new", shards=shards, facts={}, overwrite=True)
     assert {name: text for name, text in _everything(tmp_path).items() if name[0] != "."} == before
 
 
@@ -164,8 +166,8 @@ def test_a_run_that_is_not_finished_gives_way_to_one_that_is(tmp_path: Path) -> 
     write_plan(output, Plan("old", 100, {}))
     shards = _shards(tmp_path, "new", scores=1, rejects=0)
     with pytest.raises(OutputError, match="not finished: --resume goes on with it"):
-        finish_run(output, "new", shards, {})
-    finish_run(output, "new", shards, {}, overwrite=True)
+        finish_run(output, "new", shards=shards, facts={})
+    finish_run(output, "new", shards=shards, facts={}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("_SUCCESS", "rejects", "run.json", "scores")
     ]
@@ -188,16 +190,18 @@ def test_results_that_cannot_be_read_can_be_overwritten(tmp_path: Path, text: st
         (tmp_path / "run.json").write_text(text)
     check_free(str(tmp_path), overwrite=True)
     shards = _shards(tmp_path, "new", scores=1, rejects=0)
-    finish_run(str(tmp_path), "new", shards, {}, overwrite=True)
+    finish_run(str(tmp_path), "new", shards=shards, facts={}, overwrite=True)
     _check_consistent(tmp_path)
     assert read_ledger(str(tmp_path))["run_id"] == "new"
 
 
 def test_a_run_that_finished_meanwhile_is_not_replaced_unasked(tmp_path: Path) -> None:
     shards = _shards(tmp_path, "slow", scores=1, rejects=0)
-    finish_run(str(tmp_path), "fast", _shards(tmp_path, "fast", scores=2, rejects=1), {})
+    finish_run(
+        str(tmp_path), "fast", shards=_shards(tmp_path, "fast", scores=2, rejects=1), facts={}
+    )
     with pytest.raises(OutputError, match="holds results"):
-        finish_run(str(tmp_path), "slow", shards, {})
+        finish_run(str(tmp_path), "slow", shards=shards, facts={})
     assert read_ledger(str(tmp_path))["run_id"] == "fast"
     _check_consistent(tmp_path)
 
@@ -225,7 +229,7 @@ def test_a_folder_that_was_held_for_nothing_is_gone(tmp_path: Path) -> None:
 
 def test_what_does_not_belong_to_results_stays(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    finish_run(str(tmp_path), "one", _shards(tmp_path, "one", scores=1, rejects=0), {})
+    finish_run(str(tmp_path), "one", shards=_shards(tmp_path, "one", scores=1, rejects=0), facts={})
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

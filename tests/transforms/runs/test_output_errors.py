@@ -98,7 +98,7 @@ def test_a_disk_that_fills_up_while_the_run_finishes(small_disk: Path, left: int
     (small_disk / "filler").write_bytes(bytes(free - left))
     shards, facts = [Shard("scores", str(path), 1, "a", {})], {"much": "x" * 20_000}
     try:
-        finish_run(str(run), "one", shards, facts)
+        finish_run(str(run), "one", shards=shards, facts=facts)
     except OutputError as error:
         message = str(error)
     else:

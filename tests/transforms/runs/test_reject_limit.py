@@ -302,7 +302,7 @@ def test_a_part_that_failed_and_is_tried_again_in_this_process_is_counted_once(
             rejects = pipeline | "Rejects" >> beam.Create([_rejects(3), _rejects(3)])
             tallies = pipeline | "Tallies" >> beam.Create([tallied])
             scored = ScoredRecords(scores, rejects, tallies)
-            scored | WritePart(str(tmp_path), "one", part, watch=watch)
+            scored | WritePart(str(tmp_path), "one", part=part, watch=watch)
 
     for _ in range(2):
         with pytest.raises(ValueError, match="not enough values"):

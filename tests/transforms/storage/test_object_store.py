@@ -607,7 +607,7 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
         for path in objects():
             _remove(path)
         if overwrite:
-            finish_run(RUN, "old", _staged("old", scores=3, rejects=1), {})
+            finish_run(RUN, "old", shards=_staged("old", scores=3, rejects=1), facts={})
         shards = _staged("new", scores=1, rejects=2)
         changes = itertools.count(1)
 
@@ -618,14 +618,16 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
 
         monkeypatch.setattr(BucketFileSystem, "on_change", fail)
         try:
-            finish_run(RUN, "new", shards, {}, overwrite)
+            finish_run(RUN, "new", shards=shards, facts={}, overwrite=overwrite)
         except (OSError, LatentbeamError):
             failed = True
         else:
             failed = False
         monkeypatch.setattr(BucketFileSystem, "on_change", None)
         _check_consistent()
-        assert finish_run(RUN, "new", shards, {}, overwrite)["run_id"] == "new"
+        assert (
+            finish_run(RUN, "new", shards=shards, facts={}, overwrite=overwrite)["run_id"] == "new"
+        )
         _check_consistent()
         _check_whole(RUN)
         assert len(result_files(RUN, "scores", "rejects")) == 3
@@ -641,7 +643,7 @@ def test_finishing_asks_the_store_little_more_for_many_files_than_for_few(
         shards, found = _staged(run_id, count - 1, 1), Counter[str]()
         with monkeypatch.context() as patch:
             patch.setattr(BucketFileSystem, "on_request", lambda name: found.update([name]))
-            finish_run(RUN, run_id, shards, {}, overwrite=True)
+            finish_run(RUN, run_id, shards=shards, facts={}, overwrite=True)
         _check_whole(RUN)
         return found
 
