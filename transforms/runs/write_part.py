@@ -13,6 +13,7 @@ from transforms.runs.gather import Gathered, gathered, portable_scores, separate
 from transforms.runs.partition import Part
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import ShardLimits
+from transforms.scoring.score import ScoredRecords
 
 
 class _Commit(beam.DoFn):
