@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+UV_FLAGS := --compile-bytecode
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
@@ -22,7 +23,7 @@ $(LOCKED): requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/uv.txt
 	export UV_DEFAULT_INDEX="$$($(BIN)/python -m pip config list | \
 		sed -n "s/^[^=]*\.index-url='\(.*\)'$$/\1/p" | head -n 1)"; \
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(UV_FLAGS) \
 		--no-deps --require-hashes -r requirements.lock || \
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	touch $@
@@ -36,11 +37,11 @@ $(READY): $(LOCKED) pyproject.toml setup.py
 demo: $(READY) ## the whole job on embedded digits
 	$(BIN)/latentbeam demo
 
-test: $(READY) ## the tests, slow ones left out
-	$(BIN)/python -m pytest
+test: $(READY) ## the tests, slow ones left out, in two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -m "not engines and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not engines and not browser"
 
 flink-up: $(READY) ## a Flink cluster on this machine (Java 17, Maven); prints the flags that choose it
 	$(BIN)/python -m deploy.local.flink_cluster up

@@ -1,11 +1,13 @@
 """What an import may bring with it."""
 
+import functools
 import subprocess
 import sys
 
 import pytest
 
 
+@functools.cache
 def _loaded_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
