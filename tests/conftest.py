@@ -14,35 +14,49 @@ from sklearn.datasets import load_digits
 
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
+from tests.support.made_once import made_once
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A function that gives the path of a small bundle of a kind, trained on digits once."""
-    folder = tmp_path_factory.mktemp("bundles")
 
     def get(kind: str) -> Path:
-        path = folder / kind
-        if not path.exists():
+        def make(path: Path) -> None:
             overrides = ["model.network=dense", "model.latent_dim=6", "scoring.fpr=0.05"]
+            if kind == "vae":  # as few decodings of a record as there may be
+                overrides.append("model.noise_samples=2")
             config = train_configuration(kind, overrides=overrides, flags={"epochs": 3})
             train(["builtin:digits"], config, str(path), where=["label!=0"])
-        return path
+
+        return made_once(tmp_path_factory, f"bundle-{kind}", make)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def digits_run(
+    bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """A function that gives the folder of a finished run over all digits by the bundle of a kind,
+    made once in each of the two schemas. What a test changes, it copies first."""
+
+    def get(kind: str, portable_schema: bool = False) -> Path:
+        def make(folder: Path) -> None:
+            model = str(bundle(kind))
+            score(["builtin:digits"], model, str(folder), portable_schema=portable_schema)
+
+        schema = "portable" if portable_schema else "own"
+        return made_once(tmp_path_factory, f"run-{kind}-{schema}", make)
 
     return get
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["own schema", "portable"])
-def scored_digits(
-    request: pytest.FixtureRequest,
-    bundle: Callable[[str], Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def scored_digits(request: pytest.FixtureRequest, digits_run: Callable[..., Path]) -> Path:
     """The folder of a finished run over all digits by a VAE, the kind with the most columns, in
     each of the two schemas."""
-    folder = tmp_path_factory.mktemp("scored") / "run"
-    score(["builtin:digits"], str(bundle("vae")), str(folder), portable_schema=request.param)
-    return folder
+    return digits_run("vae", portable_schema=request.param)
 
 
 @pytest.fixture

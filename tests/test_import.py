@@ -1,5 +1,6 @@
 """What an import may bring with it."""
 
+import functools
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 FRAMEWORKS = {"apache_beam", "keras", "scipy", "sklearn", "tensorflow", "tfx_bsl"}
 
 
+@functools.cache
 def _loaded_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.browser import Browser, open_browser
 from benchmarks.report_page import seconds_to_open
-from pipelines.commands.score import score
 from pipelines.report.command import report
 from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
 
@@ -30,13 +29,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def digits_page(bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    score(["builtin:digits"], str(bundle("vae")), str(folder / "run"))
-    ids = pq.read_table(folder / "run" / "scores")["id"].to_pylist()
+def digits_page(
+    bundle: Callable[[str], Path],
+    digits_run: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder, run = tmp_path_factory.mktemp("report"), digits_run("vae")
+    ids = pq.read_table(run / "scores")["id"].to_pylist()
     clusters = clusters_of_run(folder / "clusters", ids, 10)
     page = folder / "report.html"
-    report(str(folder / "run"), str(bundle("vae")), str(page), clusters=clusters)
+    report(str(run), str(bundle("vae")), str(page), clusters=clusters)
     return page
 
 

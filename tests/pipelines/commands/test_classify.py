@@ -22,7 +22,6 @@ from ae_models.latents.array_file import read_arrays, write_arrays
 from ae_models.latents.classes.metrics import SUMS_SHAPE, class_metrics, metric_sums
 from ae_models.latents.classes.model import ClassModel
 from pipelines.commands.classify import ClassConfig, classify
-from pipelines.commands.score import score
 from tests.support.command import run_command
 from tests.support.finished_run import write_run
 from transforms.results.assign_classes import classes_schema, classify_batch, summary
@@ -32,14 +31,8 @@ _NAMES = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module", params=["ae", "vae"])
-def run(
-    request: pytest.FixtureRequest,
-    bundle: Callable[[str], Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    folder = tmp_path_factory.mktemp(request.param) / "run"
-    score(["builtin:digits"], str(bundle(request.param)), str(folder))
-    return folder
+def run(request: pytest.FixtureRequest, digits_run: Callable[..., Path]) -> Path:
+    return digits_run(request.param)
 
 
 def _table(

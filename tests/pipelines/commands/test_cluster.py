@@ -18,7 +18,6 @@ from ae_models.errors import InputError, OutputError
 from ae_models.latents.clustering import CLUSTERINGS
 from ae_models.latents.clustering.model_file import read_clustering
 from pipelines.commands.cluster import cluster
-from pipelines.commands.score import score
 from tests.support.command import run_command
 from tests.support.finished_run import write_run
 from transforms.results.assign_clusters import CLUSTERS_SCHEMA, cluster_rows, summary
@@ -26,10 +25,8 @@ from transforms.results.reader import vectors
 
 
 @pytest.fixture(scope="module")
-def run(bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "run"
-    score(["builtin:digits"], str(bundle("vae")), str(folder))
-    return folder
+def run(digits_run: Callable[..., Path]) -> Path:
+    return digits_run("vae")
 
 
 def _blobs_run(folder: Path, stddevs: np.ndarray | None = None, portable: bool = False) -> str:

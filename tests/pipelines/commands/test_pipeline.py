@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from transforms.runs.ledger import read_ledger
 from transforms.runs.run_lock import held
 
 Bundles = Callable[[str], Path]
+Runs = Callable[..., Path]
 
 
 def _scores(run: Path) -> pa.Table:
@@ -38,10 +40,9 @@ def _scores(run: Path) -> pa.Table:
 
 @pytest.mark.parametrize("kind", ["ae", "dae", "vae"])
 def test_each_kind_writes_one_typed_row_a_record(
-    bundle: Bundles, tmp_path: Path, kind: str
+    bundle: Bundles, digits_run: Runs, kind: str
 ) -> None:
-    score(["builtin:digits"], str(bundle(kind)), str(tmp_path / "run"))
-    table = _scores(tmp_path / "run")
+    table = _scores(digits_run(kind))
     latent = pa.list_(pa.float32(), 6)
     assert len(table) == len(set(table["id"].to_pylist())) == 1797
     assert table.schema.field("latent_mean").type.equals(latent)
@@ -57,14 +58,13 @@ def test_each_kind_writes_one_typed_row_a_record(
 
 
 def test_rows_hold_what_the_scorer_gives_for_their_own_image(
-    bundle: Bundles, tmp_path: Path
+    bundle: Bundles, digits_run: Runs
 ) -> None:
-    score(["builtin:digits"], str(bundle("vae")), str(tmp_path / "run"))
     opened = open_bundle(bundle("vae"))
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     expected = Scorer(opened.path, opened.config).score(pixels)
-    rows = {row["id"]: row for row in pq.read_table(tmp_path / "run" / "scores").to_pylist()}
+    rows = {row["id"]: row for row in pq.read_table(digits_run("vae") / "scores").to_pylist()}
     for index in (0, 1, 700, 1796):
         row = rows[f"digits/{index}"]
         assert row["label"] == digits.target[index]
@@ -75,12 +75,13 @@ def test_rows_hold_what_the_scorer_gives_for_their_own_image(
 @pytest.mark.parametrize(
     "mode", ["multi_processing", pytest.param("multi_threading", marks=pytest.mark.slow)]
 )
-def test_workers_change_no_bit(bundle: Bundles, tmp_path: Path, mode: str) -> None:
+def test_workers_change_no_bit(
+    bundle: Bundles, digits_run: Runs, tmp_path: Path, mode: str
+) -> None:
     model = str(bundle("vae"))
-    score(["builtin:digits"], model, str(tmp_path / "one"))
     flags = [f"--direct_running_mode={mode}", "--direct_num_workers=2"]
     score(["builtin:digits"], model, str(tmp_path / "two"), beam_flags=flags)
-    assert _scores(tmp_path / "one").equals(_scores(tmp_path / "two"))
+    assert _scores(digits_run("vae")).equals(_scores(tmp_path / "two"))
 
 
 def test_error_maps_come_out_as_a_column(bundle: Bundles, tmp_path: Path) -> None:
@@ -144,18 +145,14 @@ def test_where_chooses_records_and_verify_follows(bundle: Bundles, tmp_path: Pat
     assert verify(str(run), ["builtin:digits"])["expected"] == expected
 
 
-def test_portable_schema_reads_in_duckdb_with_the_same_values(
-    bundle: Bundles, tmp_path: Path
-) -> None:
-    model = str(bundle("vae"))
-    score(["builtin:digits"], model, str(tmp_path / "own"))
-    score(["builtin:digits"], model, str(tmp_path / "portable"), portable_schema=True)
-    schema = pq.read_schema(next((tmp_path / "portable" / "scores").iterdir()))
+def test_portable_schema_reads_in_duckdb_with_the_same_values(digits_run: Runs) -> None:
+    runs = [digits_run("vae", portable_schema=portable) for portable in (False, True)]
+    schema = pq.read_schema(next((runs[1] / "scores").iterdir()))
     assert schema.field("latent_mean").type.equals(pa.list_(pa.field("item", pa.float32())))
     assert schema.field("score").type == pa.float64()
     assert schema.field("model").type == pa.string()
     query = "select count(*), sum(o.score = p.score) from '{}' o join '{}' p using (id)"
-    paths = [str(tmp_path / name / "scores" / "*.parquet") for name in ("own", "portable")]
+    paths = [str(run / "scores" / "*.parquet") for run in runs]
     assert duckdb.sql(query.format(*paths)).fetchall() == [(1797, 1797)]
 
 
@@ -250,9 +247,8 @@ def test_a_gathered_batch_scores_as_its_elements_do(bundle: Bundles) -> None:
     assert pa.Table.from_batches(together).combine_chunks().equals(pa.Table.from_batches([alone]))
 
 
-def test_verify_finds_files_that_are_gone_or_foreign(bundle: Bundles, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    score(["builtin:digits"], str(bundle("ae")), str(run))
+def test_verify_finds_files_that_are_gone_or_foreign(digits_run: Runs, tmp_path: Path) -> None:
+    run = shutil.copytree(digits_run("ae"), tmp_path / "run")
     part = run / "scores" / "part-00000-of-00001.parquet"
     part.rename(run / "scores" / "other.parquet")
     problems = verify(str(run), ["builtin:digits"])["problems"]

@@ -23,7 +23,6 @@ from ae_models.bundles.scorer import Scorer
 from ae_models.corruptions.blur import Blur
 from ae_models.latents.classes.model import ClassModel
 from ae_models.latents.walks import spherical_path
-from pipelines.commands.score import score
 from pipelines.explore.denoise import psnr
 from tests.support.command import run_command
 from transforms.results.reader import sample_rows, vectors
@@ -35,11 +34,9 @@ TWO = ["--from", "digits/3", "--to", "digits/4"]
 
 
 @pytest.fixture(scope="module")
-def run(bundle: Bundles, tmp_path_factory: pytest.TempPathFactory) -> str:
+def run(digits_run: Callable[..., Path]) -> str:
     """Digits, scored by the variational model."""
-    folder = str(tmp_path_factory.mktemp("runs") / "vae")
-    score(["builtin:digits"], str(bundle("vae")), folder)
-    return folder
+    return str(digits_run("vae"))
 
 
 @pytest.fixture

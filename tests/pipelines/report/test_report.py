@@ -49,21 +49,19 @@ class _Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def digits_run(bundle: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "digits"
-    score(["builtin:digits"], str(bundle("vae")), str(run))
-    return run
+def run_of_vae(digits_run: Callable[..., Path]) -> Path:
+    return digits_run("vae")
 
 
 def _read(path: Path) -> _Elements:
     return _Elements(path.read_text(encoding="utf-8"))
 
 
-def test_a_page_of_digits(digits_run: Path, bundle: Bundles, tmp_path: Path) -> None:
-    frame = pq.read_table(digits_run / "scores").to_pandas()
+def test_a_page_of_digits(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> None:
+    frame = pq.read_table(run_of_vae / "scores").to_pandas()
     clusters = clusters_of_run(tmp_path / "clusters", frame.id.to_list(), 23)
     page = tmp_path / "report.html"
-    result = report(str(digits_run), str(bundle("vae")), str(page), clusters=clusters)
+    result = report(str(run_of_vae), str(bundle("vae")), str(page), clusters=clusters)
     assert result["bytes"] == page.stat().st_size < 6_000_000
     assert (result["records"], result["map_records"]) == (1797, 1797)
     assert result["flagged"] == frame.is_anomaly.sum()
@@ -85,12 +83,12 @@ def test_a_page_of_digits(digits_run: Path, bundle: Bundles, tmp_path: Path) -> 
     assert len(pictures) == 1 + 24 * 3 + 20 * 16
     assert all((attrs["src"] or "").startswith("data:image/") for attrs in pictures)
     assert all(attrs["alt"] for attrs in pictures)
-    assert read_ledger(str(digits_run))["model"]["fingerprint"] in found.text
+    assert read_ledger(str(run_of_vae))["model"]["fingerprint"] in found.text
 
 
-def test_a_page_asks_nobody_for_anything(digits_run: Path, bundle: Bundles, tmp_path: Path) -> None:
+def test_a_page_asks_nobody_for_anything(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    report(str(digits_run), str(bundle("vae")), str(page))
+    report(str(run_of_vae), str(bundle("vae")), str(page))
     found = _read(page)
     links = [attrs.get(name) for _, attrs in found.elements for name in ("src", "href", "action")]
     assert {(link or "#")[:5] for link in links} <= {"data:"} | {
@@ -150,11 +148,11 @@ def test_pictures_that_are_gone(
 
 
 def test_a_large_run_is_sampled(
-    digits_run: Path, bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_of_vae: Path, bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_data, "_RECORDS", 100)
     page = tmp_path / "report.html"
-    result = report(str(digits_run), str(bundle("vae")), str(page), seed=3, anomalies=5)
+    result = report(str(run_of_vae), str(bundle("vae")), str(page), seed=3, anomalies=5)
     assert 100 < result["map_records"] <= 105
     assert result["records"] == 1797
     text = _read(page).text
@@ -186,7 +184,7 @@ def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> No
 def test_what_cannot_be_used_is_one_line_and_status_2(
     flags: list[str],
     message: str,
-    digits_run: Path,
+    run_of_vae: Path,
     bundle: Bundles,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,7 +193,7 @@ def test_what_cannot_be_used_is_one_line_and_status_2(
     monkeypatch.chdir(tmp_path)
     strangers = clusters_of_run(tmp_path / "strangers", ["x", "y"], 2)
     given = {"OTHER": str(bundle("ae")), "STRANGERS": strangers}
-    arguments = ["report", "--scores", str(digits_run), "--model", str(bundle("vae"))]
+    arguments = ["report", "--scores", str(run_of_vae), "--model", str(bundle("vae"))]
     arguments += ["--output", "report.html", *(given.get(flag, flag) for flag in flags)]
     status, out, err = run_command(arguments, capsys)
     assert (status, out) == (2, "")

@@ -149,7 +149,9 @@ def test_rejects_that_nobody_takes_are_refused_by_beam(
         _run(pipeline, tmp_path, providers="\n" + INLINE, **values)
 
 
-def test_rows_of_any_origin_are_scored(bundle: Bundles, tmp_path: Path) -> None:
+def test_rows_of_any_origin_are_scored(
+    bundle: Bundles, digits_run: Callable[..., Path], tmp_path: Path
+) -> None:
     """As `ReadFromBigQuery` or `ReadFromParquet` would give them; what is ours is renamed."""
     digits = load_digits()
     rows = [
@@ -171,9 +173,8 @@ def test_rows_of_any_origin_are_scored(bundle: Bundles, tmp_path: Path) -> None:
         )
         scores = {"scores": scored["good"], "rejects": scored["rejects"]}
         scores | yaml_transforms.WriteScores(str(tmp_path / "rows"))
-    score(["builtin:digits"], str(bundle("ae")), str(tmp_path / "run"))
     found = pq.read_table(tmp_path / "rows" / "scores").to_pylist()
-    expected = {row["id"]: row for row in pq.read_table(tmp_path / "run" / "scores").to_pylist()}
+    expected = {row["id"]: row for row in pq.read_table(digits_run("ae") / "scores").to_pylist()}
     assert len(found) == 30
     for row in found:
         number = row["id"].removeprefix("row ")

@@ -22,7 +22,6 @@ from PIL import Image
 from ae_models.calibration.p_values import conformal_p_values, score_threshold
 from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
 from ae_models.errors import BundleError
-from pipelines.commands.score import score
 from transforms.beam_yaml.transforms import ReadImages
 from transforms.scoring.beam_anomaly import bundle_detector
 
@@ -77,10 +76,9 @@ def _results(rows: beam.PCollection, detector: Any, check: Callable[[list], None
 
 @pytest.mark.parametrize("kind", ["ae", "vae"])
 def test_scores_and_labels_are_those_of_the_command(
-    bundle: Bundles, tmp_path: Path, kind: str
+    bundle: Bundles, digits_run: Callable[..., Path], kind: str
 ) -> None:
-    score(["builtin:digits"], str(bundle(kind)), str(tmp_path / "run"))
-    table = pq.read_table(tmp_path / "run" / "scores")
+    table = pq.read_table(digits_run(kind) / "scores")
     columns = (table[name].to_pylist() for name in ("id", "score", "p_value", "is_anomaly"))
     expected = {row[0]: row[1:] for row in zip(*columns, strict=True)}
 
