@@ -15,9 +15,8 @@ from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.drawing.text import signed
 from pipelines.explore import MOST_STEPS
-from pipelines.explore.model import UNIT, opened
+from pipelines.explore.model import UNIT, check_model, opened
 from pipelines.explore.records import Choice
-from pipelines.explore.run import check_model
 from transforms.records.where import Where
 from transforms.results.reader import (
     LATENT_MEAN,

@@ -13,9 +13,8 @@ from pipelines.drawing.class_lines import draw_class_lines
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.explore import MOST_STEPS_OF_A_WAY
-from pipelines.explore.model import UNIT, opened
+from pipelines.explore.model import UNIT, check_model, opened
 from pipelines.explore.records import Records, named_records
-from pipelines.explore.run import check_model
 from pipelines.explore.way_classes import WayClasses, way_classes
 
 _LEAST_POINTS = 96  # of the lines

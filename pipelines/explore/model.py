@@ -1,6 +1,8 @@
-"""The bundle that a picture is of."""
+"""The bundle that a picture is of, and the finished run that goes with it."""
 
 from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.errors import InputError
+from transforms.runs.ledger import read_ledger
 from transforms.scoring.bundle_cache import local_bundle
 
 UNIT = "pixel level"  # of all images that are shown
@@ -13,3 +15,17 @@ def opened(model: str) -> Bundle:
       BundleError: there is none, or it was changed.
     """
     return open_bundle(local_bundle(model))
+
+
+def check_model(scores: str, bundle: Bundle) -> None:
+    """Whether a run's latents are those of a bundle.
+
+    Raises:
+      InputError: another model has scored the run, or there is no finished run.
+    """
+    model = read_ledger(scores).get("model")
+    scored_by = model.get("fingerprint") if isinstance(model, dict) else None
+    if scored_by != bundle.fingerprint:
+        raise InputError(
+            f"{scores} was scored by another model than {bundle.path}: their latents differ"
+        )
