@@ -51,6 +51,7 @@ def test_what_is_public_is_named_and_typed(package: types.ModuleType) -> None:
     assert (Path(str(package.__file__)).parent / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_readme_example_passes_strict_type_checks(tmp_path: Path) -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     blocks = (textwrap.dedent(block) for block in re.findall(r"(?:^(?: {4}.*)?\n)+", readme, re.M))

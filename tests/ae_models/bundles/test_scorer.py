@@ -234,12 +234,18 @@ def test_export_refuses_what_differs_from_keras(
     opened = open_bundle(bundle("ae"))
     model = keras.models.load_model(opened.path / "model.keras")
     preprocessing = Preprocessing(opened.path / "transform_fn")
-    arguments = (tmp_path, opened.config.image, preprocessing, model, [_Unsteady(spread)])
+    arguments: dict[str, Any] = {
+        "image": opened.config.image,
+        "preprocessing": preprocessing,
+        "model": model,
+        "scores": [_Unsteady(spread)],
+        "sample": pixels[:64],
+    }
     if spread:
         with pytest.raises(BundleError, match="score_unsteady differs between Keras and the Saved"):
-            export(*arguments, pixels[:64])
+            export(tmp_path, **arguments)
     else:
-        export(*arguments, pixels[:64])
+        export(tmp_path, **arguments)
         saved = tf.saved_model.load(str(tmp_path / "scoring"))
         assert np.all(saved.signatures["score"](tf.constant(pixels[:3]))["score_unsteady"] == 1)
 

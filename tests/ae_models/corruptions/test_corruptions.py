@@ -78,7 +78,8 @@ def test_views_are_the_same_for_every_record_and_at_every_call(name: str) -> Non
     assert 1 <= len(views) <= FACTS[name].most_views
     for again, alone, view in zip(_views(name, x, 3), _views(name, x[4:5], 3), views, strict=True):
         np.testing.assert_array_equal(again, view)
-        np.testing.assert_array_equal(alone, view[4:5])
+        # A convolution rounds a batch of another size otherwise on some processors.
+        np.testing.assert_allclose(alone, view[4:5], rtol=0, atol=1e-6 if name == "blur" else 0)
     for one, other in itertools.combinations(views, 2):
         assert np.any(one != other)
     if name in STOCHASTIC and name != "rotation":

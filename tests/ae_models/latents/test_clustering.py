@@ -246,7 +246,7 @@ def test_reliability(generator: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ClusteringConfig(0), "clusters must be at least 1. Received: 0"),
+        (lambda: ClusteringConfig(0), "clusters must be a whole number of at least 1. Received: 0"),
         (lambda: ClusteringConfig(most_clusters=1), "Received: 1"),
         (lambda: ClusteringConfig(min_cluster_size=1), "Received: 1"),
         (

@@ -20,7 +20,7 @@ from ae_models.priors import PRIORS
 from ae_models.scores import SCORES, Score
 
 SHAPE = (7, 5, 2)
-ROWS = 8  # the one shape of the batches scored
+ROWS = 24  # the one shape of the batches scored: whole tiles of each kernel that may multiply them
 DEFAULTS = ("diagonal_gaussian", "standard", "bernoulli")
 
 

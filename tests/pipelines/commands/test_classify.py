@@ -211,10 +211,10 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
     scores = _run(tmp_path / "run", _table())
     fit = ClassModel.fit
 
-    def replace(*arguments: Any) -> ClassModel:
+    def replace(*arguments: Any, **named: Any) -> ClassModel:
         ledger = json.loads((tmp_path / "run/run.json").read_text())
         (tmp_path / "run/run.json").write_text(json.dumps({**ledger, "run_id": "another"}))
-        return fit(*arguments)
+        return fit(*arguments, **named)
 
     monkeypatch.setattr(ClassModel, "fit", replace)
     with pytest.raises(InputError, match="written anew while it was read"):

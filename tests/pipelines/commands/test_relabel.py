@@ -478,6 +478,7 @@ def test_help_has_an_example_and_nothing_heavy() -> None:
     assert shown.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [False, True], ids=["own schema", "portable"])
 def test_verify_and_evaluate_take_what_relabel_wrote(
     bundle: Callable[[str], Path], tmp_path: Path, plain: bool

@@ -187,6 +187,7 @@ def test_resume_without_checkpoints(scoring: _Scoring, tmp_path: Path) -> None:
     assert _same(tmp_path / "run", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_not_begun_anew_unasked(scoring: _Scoring, tmp_path: Path) -> None:
     run = tmp_path / "run"
     scoring.interrupted(run, after=1)
@@ -276,6 +277,7 @@ def test_inputs_that_changed_are_named(
     assert scoring.scored == 0
 
 
+@pytest.mark.slow
 def test_inputs_that_were_not_reached_may_change(
     scoring: _Scoring, data: Path, tmp_path: Path
 ) -> None:
@@ -288,6 +290,7 @@ def test_inputs_that_were_not_reached_may_change(
     assert _same(tmp_path / "run", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_what_a_part_left_is_made_anew_if_it_is_not_whole(
     scoring: _Scoring, tmp_path: Path
 ) -> None:
@@ -357,6 +360,7 @@ def test_a_run_that_dies_while_it_finishes_is_finished(
     assert changes > 10
 
 
+@pytest.mark.slow
 def test_on_an_object_store(
     scoring: _Scoring, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

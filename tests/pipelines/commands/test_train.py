@@ -34,7 +34,9 @@ def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pixels, digits.target, assign_splits(hashes, 0.1, 0.1)
 
 
-@pytest.mark.parametrize("kind", ["ae", "dae", "vae"])
+@pytest.mark.parametrize(
+    "kind", ["ae", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dae", "vae"))]
+)
 def test_a_seed_decides_the_weights(tmp_path: Path, kind: str) -> None:
     settings, weights = [*_SMALL, "scoring.scores=[reconstruction_mse]"], []
     if kind != "ae":  # which has convolutions, as by default
@@ -85,6 +87,7 @@ def test_the_manifest_tells_configuration_and_versions(bundle: Bundles) -> None:
     assert configuration_to_mapping(open_bundle(bundle("dae")).config) == manifest["config"]
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     # A learning rate that makes the loss rise again soon.
     settings = [*_SMALL, "training.learning_rate=0.3", "training.patience=2"]
@@ -116,6 +119,7 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_16_bit_colour_images_of_odd_size_train_and_score(
     tmp_path: Path, generator: np.random.Generator
 ) -> None:
@@ -128,6 +132,7 @@ def test_16_bit_colour_images_of_odd_size_train_and_score(
     assert np.isfinite(Scorer(opened.path, opened.config).score(images)["score"]).all()
 
 
+@pytest.mark.slow
 def test_a_bundle_trained_in_mixed_precision_is_float32(tmp_path: Path) -> None:
     overrides = [*_SMALL, "model.network=dense", "training.precision=mixed_bfloat16"]
     config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
@@ -143,6 +148,7 @@ def test_a_bundle_trained_in_mixed_precision_is_float32(tmp_path: Path) -> None:
     assert types.isdisjoint({tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["elu", "silu"])
 def test_an_activation_that_a_graph_rounds_otherwise_is_exported(
     tmp_path: Path, activation: str

@@ -219,7 +219,10 @@ def test_config_keys_are_typed_and_documented() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: yaml_transforms.ScoreImages("m", fpr=2.0), "ScoreImages.fpr must be between"),
+        (
+            lambda: yaml_transforms.ScoreImages("m", fpr=2.0),
+            "ScoreImages.fpr must be above 0",
+        ),
         (lambda: yaml_transforms.ScoreImages("m", fpr=True), "ScoreImages.fpr must be of type"),
         (lambda: yaml_transforms.ScoreImages(3), "ScoreImages.model must be of type str"),  # type: ignore[arg-type]
         (

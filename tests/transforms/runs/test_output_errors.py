@@ -76,6 +76,7 @@ def test_a_disk_that_is_full_is_one_line(
     assert verify(str(run), ["builtin:digits"])["ok"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_worker_processes(
     bundle: Bundles, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,9 +170,9 @@ def test_a_folder_that_disappears(
     run = tmp_path / "run"
     original = getattr(module, name)
 
-    def removed(*arguments: Any) -> Any:
+    def removed(*arguments: Any, **named: Any) -> Any:
         shutil.rmtree(run)
-        return original(*arguments)
+        return original(*arguments, **named)
 
     monkeypatch.setattr(module, name, removed)
     with pytest.raises(OutputError, match=f"{run}.* (is gone|was removed)"):

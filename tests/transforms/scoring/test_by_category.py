@@ -191,6 +191,7 @@ def test_categories_may_be_numbers(bundle: Bundles, tmp_path: Path) -> None:
     assert together.equals(alone)
 
 
+@pytest.mark.slow
 def test_two_worker_processes_change_no_bit(
     products: dict[str, str], mixed: str, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_what_cannot_be_used_is_refused(bundle: Bundles, mixed: str, tmp_path: P
         _run(mixed, ScoreImagesByCategory(good, "colour"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_models_in_use_stay_and_no_more_than_allowed_are_held() -> None:
     live = weakref.WeakSet[Any]()
     most = []

@@ -455,6 +455,7 @@ def test_a_replacement_that_fails_anywhere_leaves_no_mixture(
     assert len(outcomes) == len(old.manifest["files"]) + len(new.manifest["files"]) + 3
 
 
+@pytest.mark.slow
 def test_training_writes_a_bundle_there_and_keeps_it_if_it_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
