@@ -1,5 +1,6 @@
 """Data and bundles that several test files share."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,6 +16,16 @@ from sklearn.datasets import load_digits
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from tests.support.made_once import made_once
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, TensorFlow, Keras and Beam: no collection looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # at the end, extensions tell of objects that are left
 
 
 @pytest.fixture(scope="session")
