@@ -219,7 +219,6 @@ def test_what_cannot_be_used_is_refused(bundle: Bundles, mixed: str, tmp_path: P
         _run(mixed, ScoreImagesByCategory(good, "colour"), tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_models_in_use_stay_and_no_more_than_allowed_are_held() -> None:
     live = weakref.WeakSet[Any]()
     most = []
