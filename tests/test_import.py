@@ -1,6 +1,7 @@
 """What an import may bring with it."""
 
 import functools
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,28 @@ def _loaded_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("wing", ["ae_models", "transforms", "pipelines.commands.score"])
+def test_onednn_is_chosen_before_tensorflow_is_imported(wing: str) -> None:
+    code = f"""
+import os
+import sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+            print("seen")
+
+sys.meta_path.insert(0, Finder())
+import {wing}
+import tensorflow
+"""
+    unset = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=unset, capture_output=True, text=True, check=True)
+    assert run.stdout == "seen\n"
 
 
 def test_models_know_no_beam() -> None:
