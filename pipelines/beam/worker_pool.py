@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,14 +28,21 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format
 
-_SECONDS_TO_ANSWER, _SECONDS_TO_END = 60, 10
+_SECONDS_TO_END = 10
+_WORKER = (sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main")
 _LOGGER = logging.getLogger(__name__)
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
-    """The service that a runner asks for workers: each is a process of this Python."""
+    """The service that a runner asks for workers: each is a process of this Python.
 
-    def __init__(self) -> None:
+    Args:
+      command: what starts a worker.
+      timeout: the seconds that the runner has to tell the pipeline's options.
+    """
+
+    def __init__(self, command: Sequence[str] = _WORKER, timeout: float = 60):
+        self._command, self._timeout = command, timeout
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def StartWorker(  # noqa: N802
@@ -44,11 +51,10 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         del context
         self._workers = [worker for worker in self._workers if worker.poll() is None]
         try:
-            environment = worker_environment(request, _pipeline_options(request))
+            environment = worker_environment(request, self._pipeline_options(request))
         except grpc.RpcError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=f"no pipeline options: {error}")
-        worker = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
-        self._workers.append(subprocess.Popen(worker, env=environment))  # noqa: S603
+        self._workers.append(subprocess.Popen(self._command, env=environment))  # noqa: S603
         _LOGGER.info("started worker %s for %s", request.worker_id, request.control_endpoint.url)
         return beam_fn_api_pb2.StartWorkerResponse()
 
@@ -69,6 +75,16 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
                 worker.kill()
                 worker.wait()
 
+    def _pipeline_options(self, request: beam_fn_api_pb2.StartWorkerRequest) -> dict[str, Any]:
+        with grpc.insecure_channel(request.provision_endpoint.url) as channel:
+            service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+            answer = service.GetProvisionInfo(
+                beam_provision_api_pb2.GetProvisionInfoRequest(),
+                metadata=[("worker_id", request.worker_id)],
+                timeout=self._timeout,
+            )
+        return json_format.MessageToDict(answer.info.pipeline_options)
+
 
 def worker_environment(
     request: beam_fn_api_pb2.StartWorkerRequest, options: dict[str, Any]
@@ -81,17 +97,6 @@ def worker_environment(
         "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(request.logging_endpoint),
         "PIPELINE_OPTIONS": json.dumps(options),
     }
-
-
-def _pipeline_options(request: beam_fn_api_pb2.StartWorkerRequest) -> dict[str, Any]:
-    with grpc.insecure_channel(request.provision_endpoint.url) as channel:
-        service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
-        answer = service.GetProvisionInfo(
-            beam_provision_api_pb2.GetProvisionInfoRequest(),
-            metadata=[("worker_id", request.worker_id)],
-            timeout=_SECONDS_TO_ANSWER,
-        )
-    return json_format.MessageToDict(answer.info.pipeline_options)
 
 
 @click.command(help=__doc__)

@@ -20,7 +20,7 @@ from transforms.results.reader import LATENT_MEAN, sample_rows, scored_count, sc
 from transforms.results.summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
 from transforms.runs.ledger import read_ledger
 
-_RECORDS, _LATENT_BYTES = 100_000, 128 << 20
+_LATENT_BYTES = 128 << 20
 _LABEL = "label"
 MOST_CLUSTERS, _SHOWN = 20, 8
 
@@ -90,7 +90,14 @@ class RunData:
 
 
 def read_run(
-    scores: str, bundle: Bundle, *, clusters: str | None, label: str | None, most: int, seed: int
+    scores: str,
+    bundle: Bundle,
+    *,
+    clusters: str | None,
+    label: str | None,
+    most: int,
+    seed: int,
+    map_records: int = 100_000,
 ) -> RunData:
     """Reads a finished run.
 
@@ -101,6 +108,7 @@ def read_run(
       label: a column of labels; None: `label`, if the run has it.
       most: how many of the most anomalous records to keep.
       seed: of the sample.
+      map_records: how many to sample, if their latents fit in 128 MiB.
 
     Raises:
       InputError: no finished run with scored records, one by another model, or no such clusters.
@@ -114,7 +122,7 @@ def read_run(
     shown = [name for name in names if name in (LATENT_MEAN, label)]
     columns = list(dict.fromkeys([*scored, P_VALUE, FLAG, *shown]))
     with Progress("sampling", rows) as progress:
-        count = min(_RECORDS, _LATENT_BYTES // (4 * bundle.config.model.latent_dim))
+        count = min(map_records, _LATENT_BYTES // (4 * bundle.config.model.latent_dim))
         sample = sample_rows(scores, columns, count=max(1, count), seed=seed, show=progress.show)
     edges = bin_edges(calibration[SCORE], sample[SCORE].to_numpy())
     with Progress("counting", rows) as progress:

@@ -1,5 +1,6 @@
 """Inputs of any kind read as `ReadImages` reads them, without a pipeline."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,32 @@ import pyarrow as pa
 
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import BatchLimits
-from transforms.sources import resolve_inputs
+from transforms.sources import Source, resolve_inputs
+from transforms.sources.image_files import ImageFiles
+from transforms.sources.npz import NpzArrays
+
+Input = str | Path | Source
+
+
+def in_small_tasks(uri: str | Path, rows: int = 20) -> Source:
+    """The input, in tasks of eight image files, or of so many rows of an archive."""
+    (source,) = resolve_inputs([str(uri)])
+    if isinstance(source, NpzArrays):
+        return dataclasses.replace(source, range_bytes=1, range_rows=rows)
+    if isinstance(source, ImageFiles):
+        return dataclasses.replace(source, task_paths=8)
+    return source
 
 
 def read_batches(
-    *uris: str | Path, limits: BatchLimits | None = None, images: bool = True
+    *inputs: Input, limits: BatchLimits | None = None, images: bool = True
 ) -> list[pa.RecordBatch]:
     """The batches of all tasks of the inputs."""
-    sources = resolve_inputs([str(uri) for uri in uris])
+    sources = [
+        source
+        for given in inputs
+        for source in ([given] if isinstance(given, Source) else resolve_inputs([str(given)]))
+    ]
     carried = common_carried(sources)
     return [
         batch
@@ -26,12 +45,12 @@ def read_batches(
     ]
 
 
-def read_rows(*uris: str | Path, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
+def read_rows(*inputs: Input, limits: BatchLimits | None = None) -> list[dict[str, Any]]:
     """All records; reading the ids alone must give the same ones, without images."""
     rows, alone = (
         [
             row
-            for batch in read_batches(*uris, limits=limits, images=images)
+            for batch in read_batches(*inputs, limits=limits, images=images)
             for row in batch.to_pylist()
         ]
         for images in (True, False)

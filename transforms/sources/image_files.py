@@ -24,15 +24,23 @@ from transforms.storage.files import (
 
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif")
 _PATTERNS = tuple(f"*.{ending}" for ending in IMAGE_ENDINGS)
-_PATHS_A_TASK = 512
-# Each file of an object store keeps its reader waiting for tens of milliseconds.
-_READ_AT_ONCE, _BYTES_AHEAD = 16, 64 << 20
 _Content = tuple[bytes | None, dict[str, str] | None]  # and why it is a reject
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles(Source):
-    """The record id is the path relative to the root; `label` is the parent folder's name."""
+    """The record id is the path relative to the root; `label` is the parent folder's name.
+
+    Args:
+      task_paths: so many files make a task.
+      read_at_once: so many files of an object store, each of which keeps its reader waiting for
+        tens of milliseconds.
+      bytes_ahead: of files that are read before it is their turn.
+    """
+
+    task_paths: int = 512
+    read_at_once: int = 16
+    bytes_ahead: int = 64 << 20
 
     def listings(self) -> Iterator[Listing]:
         paths: list[str] = []
@@ -42,7 +50,7 @@ class ImageFiles(Source):
                 passed_over += 1
                 continue
             paths.append(path)
-            if len(paths) == _PATHS_A_TASK:
+            if len(paths) == self.task_paths:
                 found = True
                 yield Listing(_packed(paths), passed_over, len(paths))
                 paths, passed_over = [], 0
@@ -61,7 +69,7 @@ class ImageFiles(Source):
     ) -> Iterator[pa.RecordBatch]:
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
-        with contextlib.closing(_contents(paths, images, limits.record_bytes)) as contents:
+        with contextlib.closing(self._contents(paths, images, limits.record_bytes)) as contents:
             for index, (content, failure) in enumerate(contents):
                 data.append(content)
                 rejects.append(failure)
@@ -75,6 +83,25 @@ class ImageFiles(Source):
     def holding(self, task: bytes, ids: AbstractSet[str]) -> bytes | None:
         paths = [path for path in _unpacked(task) if self.relative(path) in ids]
         return _packed(paths) if paths else None
+
+    def _contents(self, paths: list[str], images: bool, most: int) -> Generator[_Content]:
+        """What is in each file, in order; of one that has more bytes than `most`, nothing."""
+        if not images:
+            yield from ((None, None) for _ in paths)
+        elif is_local(paths[0]):
+            yield from (_read_file(path, most) for path in paths)
+        else:
+            yield from self._read_ahead(paths, most)
+
+    def _read_ahead(self, paths: list[str], most: int) -> Generator[_Content]:
+        """As many at once as fit in `bytes_ahead`, if the next are no larger than those so far."""
+        expected = self.bytes_ahead // self.read_at_once
+        with contextlib.closing(Ahead[_Content](self.bytes_ahead, self.read_at_once)) as ahead:
+            for path in paths:
+                for content in ahead.submit(expected, _read_file, path, most):
+                    expected = max(expected, len(content[0] or b""))
+                    yield content
+            yield from ahead.drain()
 
     def _records(self, paths: list[str], data: list[bytes | None], rejects: list) -> pa.RecordBatch:
         labels = [parent_name(path) for path in paths]
@@ -97,27 +124,6 @@ def _packed(paths: list[str]) -> bytes:
 
 def _unpacked(task: bytes) -> list[str]:
     return zlib.decompress(task).decode("utf-8", "surrogateescape").split("\0")
-
-
-def _contents(paths: list[str], images: bool, most: int) -> Generator[_Content]:
-    """What is in each file, in order; of one that has more bytes than `most`, nothing."""
-    if not images:
-        yield from ((None, None) for _ in paths)
-    elif is_local(paths[0]):
-        yield from (_read_file(path, most) for path in paths)
-    else:
-        yield from _read_at_once(paths, most)
-
-
-def _read_at_once(paths: list[str], most: int) -> Generator[_Content]:
-    """As many at once as fit in the bound of bytes, if the next are no larger than those so far."""
-    expected = _BYTES_AHEAD // _READ_AT_ONCE
-    with contextlib.closing(Ahead[_Content](_BYTES_AHEAD, _READ_AT_ONCE)) as ahead:
-        for path in paths:
-            for content in ahead.submit(expected, _read_file, path, most):
-                expected = max(expected, len(content[0] or b""))
-                yield content
-        yield from ahead.drain()
 
 
 def _read_file(path: str, most: int) -> _Content:

@@ -23,7 +23,6 @@ from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import list_files, open_binary
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
-_RANGE_BYTES, _RANGE_ROWS = 64 << 20, 2048  # of a task: at least so many rows
 _SKIPPED_BYTES = 1 << 20
 _NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26, 30
 _ENCRYPTED = 1
@@ -54,7 +53,14 @@ class NpzArrays(Source):
     Members are read as a stream, compressed or not: an archive is never all in memory. A task is
     a range of rows, or a whole archive that is small, compressed or not to be read. Of an archive
     that was cut short, the arrays are read as far as they are there.
+
+    Args:
+      range_bytes: of the images of a task, about.
+      range_rows: of a task, at least.
     """
+
+    range_bytes: int = 64 << 20
+    range_rows: int = 2048
 
     @property
     def path(self) -> str:
@@ -79,7 +85,7 @@ class NpzArrays(Source):
             x, y = self._arrays(archive, path, stack)
             if not x.stored or (y is not None and not y.stored):
                 return [0], x.shape[0]
-            rows = max(_RANGE_ROWS, _RANGE_BYTES // _image_bytes(x))
+            rows = max(self.range_rows, self.range_bytes // _image_bytes(x))
             return list(range(0, x.shape[0], rows)) or [0], x.shape[0]
 
     def paths(self, task: Rows) -> list[str]:

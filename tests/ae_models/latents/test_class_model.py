@@ -154,12 +154,9 @@ def test_evidence_of_new_records_is_calibrated(generator: np.random.Generator) -
 
 @pytest.mark.parametrize("components", [1, 3])
 @pytest.mark.parametrize("uncertain", [False, True])
-def test_bits_depend_on_the_record_alone(
-    sample: Sample, components: int, uncertain: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bits_depend_on_the_record_alone(sample: Sample, components: int, uncertain: bool) -> None:
     latents, stddevs, labels = sample
     model = ClassModel.fit(latents, stddevs, labels, components=components)
-    monkeypatch.setattr("ae_models.latents.gaussians._BLOCK_BYTES", 8 * 16 * 37)
     own = stddevs if uncertain else None
     whole = model.posterior(latents, own)
     order = np.random.default_rng(1).permutation(len(latents))

@@ -54,6 +54,9 @@ def test_bits_depend_on_the_point_alone(
     points = generator.normal(size=(301, 4))
     variances = generator.uniform(0, 2, (301, 4)) if uncertain else None
     whole = densities(points, variances, *gaussians)
+    blocks = densities(points, variances, *gaussians, block_bytes=8 * 16 * 37)
+    np.testing.assert_array_equal(blocks.log_densities, whole.log_densities)
+    np.testing.assert_array_equal(blocks.squared_distances, whole.squared_distances)
     for rows in (slice(7, 8), slice(300, None, -3), slice(0, 64)):
         part = densities(points[rows], None if variances is None else variances[rows], *gaussians)
         np.testing.assert_array_equal(part.log_densities, whole.log_densities[rows])

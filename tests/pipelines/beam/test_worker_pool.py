@@ -1,13 +1,21 @@
 """The pool of Python workers, asked by a real runner."""
 
 import os
-import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_provision_api_pb2,
+    beam_provision_api_pb2_grpc,
+    endpoints_pb2,
+)
 
 from pipelines.beam.worker_pool import WorkerPool, serving, worker_environment
 
@@ -44,32 +52,42 @@ def test_options_and_endpoints_reach_a_worker_by_the_contracts_names() -> None:
     assert environment["PIPELINE_OPTIONS"] == '{"beam:option:job_name:v1": "a job"}'
 
 
-def test_ending_one_of_two_with_the_same_id_ends_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+class _NoOptions(beam_provision_api_pb2_grpc.ProvisionServiceServicer):
+    def GetProvisionInfo(self, *_: object) -> beam_provision_api_pb2.GetProvisionInfoResponse:  # noqa: N802
+        return beam_provision_api_pb2.GetProvisionInfoResponse()
+
+
+@pytest.fixture
+def runner() -> Iterator[str]:
+    """The address of a runner whose pipeline has no options."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    beam_provision_api_pb2_grpc.add_ProvisionServiceServicer_to_server(_NoOptions(), server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    yield f"localhost:{port}"
+    server.stop(None).wait()
+
+
+def test_ending_one_of_two_with_the_same_id_ends_neither(runner: str, tmp_path: Path) -> None:
     """Two TaskManagers name their workers alike; each ends with its own connection."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
-        started.append(popen(["sleep", "60"]))
-        return started[-1]
-
-    popen = subprocess.Popen
-    monkeypatch.setattr("pipelines.beam.worker_pool._pipeline_options", lambda _: {})
-    monkeypatch.setattr("pipelines.beam.worker_pool.subprocess.Popen", start)
-    pool = WorkerPool()
-    request = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
+    pool = WorkerPool(["sh", "-c", f"touch {tmp_path}/$$; exec sleep 60"])
+    request = beam_fn_api_pb2.StartWorkerRequest(
+        worker_id="1-1", provision_endpoint=endpoints_pb2.ApiServiceDescriptor(url=runner)
+    )
     for _ in range(2):
         assert not pool.StartWorker(request, None).error
     pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"), None)
-    assert [worker.poll() for worker in started] == [None, None]
+    end = time.monotonic() + 30
+    while len(started := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert all(Path(f"/proc/{process}").exists() for process in started)
     pool.stop()
-    assert all(worker.wait(10) for worker in started)
+    assert not any(Path(f"/proc/{process}").exists() for process in started)
 
 
-def test_a_runner_that_does_not_answer_is_an_error_of_the_worker(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("pipelines.beam.worker_pool._SECONDS_TO_ANSWER", 0.2)
+def test_a_runner_that_does_not_answer_is_an_error_of_the_worker() -> None:
     request = beam_fn_api_pb2.StartWorkerRequest(
         worker_id="1-1", provision_endpoint=endpoints_pb2.ApiServiceDescriptor(url="localhost:1")
     )
-    assert "no pipeline options" in WorkerPool().StartWorker(request, None).error
+    assert "no pipeline options" in WorkerPool(timeout=0.2).StartWorker(request, None).error

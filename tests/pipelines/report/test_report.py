@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ae_models.bundles.bundle import open_bundle
 from pipelines.commands.score import score
-from pipelines.report import run_data
 from pipelines.report.categories import Categories, shortened
 from pipelines.report.command import report
+from pipelines.report.found_images import FoundImages
+from pipelines.report.run_data import read_run
+from pipelines.report.sections import map_section
 from tests.support.command import run_command
 from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
 from transforms.runs.ledger import read_ledger
@@ -147,16 +150,16 @@ def test_pictures_that_are_gone(
     assert "images of 1 records were not found\n" in err
 
 
-def test_a_large_run_is_sampled(
-    run_of_vae: Path, bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_data, "_RECORDS", 100)
-    page = tmp_path / "report.html"
-    result = report(str(run_of_vae), str(bundle("vae")), str(page), seed=3, anomalies=5)
-    assert 100 < result["map_records"] <= 105
-    assert result["records"] == 1797
-    text = _read(page).text
-    assert f"{result['map_records']} of 1,797 records, drawn by seed 3" in text
+def test_a_large_run_is_sampled(run_of_vae: Path, bundle: Bundles) -> None:
+    opened = open_bundle(bundle("vae"))
+    data = read_run(
+        str(run_of_vae), opened, clusters=None, label=None, most=5, seed=3, map_records=100
+    )
+    shown = len(data.records)
+    assert 100 < shown <= 105
+    assert data.summary.records == 1797
+    _, _, notes = map_section(data, FoundImages({}, {}, 0, ""), "pca", seed=3)
+    assert f"{shown} of 1,797 records, drawn by seed 3" in notes[0]
 
 
 def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> None:

@@ -11,16 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
+from tests.support.reading import in_small_tasks
 from transforms.records.batches import BatchLimits
 from transforms.runs.partition import Part, divided, first_change
-from transforms.sources import image_files, npz, resolve_inputs
 
 
 @pytest.fixture
-def folder(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(image_folder: Path) -> Path:
     """Inputs of every kind, made of several tasks each."""
-    monkeypatch.setattr(image_files, "_PATHS_A_TASK", 8)
-    monkeypatch.setattr(npz, "_RANGE_BYTES", 1)
     files = sorted(path for path in image_folder.rglob("*.png") if path.parent.name != "bad")
     images = [path.read_bytes() for path in files]
     root = image_folder.parent
@@ -46,7 +44,7 @@ KINDS = ["images", "a.parquet", "*.tfrecord", "*.tar", "*.npz", "builtin:digits"
 
 def _divided(root: Path, kind: str, records: int) -> list[Part]:
     uri = kind if kind.startswith("builtin") else f"{root}/{kind}"
-    return list(divided(resolve_inputs([uri]), records))
+    return list(divided([in_small_tasks(uri, rows=2000)], records))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +84,7 @@ def test_records_are_counted_or_near_enough(folder: Path, kind: str) -> None:
 
 
 def test_several_inputs_share_parts(folder: Path) -> None:
-    sources = resolve_inputs([f"{folder}/images", f"{folder}/*.tar"])
+    sources = [in_small_tasks(f"{folder}/{name}") for name in ("images", "*.tar")]
     parts = list(divided(sources, 40))
     tasks = list(itertools.chain.from_iterable(part.tasks for part in parts))
     assert tasks == [(source, task) for source in sources for task in source.tasks()]

@@ -14,12 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.errors import ConfigError, InputError
-from tests.support.reading import read_batches, read_rows
+from tests.support.reading import in_small_tasks, read_batches, read_rows
 from transforms import ReadImages
 from transforms.records.batches import BatchLimits
 from transforms.records.pixels import raw_layout
 from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
-from transforms.sources import npz, resolve_inputs
+from transforms.sources import npz
 
 
 def _ids(*uris: str | Path) -> list[str]:
@@ -302,16 +302,9 @@ def test_npz_cut_behind_its_images_is_told(tmp_path: Path, save: Any) -> None:
     assert [row["reject"] is None for row in rows] == [True] * 9 + [False]
 
 
-@pytest.fixture
-def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Archives are split into tasks of 20 rows."""
-    monkeypatch.setattr(npz, "_RANGE_BYTES", 1)
-    monkeypatch.setattr(npz, "_RANGE_ROWS", 20)
-
-
 def _by_task(path: Path) -> list[list[dict[str, Any]]]:
-    """The records of each task; the last task is read first."""
-    (source,) = resolve_inputs([str(path)])
+    """The records of each task of 20 rows; the last task is read first."""
+    source = in_small_tasks(path)
     tasks = list(source.tasks())
     read = [
         [row for batch in source.read(task, BatchLimits(rows=8)) for row in batch.to_pylist()]
@@ -322,7 +315,6 @@ def _by_task(path: Path) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("labels", [None, np.arange(50), np.array(["a", "bc"] * 25)])
 @pytest.mark.parametrize("dtype", ["uint8", ">u2"])
-@pytest.mark.usefixtures("small_ranges")
 def test_npz_that_is_stored_is_read_in_ranges(
     tmp_path: Path, dtype: str, labels: np.ndarray | None
 ) -> None:
@@ -346,7 +338,6 @@ def test_npz_that_is_stored_is_read_in_ranges(
 
 @pytest.mark.parametrize("row", [3, 30, 49])
 @pytest.mark.parametrize("array", ["x", "y"])
-@pytest.mark.usefixtures("small_ranges")
 def test_npz_damage_in_any_range_is_noticed_by_the_last(
     tmp_path: Path, array: str, row: int
 ) -> None:
@@ -365,7 +356,6 @@ def test_npz_damage_in_any_range_is_noticed_by_the_last(
 
 @pytest.mark.parametrize("missing", [1, 700, 1100, 2500, 5000])
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-@pytest.mark.usefixtures("small_ranges")
 def test_npz_with_fewer_rows_than_its_header_says_loses_none(
     tmp_path: Path, compression: int, missing: int
 ) -> None:
@@ -386,12 +376,11 @@ def test_npz_with_fewer_rows_than_its_header_says_loses_none(
 
 @pytest.mark.parametrize("rows", [None, 0, 30, 40, 60])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.usefixtures("small_ranges")
 def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: int | None) -> None:
     """All rows that are there, and rejects for those that are not; nothing that is no row."""
     path = tmp_path / "set.npz"
     np.savez(path, x=np.zeros((50, 4, 4), np.uint8))
-    (source,) = resolve_inputs([str(path)])
+    source = in_small_tasks(path)
     tasks = list(source.tasks())
     path.unlink()
     if rows is not None:
@@ -410,7 +399,6 @@ def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: i
         assert {row["reject"]["reason"] for row in read if row["reject"]} == {"unreadable"}
 
 
-@pytest.mark.usefixtures("small_ranges")
 def test_npz_range_reads_its_own_rows_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,7 +412,7 @@ def test_npz_range_reads_its_own_rows_alone(
             asked.append(len(data))
             return data
 
-    (source,) = resolve_inputs([str(path)])
+    source = in_small_tasks(path)
     tasks = list(source.tasks())
     monkeypatch.setattr(npz, "open_binary", lambda name: Counted(Path(name).read_bytes()))
     list(source.read(tasks[5], BatchLimits(rows=4)))

@@ -1,5 +1,6 @@
 """Inputs, bundles and outputs on an object store: the same records, and never half of anything."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -32,7 +33,7 @@ from pipelines.commands.train import train, train_configuration
 from pipelines.commands.verify import verify
 from tests.support.object_store import ROOT, BucketFileSystem, get, objects, put, upload
 from tests.support.project import PROJECT
-from tests.support.reading import read_rows
+from tests.support.reading import in_small_tasks, read_rows
 from tests.support.signing import write_signed
 from transforms.records.batches import BatchLimits
 from transforms.runs.finish import finish_run
@@ -40,7 +41,7 @@ from transforms.runs.ledger import read_ledger, result_files
 from transforms.runs.output_folder import check_free
 from transforms.runs.shards import Shard
 from transforms.scoring.bundle_cache import local_bundle, put_bundle
-from transforms.sources import image_files, npz, resolve_inputs
+from transforms.sources import resolve_inputs
 from transforms.storage.files import common_root
 from transforms.storage.staging import staging_folder
 
@@ -118,11 +119,9 @@ INPUTS = [
 
 
 @pytest.mark.parametrize("uri", INPUTS)
-def test_an_input_gives_the_records_of_the_same_local_one(
-    data: Path, uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(npz, "_RANGE_BYTES", 1)  # several tasks an archive
-    expected, found = read_rows(f"{data}/{uri}"), read_rows(f"{FOLDER}/{uri}")
+def test_an_input_gives_the_records_of_the_same_local_one(data: Path, uri: str) -> None:
+    inputs = (in_small_tasks(f"{where}/{uri}") for where in (data, FOLDER))
+    expected, found = (read_rows(source) for source in inputs)
     assert len(found) == len(expected) > 0
     for remote, local in zip(found, expected, strict=True):
         assert remote.pop("source").removeprefix(FOLDER) == local.pop("source").removeprefix(
@@ -230,9 +229,8 @@ def test_no_more_is_read_ahead_than_memory_is_meant_for(monkeypatch: pytest.Monk
         latest = next(opened)
 
     monkeypatch.setattr(BucketFileSystem, "on_open", count)
-    monkeypatch.setattr(image_files, "_READ_AT_ONCE", 8)
-    monkeypatch.setattr(image_files, "_BYTES_AHEAD", 3 * len(_png(0)))
     (source,) = resolve_inputs([uri])
+    source = dataclasses.replace(source, read_at_once=8, bytes_ahead=3 * len(_png(0)))  # type: ignore[call-arg]
     (task,) = source.tasks()
     batches = source.read(task, BatchLimits(rows=1))
     ahead = []
