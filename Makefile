@@ -1,6 +1,8 @@
 # Everything runs in .venv, which is built from requirements.lock when it is missing.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+# What is imported is compiled once, not in each process.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 UV_FLAGS := --compile-bytecode
 LOCKED := $(VENV)/.locked

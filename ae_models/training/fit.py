@@ -101,6 +101,8 @@ def _history(
     steps = math.ceil(len(train) / config.batch_size)
     # XLA on a CPU compiles for longer than it saves on networks of this size.
     model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
+    # Otherwise the first step does it, whose graph TensorFlow then traces a second time.
+    model.optimizer.build(model.trainable_variables)
     buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
     stop = keras.callbacks.EarlyStopping(
         patience=config.patience,

@@ -29,11 +29,9 @@ def read_batches(
     *inputs: Input, limits: BatchLimits | None = None, images: bool = True
 ) -> list[pa.RecordBatch]:
     """The batches of all tasks of the inputs."""
-    sources = [
-        source
-        for given in inputs
-        for source in ([given] if isinstance(given, Source) else resolve_inputs([str(given)]))
-    ]
+    named = [str(given) for given in inputs if not isinstance(given, Source)]
+    sources = [given for given in inputs if isinstance(given, Source)]
+    sources += resolve_inputs(named) if named else []
     carried = common_carried(sources)
     return [
         batch
