@@ -1,8 +1,9 @@
 """The images and the model that every engine is given, and Spark as a reader."""
 
+import functools
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.datasets import load_digits
 from benchmarks.scoreboard.data import Data
 from deploy.local.artifacts import pyspark_home
 from pipelines.commands.train import train, train_configuration
+from tests.engines.scoring import ENGINES, Outcome, score
 from transforms.records.pixels import raw_metadata
 
 _FILES, _IMAGES = 20, 60_000
@@ -57,6 +59,20 @@ def bundle_28(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
     train([str(images / "part-00.parquet")], config, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def scored_by(
+    images: Path, bundle_28: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Outcome]:
+    """A function that gives the run of an engine over the images, made once."""
+
+    @functools.cache
+    def scored(engine: str) -> Outcome:
+        output = tmp_path_factory.mktemp("scored") / "run"
+        return score(engine, images, bundle_28, output, ENGINES[engine]())
+
+    return scored
 
 
 @pytest.fixture(scope="session")

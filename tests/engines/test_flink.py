@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.digest import digest
 from deploy.local.flink_cluster import FlinkCluster, flags, rest
-from tests.engines.scoring import score, score_command
+from tests.engines.scoring import FLINK_JOB, Outcome, score_command
 
 pytestmark = pytest.mark.engines
 
@@ -18,7 +19,8 @@ _FLAGS = ["--parallelism=2"]
 
 
 def _jobs() -> list[dict[str, Any]]:
-    return sorted(rest("jobs/overview")["jobs"], key=lambda job: job["start-time"])
+    """The last first: a cluster may have run the tests before."""
+    return sorted(rest("jobs/overview")["jobs"], key=lambda job: -job["start-time"])
 
 
 def _records_by_task_manager(job: str) -> Counter[str]:
@@ -31,9 +33,9 @@ def _records_by_task_manager(job: str) -> Counter[str]:
     return records
 
 
-def test_both_task_managers_work(images: Path, bundle_28: Path, tmp_path: Path) -> None:
-    outcome = score("Flink", images, bundle_28, tmp_path / "run", [*flags(), *_FLAGS])
-    job = _jobs()[-1]
+def test_both_task_managers_work(scored_by: Callable[[str], Outcome]) -> None:
+    outcome = scored_by("FlinkRunner")
+    job = next(job for job in _jobs() if job["name"] == FLINK_JOB)
     assert job["state"] == "FINISHED"
     records = _records_by_task_manager(job["jid"])
     assert len(records) == 2, "both have tasks"
@@ -42,9 +44,9 @@ def test_both_task_managers_work(images: Path, bundle_28: Path, tmp_path: Path) 
 
 
 def test_a_task_manager_that_is_killed_never_leaves_a_wrong_folder(
-    images: Path, bundle_28: Path, tmp_path: Path
+    images: Path, bundle_28: Path, scored_by: Callable[[str], Outcome], tmp_path: Path
 ) -> None:
-    expected = score("Direct", images, bundle_28, tmp_path / "expected").digest
+    expected = scored_by("DirectRunner").digest
     cluster, output = FlinkCluster(), tmp_path / "run"
     command = score_command(images, bundle_28, output, [*flags(), *_FLAGS])
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
