@@ -33,7 +33,11 @@ def _blobs(records: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(np.float32), labels
 
 
-@pytest.fixture(scope="module", params=sorted(CLUSTERINGS))
+# UMAP compiles itself, for the best part of a minute.
+_SLOW = pytest.param("n2d", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[*sorted(CLUSTERINGS.keys() - {"n2d"}), _SLOW])
 def fitted(request: pytest.FixtureRequest) -> Clustering:
     clusters = None if request.param == "hdbscan" else _CLUSTERS
     found, tried = CLUSTERINGS[request.param].fit(_blobs(600)[0], ClusteringConfig(clusters))
@@ -126,7 +130,7 @@ def test_no_archive(content: bytes) -> None:
         read_clustering(io.BytesIO(content), "it")
 
 
-@pytest.mark.parametrize("method", ["kmeans", "gmm", "n2d"])
+@pytest.mark.parametrize("method", ["kmeans", "gmm", _SLOW])
 def test_the_number_of_clusters_is_found(method: str) -> None:
     config = ClusteringConfig(most_clusters=6)
     found, tried = CLUSTERINGS[method].fit(_blobs(400)[0], config)

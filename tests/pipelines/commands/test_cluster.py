@@ -52,7 +52,13 @@ def _clusters(folder: Path) -> pa.Table:
     return pq.read_table(folder / "clusters").sort_by("id")
 
 
-@pytest.mark.parametrize("method", sorted(CLUSTERINGS))
+@pytest.mark.parametrize(
+    "method",
+    [
+        *sorted(CLUSTERINGS.keys() - {"n2d"}),
+        pytest.param("n2d", marks=pytest.mark.slow),  # UMAP compiles itself
+    ],
+)
 def test_every_record_has_a_cluster(
     method: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
