@@ -193,3 +193,24 @@ def test_a_store_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(BucketFileSystem, "on_change", staticmethod(fail))
     with pytest.raises(OutputError, match=f"cannot write to {RUN}: RuntimeError: 403"), held(RUN):
         pass
+
+
+def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "run"
+    with held(str(output)):
+        assert output.is_dir()
+        with pytest.raises(OutputError, match="another run"), held(str(output)):
+            pass
+        (output / "notes.txt").touch()
+    with held(str(output)):
+        pass
+    assert (output / "notes.txt").exists()
+
+
+def test_a_folder_that_was_held_for_nothing_is_gone(tmp_path: Path) -> None:
+    with held(str(tmp_path / "run")):
+        pass
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"), held(str(tmp_path / "file" / "run")):
+        pass
