@@ -36,8 +36,6 @@ def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _trained(folder: Path, kind: str, seed: int) -> list[np.ndarray]:
     settings = [*_SMALL, "scoring.scores=[reconstruction_mse]"]
-    if kind != "ae":  # which has convolutions, as by default
-        settings.append("model.network=dense")
     config = train_configuration(kind, overrides=settings, flags={"epochs": 1, "seed": seed})
     train(["builtin:digits"], config, str(folder), where=["label=1,2"])
     return _weights(folder)

@@ -1,6 +1,8 @@
 """Comparing multisets of ids, against Python's own."""
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,19 @@ def test_a_partition_is_a_small_share_of_the_ids(tmp_path: Path) -> None:
     sizes = [len(partitions.load(number)[0]) for number in range(PARTITIONS)]
     assert partitions.count == sum(sizes) == len(names)
     assert max(sizes) < len(names) / 50
+
+
+def test_memory_is_that_of_one_partition() -> None:
+    records = 100_000
+
+    def batches() -> Iterator[list[str]]:
+        for first in range(0, records, 500):
+            yield [str(n) for n in range(first, first + 500)]
+
+    tracemalloc.start()
+    try:
+        assert reconcile(batches, batches).none
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * records / 4, "a quarter of one side's digests"
