@@ -39,6 +39,7 @@ import tensorflow
     assert run.stdout == "1\n"
 
 
+@pytest.mark.slow
 def test_models_know_no_beam() -> None:
     loaded = _loaded_after(
         "import ae_models.bundles.export, ae_models.bundles.saved_model, ae_models.training.fit\n"

@@ -177,7 +177,9 @@ def test_parts_are_the_whole(bundle: Bundles, pixels: np.ndarray) -> None:
     _assert_same_bits(joined(parts), scorer.score(pixels))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["ae", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dae", "vae"))]
+)
 def test_fewer_outputs_have_the_same_bits(bundle: Bundles, kind: str, pixels: np.ndarray) -> None:
     opened = open_bundle(bundle(kind))
     every = Scorer(opened.path, opened.config).score(pixels[:9])

@@ -76,6 +76,7 @@ def _module(model: VariationalAutoencoder) -> ScoringModule:
 def _train(model: VariationalAutoencoder, steps: int = 2) -> None:
     x = _scaled(_pixels(16))
     model.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
     model.initialise(x)
     losses = [float(model.train_on_batch(x, x)) for _ in range(steps)]
     assert np.isfinite(losses).all()

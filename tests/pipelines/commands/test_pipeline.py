@@ -72,9 +72,8 @@ def test_rows_hold_what_the_scorer_gives_for_their_own_image(
         assert row["latent_mean"] == expected["latent_mean"][index].tolist()
 
 
-@pytest.mark.parametrize(
-    "mode", ["multi_processing", pytest.param("multi_threading", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["multi_processing", "multi_threading"])
 def test_workers_change_no_bit(
     bundle: Bundles, digits_run: Runs, tmp_path: Path, mode: str
 ) -> None:

@@ -16,7 +16,10 @@ from pipelines.commands.train import train, train_configuration
 _SMALL = ("model.network=dense", "model.widths=[16]", "model.latent_dim=4")
 
 
-@pytest.mark.parametrize("corruption", ["rotation", "gaussian_noise:0.5+clip"])
+@pytest.mark.parametrize(
+    "corruption",
+    ["rotation", pytest.param("gaussian_noise:0.5+clip", marks=pytest.mark.slow)],
+)
 def test_a_bundle_scores_what_the_model_fails_to_restore(tmp_path: Path, corruption: str) -> None:
     scores = "scoring.scores=[reconstruction_mse, restoration_mse, restoration_mae]"
     settings = [*_SMALL, f"model.corruption={corruption}", scores]

@@ -203,26 +203,24 @@ def test_an_unfinished_run_is_not_begun_anew_unasked(scoring: _Scoring, tmp_path
     assert _same(tmp_path / "other", run)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"where": ["label=1"]}, r'--where was \[\] and is \["label=1"\]'),
-        ({"fpr": 0.2}, "--fpr was 0.05 and is 0.2"),
-        ({"portable_schema": True}, "--portable_schema was false and is true"),
-        ({"error_maps": True}, "--error_maps was false and is true"),
-        ({"outputs": ["latent_mean"]}, "--outputs was .* and is .*latent_mean"),
-        ({"checkpoint_every": 31}, "--checkpoint_every was 30 and is 31"),
-    ],
-)
-def test_another_command_is_not_gone_on_with(
-    scoring: _Scoring, tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
+_OTHER_COMMANDS: list[tuple[dict[str, Any], str]] = [
+    ({"where": ["label=1"]}, r'--where was \[\] and is \["label=1"\]'),
+    ({"fpr": 0.2}, "--fpr was 0.05 and is 0.2"),
+    ({"portable_schema": True}, "--portable_schema was false and is true"),
+    ({"error_maps": True}, "--error_maps was false and is true"),
+    ({"outputs": ["latent_mean"]}, "--outputs was .* and is .*latent_mean"),
+    ({"checkpoint_every": 31}, "--checkpoint_every was 30 and is 31"),
+]
+
+
+def test_another_command_is_not_gone_on_with(scoring: _Scoring, tmp_path: Path) -> None:
     run = tmp_path / "run"
     scoring.interrupted(run, after=1)
     before = _state(run)
-    with pytest.raises(OutputError, match=f"unfinished run in .* is another one: {message}"):
-        scoring(run, **{"checkpoint_every": EVERY, "resume": True, **options})
-    assert _state(run) == before
+    for options, message in _OTHER_COMMANDS:
+        with pytest.raises(OutputError, match=f"unfinished run in .* is another one: {message}"):
+            scoring(run, **{"checkpoint_every": EVERY, "resume": True, **options})
+        assert _state(run) == before
 
 
 def test_another_bundle_is_not_gone_on_with(

@@ -198,7 +198,7 @@ def test_threads_change_nothing(threads: int) -> None:
 def test_a_bundle_that_fails_leaves_no_thread() -> None:
     """Images are large enough for threads, and several are decoded while the first one fails."""
     noise = np.random.default_rng(0).integers(0, 256, (100, 100, 1), np.uint8)
-    batch = image_records([str(n) for n in range(400)], "file", [_png(noise)] * 400)
+    batch = image_records([str(n) for n in range(1000)], "file", [_png(noise)] * 1000)
 
     def fail(decoded: pa.RecordBatch) -> None:
         assert any(thread.name.startswith("ahead") for thread in threading.enumerate())

@@ -20,7 +20,7 @@ def _reconcile(expected: list[list[str]], found: list[list[str]]) -> Differences
     return reconcile(lambda: iter(expected), lambda: iter(found))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(BATCHES, BATCHES)
 def test_as_python_sets_and_counters_have_it(
     expected: list[list[str]], found: list[list[str]]
