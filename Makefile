@@ -4,7 +4,6 @@ VENV := .venv
 # What is imported is compiled once, not in each process.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
-UV_FLAGS := --compile-bytecode
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
@@ -25,7 +24,7 @@ $(LOCKED): requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/uv.txt
 	export UV_DEFAULT_INDEX="$$($(BIN)/python -m pip config list | \
 		sed -n "s/^[^=]*\.index-url='\(.*\)'$$/\1/p" | head -n 1)"; \
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(UV_FLAGS) \
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python \
 		--no-deps --require-hashes -r requirements.lock || \
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	touch $@
