@@ -6,8 +6,8 @@ loaded; the models' classes are in `ae_models.models`.
 
 import os
 
-# Read when TensorFlow is imported, which by default leaves oneDNN off where there is no AVX-512.
-# The kernels that it then takes round by the number of threads, and need twice the time.
+# Read when TensorFlow is imported, which leaves oneDNN off on some processors, those of AVX2 among
+# them. The kernels that it then takes round by the number of threads, and need twice the time.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from ae_models.bundles.bundle import Bundle, open_bundle

@@ -15,9 +15,12 @@ from transforms.sources.npz import NpzArrays
 Input = str | Path | Source
 
 
-def in_small_tasks(uri: str | Path, rows: int = 20) -> Source:
-    """The input, in tasks of eight image files, or of so many rows of an archive."""
-    (source,) = resolve_inputs([str(uri)])
+def in_small_tasks(*uris: str | Path, rows: int = 20) -> list[Source]:
+    """The inputs, in tasks of eight image files, or of so many rows of an archive."""
+    return [_in_small_tasks(source, rows) for source in resolve_inputs([str(uri) for uri in uris])]
+
+
+def _in_small_tasks(source: Source, rows: int) -> Source:
     if isinstance(source, NpzArrays):
         return dataclasses.replace(source, range_bytes=1, range_rows=rows)
     if isinstance(source, ImageFiles):

@@ -21,7 +21,8 @@ from ae_models.bundles.scorer import Scorer, joined, output_names
 from ae_models.errors import BundleError, ConfigError
 from ae_models.scores import SCORES, Score, fit_scores, score_names
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.splits import assign_splits, id_hashes
+from ae_models.training.splits import id_hashes
+from tests.support.digits import digit_ids, digit_pixels, digit_splits
 
 Bundles = Callable[[str], Path]
 KINDS = ["ae", "dae", "vae"]
@@ -30,7 +31,7 @@ KINDS = ["ae", "dae", "vae"]
 @pytest.fixture(scope="session")
 def pixels() -> np.ndarray:
     """All digits as the source `builtin:digits` gives them, (1797, 8, 8, 1) uint8."""
-    return np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None]
+    return digit_pixels()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,10 +125,10 @@ def test_pixels_of_another_shape_or_type_are_refused(bundle: Bundles, shape: tup
 
 
 def _training_split(pixels: np.ndarray) -> np.ndarray:
-    ids = [f"digits/{i}" for i in range(len(pixels))]
-    hashes = id_hashes(ids)
-    chosen = (assign_splits(hashes, 0.1, 0.1) == "train") & (load_digits().target != 0)
-    order = np.argsort(hashes)  # that of the store, of which the first are a core-set
+    chosen = (digit_splits() == "train") & (load_digits().target != 0)
+    order = np.argsort(
+        id_hashes(digit_ids())
+    )  # that of the store, of which the first are a core-set
     return pixels[order[chosen[order]]]
 
 
@@ -204,8 +205,7 @@ def test_calibration_holds_the_scores_of_its_split(
     opened = open_bundle(bundle(kind))
     table = pq.read_table(opened.path / "calibration.parquet")
     numbers = [int(i.removeprefix("digits/")) for i in table["id"].to_pylist()]
-    ids = [f"digits/{i}" for i in range(len(pixels))]
-    held_out = assign_splits(id_hashes(ids), 0.1, 0.1) == "calibration"
+    held_out = digit_splits() == "calibration"
     assert sorted(numbers) == np.flatnonzero(held_out & (load_digits().target != 0)).tolist()
     hashes = id_hashes(table["id"].to_pylist())
     assert np.all(hashes[:-1] < hashes[1:]), "in the order of their hashes"

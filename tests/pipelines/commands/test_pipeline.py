@@ -22,6 +22,7 @@ from ae_models.errors import InputError, OutputError
 from pipelines.commands.evaluate import evaluate
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
+from tests.support.digits import digit_pixels
 from tests.support.reading import read_batches
 from transforms import AutoencoderModelHandler, ReadImages, ScoreImages, WriteScores
 from transforms.images.decode import DecodeImages
@@ -62,7 +63,7 @@ def test_rows_hold_what_the_scorer_gives_for_their_own_image(
 ) -> None:
     opened = open_bundle(bundle("vae"))
     digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    pixels = digit_pixels()
     expected = Scorer(opened.path, opened.config).score(pixels)
     rows = {row["id"]: row for row in pq.read_table(digits_run("vae") / "scores").to_pylist()}
     for index in (0, 1, 700, 1796):

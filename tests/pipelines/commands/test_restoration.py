@@ -5,13 +5,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
 from ae_models.errors import ConfigError
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.commands.train import train, train_configuration
+from tests.support.digits import digit_pixels
 
 _SMALL = ("model.network=dense", "model.widths=[16]", "model.latent_dim=4")
 
@@ -27,7 +27,7 @@ def test_a_bundle_scores_what_the_model_fails_to_restore(tmp_path: Path, corrupt
     config = train_configuration("dae", overrides=settings, flags={"epochs": 2})
     train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
     bundle = open_bundle(tmp_path / "m")
-    pixels = np.rint(load_digits().images[:300] * (255 / 16)).astype(np.uint8)[..., None]
+    pixels = digit_pixels()[:300]
     scorer = Scorer(bundle.path, bundle.config)
     found = scorer.score(pixels)
     for name, value in scorer.score(pixels[:17]).items():

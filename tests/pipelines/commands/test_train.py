@@ -15,8 +15,8 @@ from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import configuration_to_mapping
 from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.splits import assign_splits, id_hashes
 from pipelines.commands.train import train, train_configuration
+from tests.support.digits import digit_pixels, digit_splits
 
 Bundles = Callable[[str], Path]
 _SMALL = ("model.widths=[8]", "model.latent_dim=3")
@@ -24,14 +24,6 @@ _SMALL = ("model.widths=[8]", "model.latent_dim=3")
 
 def _weights(path: Path) -> list[np.ndarray]:
     return keras.models.load_model(path / "model.keras").get_weights()
-
-
-def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels, labels and the name of each record's split."""
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    hashes = id_hashes([f"digits/{index}" for index in range(len(pixels))])
-    return pixels, digits.target, assign_splits(hashes, 0.1, 0.1)
 
 
 def _trained(folder: Path, kind: str, seed: int) -> list[np.ndarray]:
@@ -56,7 +48,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
 
 def test_calibration_records_are_the_held_out_ones_scored(bundle: Bundles) -> None:
     opened = open_bundle(bundle("ae"))
-    pixels, labels, split = _digits()
+    pixels, labels, split = digit_pixels(), load_digits().target, digit_splits()
     held_out = np.flatnonzero((split == "calibration") & (labels != 0))
     table = pq.read_table(opened.path / "calibration.parquet")
     assert set(table["id"].to_pylist()) == {f"digits/{index}" for index in held_out}
@@ -85,7 +77,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
     training = manifest["training"]
     assert training["epochs"] == training["best_epoch"] + 2 < 40
-    pixels, labels, split = _digits()
+    pixels, labels, split = digit_pixels(), load_digits().target, digit_splits()
     x = Preprocessing(tmp_path / "m" / "transform_fn")(
         pixels[(split == "validation") & (labels == 1)]
     )

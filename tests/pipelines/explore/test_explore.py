@@ -25,6 +25,7 @@ from ae_models.latents.classes.model import ClassModel
 from ae_models.latents.walks import spherical_path
 from pipelines.explore.denoise import psnr
 from tests.support.command import run_command
+from tests.support.digits import digit_pixels
 from transforms.results.reader import sample_rows, vectors
 
 Bundles = Callable[[str], Path]
@@ -42,7 +43,7 @@ def run(digits_run: Callable[..., Path]) -> str:
 @pytest.fixture
 def pixels() -> np.ndarray:
     """All digits, (1797, 8, 8, 1) uint8."""
-    return np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None]
+    return digit_pixels()
 
 
 def _explore(name: str, model: Path, output: Path, flags: Sequence[str], capsys: Capsys) -> dict:

@@ -44,7 +44,7 @@ KINDS = ["images", "a.parquet", "*.tfrecord", "*.tar", "*.npz", "builtin:digits"
 
 def _divided(root: Path, kind: str, records: int) -> list[Part]:
     uri = kind if kind.startswith("builtin") else f"{root}/{kind}"
-    return list(divided([in_small_tasks(uri, rows=2000)], records))
+    return list(divided(in_small_tasks(uri, rows=2000), records))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +84,7 @@ def test_records_are_counted_or_near_enough(folder: Path, kind: str) -> None:
 
 
 def test_several_inputs_share_parts(folder: Path) -> None:
-    sources = [in_small_tasks(f"{folder}/{name}") for name in ("images", "*.tar")]
+    sources = in_small_tasks(f"{folder}/images", f"{folder}/*.tar")
     parts = list(divided(sources, 40))
     tasks = list(itertools.chain.from_iterable(part.tasks for part in parts))
     assert tasks == [(source, task) for source in sources for task in source.tasks()]

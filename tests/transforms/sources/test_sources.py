@@ -304,7 +304,7 @@ def test_npz_cut_behind_its_images_is_told(tmp_path: Path, save: Any) -> None:
 
 def _by_task(path: Path) -> list[list[dict[str, Any]]]:
     """The records of each task of 20 rows; the last task is read first."""
-    source = in_small_tasks(path)
+    (source,) = in_small_tasks(path)
     tasks = list(source.tasks())
     read = [
         [row for batch in source.read(task, BatchLimits(rows=8)) for row in batch.to_pylist()]
@@ -380,7 +380,7 @@ def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: i
     """All rows that are there, and rejects for those that are not; nothing that is no row."""
     path = tmp_path / "set.npz"
     np.savez(path, x=np.zeros((50, 4, 4), np.uint8))
-    source = in_small_tasks(path)
+    (source,) = in_small_tasks(path)
     tasks = list(source.tasks())
     path.unlink()
     if rows is not None:
@@ -412,7 +412,7 @@ def test_npz_range_reads_its_own_rows_alone(
             asked.append(len(data))
             return data
 
-    source = in_small_tasks(path)
+    (source,) = in_small_tasks(path)
     tasks = list(source.tasks())
     monkeypatch.setattr(npz, "open_binary", lambda name: Counted(Path(name).read_bytes()))
     list(source.read(tasks[5], BatchLimits(rows=4)))

@@ -120,8 +120,7 @@ INPUTS = [
 
 @pytest.mark.parametrize("uri", INPUTS)
 def test_an_input_gives_the_records_of_the_same_local_one(data: Path, uri: str) -> None:
-    inputs = (in_small_tasks(f"{where}/{uri}") for where in (data, FOLDER))
-    expected, found = (read_rows(source) for source in inputs)
+    expected, found = (read_rows(*in_small_tasks(f"{at}/{uri}")) for at in (data, FOLDER))
     assert len(found) == len(expected) > 0
     for remote, local in zip(found, expected, strict=True):
         assert remote.pop("source").removeprefix(FOLDER) == local.pop("source").removeprefix(

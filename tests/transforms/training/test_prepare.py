@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 from ae_models.config.configuration import Configuration, ImageConfig, PreprocessingConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.splits import SPLITS, assign_splits, id_hashes
+from ae_models.training.splits import SPLITS
+from tests.support.digits import digit_ids, digit_pixels, digit_splits
 from transforms.reading.read import ReadImages
 from transforms.training.prepare import PrepareTraining, read_shards, split_reader
 
@@ -29,10 +30,8 @@ def _prepare(folder: Path, scaling: str) -> None:
 @pytest.mark.parametrize("scaling", ["unit", "standard"])
 def test_preprocessing_is_that_of_the_training_split_alone(tmp_path: Path, scaling: str) -> None:
     _prepare(tmp_path, scaling)
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    ids = [f"digits/{number}" for number in range(len(pixels))]
-    split, chosen = assign_splits(id_hashes(ids), 0.1, 0.1), np.isin(digits.target, [1, 2])
+    pixels, ids, split = digit_pixels(), digit_ids(), digit_splits()
+    chosen = np.isin(load_digits().target, [1, 2])
 
     shards = read_shards(str(tmp_path / "records"))
     for name in SPLITS:
