@@ -18,7 +18,7 @@ from apache_beam.transforms.resources import resource_hints_from_options
 from ae_models.errors import ConfigError
 from pipelines.beam.flags import runner_name
 from pipelines.console.progress import say
-from transforms.storage.files import is_local
+from transforms.storage.paths import is_local
 
 _DATAFLOW = "dataflow"
 _EMBEDDED = "builtin:"

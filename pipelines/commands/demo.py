@@ -19,7 +19,7 @@ from pipelines.drawing.reconstruction import reconstruction_grid
 from transforms.reading.find_images import record_images
 from transforms.records.batches import ID
 from transforms.runs.ledger import SCORES, result_files
-from transforms.storage.files import is_local
+from transforms.storage.paths import is_local
 
 _INPUT = "builtin:digits"
 _HELD_OUT = "label=0"  # the class that training never sees

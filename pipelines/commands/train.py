@@ -41,7 +41,7 @@ from transforms.records.where import Where
 from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
-from transforms.storage.files import is_local
+from transforms.storage.paths import is_local
 from transforms.training.prepare import PrepareTraining, read_shards, split_reader
 
 _LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing

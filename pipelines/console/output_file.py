@@ -3,11 +3,9 @@
 import os
 import posixpath
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from ae_models.errors import OutputError
-from transforms.storage.files import is_local
+from transforms.storage.changes import write_whole
+from transforms.storage.paths import is_local
 from transforms.storage.staging import output_errors
 
 
@@ -34,14 +32,11 @@ def check_file(path: str, ending: str, what: str) -> None:
 
 
 def write_file(path: str, content: bytes, mime_type: str) -> None:
-    """Writes a file.
+    """Writes a file, which appears under its name at once: of two, one is always there.
 
     Raises:
       OutputError: it cannot be written.
     """
-    plain = CompressionTypes.UNCOMPRESSED
-    with (
-        output_errors(posixpath.dirname(path) or "."),
-        FileSystems.create(path, mime_type, plain) as file,
-    ):
-        file.write(content)
+    folder = posixpath.dirname(path)
+    with output_errors(folder or "."):
+        write_whole(path, content, folder, mime_type)

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Self
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import InputError, OutputError
@@ -21,6 +20,7 @@ from transforms.runs.finish import finish_run
 from transforms.runs.ledger import MODEL, read_ledger
 from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.shards import Shard, WriteShards
+from transforms.storage.changes import create
 from transforms.storage.staging import output_errors, staging_folder
 
 Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
@@ -100,8 +100,7 @@ class DerivedFolder:
         Raises:
           OutputError: it cannot be written.
         """
-        kind = "application/octet-stream"
-        with output_errors(self.output), FileSystems.create(self.model, mime_type=kind) as file:
+        with output_errors(self.output), create(self.model) as file:
             write(file)
 
     def finish(self, shards: Iterable[Shard], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import InputError, OutputError
 from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import Shard, open_shard, read_errors
+from transforms.storage.changes import create
 from transforms.storage.files import open_binary
 
 _P_VALUE, _FLAG = "p_value", "is_anomaly"
@@ -81,7 +81,7 @@ def relabel_files(
     for number, listed in enumerate(read_ledger(scores)["files"]):
         kind = listed["path"].partition("/")[0]
         source = posixpath.join(scores, listed["path"])
-        target = FileSystems.join(staging, f"{kind}-{number:05d}.parquet")
+        target = posixpath.join(staging, f"{kind}-{number:05d}.parquet")
         if kind == REJECTS:
             _copy(source, target)
         else:
@@ -138,7 +138,7 @@ def _parts(path: str) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _created(path: str) -> Iterator[BinaryIO]:
     try:
-        with FileSystems.create(path, mime_type="application/vnd.apache.parquet") as sink:
+        with create(path, "application/vnd.apache.parquet") as sink:
             yield sink
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error

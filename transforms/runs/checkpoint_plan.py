@@ -3,17 +3,13 @@ first part is begun, and gone when the run has finished."""
 
 import dataclasses
 import json
-import os
 import posixpath
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from ae_models.errors import OutputError
-from transforms.storage.changes import remove
-from transforms.storage.files import exists, is_local, open_binary
+from transforms.storage.changes import remove, write_whole
+from transforms.storage.files import exists, open_binary
 from transforms.storage.staging import output_errors, staging_folder
 
 PLAN = ".checkpoints.json"
@@ -53,34 +49,14 @@ def write_plan(output: str, plan: Plan) -> None:
     """Raises OutputError if it cannot be written."""
     text = json.dumps({"format_version": _FORMAT_VERSION, **vars(plan)}, indent=2)
     staging = staging_folder(output, plan.run_id)
-    write_whole(posixpath.join(output, PLAN), f"{text}\n".encode(), staging)
+    with output_errors(output):
+        write_whole(posixpath.join(output, PLAN), f"{text}\n".encode(), staging)
 
 
 def remove_plan(output: str) -> None:
     """Raises OutputError if it is there and cannot be removed."""
     with output_errors(output):
         remove(posixpath.join(output, PLAN))
-
-
-def write_whole(path: str, content: bytes, staging: str) -> None:
-    """Writes a file that appears under its name at once, by way of the staging folder; objects of
-    a store do by themselves.
-
-    Raises:
-      OutputError: it cannot be written.
-    """
-    with output_errors(staging):
-        if not is_local(path):
-            with FileSystems.create(path, mime_type="application/octet-stream") as file:
-                file.write(content)
-            return
-        os.makedirs(staging, exist_ok=True)
-        part = os.path.join(staging, f"part-{uuid.uuid4().hex}")
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

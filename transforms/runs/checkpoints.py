@@ -6,10 +6,9 @@ import posixpath
 from typing import Any
 
 from ae_models.errors import InputError
-from transforms.runs.checkpoint_plan import write_whole
 from transforms.runs.partition import Part, first_change
 from transforms.runs.shards import Shard, open_shard
-from transforms.storage.changes import remove
+from transforms.storage.changes import remove, write_whole
 from transforms.storage.files import exists, open_binary
 from transforms.storage.staging import output_errors, staging_folder
 
@@ -43,7 +42,8 @@ def commit(output: str, run_id: str, number: int, result: PartResult) -> None:
             return
     shards = [{**vars(shard), "path": posixpath.basename(shard.path)} for shard in result.shards]
     text = json.dumps({**vars(result), "shards": shards})
-    write_whole(path, text.encode(), staging_folder(output, run_id))
+    with output_errors(output):
+        write_whole(path, text.encode(), staging_folder(output, run_id))
 
 
 def committed(output: str, run_id: str, number: int) -> PartResult | None:
@@ -93,7 +93,8 @@ def remember_files(output: str, run_id: str, part: Part) -> None:
       OutputError: it cannot be written.
     """
     path = _files_path(output, run_id, part.number, part.digest)
-    write_whole(path, part.packed_files(), staging_folder(output, run_id))
+    with output_errors(output):
+        write_whole(path, part.packed_files(), staging_folder(output, run_id))
 
 
 def check_files(

@@ -22,10 +22,12 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from apache_beam.io.filesystem import FileMetadata
-from apache_beam.io.filesystems import FileSystems
 
 from ae_models.errors import OutputError
-from transforms.storage.files import check_no_pattern, client_errors, open_binary
+from transforms.storage import remote
+from transforms.storage.files import open_binary
+from transforms.storage.paths import check_no_pattern
+from transforms.storage.remote import client_errors
 from transforms.storage.staging import output_errors
 
 _PREFIX = ".lease-"
@@ -96,13 +98,13 @@ class _Lease:
 
     def _write(self) -> None:
         who = {"host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
-        with FileSystems.create(self._path, mime_type="application/json") as file:
+        with remote.create_object(self._path, "application/json") as file:
             file.write(json.dumps(who).encode())
 
     def _look_around(self) -> None:
         """Raises OutputError if another run lives; takes away the leases of those that died."""
-        (result,) = FileSystems.match([posixpath.join(self._output, f"{_PREFIX}*")])
-        found = {metadata.path: metadata for metadata in result.metadata_list}
+        leases = remote.matched(posixpath.join(self._output, f"{_PREFIX}*"))
+        found = {metadata.path: metadata for metadata in leases}
         now = self._time(found.pop(self._path))
         for path, metadata in found.items():
             if now - self._time(metadata) <= self._times.dead_after:
@@ -116,19 +118,19 @@ class _Lease:
     def _keep(self) -> None:
         while not self._ended.wait(self._times.renewed_every):
             with contextlib.suppress(OSError), client_errors():  # the next time, perhaps
-                if not FileSystems.exists(self._path):
+                if not remote.object_exists(self._path):
                     self._lost.set()
                     return
                 self._write()
 
     def _is_there(self) -> bool:
         with output_errors(self._output):
-            return bool(FileSystems.exists(self._path))
+            return remote.object_exists(self._path)
 
     @staticmethod
     def _delete(path: str) -> None:
         with contextlib.suppress(OSError), client_errors():  # old, it is taken for a dead one's
-            FileSystems.delete([path])
+            remote.delete([path])
 
 
 def _content(path: str) -> dict[str, float | str]:

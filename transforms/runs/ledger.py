@@ -5,11 +5,11 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from ae_models.errors import InputError
 from transforms.storage.changes import write_text
-from transforms.storage.files import client_errors, exists, open_binary
+from transforms.storage.files import exists, files_below, open_binary
+from transforms.storage.paths import check_one
+from transforms.storage.remote import client_errors
 
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
@@ -46,6 +46,7 @@ def read_ledger(output: str) -> dict[str, Any]:
     Raises:
       InputError: `output` is no folder of a finished run.
     """
+    check_one(output)
     try:
         finished = exists(posixpath.join(output, SUCCESS))
     except OSError as error:
@@ -74,8 +75,14 @@ def result_files(output: str, *kinds: str) -> list[str]:
 
 def unlisted_files(output: str) -> list[str]:
     """Files among a finished run's scores and rejects that its ledger does not know: a reader of
-    the folder would take them for results."""
+    the folder would take them for results.
+
+    Raises:
+      InputError: `output` is no folder of a finished run, or cannot be listed.
+    """
     listed = set(result_files(output, SCORES, REJECTS))
-    patterns = [posixpath.join(output, kind, "*") for kind in (SCORES, REJECTS)]
-    found = [m.path for result in FileSystems.match(patterns) for m in result.metadata_list]
-    return sorted(path for path in set(found) - listed if not path.endswith("/"))
+    try:
+        found = [p for kind in (SCORES, REJECTS) for p in files_below(posixpath.join(output, kind))]
+    except OSError as error:
+        raise InputError(f"cannot look into {output}: {error}") from error
+    return sorted(set(found) - listed)

@@ -7,7 +7,9 @@ from ae_models.errors import OutputError
 from transforms.runs.checkpoint_plan import read_plan, remove_plan
 from transforms.runs.ledger import RESULTS
 from transforms.storage.changes import remove
-from transforms.storage.files import check_no_pattern, client_errors, exists, files_below, is_local
+from transforms.storage.files import exists, files_below
+from transforms.storage.paths import check_no_pattern, is_local
+from transforms.storage.remote import client_errors
 from transforms.storage.staging import output_errors, staging_folder
 
 _REMOVED = "earlier-results-removed"

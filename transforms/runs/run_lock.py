@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -11,7 +10,8 @@ from ae_models.errors import OutputError
 from transforms.runs.checkpoint_plan import read_plan
 from transforms.runs.lease import USUAL_TIMES, LeaseTimes, leased
 from transforms.runs.ledger import FAILED
-from transforms.storage.files import is_local
+from transforms.storage import local
+from transforms.storage.paths import is_local
 from transforms.storage.staging import STAGING, output_errors, staging_folder
 
 
@@ -36,7 +36,7 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
             yield check
         return
     with output_errors(output):
-        os.makedirs(output, exist_ok=True)
+        local.make_folder(output)
         folder = os.open(output, os.O_RDONLY)  # not inherited by worker processes
     try:
         locked = _locked(folder, output)
@@ -44,8 +44,8 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
             pass
         if locked:
             _remove_abandoned(output)
-            with contextlib.suppress(OSError):  # there is none, most likely
-                os.remove(os.path.join(output, FAILED))
+            with contextlib.suppress(OSError):
+                local.remove(os.path.join(output, FAILED))
         try:
             yield lambda: _check_same(folder, output)
         except BaseException:
@@ -55,7 +55,7 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
         finally:
             if locked and _is_same(folder, output):
                 with contextlib.suppress(OSError):  # an empty folder of a run that never began
-                    os.rmdir(output)
+                    local.remove_if_empty(output)
     finally:
         os.close(folder)
 
@@ -95,4 +95,5 @@ def _remove_abandoned(output: str) -> None:
         return
     for name in names:
         if name.startswith(STAGING) and name != kept:
-            shutil.rmtree(os.path.join(output, name), ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next run tries again
+                local.remove(os.path.join(output, name))

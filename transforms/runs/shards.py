@@ -4,13 +4,13 @@ opening such a file again."""
 import collections
 import contextlib
 import dataclasses
+import posixpath
 import uuid
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
@@ -22,6 +22,7 @@ from transforms.execution.background import Ahead
 from transforms.execution.timing import Timed, timed
 from transforms.records.batches import ID
 from transforms.runs.ledger import REJECTS
+from transforms.storage.changes import create
 from transforms.storage.files import open_binary
 from transforms.storage.staging import output_errors
 
@@ -148,10 +149,10 @@ class ShardWriter:
         self._writer = None
 
     def _open(self, batch: pa.RecordBatch) -> None:
-        self._path = FileSystems.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
+        self._path = posixpath.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
         names = batch.schema.names
         with self._writing():
-            self._file = FileSystems.create(self._path, mime_type="application/vnd.apache.parquet")
+            self._file = create(self._path, "application/vnd.apache.parquet")
             self._writer = pq.ParquetWriter(
                 self._file,
                 batch.schema,

@@ -10,20 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.manifest import parse_manifest
 from ae_models.bundles.names import MANIFEST
 from ae_models.errors import BundleError, OutputError
-from transforms.storage.files import (
-    check_no_pattern,
-    client_errors,
-    files_below,
-    is_local,
-    open_binary,
-)
+from transforms.storage.changes import create, remove, remove_files
+from transforms.storage.files import exists, files_below, open_binary, present
+from transforms.storage.paths import check_no_pattern, check_one, is_local
+from transforms.storage.remote import client_errors
 
 
 def local_bundle(path: str) -> str:
@@ -39,6 +33,7 @@ def local_bundle(path: str) -> str:
     """
     if is_local(path):
         return path
+    check_one(path)
     data = _read_manifest(path)
     manifest = parse_manifest(data, path)
     try:
@@ -79,10 +74,10 @@ def put_bundle(bundle: Bundle, output: str) -> None:
     """
     try:
         with client_errors():
-            if FileSystems.exists(posixpath.join(output, MANIFEST)):
+            if exists(posixpath.join(output, MANIFEST)):
                 earlier = _earlier_files(output)
-                FileSystems.delete([posixpath.join(output, MANIFEST)])
-                FileSystems.delete([path for path in earlier if FileSystems.exists(path)])
+                remove(posixpath.join(output, MANIFEST))
+                remove_files(sorted(present(earlier, output)))
             for name in (*bundle.manifest["files"], MANIFEST):
                 _upload(bundle.path / name, posixpath.join(output, name))
     except OSError as error:
@@ -99,13 +94,7 @@ def _earlier_files(output: str) -> list[str]:
 
 
 def _upload(source: Path, target: str) -> None:
-    folder = posixpath.dirname(target)
-    if FileSystems.get_filesystem(target).has_dirs() and not FileSystems.exists(folder):
-        FileSystems.mkdirs(folder)
-    with (
-        source.open("rb") as content,
-        FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as file,
-    ):
+    with source.open("rb") as content, create(target) as file:
         shutil.copyfileobj(content, file)
 
 

@@ -13,14 +13,8 @@ from transforms.execution.background import Ahead
 from transforms.records.batches import BatchLimits, image_records
 from transforms.records.rejects import Reason, Stage, reject
 from transforms.sources.source import Listing, Source
-from transforms.storage.files import (
-    TooLargeError,
-    is_local,
-    list_files,
-    matches,
-    parent_name,
-    read_whole,
-)
+from transforms.storage.files import TooLargeError, list_files, read_whole
+from transforms.storage.paths import is_local, matches, parent_name
 
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif")
 _PATTERNS = tuple(f"*.{ending}" for ending in IMAGE_ENDINGS)

@@ -22,7 +22,8 @@ from transforms.records.pixels import holds_images, raw_layout, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files, matches, open_binary
+from transforms.storage.files import list_files, open_binary
+from transforms.storage.paths import matches
 
 # Of damaged metadata, numbers and names may be anything.
 _READ_ERRORS = (

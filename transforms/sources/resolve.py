@@ -9,7 +9,8 @@ from ae_models.errors import InputError
 from transforms.sources.image_files import ImageFiles
 from transforms.sources.npz import split_npz
 from transforms.sources.source import Source
-from transforms.storage.files import common_root, fixed_root, is_folder, is_local, matches
+from transforms.storage.files import fixed_root, is_folder
+from transforms.storage.paths import common_root, is_local, matches
 
 _BUILTIN = "builtin:"
 # Imported when one is read: TFRecord takes TensorFlow, which takes seconds.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import ID, BatchLimits
-from transforms.storage.files import relative_path
+from transforms.storage.paths import relative_path
 
 Item = TypeVar("Item")
 

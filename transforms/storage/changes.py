@@ -1,33 +1,57 @@
-"""Writing, moving and removing files: by the system's own calls where they are local, which know no
-patterns, else by Beam's file systems, which are given many files at once."""
+"""Writing, moving and removing files, here and on object stores."""
 
 import os
-import shutil
+import uuid
 from collections.abc import Sequence
+from typing import BinaryIO
 
-from apache_beam.io.filesystems import FileSystems
+from transforms.storage import local, remote
+from transforms.storage.files import files_below
+from transforms.storage.paths import is_local
 
-from transforms.storage.files import files_below, is_local
 
-_MOVED_AT_ONCE = 100
+def create(path: str, mime_type: str = "application/octet-stream") -> BinaryIO:
+    """Opens a file for writing its bytes as they are; a local folder that it lies in is made where
+    it is not there.
+
+    Raises:
+      OSError, or what an object store's client raises: it cannot be opened or, later, written.
+    """
+    return local.create(path) if is_local(path) else remote.create_object(path, mime_type)
 
 
 def write_text(path: str, text: str) -> None:
     """Writes a file, and the folders that it lies in. Raises what the file system raises."""
-    with FileSystems.create(path, mime_type="text/plain") as file:
+    with create(path, "text/plain") as file:
         file.write(text.encode())
+
+
+def write_whole(
+    path: str, content: bytes, folder: str, mime_type: str = "application/octet-stream"
+) -> None:
+    """Writes a file that appears under its name at once, by way of `folder`, on the same file
+    system; objects of a store do by themselves. Raises what the file system raises."""
+    if not is_local(path):
+        with remote.create_object(path, mime_type) as file:
+            file.write(content)
+        return
+    part = os.path.join(folder, f".part-{uuid.uuid4().hex}")
+    try:
+        with local.create(part) as file:
+            file.write(content)
+        local.move([(part, path)])
+    except BaseException:
+        local.remove(part)
+        raise
 
 
 def make_folder(path: str) -> None:
     """Makes a folder where none is. Raises what the file system raises."""
-    if is_local(path):
-        os.makedirs(path, exist_ok=True)
-    elif not FileSystems.exists(path):
-        FileSystems.mkdirs(path)
+    (local if is_local(path) else remote).make_folder(path)
 
 
 def move(pairs: Sequence[tuple[str, str]]) -> None:
-    """Gives files their new paths, in requests of at most 100 files.
+    """Gives files their new paths.
 
     Where this raises, some files have moved, and of an object store's some are in both places:
     whoever moves those again that are still in their old ones has moved all.
@@ -39,25 +63,28 @@ def move(pairs: Sequence[tuple[str, str]]) -> None:
       OSError, or what an object store's client raises: some files could not be moved.
     """
     if pairs and is_local(pairs[0][0]):
-        for old, new in pairs:
-            os.replace(old, new)
-        return
-    for start in range(0, len(pairs), _MOVED_AT_ONCE):
-        some = pairs[start : start + _MOVED_AT_ONCE]
-        FileSystems.rename([old for old, _ in some], [new for _, new in some])
+        local.move(pairs)
+    else:
+        remote.rename(pairs)
+
+
+def remove_files(paths: Sequence[str]) -> None:
+    """Deletes files that are there, an object store's in one go. Raises what the file system
+    raises."""
+    if paths and is_local(paths[0]):
+        for path in paths:
+            local.remove(path)
+    else:
+        remote.delete(paths)
 
 
 def remove(path: str) -> None:
     """Deletes a file, or a folder with all that is in it; nothing if neither is there. Raises what
     the file system raises."""
     if is_local(path):
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        elif os.path.lexists(path):
-            os.remove(path)
+        local.remove(path)
         return
-    if FileSystems.exists(path):
-        FileSystems.delete([path])
+    if remote.object_exists(path):
+        remote.delete([path])
     # Where there are no folders, files outlive what they are thought to lie in.
-    if below := files_below(path):
-        FileSystems.delete(below)
+    remote.delete(files_below(path))

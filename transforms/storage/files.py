@@ -1,45 +1,19 @@
-"""Files through Beam's file systems, with shortcuts for local paths."""
+"""Looking at files and folders, and reading them, here and on object stores."""
 
 import contextlib
-import fnmatch
 import functools
 import gzip
-import io
 import os
 import posixpath
-import re
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
-from apache_beam.io.filesystems import FileSystems
+from ae_models.errors import InputError
+from transforms.storage import remote
+from transforms.storage.paths import before_wildcard, is_glob, is_local
 
-from ae_models.errors import InputError, LatentbeamError, OutputError
-from transforms.records.text import printable
-
-_ODD = re.compile(r"/[./]")  # what a plain path has not
 _READ_BYTES = 16 << 20  # of a remote file, at once
-_WILDCARD = re.compile(r"[*?\[]")
-
-
-def is_local(path: str) -> bool:
-    """Whether the path is on this machine's file system, not behind a scheme such as gs://."""
-    return FileSystems.get_scheme(path) is None
-
-
-def is_glob(path: str) -> bool:
-    """Whether the path is a pattern; a file that is really named so is not."""
-    return bool(_WILDCARD.search(path)) and not (is_local(path) and os.path.exists(path))
-
-
-def check_no_pattern(output: str) -> None:
-    """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
-    might be someone else's."""
-    if not is_local(output) and is_glob(output):
-        raise OutputError(
-            f"an output on an object store cannot have any of *?[. Received: {output}"
-        )
 
 
 def open_binary(path: str) -> BinaryIO:
@@ -50,9 +24,7 @@ def open_binary(path: str) -> BinaryIO:
     """
     if is_local(path):
         return open(path, "rb")
-    with client_errors():
-        file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return io.BufferedReader(_RemoteFile(file))
+    return remote.open_object(path)
 
 
 class TooLargeError(OSError):
@@ -84,54 +56,6 @@ def read_whole(path: str, most: int) -> bytes:
 
 
 @contextlib.contextmanager
-def client_errors() -> Iterator[None]:
-    """Turns what the client of an object store raises, each of a kind of its own, into OSErrors."""
-    try:
-        yield
-    except (OSError, LatentbeamError):
-        raise
-    except Exception as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-
-
-class _RemoteFile(io.RawIOBase):
-    """A remote file: a client may open what is not there, and fail at the first read."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        with client_errors():
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        with client_errors():
-            return self._file.read()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with client_errors():
-            return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        with client_errors():
-            return self._file.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            with client_errors():
-                self._file.close()
-
-
-@contextlib.contextmanager
 def open_decompressed(path: str) -> Iterator[BinaryIO]:
     """Opens a file for reading, decompressed where its name ends in .gz.
 
@@ -152,8 +76,7 @@ def fixed_root(path: str) -> str:
     """The folder that ids are relative to: a folder itself, else the one that holds the file, or
     the last one before a glob's first wildcard."""
     if is_glob(path):
-        path = path[: _WILDCARD.search(path).start()] + "x"  # type: ignore[union-attr]
-        return posixpath.dirname(path)
+        return posixpath.dirname(before_wildcard(path) + "x")
     if is_folder(path):
         return path.rstrip("/") or "/"
     return posixpath.dirname(path)
@@ -168,42 +91,9 @@ def is_folder(path: str) -> bool:
     if is_local(path):
         return os.path.isdir(path)
     try:
-        return path.endswith("/") or bool(_matched(_below(path), limit=2))
+        return path.endswith("/") or bool(remote.matched(remote.below(path), limit=2))
     except OSError as error:
         raise InputError(f"cannot list {path}: {error}") from error
-
-
-def relative_path(path: str, root: str) -> str:
-    """`path` as seen from `root`, with forward slashes."""
-    rest = path[len(root) + 1 :]
-    if path.startswith(f"{root}/") and not rest.startswith((".", "/")) and not _ODD.search(rest):
-        return printable(rest)
-    if is_local(path):
-        return printable(os.path.relpath(path, root or ".").replace(os.sep, "/"))
-    return path[len(root.rstrip("/")) + 1 :]
-
-
-def parent_name(path: str) -> str:
-    """The name of the folder that holds the file, of the current one too."""
-    name = posixpath.basename(posixpath.dirname(path))
-    if name in ("", ".", "..") and is_local(path):
-        name = posixpath.basename(posixpath.dirname(os.path.abspath(path)))
-    return printable(name)
-
-
-def common_root(roots: list[str]) -> str:
-    """The deepest folder that holds all `roots`.
-
-    Raises:
-      InputError: they are on different file systems.
-    """
-    schemes = {FileSystems.get_scheme(root) for root in roots}
-    if len(schemes) > 1:
-        raise InputError(f"inputs on different file systems: {', '.join(sorted(roots))}")
-    if schemes == {None}:
-        return os.path.commonpath([os.path.abspath(root) for root in roots])
-    shared = posixpath.commonpath(roots)  # "gs:/b" of one bucket, "gs:" of several
-    return shared.replace(":/", "://", 1) if "/" in shared else f"{shared}/"
 
 
 def list_files(path: str) -> Iterator[str]:
@@ -220,7 +110,7 @@ def list_files(path: str) -> Iterator[str]:
         if os.path.exists(path):
             return iter([path])
         raise InputError(f"no such file or folder: {path}")
-    return iter(_found(path) if is_glob(path) else _found(_below(path), path))
+    return iter(_found(path) if is_glob(path) else _found(remote.below(path), path))
 
 
 def exists(path: str) -> bool:
@@ -229,8 +119,7 @@ def exists(path: str) -> bool:
     Raises:
       OSError: an object store cannot be asked.
     """
-    with client_errors():
-        return bool(FileSystems.exists(path))
+    return os.path.exists(path) if is_local(path) else remote.object_exists(path)
 
 
 class FileStates:
@@ -265,24 +154,27 @@ class FileStates:
 
     @functools.cached_property
     def _remote(self) -> dict[str, tuple[int, float]]:
-        pattern = self._path if is_glob(self._path) else _below(self._path)
+        pattern = self._path if is_glob(self._path) else remote.below(self._path)
         try:
-            found = _metadata(pattern) or _metadata(self._path)
+            found = remote.matched(pattern) or remote.matched(self._path)
         except OSError as error:
             raise InputError(f"cannot list {self._path}: {error}") from error
         return {m.path: (m.size_in_bytes, m.last_updated_in_seconds) for m in found}
 
 
 def files_below(folder: str) -> list[str]:
-    """The files of a remote folder, all levels down where the store has no folders, in order.
+    """The files of a folder, in order, and the links in it, all levels down but for a remote file
+    system's with folders; none where there is no such folder.
 
     Raises:
       OSError: it cannot be listed.
     """
-    with client_errors():
-        if FileSystems.get_filesystem(folder).has_dirs() and not FileSystems.exists(folder):
+    if is_local(folder):
+        return sorted(_files_and_links(folder)) if os.path.isdir(folder) else []
+    with remote.client_errors():
+        if remote.has_folders(folder) and not remote.object_exists(folder):
             return []
-    return _matched(_below(folder))
+    return _matched(remote.below(folder))
 
 
 def present(paths: Iterable[str], folder: str) -> set[str]:
@@ -294,7 +186,7 @@ def present(paths: Iterable[str], folder: str) -> set[str]:
     """
     if is_local(folder):
         return {path for path in paths if os.path.exists(path)}
-    if not FileSystems.get_filesystem(folder).has_dirs():
+    if not remote.has_folders(folder):
         return set(paths).intersection(files_below(folder))
     by_folder: dict[str, list[str]] = {}
     for path in paths:
@@ -304,6 +196,17 @@ def present(paths: Iterable[str], folder: str) -> set[str]:
         names = {posixpath.basename(path) for path in files_below(parent)}
         found.update(path for path in files if posixpath.basename(path) in names)
     return found
+
+
+def _files_and_links(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        paths = [os.path.join(parent, name) for name in (*names, *folders)]
+        yield from paths[: len(names)]
+        yield from filter(os.path.islink, paths[len(names) :])
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -318,11 +221,6 @@ def _unlisted(error: OSError) -> None:
     raise InputError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
-def _below(folder: str) -> str:
-    """The pattern of all that is in a folder: with a slash, lest `img` stand for `img-old` too."""
-    return f"{folder.rstrip('/')}/**"
-
-
 def _found(*patterns: str) -> list[str]:
     """The files of the first pattern that matches any."""
     try:
@@ -335,25 +233,12 @@ def _found(*patterns: str) -> list[str]:
     return found
 
 
-def _matched(pattern: str, limit: int | None = None) -> list[str]:
-    """The files that match, in order; at most `limit` are looked at.
+def _matched(pattern: str) -> list[str]:
+    """The files that match, in order.
 
     Raises:
       OSError: they cannot be listed.
     """
     if is_local(pattern) and not posixpath.dirname(pattern):
         pattern = f"./{pattern}"  # without a folder, Beam's matching finds nothing
-    return sorted(m.path for m in _metadata(pattern, limit))
-
-
-def _metadata(pattern: str, limit: int | None = None) -> list[FileMetadata]:
-    with client_errors():
-        (result,) = FileSystems.match([pattern], [limit])
-    # Object stores' own tools mark folders by empty objects whose names end with a slash.
-    return [m for m in result.metadata_list if not m.path.endswith("/")]
-
-
-def matches(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether the file's name, in lower case, matches one of the patterns."""
-    name = posixpath.basename(path).lower()
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    return sorted(m.path for m in remote.matched(pattern))

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterator
 
 from ae_models.errors import LatentbeamError, OutputError
-from transforms.storage.files import is_local
+from transforms.storage.paths import is_local
 
 STAGING = ".staging-"
 

@@ -9,7 +9,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
@@ -24,6 +23,7 @@ from transforms.records.batches import ID, IMAGE, TARGET
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows, reject_rows
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
+from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
 from transforms.training.analysis import AnalyzePixels
 
@@ -56,9 +56,7 @@ class _Split(beam.DoFn):
 
 
 def _write_list(shards: list[Shard], path: str) -> str:
-    text = json.dumps([vars(shard) for shard in shards], indent=2)
-    with FileSystems.create(path, mime_type="application/json") as file:
-        file.write(text.encode())
+    write_text(path, json.dumps([vars(shard) for shard in shards], indent=2))
     return path
 
 

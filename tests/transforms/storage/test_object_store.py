@@ -42,7 +42,7 @@ from transforms.runs.output_folder import check_free
 from transforms.runs.shards import Shard
 from transforms.scoring.bundle_cache import local_bundle, put_bundle
 from transforms.sources import resolve_inputs
-from transforms.storage.files import common_root
+from transforms.storage.paths import common_root
 from transforms.storage.staging import staging_folder
 
 Bundles = Callable[[str], Path]

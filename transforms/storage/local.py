@@ -1,0 +1,99 @@
+"""Changes of local files that outlast a power failure: each is on the disk when its call returns.
+
+A file's content is flushed before its name is, and the folder that holds the name after each change
+of it: so what one call makes is never there without what an earlier call made.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# What some file systems that are mounted over a network answer: they cannot flush a folder.
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
+class _DurableFile(io.FileIO):
+    """A new file that is on the disk, under its name, once it is closed."""
+
+    def __init__(self, path: str):
+        super().__init__(path, "w")
+        self._path = path
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            os.fsync(self.fileno())
+        finally:
+            super().close()
+        flush_folders([os.path.dirname(self._path)])
+
+
+def create(path: str) -> Any:
+    """Opens a file for writing, new or in place of another's content; its folder is made if it is
+    not there.
+
+    Raises:
+      OSError: it cannot be opened, or later, written.
+    """
+    make_folder(os.path.dirname(path))
+    return io.BufferedWriter(_DurableFile(path))
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder, and those that it lies in, where there is none. Raises OSError."""
+    if not path or os.path.isdir(path):
+        return
+    parent = os.path.dirname(path.rstrip("/"))
+    make_folder(parent)
+    with contextlib.suppress(FileExistsError):  # made by another in this moment, or no folder
+        os.mkdir(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    flush_folders([parent])
+
+
+def move(pairs: Sequence[tuple[str, str]]) -> None:
+    """Gives files, or folders, their new paths, in place of what is there. Raises OSError; some
+    have moved then."""
+    try:
+        for old, new in pairs:
+            os.replace(old, new)
+    finally:
+        flush_folders(os.path.dirname(path) for pair in pairs for path in reversed(pair))
+
+
+def remove(path: str) -> None:
+    """Deletes a file or a link, or a folder with all that is in it; nothing if none is there.
+    Raises OSError."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
+    else:
+        return
+    flush_folders([os.path.dirname(path.rstrip("/"))])
+
+
+def remove_if_empty(folder: str) -> None:
+    """Deletes a folder that has nothing in it. Raises OSError."""
+    os.rmdir(folder)
+    flush_folders([os.path.dirname(folder.rstrip("/"))])
+
+
+def flush_folders(paths: Iterable[str]) -> None:
+    """Has the names in folders written to the disk, each folder once. Raises OSError."""
+    for path in dict.fromkeys(paths):
+        with contextlib.suppress(FileNotFoundError):  # moved, with all that is in it
+            folder = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            except OSError as error:
+                if error.errno not in _CANNOT_FLUSH:
+                    raise
+            finally:
+                os.close(folder)
