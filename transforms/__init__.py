@@ -13,6 +13,7 @@ from transforms.runs.write import WriteScores
 from transforms.scoring.by_category import ScoreImagesByCategory
 from transforms.scoring.model_handler import AutoencoderModelHandler, LoadedModel
 from transforms.scoring.score import ScoredRecords, ScoreImages
+from transforms.sources import ReadOptions
 
 __all__ = [
     "AutoencoderModelHandler",
@@ -21,6 +22,7 @@ __all__ = [
     "ImageRecords",
     "LoadedModel",
     "ReadImages",
+    "ReadOptions",
     "RejectLimit",
     "ScoreImages",
     "ScoreImagesByCategory",

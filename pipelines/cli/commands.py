@@ -1,6 +1,7 @@
 """The command `latentbeam` and what can be asked of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from pipelines.cli.options import (
     load_program,
     overwrite_option,
     print_result,
+    reading_options,
     where_option,
 )
 
@@ -62,6 +64,7 @@ def demo(output: str, as_json: bool) -> None:
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="One key: model.latent_dim=16."
 )
 @where_option
+@reading_options
 @click.option("--epochs", type=int, help="At most so many; early stopping may end sooner.")
 @click.option("--seed", type=int, help="Same seed, same machine: same weights.")
 @overwrite_option
@@ -76,6 +79,7 @@ def train(
     config: str | None,
     overrides: Sequence[str],
     where: Sequence[str],
+    reading: Mapping[str, Any],
     epochs: int | None,
     seed: int | None,
     overwrite: bool,
@@ -92,7 +96,13 @@ def train(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )
     manifest = program.train(
-        inputs, configuration, output, where=where, beam_flags=beam_flags, overwrite=overwrite
+        inputs,
+        configuration,
+        output,
+        where=where,
+        reading=reading,
+        beam_flags=beam_flags,
+        overwrite=overwrite,
     )
     print_result(manifest, as_json, lambda _: summaries.trained_lines(manifest, output))
 
@@ -106,6 +116,7 @@ def train(
 @click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
 @click.option("--output", metavar="DIR", required=True, help="Folder of the run.")
 @where_option
+@reading_options
 @click.option("--fpr", type=float,
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
@@ -132,6 +143,7 @@ def score(
     model: str,
     output: str,
     where: Sequence[str],
+    reading: Mapping[str, Any],
     fpr: float | None,
     portable_schema: bool,
     error_maps: bool,
@@ -153,6 +165,7 @@ def score(
         model,
         output,
         where=where,
+        reading=reading,
         beam_flags=_beam_flags(context),
         fpr=fpr,
         overwrite=overwrite,
@@ -368,16 +381,24 @@ def report(
 @cli.command(cls=WithExample, example="latentbeam verify --scores run/ --input images/")
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @inputs_option
+@reading_options
 @json_option
 @click.pass_context
-def verify(context: click.Context, *, scores: str, inputs: Sequence[str], as_json: bool) -> None:
+def verify(
+    context: click.Context,
+    *,
+    scores: str,
+    inputs: Sequence[str],
+    reading: Mapping[str, Any],
+    as_json: bool,
+) -> None:
     """Check that every input record is in exactly one of scores and rejects.
 
     Exit status 1 if one is not.
     """
     program = load_program("pipelines.commands.verify")
 
-    result = program.verify(scores, inputs)
+    result = program.verify(scores, inputs, reading)
     print_result(result, as_json, summaries.verified_lines)
     if not result["ok"]:
         context.exit(_MISMATCH)

@@ -3,6 +3,7 @@
 Nothing here imports Keras or Beam before a command runs.
 """
 
+import functools
 import importlib
 import json
 from typing import Any
@@ -48,6 +49,45 @@ where_option = click.option(
     multiple=True,
     help="Only records whose column is, or with != is not, one of the values.",
 )
+# How inputs are read, by the names of `transforms.ReadOptions`.
+_READING = {
+    "format": click.option(
+        "--format",
+        type=click.Choice(["images", "parquet", "tfrecord", "webdataset", "npz"]),
+        help="The kind of every input.  [default: by its name and first bytes]",
+    ),
+    "image_column": click.option(
+        "--image_column", metavar="NAME", help="Column, feature or array of images."
+    ),
+    "id_column": click.option("--id_column", metavar="NAME", help="Column or feature of ids."),
+    "label_column": click.option(
+        "--label_column", metavar="NAME", help="Column, feature or array of labels."
+    ),
+    "exclude": click.option(
+        "--exclude",
+        metavar="PATTERN",
+        multiple=True,
+        help="Leave out files whose path in the input matches: '*.tmp', 'old/**'.",
+    ),
+    "follow_links": click.option(
+        "--follow_links", is_flag=True, help="Follow links that lead out of the input's folder."
+    ),
+}
+
+
+def reading_options(command: Any) -> Any:
+    """The flags of how inputs are read, given to the command as one mapping, `reading`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **flags: Any) -> Any:
+        reading = {name: flags.pop(name) for name in _READING}
+        return command(*args, reading=reading, **flags)
+
+    for option in reversed(_READING.values()):
+        gathered = option(gathered)
+    return gathered
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace what --output holds, once the work has succeeded."

@@ -58,6 +58,7 @@ def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "--input": facts.get("inputs"),
         "--where": facts.get("where"),
+        "how inputs are read": facts.get("reading") or None,
         "the bundle": model.get("fingerprint"),
         "--fpr": model.get("fpr"),
         "--outputs": model.get("outputs"),

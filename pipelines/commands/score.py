@@ -1,7 +1,7 @@
 """`latentbeam score`: images through a bundle to a run folder."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -16,7 +16,7 @@ from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
 from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
 from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
-from transforms import ReadImages, ScoreImages, WriteScores
+from transforms import ReadImages, ReadOptions, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free
@@ -33,6 +33,7 @@ def score(
     output: str,
     *,
     where: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
     beam_flags: Sequence[str] = (),
     fpr: float | None = None,
     overwrite: bool = False,
@@ -44,6 +45,8 @@ def score(
     max_rejects: str | int | float | None = None,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
+
+    `reading` is how the inputs are read: the fields of `ReadOptions` that are not the usual ones.
 
     With `checkpoint_every`, in parts of at least so many records, each of which is kept when it is
     done; `resume` goes on with those that are missing (`pipelines.commands.resume`).
@@ -57,6 +60,7 @@ def score(
     """
     asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
     limit = None if max_rejects is None else RejectLimit.parse(max_rejects)
+    read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
     _check_checkpoints(checkpoint_every, resume, options)
@@ -66,6 +70,7 @@ def score(
     facts = {
         "inputs": list(inputs),
         "where": list(where),
+        "reading": read_options.given(),
         "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
         "portable_schema": portable_schema,
@@ -78,7 +83,7 @@ def score(
         return ScoreImages(model, **vars(asked), decoding_threads=threads)
 
     def whole(pipeline: beam.Pipeline) -> None:
-        scored = pipeline | ReadImages(inputs, where=where) | scoring()
+        scored = pipeline | ReadImages(inputs, where=where, options=read_options) | scoring()
         scored | WriteScores(
             output,
             overwrite=overwrite,
@@ -96,7 +101,9 @@ def score(
             return finished
         if plan is not None:
             watch = None if limit is None else RejectWatch(limit, output, facts)
-            work = PartedRun(output, inputs, where, scoring, portable_schema, options, watch)
+            work = PartedRun(
+                output, inputs, where, read_options, scoring, portable_schema, options, watch
+            )
             return score_in_parts(work, plan, facts, overwrite, check_held)
         run(whole, options, "scoring", counter=RECORDS_READ)
     return read_ledger(output)

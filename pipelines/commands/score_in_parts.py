@@ -31,6 +31,7 @@ from transforms.runs.partition import Part, divided
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import Shard
 from transforms.runs.write_part import WritePart
+from transforms.sources import ReadOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class PartedRun:
 
     output: the run folder, held by this process.
     inputs, where: as the user gave them.
+    reading: how the inputs are read.
     score: makes the transform of image records to `ScoredRecords`, once a part.
     portable_schema: of the scores.
     options: of the pipelines.
@@ -48,6 +50,7 @@ class PartedRun:
     output: str
     inputs: Sequence[str]
     where: Sequence[str]
+    reading: ReadOptions
     score: Callable[[], beam.PTransform]
     portable_schema: bool
     options: PipelineOptions
@@ -68,7 +71,7 @@ def score_in_parts(
         folder is not held any more, or cannot be written to; too many records were rejected.
     """
     wheres = tuple(map(Where.parse, work.where))
-    sources, carried = open_inputs(work.inputs, wheres)
+    sources, carried = open_inputs(work.inputs, wheres, work.reading)
     if read_plan(work.output) is None:
         write_plan(work.output, plan)
     results: list[PartResult] = []

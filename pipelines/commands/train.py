@@ -32,7 +32,7 @@ from ae_models.training.preprocessing import Preprocessing
 from pipelines.beam.dataflow import is_handed_over
 from pipelines.beam.run import decoding_threads, pipeline_options, run, versions
 from pipelines.console.progress import Progress, say
-from transforms import ReadImages
+from transforms import ReadImages, ReadOptions
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import probe_image
 from transforms.reading.read import RECORDS_READ, common_carried
@@ -78,10 +78,13 @@ def train(
     output: str,
     *,
     where: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Trains a model and writes its bundle; gives the bundle's manifest.
+
+    `reading` is how the inputs are read: the fields of `ReadOptions` that are not the usual ones.
 
     Raises:
       LatentbeamError: an input, a condition, the configuration or the output cannot be used.
@@ -91,7 +94,8 @@ def train(
         raise ConfigError("train needs what its pipeline gives: run it to its end, on this machine")
     _check_output(output, overwrite)
     wheres = [Where.parse(text) for text in where]
-    sources = resolve_inputs(inputs)
+    read_options = ReadOptions(**(reading or {}))
+    sources = resolve_inputs(inputs, read_options)
     if config.target:
         check_target(common_carried(sources), config.target)
     config = config.with_image(probe_image(sources, wheres, config.image))
@@ -103,7 +107,7 @@ def train(
         run(
             lambda pipeline: (
                 pipeline
-                | ReadImages(inputs, where=wheres)
+                | ReadImages(inputs, where=wheres, options=read_options)
                 | PrepareTraining(
                     config,
                     str(records),
@@ -130,6 +134,7 @@ def train(
             "training": {
                 "inputs": list(inputs),
                 "where": list(where),
+                "reading": read_options.given(),
                 "rejected_by_reason": rejected_by_reason(shards),
                 **training,
             },

@@ -1,6 +1,6 @@
 """`latentbeam verify`: every input record is in exactly one of scores and rejects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,14 +14,21 @@ from transforms.records.where import Where
 from transforms.results.reconcile import reconcile
 from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import open_shard
-from transforms.sources import resolve_inputs
+from transforms.sources import ReadOptions, resolve_inputs
 from transforms.storage.files import open_binary
 
 _LIMITS = BatchLimits(rows=4096)
 
 
-def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
+def verify(
+    scores: str, inputs: Sequence[str], reading: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Reads the ids of the inputs again, under the run's own conditions, and compares.
+
+    Args:
+      scores: the run folder.
+      inputs: where its inputs are now.
+      reading: fields of `ReadOptions` that differ from those of the run.
 
     Returns:
       `ok`, `problems` as sentences and, where every file can be read, counts of `expected`,
@@ -32,8 +39,9 @@ def verify(scores: str, inputs: Sequence[str]) -> dict[str, Any]:
     """
     ledger = read_ledger(scores)
     wheres = [Where.parse(text) for text in ledger.get("where", [])]
+    options = ReadOptions.from_ledger(ledger).with_given(ReadOptions(**(reading or {})))
     with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
-        sources = resolve_inputs(inputs)
+        sources = resolve_inputs(inputs, options)
     carried = common_carried(sources)
 
     def expected() -> Iterator[list[str]]:

@@ -11,11 +11,14 @@ from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import ID, IMAGE, BatchLimits
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows
-from transforms.sources import resolve_inputs
+from transforms.sources import USUAL, ReadOptions, resolve_inputs
 
 
 def record_images(
-    inputs: Sequence[str], ids: Collection[str], config: ImageConfig
+    inputs: Sequence[str],
+    ids: Collection[str],
+    config: ImageConfig,
+    options: ReadOptions = USUAL,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The decoded image of each of the records, with its id, in the order of the inputs.
 
@@ -27,6 +30,7 @@ def record_images(
       inputs: as `score` was given them.
       ids: of the records that are wanted.
       config: the bundle's, which images are brought to.
+      options: how the inputs are read.
 
     Returns:
       Pairs of an id and raw pixels, (H, W, C) uint8 or uint16.
@@ -35,7 +39,7 @@ def record_images(
       InputError: an input is not there.
     """
     wanted = set(ids)
-    for source in resolve_inputs(inputs):
+    for source in resolve_inputs(inputs, options):
         for task in source.tasks():
             if not wanted:
                 return

@@ -27,7 +27,7 @@ from transforms.records.batches import (
 from transforms.records.rejects import Reason, Stage, reject
 from transforms.records.tallies import tally
 from transforms.records.where import Where
-from transforms.sources import Source, resolve_inputs
+from transforms.sources import USUAL, ReadOptions, Source, resolve_inputs
 
 RECORDS_READ = "records_read"  # a metric
 _TALLIES = "tallies"
@@ -142,6 +142,7 @@ class ReadImages(Composite):
       inputs: one path or several, of the kinds that README lists.
       where: conditions on carried columns, as text or `Where`; all must hold.
       limits: what one batch may hold.
+      options: how the inputs are read.
 
     Returns:
       `ImageRecords`; pipe it into `ScoreImages`.
@@ -157,14 +158,16 @@ class ReadImages(Composite):
         *,
         where: Sequence[str | Where] = (),
         limits: BatchLimits | None = None,
+        options: ReadOptions = USUAL,
     ):
         super().__init__()
+        self._options = options
         self._inputs = [inputs] if isinstance(inputs, str) else list(inputs)
         self._wheres = tuple(Where.parse(w) if isinstance(w, str) else w for w in where)
         self._limits = limits or BatchLimits()
 
     def expand(self, pipeline: beam.Pipeline | PBegin) -> ImageRecords:
-        sources, carried = open_inputs(self._inputs, self._wheres)
+        sources, carried = open_inputs(self._inputs, self._wheres, self._options)
         listed = (
             pipeline
             | "Inputs" >> beam.Create(sources, reshuffle=False)
@@ -208,7 +211,9 @@ class ReadTasks(Composite):
         return ImageRecords(read.records, read[_TALLIES])
 
 
-def open_inputs(inputs: Sequence[str], wheres: Sequence[Where]) -> tuple[list[Source], pa.Schema]:
+def open_inputs(
+    inputs: Sequence[str], wheres: Sequence[Where], options: ReadOptions = USUAL
+) -> tuple[list[Source], pa.Schema]:
     """The sources of a run and its carried columns.
 
     Fails here, not in a worker, where nothing is to be read.
@@ -217,7 +222,7 @@ def open_inputs(inputs: Sequence[str], wheres: Sequence[Where]) -> tuple[list[So
       InputError: an input is not there, holds no image, or is not of the kind its name says.
       ConfigError: a condition names a column that the inputs do not have.
     """
-    sources = resolve_inputs(inputs)
+    sources = resolve_inputs(inputs, options)
     carried = common_carried(sources)
     for where in wheres:
         where.check(carried)

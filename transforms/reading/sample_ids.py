@@ -8,10 +8,15 @@ from transforms.reading.read import open_inputs, read_task
 from transforms.records.batches import ID, BatchLimits
 from transforms.records.rejects import good_rows
 from transforms.records.where import Where
+from transforms.sources import USUAL, ReadOptions
 
 
 def choose_ids(
-    inputs: Sequence[str], count: int, seed: int, wheres: Sequence[Where] = ()
+    inputs: Sequence[str],
+    count: int,
+    seed: int,
+    wheres: Sequence[Where] = (),
+    options: ReadOptions = USUAL,
 ) -> list[str]:
     """The ids of a uniform sample of the records, without replacement: those of the least hashes
     of seed and id, in the order of these. More of the same seed begin with the same records.
@@ -24,12 +29,13 @@ def choose_ids(
       count: the most records; all of a smaller input.
       seed: another one gives another sample.
       wheres: conditions on carried columns, all of which must hold.
+      options: how the inputs are read.
 
     Raises:
       InputError: an input is not there, or has no record.
       ConfigError: a condition names a column that the inputs do not have.
     """
-    sources, carried = open_inputs(inputs, wheres)
+    sources, carried = open_inputs(inputs, wheres, options)
     least: list[tuple[int, str]] = []
     for source in sources:
         for task in source.tasks():

@@ -8,6 +8,7 @@ from ae_models.config.family import Family
 from ae_models.errors import InputError
 from transforms.sources.image_files import ImageFiles
 from transforms.sources.npz import split_npz
+from transforms.sources.options import USUAL, ReadOptions
 from transforms.sources.source import Source
 from transforms.storage.files import fixed_root, is_folder
 from transforms.storage.paths import common_root, is_local, matches
@@ -32,7 +33,7 @@ _PATTERNS = {
 }
 
 
-def resolve_inputs(uris: Sequence[str]) -> list[Source]:
+def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[Source]:
     """The source of each URI.
 
     Ids are relative to the folder given; where the URIs lie in different folders, to the deepest
@@ -48,7 +49,7 @@ def resolve_inputs(uris: Sequence[str]) -> list[Source]:
     roots = [fixed_root(split_npz(uri)[0]) for uri in uris if not uri.startswith(_BUILTIN)]
     distinct = {os.path.abspath(root) if is_local(root) else root for root in roots}
     shared = common_root(roots) if len(distinct) > 1 else next(iter(roots), "")
-    return [kind(uri, shared) for kind, uri in zip(kinds, uris, strict=True)]
+    return [kind(uri, shared, options) for kind, uri in zip(kinds, uris, strict=True)]
 
 
 def _kind(uri: str) -> type[Source]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import ID, BatchLimits
+from transforms.sources.options import USUAL, ReadOptions
 from transforms.storage.paths import relative_path
 
 Item = TypeVar("Item")
@@ -71,10 +72,12 @@ class Source(abc.ABC):
     Args:
       uri: as the user gave it.
       root: the folder that record ids are relative to.
+      options: how it is read.
     """
 
     uri: str
     root: str
+    options: ReadOptions = USUAL
 
     @property
     def path(self) -> str:
