@@ -42,7 +42,8 @@ def test_conformal_p_values_are_ranks(decimals: int | None) -> None:
     calibration, scores = _draw(NORMAL, 300, 1), _draw(NORMAL, 100, 2)
     if decimals is not None:
         calibration, scores = np.round(calibration, decimals), np.round(scores, decimals)
-    ranks = [stats.rankdata(-np.append(calibration, s), method="max")[-1] for s in scores]
+    both = [-np.append(calibration, s).astype(float) for s in scores]  # SciPy ranks in their type
+    ranks = [stats.rankdata(values, method="max")[-1] for values in both]
     p_values = conformal_p_values(scores, np.sort(calibration))
     np.testing.assert_array_equal(p_values, np.array(ranks) / 301)
 
