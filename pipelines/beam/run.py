@@ -22,9 +22,11 @@ from apache_beam.options.pipeline_options import (
 from ae_models import errors
 from ae_models.errors import ConfigError, JobError, LatentbeamError
 from pipelines.beam.dataflow import Job, announce, check_flags, hand_over, is_handed_over
-from pipelines.beam.flags import runner_name
+from pipelines.beam.flags import check_beam_flags, runner_name
 from pipelines.beam.local_workers import DIED, quiet_threads, tells_of_a_death
+from pipelines.beam.recorded import hidden_values, recorded
 from pipelines.beam.worker_pool import serving
+from pipelines.console.concealed import conceal
 from pipelines.console.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
@@ -42,10 +44,13 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     options too, as paths are looked at before there is a pipeline.
 
     Raises:
-      ConfigError: DaskRunner, which drops records without an error (Beam 2.77); flags of Dataflow
-        with another runner, or that exclude one another.
+      ConfigError: a flag that Beam does not know, or a value that it cannot read; DaskRunner, which
+        drops records without an error (Beam 2.77); flags of Dataflow with another runner, or that
+        exclude one another.
     """
+    check_beam_flags(flags)
     options = PipelineOptions(list(flags))
+    conceal(hidden_values(options.get_all_options(drop_default=True)))
     name = runner_name(options)
     if name == "direct":
         options.view_as(StandardOptions).runner = _LOCAL_RUNNER
@@ -99,6 +104,11 @@ def run(
 
 
 def _pipeline(options: PipelineOptions) -> beam.Pipeline:
+    try:
+        trial = beam.Pipeline(runner=_LOCAL_RUNNER, options=options)
+        _ = trial | beam.Create([0]) | beam.Reshuffle()  # some options are first read there
+    except Exception as error:  # whatever it is, there is nothing but options that it can come of
+        raise ConfigError(f"Beam cannot use these flags: {error}") from error
     try:
         return beam.Pipeline(options=options)
     except ValueError as error:  # what it checks here are options alone
@@ -190,15 +200,8 @@ def cause(text: str) -> str:
 
 
 def described_options(options: PipelineOptions) -> dict[str, Any]:
-    """The options that were given, as JSON can hold them."""
-    given = options.get_all_options(drop_default=True)
-    return {name: value if _is_json(value) else str(value) for name, value in given.items()}
-
-
-def _is_json(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_json(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str))
+    """The options that were given, as a ledger may hold them (`pipelines.beam.recorded`)."""
+    return recorded(options.get_all_options(drop_default=True))
 
 
 def versions() -> dict[str, str]:

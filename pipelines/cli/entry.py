@@ -2,17 +2,20 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.commands import cli
+from pipelines.console.concealed import concealed
 from pipelines.console.escape import shown
 
 if TYPE_CHECKING:
     from ae_models.errors import LatentbeamError
 
+_FAULT = 1
 _SEVERAL_VALUES = ("--input", "--where", "--set")
 
 
@@ -48,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except Exception as error:
         known = _known_error(error)
-        if known is None:
-            raise
+        if known is None:  # a fault of ours
+            sys.stderr.write(concealed(traceback.format_exc()))
+            sys.exit(_FAULT)
         _fail(" ".join(str(known).split()), known.exit_status)
     else:
         sys.exit(status if isinstance(status, int) else 0)
@@ -67,5 +71,5 @@ def _known_error(error: BaseException | None) -> "LatentbeamError | None":
 
 
 def _fail(line: str, status: int) -> None:
-    print(f"latentbeam: {shown(line)}", file=sys.stderr)
+    print(f"latentbeam: {shown(concealed(line))}", file=sys.stderr)
     sys.exit(status)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ae_models.calibration.false_discovery import benjamini_hochberg
 from ae_models.errors import ConfigError, InputError
+from pipelines.beam.recorded import recorded
 from pipelines.console.progress import Progress
 from transforms.results.relabel import p_values, relabel_files, scored_rows
 from transforms.runs.finish import finish_run
@@ -97,6 +98,8 @@ def _facts(earlier: dict[str, Any], changed: dict[str, Any], scores: str) -> dic
     """
     own = ("format_version", "run_id", "files")
     facts = {name: value for name, value in earlier.items() if name not in own}
+    if isinstance(options := facts.get("options"), dict):  # of a release that recorded all
+        facts["options"] = recorded(options)
     model = facts.get("model", {})
     source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
     if model:

@@ -9,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 from ae_models.errors import LatentbeamError
+from pipelines.console.concealed import concealed
 from pipelines.console.escape import shown
 from transforms.execution.timing import LOGGER, parse_progress
 
@@ -101,10 +102,13 @@ def say(line: str) -> None:
 
 
 class _OneLine(logging.Formatter):
-    """Messages may hold what records carry; a traceback below one is left as it is."""
+    """Messages may hold what records carry; the lines of a traceback below one stay apart."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return "\n".join(map(shown, super().formatMessage(record).split("\n")))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return concealed(super().format(record))
 
 
 def _is_unknown(record: logging.LogRecord) -> bool:

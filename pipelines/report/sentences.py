@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ae_models.calibration.drift import Drift
+from pipelines.beam.recorded import recorded
 from pipelines.report.page import Table, number
 from transforms.results.summary import RunSummary
 
@@ -171,7 +172,7 @@ def identity(
         "flagged are p-values up to": run_model.get("fpr"),
         "flagged anew": ledger.get("relabelled"),
         "seconds": ledger.get("seconds"),
-        "options": ledger.get("options"),
+        "options": recorded(ledger.get("options") or {}),
         "versions": ledger.get("versions"),
     }
     return {"Model": _told(of_model), "Run": _told(of_run)}
