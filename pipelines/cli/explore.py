@@ -21,7 +21,9 @@ _output = click.option(
     "--output", metavar="FILE.png", required=True, help="The picture; an earlier one is replaced."
 )
 _ids = click.option(
-    "--ids", metavar="ID[,ID]", help="Records to show.  [default: chosen at random]"
+    "--ids",
+    metavar="ID[,ID]",
+    help="Records to show; one with a comma is quoted as in CSV.  [default: chosen at random]",
 )
 _count = click.option(
     "--count",

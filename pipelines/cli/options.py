@@ -47,7 +47,8 @@ where_option = click.option(
     "--where",
     metavar="COLUMN=VALUE[,VALUE]",
     multiple=True,
-    help="Only records whose column is, or with != is not, one of the values.",
+    help="Only records whose column is, or with != is not, one of the values. One with a comma is "
+    "quoted as in CSV: 'label=\"a,b\",c'.",
 )
 # How inputs are read, by the names of `transforms.ReadOptions`.
 _READING = {

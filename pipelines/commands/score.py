@@ -18,6 +18,7 @@ from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from transforms import ReadImages, ReadOptions, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
+from transforms.records.where import QUOTING
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
@@ -71,6 +72,7 @@ def score(
         "inputs": list(inputs),
         "where": list(where),
         "reading": read_options.given(),
+        **QUOTING,
         "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
         "portable_schema": portable_schema,

@@ -10,7 +10,7 @@ from pipelines.console.native_lines import native_lines_hidden
 from pipelines.console.progress import Progress
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import ID, BatchLimits
-from transforms.records.where import Where
+from transforms.records.where import conditions
 from transforms.results.reconcile import reconcile
 from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import open_shard
@@ -38,8 +38,8 @@ def verify(
       InputError: no finished run, or an input that is not there.
     """
     ledger = read_ledger(scores)
-    wheres = [Where.parse(text) for text in ledger.get("where", [])]
     options = ReadOptions.from_ledger(ledger).with_given(ReadOptions(**(reading or {})))
+    wheres = conditions(ledger)
     with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
         sources = resolve_inputs(inputs, options)
     carried = common_carried(sources)

@@ -12,7 +12,7 @@ from pipelines.console.progress import say
 from pipelines.explore import MOST_SHOWN
 from transforms.reading.find_images import record_images
 from transforms.reading.sample_ids import choose_ids
-from transforms.records.where import Where
+from transforms.records.where import Where, split_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which records of the inputs to show: `ids`, joined by commas, or `count` of those that meet
-    the conditions, by the seed.
+    """Which records of the inputs to show: `ids`, joined by commas and quoted as values of a
+    condition are, or `count` of those that meet the conditions, by the seed.
 
     Raises:
-      ConfigError: both, ids without inputs, or more records than a picture has room for.
+      ConfigError: both, ids without inputs, a quote that is not closed, or more records than a
+        picture has room for.
     """
 
     inputs: Sequence[str]
@@ -53,7 +54,7 @@ class Choice:
     @property
     def named(self) -> list[str]:
         """The ids that were given, each once."""
-        return list(dict.fromkeys(filter(None, (self.ids or "").split(","))))
+        return list(dict.fromkeys(filter(None, split_values(self.ids or ""))))
 
     def find(self, image: ImageConfig) -> Records:
         """The records themselves.

@@ -65,8 +65,16 @@ class Categories:
 
 
 def _in_order(values: Sequence[str]) -> list[str]:
-    """As people would sort them: numbers first, by their size."""
-    return sorted(values, key=lambda v: (0, int(v), v) if v.isdecimal() else (1, 0, v))
+    """As people would sort them: numbers first, by their size, which their digits tell however
+    many they are."""
+
+    def place(value: str) -> tuple[int, int, str, str]:
+        if not (value.isascii() and value.isdecimal()):
+            return 1, 0, value, value
+        digits = value.lstrip("0")
+        return 0, len(digits), digits, value
+
+    return sorted(values, key=place)
 
 
 def _palette(count: int) -> list[str]:

@@ -11,6 +11,7 @@ from ae_models.errors import ConfigError
 # While a run goes on, a share is looked at from so many records on, and must be above the limit by
 # so many standard deviations: else a run that will stay just within it would end by chance.
 _RECORDS_THAT_TELL_A_SHARE, _DEVIATIONS = 1000, 4
+_MOST_DIGITS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +44,7 @@ class RejectLimit:
         if isinstance(value, RejectLimit):
             return value
         text = str(value).strip()
-        try:
-            number = Decimal(text.removesuffix("%"))
-        except InvalidOperation:
-            number = Decimal("NaN")
+        number = _number(text.removesuffix("%"))
         if not number.is_finite():
             raise _unusable(value)
         if text.endswith("%"):
@@ -81,6 +79,16 @@ class RejectLimit:
         reasons = ", ".join(f"{count} {reason}" for reason, count in most_first)
         rejected = sum(by_reason.values())
         return f"{rejected} of {read} records rejected, more than max_rejects = {self} ({reasons})"
+
+
+def _number(text: str) -> Decimal:
+    """NaN for what is none, or has more digits than anyone counts: a fraction of it, and its text,
+    would take for ever."""
+    try:
+        number = Decimal(text) if len(text) <= _MOST_DIGITS else Decimal("NaN")
+    except InvalidOperation:
+        return Decimal("NaN")
+    return number if abs(number.adjusted()) <= _MOST_DIGITS else Decimal("NaN")
 
 
 def _unusable(value: object) -> ConfigError:

@@ -218,6 +218,14 @@ def test_categories_have_distinct_colours_and_an_end() -> None:
     np.testing.assert_array_equal(Categories.of(["a"]).codes, [0])
 
 
+def test_numbers_are_in_order_however_many_digits_they_have() -> None:
+    """Python itself makes no number of more than 4,300 digits."""
+    values = ["b", "9" * 5000, "10", "007", "²", "1" + "0" * 5000, "9", "0"]
+    assert Categories.of(values).names == [
+        shortened(name) for name in ["0", "007", "9", "10", "9" * 5000, "1" + "0" * 5000, "b", "²"]
+    ]
+
+
 def test_long_ids_keep_their_ends() -> None:
     assert shortened("folder/" * 40 + "a.png", 20) == "…folder/folder/a.png"
     assert shortened("a.png", 20) == "a.png"

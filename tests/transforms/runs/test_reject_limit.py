@@ -63,7 +63,11 @@ def test_counts_and_shares(value: Any, limit: RejectLimit, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "many", "1.5", 1.0, "-1", -1, "101%", "-1%", "nan", "inf", "nan%", True, "1 000"]
+    "value",
+    [
+        *("", "many", "1.5", 1.0, "-1", -1, "101%", "-1%", "nan", "inf", "nan%", True, "1 000"),
+        *("9" * 5000, "1e999999999%", "1e-999999999%", "1e-999999999"),
+    ],
 )
 def test_what_is_neither_is_refused_by_its_value(value: Any) -> None:
     with pytest.raises(ConfigError, match="Received: "):
