@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from ae_models import errors
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, JobError, LatentbeamError
 from pipelines.beam.dataflow import Job, announce, check_flags, hand_over, is_handed_over
 from pipelines.beam.flags import check_beam_flags, runner_name
@@ -45,8 +46,8 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
 
     Raises:
       ConfigError: a flag that Beam does not know, or a value that it cannot read; DaskRunner, which
-        drops records without an error (Beam 2.77); flags of Dataflow with another runner, or that
-        exclude one another.
+        drops records without an error (Beam 2.77); fewer than no workers; flags of Dataflow with
+        another runner, or that exclude one another.
     """
     check_beam_flags(flags)
     options = PipelineOptions(list(flags))
@@ -56,6 +57,7 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
         options.view_as(StandardOptions).runner = _LOCAL_RUNNER
     if name == "dask":
         raise ConfigError("DaskRunner loses records without an error: choose another runner")
+    check_range(0, direct_num_workers=options.view_as(DirectOptions).direct_num_workers)
     check_flags(options)
     FileSystems.set_options(options)
     return options
@@ -107,12 +109,9 @@ def _pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         trial = beam.Pipeline(runner=_LOCAL_RUNNER, options=options)
         _ = trial | beam.Create([0]) | beam.Reshuffle()  # some options are first read there
+        return beam.Pipeline(options=options)
     except Exception as error:  # whatever it is, there is nothing but options that it can come of
         raise ConfigError(f"Beam cannot use these flags: {error}") from error
-    try:
-        return beam.Pipeline(options=options)
-    except ValueError as error:  # what it checks here are options alone
-        raise ConfigError(str(error)) from error
 
 
 def decoding_threads(options: PipelineOptions) -> int:

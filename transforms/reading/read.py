@@ -15,6 +15,7 @@ from ae_models.errors import InputError
 from transforms.execution.background import read_ahead
 from transforms.execution.composite import Composite
 from transforms.execution.timing import each_timed
+from transforms.execution.whole_input import check_start
 from transforms.records.batches import (
     ID,
     IMAGE,
@@ -149,7 +150,8 @@ class ReadImages(Composite):
 
     Raises:
       InputError: an input is not there, holds no image, or is not of the kind its name says.
-      ConfigError: a condition names a column that the inputs do not have.
+      ConfigError: a condition names a column that the inputs do not have, or it does not begin a
+        pipeline.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class ReadImages(Composite):
         self._limits = limits or BatchLimits()
 
     def expand(self, pipeline: beam.Pipeline | PBegin) -> ImageRecords:
+        check_start(pipeline, "ReadImages")
         sources, carried = open_inputs(self._inputs, self._wheres, self._options)
         listed = (
             pipeline

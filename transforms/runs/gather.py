@@ -7,6 +7,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 from apache_beam.utils.shared import Shared
 
+from transforms.execution.whole_input import check_whole
 from transforms.runs.ledger import REJECTS, SCORES
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
@@ -31,7 +32,14 @@ def portable_scores(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.Recor
 def gathered(
     scored: ScoredRecords, staging: str, limits: ShardLimits | None
 ) -> PCollection[Gathered]:
-    """Writes scores and rejects to files in `staging`; gives one list of them and the tallies."""
+    """Writes scores and rejects to files in `staging`; gives one list of them and the tallies.
+
+    Raises:
+      ConfigError: an input is unbounded, or lies in windows.
+    """
+    for part in scored:
+        if part is not None:
+            check_whole(part, "WriteScores")
     parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
     if scored.rejects is not None:
         parts.append(scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, limits))

@@ -65,14 +65,15 @@ class WriteScores(Composite):
         `failed.json` in `output` then says what was counted, with examples.
 
     Input: `ScoredRecords`, or a PCollection of scores alone; then `run.json` has no counts of what
-    was read and rejected.
+    was read and rejected. It is bounded, and in the global window.
 
     Returns:
       A PCollection of one element: the ledger.
 
     Raises:
       OutputError: the folder holds results and `overwrite` is not set.
-      ConfigError: `max_rejects` is no limit, or the rejects are not among the input.
+      ConfigError: `max_rejects` is no limit, or the rejects are not among the input; the input is
+        unbounded, or lies in windows.
       TooManyRejectsError: when it runs, more records were rejected than `max_rejects` allows.
     """
 

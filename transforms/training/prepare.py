@@ -17,6 +17,7 @@ from ae_models.training.image_store import Batch
 from ae_models.training.splits import SPLITS, TRAIN, assign_splits, id_hashes
 from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
+from transforms.execution.whole_input import check_whole
 from transforms.images.decode import DecodeImages
 from transforms.reading.read import ImageRecords
 from transforms.records.batches import ID, IMAGE, TARGET
@@ -82,6 +83,7 @@ class PrepareTraining(Composite):
         self._decoding_threads = decoding_threads
 
     def expand(self, images: ImageRecords) -> PCollection[str]:
+        check_whole(images.records, "PrepareTraining")
         config = self._config
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
         rows = config.batch_rows
