@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from ae_models.config.validated import check_range, check_rate
+
 PValueBatches = Callable[[], Iterable[np.ndarray]]
 _BINS = 65_536
 
@@ -38,7 +40,13 @@ def benjamini_hochberg(
       tests: their number, those that are NaN included: as if they were 1.
       rate: the false discovery rate; taken as the decimal that it prints as, 0.1 as 1/10.
       bins: of the grid; memory is bounded by it and by one batch.
+
+    Raises:
+      ConfigError: `rate` is not above 0 and below 1, `tests` is negative, or `bins` less than 1.
     """
+    check_rate(rate=rate)
+    check_range(0, tests=tests)
+    check_range(1, bins=bins)
     low, high = 0, tests  # C(low) ≥ low, and k* ≤ high
     while low < high:
         edges = np.linspace(low, high, min(bins, high - low) + 1).astype(np.int64)

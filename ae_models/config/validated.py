@@ -56,6 +56,15 @@ def check_range(least: int, most: int | None = None, /, **values: Any) -> None:
             raise ConfigError(f"{name} must be a whole number {rule}. Received: {value!r}")
 
 
+def check_rate(**values: Any) -> None:
+    """Raises ConfigError, with name and value, for the first that is no number above 0 and below
+    1."""
+    for name, value in values.items():
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (number and 0 < value < 1):
+            raise ConfigError(f"{name} must be between 0 and 1. Received: {value!r}")
+
+
 def from_mapping(cls: type[T], mapping: Any) -> T:
     """Builds `cls` from a plain mapping, nested classes included.
 

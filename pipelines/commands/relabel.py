@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ae_models.calibration.false_discovery import benjamini_hochberg
+from ae_models.config.validated import check_rate
 from ae_models.errors import ConfigError, InputError
 from pipelines.beam.recorded import recorded
 from pipelines.console.progress import Progress
@@ -68,11 +69,10 @@ def _removed_on_failure(folder: str) -> Iterator[str]:
 def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
     given = {name: rate for name, rate in (("fpr", fpr), ("fdr", fdr)) if rate is not None}
     if len(given) != 1:
-        found = " and ".join(f"--{name} {rate:g}" for name, rate in given.items())
+        found = " and ".join(f"--{name} {rate}" for name, rate in given.items())
         raise ConfigError(f"give exactly one of --fpr and --fdr. Received: {found or 'neither'}")
     ((name, rate),) = given.items()
-    if not 0 < rate < 1:
-        raise ConfigError(f"--{name} must be between 0 and 1. Received: {rate!r}")
+    check_rate(**{f"--{name}": rate})
     return name, float(rate)
 
 

@@ -47,9 +47,12 @@ class Choice:
                 f"Received: --ids {self.ids!r} and {other}"
             )
         check_range(0, seed=self.seed)
-        shown = len(self.named) or self.count
-        if not 1 <= shown <= MOST_SHOWN:
-            raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")
+        if not self.named:
+            check_range(1, MOST_SHOWN, count=self.count)
+        elif len(self.named) > MOST_SHOWN:
+            raise ConfigError(
+                f"a picture shows 1 to {MOST_SHOWN} records. Received: {len(self.named)}"
+            )
 
     @property
     def named(self) -> list[str]:

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Sequence
 
+from ae_models.config.validated import check_range
 from ae_models.training.splits import id_hashes
 from transforms.reading.read import open_inputs, read_task
 from transforms.records.batches import ID, BatchLimits
@@ -33,8 +34,10 @@ def choose_ids(
 
     Raises:
       InputError: an input is not there, or has no record.
-      ConfigError: a condition names a column that the inputs do not have.
+      ConfigError: a condition names a column that the inputs do not have, or `count` is less than
+        1.
     """
+    check_range(1, count=count)
     sources, carried = open_inputs(inputs, wheres, options)
     least: list[tuple[int, str]] = []
     for source in sources:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
+from ae_models.config.validated import check_rate
 from ae_models.latents.array_file import read_arrays
 from ae_models.latents.classes.metrics import SUMS_SHAPE, class_metrics, metric_sums
 from ae_models.latents.classes.model import ClassModel, ClassPosterior
@@ -162,10 +163,14 @@ class AssignClasses(Composite):
 
     Returns:
       `ClassifiedRecords`.
+
+    Raises:
+      ConfigError: `fpr` is not above 0 and below 1.
     """
 
     def __init__(self, model: str, fpr: float, label: str | None = None):
         super().__init__()
+        check_rate(fpr=fpr)
         self._assign = _Assign(model, fpr, label)
 
     def expand(self, scored: PCollection[pa.RecordBatch]) -> ClassifiedRecords:

@@ -11,6 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 from apache_beam.typehints import with_output_types
 
+from ae_models.config.validated import check_range
 from ae_models.errors import InputError
 from ae_models.training.splits import id_hashes
 from transforms.records.batches import ID
@@ -133,7 +134,9 @@ def sample_rows(
 
     Raises:
       InputError: no finished run, one without scored records, or a file that cannot be read.
+      ConfigError: `count` is less than 1.
     """
+    check_range(1, count=count)
     scored_count(scores)
     names = [ID, *(name for name in columns if name != ID)]
     kept: list[tuple[np.ndarray, pa.Table]] = []

@@ -7,7 +7,9 @@ which it has just written its own. As every run writes first and looks then, two
 same moment both see each other, and both go away.
 
 It is no lock: a process that was stopped for longer than `LeaseTimes.dead_after` may find that
-another has taken the folder, which it is told by `check` before it finishes.
+another has taken the folder. `check` tells it so, and a run in parts asks after each part. Nothing
+asks while a pipeline works, which may finish its run in another process: of two whole runs, the
+first to finish stays, as `finish_run` takes nobody's results away unless it is told to.
 """
 
 import contextlib

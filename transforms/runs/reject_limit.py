@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 
 # While a run goes on, a share is looked at from so many records on, and must be above the limit by
@@ -28,8 +29,8 @@ class RejectLimit:
     def __post_init__(self) -> None:
         if (self.count is None) == (self.share is None):
             raise ConfigError(f"a limit of rejects is a count or a share. Received: {self!r}")
-        if self.count is not None and self.count < 0:
-            raise ConfigError(f"a count of rejects cannot be negative. Received: {self.count}")
+        if self.count is not None:
+            check_range(0, count=self.count)
         if self.share is not None and not 0 <= self.share <= 1:
             raise ConfigError(f"a share of rejects is from 0 to 1. Received: {float(self.share)}")
 

@@ -13,6 +13,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.config.configuration import Configuration, ImageConfig, TrainingConfig
+from ae_models.config.validated import check_range
 from ae_models.training.image_store import Batch
 from ae_models.training.splits import SPLITS, TRAIN, assign_splits, id_hashes
 from transforms.execution.composite import Composite
@@ -69,6 +70,9 @@ class PrepareTraining(Composite):
       folder: for the splits; `read_shards` tells what is in it.
       transform_output: for tf.Transform's output.
       decoding_threads: as `ScoreImages` has it.
+
+    Raises:
+      ConfigError: `decoding_threads` is less than 1; the images are unbounded, or lie in windows.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class PrepareTraining(Composite):
         decoding_threads: int = 1,
     ):
         super().__init__()
+        check_range(1, decoding_threads=decoding_threads)
         self._config, self._folder, self._transform_output = config, folder, transform_output
         self._decoding_threads = decoding_threads
 

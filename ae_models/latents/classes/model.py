@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 from ae_models.calibration.p_values import conformal_p_values
-from ae_models.errors import ConfigError, InputError
+from ae_models.config.validated import check_range, check_rate
+from ae_models.errors import InputError
 from ae_models.latents.checks import check_latents
 from ae_models.latents.classes.arrays import check_class_arrays
 from ae_models.latents.gaussians import densities
@@ -93,11 +94,13 @@ class ClassModel:
           held_out: the share of the records whose evidence `p_values` compares with.
 
         Raises:
-          ConfigError: `components` is less than 1.
+          ConfigError: `components` is less than 1, `seed` negative, or `held_out` not above 0 and
+            below 1.
           InputError: a latent is not finite, or a class has too few records.
         """
-        if components < 1:
-            raise ConfigError(f"components must be at least 1. Received: {components!r}")
+        check_range(1, components=components)
+        check_range(0, seed=seed)
+        check_rate(held_out=held_out)
         check_latents(latents, stddevs)
         order = np.random.default_rng(seed).permutation(len(latents))
         fitted, apart = np.split(order, [len(order) - int(held_out * len(order))])

@@ -37,7 +37,9 @@ def test_windows_are_scored_and_not_written(bundle: Bundles, tmp_path: Path) -> 
         rows = scored.scores | beam.FlatMap(lambda batch: batch.column("id").to_pylist())
         each = rows | beam.CombineGlobally(count).without_defaults()
         assert_that(each, equal_to([10, 10, 10]))
-        whole = [part | f"{n}" >> beam.WindowInto(GlobalWindows()) for n, part in enumerate(scored[:2])]
+        whole = [
+            part | f"{n}" >> beam.WindowInto(GlobalWindows()) for n, part in enumerate(scored[:2])
+        ]
         type(scored)(*whole, None) | "whole" >> WriteScores(str(tmp_path / "whole"))
     assert (tmp_path / "whole" / "_SUCCESS").exists()
     assert not (tmp_path / "windows").exists()
