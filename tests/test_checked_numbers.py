@@ -118,6 +118,6 @@ def test_seeds_are_whole_numbers_of_at_least_0(name: str, value: Any) -> None:
     _refused(_SEEDS[name], value)
 
 
-@pytest.mark.parametrize("value", (-1, 1.5, math.nan, True, "many"))
+@pytest.mark.parametrize("value", [-1, 1.5, math.nan, True, "many"])
 def test_rejects_are_counted_in_whole_numbers(value: Any) -> None:
     _refused(lambda count: RejectLimit(count=count), value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ae_models.errors import LatentbeamError
 
 _FAULT = 1
+_LONGEST = 4000  # characters of a line for people
 _SEVERAL_VALUES = ("--input", "--where", "--set")
 
 
@@ -71,5 +72,8 @@ def _known_error(error: BaseException | None) -> "LatentbeamError | None":
 
 
 def _fail(line: str, status: int) -> None:
-    print(f"latentbeam: {shown(concealed(line))}", file=sys.stderr)
+    line = shown(concealed(line))
+    if len(line) > _LONGEST:  # a value as long as a command line may be
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    print(f"latentbeam: {line}", file=sys.stderr)
     sys.exit(status)

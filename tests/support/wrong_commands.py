@@ -1,6 +1,7 @@
 """Command lines that are wrong, drawn over all commands from what click knows of them.
 
-Each starts from a line that works, and one to three things of it are spoiled.
+Each starts from a line that works, and one to three things of it are spoiled. There is no NUL
+among the values: no command line can hold one.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ _BEAM = (
     *("--direct_test_splits", "--flink_version", "--job_endpoint", "--environment_type"),
 )
 _NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "-1", "0", "1e400", "7", "1_0", "٣", "0x10")
-_NUMBERS += ("9" * 5000, "9" * 19, "1,5", "--", "\udcff", "\0", "1e-400", "½", "True", "None")
+_NUMBERS += ("9" * 5000, "9" * 19, "1,5", "--", "\udcff", "1e-400", "½", "True", "None")
 _TEXTS = ("", " ", "=", "!=", "a", "a=", "=a", '"', '"=1', 'a="', "label=" + "9" * 5000)
 _TEXTS += (
     "\udcff",
@@ -30,19 +31,27 @@ _TEXTS += (
     "\udcff=a",
     "\x1b[31m",
     "\n",
-    "\0",
-    "a\0b",
+    "'",
+    "#",
+    "\u202e",
+    "a=b,",
+    "label!=,",
+    'label=a,b"',
     "*",
     "[",
     "x" * 100_000,
 )
-_TEXTS += ("label=one", "label=\0", "lable=1", "{}", "- a", "%s", "{0}", "../..", "-", "--", "~")
+_TEXTS += ("label=one", "lable=1", "{}", "- a", "%s", "{0}", "../..", "-", "--", "~")
 _KEYS = ("", "=", "a", "a=b", "a.b", ".=", "model.=1", "model.latent_dim", "model.latent_dim=")
 _KEYS += ("model.latent_dim=" + "9" * 5000, "model.latent_dim=nan", "model.latent_dim=[1]")
 _KEYS += ("model=1", "model.kind=[]", "scoring.fpr=7", "scoring.fpr=.inf", "image.channels=-1")
 _KEYS += ("training.seed=-1", "training.seed=" + "9" * 30, "model.latent_dim=&a [*a]", "a.b=\udcff")
 _KEYS += ("training.batch_size=1e99", "scoring.scores=[[]]", "scoring.primary={}", "x.y.z=1")
-_KEYS += ("model.latent_dim=!!python/name:os.system", "model.network=\0", "image.fit=" + "[" * 9999)
+_KEYS += (
+    "model.latent_dim=!!python/name:os.system",
+    'model.network="\\0"',
+    "image.fit=" + "[" * 9999,
+)
 _KEYS += (
     "training.epochs=2001-01-01",
     "scoring.tail=~",
@@ -93,7 +102,7 @@ class Places:
             "/dev/null/x",
             "\udcff/\udcfe",
         ]
-        paths += ["", ".", "a\0b", "x" * 5000, "zz://a/b", "gs://", "s3:///", "://", "file:///nope"]
+        paths += ["", ".", "x" * 5000, "zz://a/b", "gs://", "s3:///", "://", "file:///nope"]
         paths += ["builtin:", "builtin:letters", f"{wrong}/arrays.npz#none", "#", "\\", "-", "~"]
         return cls(bundle, run, folder, tuple(paths))
 
@@ -174,6 +183,8 @@ def _right(places: Places, command: click.Command, number: int) -> list[list[str
             is_kind = isinstance(parameter.type, click.Choice)
             usual["--model"] = "ae" if is_kind else str(places.bundle)
             given.append([flag, usual.get(flag, "1")])
+        elif flag == "--epochs":  # where what was spoiled does no harm, it is soon over
+            given.append([flag, "1"])
     return given
 
 

@@ -14,7 +14,7 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 
 from ae_models.errors import ConfigError
 from tests.support.reading import read_batches
-from transforms import ReadImages, ScoreImages, WriteScores
+from transforms import ReadImages, ScoredRecords, ScoreImages, WriteScores
 
 Bundles = Callable[[str], Path]
 
@@ -37,10 +37,12 @@ def test_windows_are_scored_and_not_written(bundle: Bundles, tmp_path: Path) -> 
         rows = scored.scores | beam.FlatMap(lambda batch: batch.column("id").to_pylist())
         each = rows | beam.CombineGlobally(count).without_defaults()
         assert_that(each, equal_to([10, 10, 10]))
-        whole = [
-            part | f"{n}" >> beam.WindowInto(GlobalWindows()) for n, part in enumerate(scored[:2])
-        ]
-        type(scored)(*whole, None) | "whole" >> WriteScores(str(tmp_path / "whole"))
+        whole = ScoredRecords(
+            scored.scores | "scores again" >> beam.WindowInto(GlobalWindows()),
+            scored.rejects | "rejects again" >> beam.WindowInto(GlobalWindows()),
+            None,
+        )
+        whole | "whole" >> WriteScores(str(tmp_path / "whole"))
     assert (tmp_path / "whole" / "_SUCCESS").exists()
     assert not (tmp_path / "windows").exists()
 
@@ -50,7 +52,7 @@ def test_a_stream_is_not_written(bundle: Bundles, tmp_path: Path) -> None:
     (batch,) = read_batches("builtin:digits")
     stream = pipeline | Stream().add_elements([batch]).advance_watermark_to_infinity()
     scored = stream | ScoreImages(str(bundle("ae")))
-    with pytest.raises(ConfigError, match="bounded input alone.*which is unbounded"):
+    with pytest.raises(ConfigError, match=r"bounded input alone.*which is unbounded"):
         scored | WriteScores(str(tmp_path / "run"))
 
 

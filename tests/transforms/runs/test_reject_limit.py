@@ -74,9 +74,7 @@ def test_what_is_neither_is_refused_by_its_value(value: Any) -> None:
         RejectLimit.parse(value)
 
 
-@pytest.mark.parametrize(
-    "limit", [{}, {"count": 1, "share": Fraction(1, 2)}, {"count": -1}, {"count": 1.5}]
-)
+@pytest.mark.parametrize("limit", [{}, {"count": 1, "share": Fraction(1, 2)}, {"count": -1}])
 def test_a_limit_is_one_of_the_two(limit: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="Received: "):
         RejectLimit(**limit)
