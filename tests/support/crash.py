@@ -6,8 +6,8 @@ have written too, TensorFlow for one. What it keeps is a log: files made, writte
 deleted, each `flushed` once the file's content, or a folder that holds the name, was.
 
 After a crash, changes that were flushed are there. Of each other one nobody knows: names and
-contents reach the disk in any order. A rename alone is one change, as it is on file systems with
-journals: one folder of the two is enough.
+contents reach the disk in any order. A rename is one change, as it is on file systems with journals,
+unless `journal=False` is given: then it is a name that comes and one that goes.
 """
 
 import contextlib
@@ -47,7 +47,12 @@ class _NameChange:
     old: _Name | None
     new: _Name | None
     begun: int
-    flushed: int | None = None
+    folders_flushed: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    def is_flushed(self, moment: int, *names: _Name | None) -> bool:
+        """Whether the folder of one of its names was."""
+        found = (self.folders_flushed.get(name.folder) for name in names if name is not None)
+        return any(flushed is not None and flushed <= moment for flushed in found)
 
 
 @dataclasses.dataclass
@@ -107,8 +112,10 @@ class Recording:
         self.operations: list[str] = []
         self._pin(os.stat(root), str(root))
         self._look()
-        for change in (*self._changes, *self._contents):
-            change.flushed = 0
+        for change in self._changes:
+            change.folders_flushed = dict.fromkeys(self._folders, 0)
+        for content in self._contents:
+            content.flushed = 0
         self.operations.clear()
 
     # Recording.
@@ -133,12 +140,7 @@ class Recording:
                 if content.node == node and content.flushed is None:
                     content.flushed = now
             for change in self._changes:
-                if change.flushed is None and node in self._folders_of(change):
-                    change.flushed = now
-
-    @staticmethod
-    def _folders_of(change: _NameChange) -> set[int]:
-        return {name.folder for name in (change.old, change.new) if name is not None}
+                change.folders_flushed.setdefault(node, now)
 
     def _pin(self, found: os.stat_result, path: str) -> int:
         if found.st_ino not in self._pins:
@@ -191,7 +193,7 @@ class Recording:
 
     # Replaying.
 
-    def crashes(self, seeds: int = 2) -> Iterator[Crash]:
+    def crashes(self, seeds: int = 2, journal: bool = True) -> Iterator[Crash]:
         """For every moment: only what was flushed; everything; all names, and of contents what was
         flushed; all contents, and of names what was flushed; and so often as `seeds` says changes
         drawn at random, files cut short among them. A state that the last moment had too is left
@@ -199,13 +201,20 @@ class Recording:
         last: set[str] = set()
         for moment in range(len(self.operations) + 1):
             states = set()
-            for how, names, contents in self._ways(seeds, moment):
-                crash = Crash(moment, how, self._tree(moment, names, contents))
+            for crash in self.states(moment, seeds, journal):
                 states.add(digest := crash.digest())
                 if digest not in last:
                     last.add(digest)
                     yield crash
             last = states
+
+    def states(
+        self, moment: int | None = None, seeds: int = 2, journal: bool = True
+    ) -> Iterator[Crash]:
+        """Those of one moment, after so many operations; None: after all of them."""
+        moment = len(self.operations) if moment is None else moment
+        for how, names, contents in self._ways(seeds, moment):
+            yield Crash(moment, how, self._tree(moment, names, contents, journal))
 
     def _ways(
         self, seeds: int, moment: int
@@ -225,30 +234,43 @@ class Recording:
             yield f"drawn {seed}", lambda drawn=drawn: drawn.random() < 0.5, cut
 
     def _tree(
-        self, moment: int, names: Callable[[], bool], contents: Callable[[bytes], bytes | None]
+        self,
+        moment: int,
+        names: Callable[[], bool],
+        contents: Callable[[bytes], bytes | None],
+        journal: bool,
     ) -> Tree:
         data: dict[int, bytes] = {}
         for content in self._contents:
-            if content.begun > moment:
-                continue
-            is_flushed = content.flushed is not None and content.flushed <= moment
-            found = content.data if is_flushed else contents(content.data)
-            if found is not None:
-                data[content.node] = found
+            if content.begun <= moment:
+                is_flushed = content.flushed is not None and content.flushed <= moment
+                found = content.data if is_flushed else contents(content.data)
+                if found is not None:
+                    data[content.node] = found
         folders: dict[int, dict[str, int]] = {}
         for change in self._changes:
-            if change.begun > moment:
-                continue
-            if (change.flushed is not None and change.flushed <= moment) or names():
-                if change.old is not None:
-                    entries = folders.setdefault(change.old.folder, {})
-                    if entries.get(change.old.name) == change.node:
-                        del entries[change.old.name]
-                if change.new is not None:
-                    folders.setdefault(change.new.folder, {})[change.new.name] = change.node
+            if change.begun <= moment:
+                if journal:
+                    both = change.is_flushed(moment, change.old, change.new) or names()
+                    gone = come = both
+                else:
+                    gone = change.is_flushed(moment, change.old) or names()
+                    come = change.is_flushed(moment, change.new) or names()
+                self._rename(change, gone, come, folders)
         tree: Tree = {}
         self._lay_out(_ROOT, "", folders, data, tree)
         return tree
+
+    @staticmethod
+    def _rename(
+        change: _NameChange, gone: bool, come: bool, folders: dict[int, dict[str, int]]
+    ) -> None:
+        if gone and change.old is not None:
+            entries = folders.setdefault(change.old.folder, {})
+            if entries.get(change.old.name) == change.node:
+                del entries[change.old.name]
+        if come and change.new is not None:
+            folders.setdefault(change.new.folder, {})[change.new.name] = change.node
 
     def _lay_out(
         self,
