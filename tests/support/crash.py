@@ -1,4 +1,4 @@
-"""Crashes of the machine, replayed: which states a folder's disk may be in, at every moment of a run.
+"""Crashes of the machine, replayed: what a folder may hold after one, at every moment of a run.
 
 A recorder stands between Python and the system while a run goes on in this process. After each
 change of names, and before and after each flush, it looks at the folder, and so finds what others
@@ -6,8 +6,8 @@ have written too, TensorFlow for one. What it keeps is a log: files made, writte
 deleted, each `flushed` once the file's content, or a folder that holds the name, was.
 
 After a crash, changes that were flushed are there. Of each other one nobody knows: names and
-contents reach the disk in any order. A rename is one change, as it is on file systems with journals,
-unless `journal=False` is given: then it is a name that comes and one that goes.
+contents reach the disk in any order. A rename is one change, as it is on file systems with
+journals, unless `journal=False` is given: then it is a name that comes and one that goes.
 """
 
 import contextlib

@@ -108,9 +108,7 @@ def _requests(
     return len(threads), len(set(threads))
 
 
-@pytest.mark.parametrize(
-    ("files", "requests"), [(1, 1), (20, 10), (160, 16), (1601, 17)]
-)
+@pytest.mark.parametrize(("files", "requests"), [(1, 1), (20, 10), (160, 16), (1601, 17)])
 def test_objects_are_changed_in_lists_of_which_sixteen_are_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, requests: int
 ) -> None:

@@ -1,7 +1,6 @@
 """Power failures: after each operation of a run, whatever reached the disk, the folder holds a
 finished, whole result, or one that is not finished and makes way for the next run."""
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable
@@ -10,33 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash import Crash, Tree, recorded
+from tests.support.results import Digests, check_whole, digests
 from transforms.runs.finish import finish_run
-from transforms.runs.ledger import REJECTS, RESULTS, SCORES, finished_ledger, write_failure
+from transforms.runs.ledger import REJECTS, SCORES, write_failure
 from transforms.runs.shards import Shard
 from transforms.storage.changes import move, remove, write_text, write_whole
 from transforms.storage.staging import staging_folder
 
-Known = dict[str, dict[str, str]]  # of each run, by its id, the digests of its files
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """What a reader of a result's folder may read."""
-    paths = [path for name in RESULTS for path in (folder / name, *(folder / name).rglob("*"))]
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if path.is_file()
-    }
-
-
-def _check(folder: Path, known: Known) -> str | None:
-    """The id of the run that is finished there, and whole; None if none is finished."""
-    if not (folder / "_SUCCESS").exists():
-        return None
-    ledger = json.loads((folder / "run.json").read_text())
-    assert finished_ledger(str(folder)) == ledger
-    assert _files(folder) == known[ledger["run_id"]]
-    return str(ledger["run_id"])
+Known = dict[str, Digests]  # by the runs' ids
 
 
 def _replay(
@@ -70,12 +50,12 @@ def _finish(output: Path, run_id: str, scores: int, rejects: int, overwrite: boo
 
 
 def _after_a_crash(folder: Path, known: Known, numbers: "itertools.count[int]") -> None:
-    _check(folder / "run", known)
+    check_whole(folder / "run", known)
     run_id = f"again{next(numbers)}"
     _finish(folder / "run", run_id, 2, 1, overwrite=True)
-    again = {run_id: _files(folder / "run")}
+    again = {run_id: digests(folder / "run")}
     assert len(again[run_id]) == 5
-    assert _check(folder / "run", again) == run_id
+    assert check_whole(folder / "run", again) == run_id
 
 
 @pytest.mark.parametrize("journal", [True, False])
@@ -85,10 +65,10 @@ def test_a_crash_while_a_run_finishes(tmp_path: Path, overwrite: bool, journal: 
     root.mkdir()
     if overwrite:
         _finish(root / "run", "old", 3, 1, overwrite=False)
-        known["old"] = _files(root / "run")
+        known["old"] = digests(root / "run")
     with recorded(root) as recording:
         _finish(root / "run", "new", 1, 2, overwrite)
-    known["new"] = _files(root / "run")
+    known["new"] = digests(root / "run")
     numbers = itertools.count()
     states = _replay(
         recording.crashes(journal=journal),
@@ -100,7 +80,7 @@ def test_a_crash_while_a_run_finishes(tmp_path: Path, overwrite: bool, journal: 
     assert len(start) == 1, "what is found is flushed"
     for crash in recording.states(journal=journal):
         folder = crash.write(tmp_path / "end" / crash.how)
-        assert _check(folder / "run", known) == "new", "a run that has ended outlasts a crash"
+        assert check_whole(folder / "run", known) == "new", "a run that has ended outlasts a crash"
 
 
 @pytest.mark.parametrize("forgotten", ["scores-0", "run.json", "/run/scores"])
@@ -110,12 +90,18 @@ def test_a_flush_that_is_forgotten_is_found(tmp_path: Path, forgotten: str) -> N
     root.mkdir()
     with recorded(root, without=forgotten) as recording:
         _finish(root / "run", "new", 1, 1, overwrite=False)
-    known = {"new": _files(root / "run")}
+    known = {"new": digests(root / "run")}
+
+    def replay() -> None:
+        states = [(False, crash) for crash in recording.crashes(journal=False)]
+        states += [(True, crash) for crash in recording.states(journal=False)]
+        for number, (is_end, crash) in enumerate(states):
+            folder = crash.write(tmp_path / "crashes" / str(number))
+            found = check_whole(folder / "run", known)
+            assert found == "new" or not is_end
+
     with pytest.raises((AssertionError, OSError, ValueError)):
-        for crash in recording.crashes(journal=False):
-            _check(crash.write(tmp_path / "crashes" / f"{crash.moment} {crash.how}") / "run", known)
-        for crash in recording.states(journal=False):
-            assert _check(crash.write(tmp_path / "end" / crash.how) / "run", known) == "new"
+        replay()
 
 
 def _lasting(root: Path, change: Callable[[], object]) -> list[Tree]:
