@@ -37,6 +37,7 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
         return
     with output_errors(output):
         local.make_folder(output)
+        local.flush_folders([os.path.dirname(output.rstrip("/"))])  # one just made by another, too
         folder = os.open(output, os.O_RDONLY)  # not inherited by worker processes
     try:
         locked = _locked(folder, output)

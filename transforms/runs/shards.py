@@ -102,10 +102,11 @@ class ShardWriter:
       folder: to write to.
       kind: of the rows; of `REJECTS` the reasons are counted.
       limits: of row groups and files.
+      lasting: whether files are to outlast a power failure.
     """
 
-    def __init__(self, folder: str, kind: str, limits: ShardLimits):
-        self._folder, self._kind, self._limits = folder, kind, limits
+    def __init__(self, folder: str, kind: str, limits: ShardLimits, lasting: bool = True):
+        self._folder, self._kind, self._limits, self._lasting = folder, kind, limits, lasting
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
@@ -152,7 +153,7 @@ class ShardWriter:
         self._path = posixpath.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
         names = batch.schema.names
         with self._writing():
-            self._file = create(self._path, "application/vnd.apache.parquet")
+            self._file = create(self._path, "application/vnd.apache.parquet", self._lasting)
             self._writer = pq.ParquetWriter(
                 self._file,
                 batch.schema,
@@ -185,8 +186,8 @@ class ShardWriter:
 class _Write(beam.DoFn):
     """Encodes and compresses in the background while the next records are scored."""
 
-    def __init__(self, folder: str, kind: str, limits: ShardLimits):
-        self._arguments = (folder, kind, limits)
+    def __init__(self, folder: str, kind: str, limits: ShardLimits, lasting: bool):
+        self._arguments = (folder, kind, limits, lasting)
         self._milliseconds = Metrics.distribution("latentbeam", "write_milliseconds")
 
     def start_bundle(self) -> None:
@@ -219,11 +220,19 @@ class WriteShards(beam.PTransform):
 
     A bundle that is tried again leaves files behind that no `Shard` names: what is in the folder
     is no result until someone takes the named ones out of it.
+
+    Args:
+      folder: to write to.
+      kind: of the rows.
+      limits: of row groups and files.
+      lasting: whether files are to outlast a power failure, as those of a work folder need not.
     """
 
-    def __init__(self, folder: str, kind: str, limits: ShardLimits | None = None):
+    def __init__(
+        self, folder: str, kind: str, limits: ShardLimits | None = None, lasting: bool = True
+    ):
         super().__init__()
-        self._folder, self._kind, self._limits = folder, kind, limits or ShardLimits()
+        self._write = _Write(folder, kind, limits or ShardLimits(), lasting)
 
     def expand(self, batches: PCollection[pa.RecordBatch]) -> PCollection[Shard]:
-        return batches | beam.ParDo(_Write(self._folder, self._kind, self._limits))
+        return batches | beam.ParDo(self._write)

@@ -10,14 +10,21 @@ from transforms.storage.files import files_below
 from transforms.storage.paths import is_local
 
 
-def create(path: str, mime_type: str = "application/octet-stream") -> BinaryIO:
+def create(
+    path: str, mime_type: str = "application/octet-stream", lasting: bool = True
+) -> BinaryIO:
     """Opens a file for writing its bytes as they are; a local folder that it lies in is made where
     it is not there.
+
+    Args:
+      path: of the file.
+      mime_type: of its content, for object stores.
+      lasting: whether a local file is to outlast a power failure.
 
     Raises:
       OSError, or what an object store's client raises: it cannot be opened or, later, written.
     """
-    return local.create(path) if is_local(path) else remote.create_object(path, mime_type)
+    return local.create(path, lasting) if is_local(path) else remote.create_object(path, mime_type)
 
 
 def write_text(path: str, text: str) -> None:

@@ -9,11 +9,12 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-# What some file systems that are mounted over a network answer: they cannot flush a folder.
-_CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+# What file systems answer that cannot flush, some that are mounted over a network and pipes among
+# them; and a folder that may be written to, not read.
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 class _DurableFile(io.FileIO):
@@ -27,21 +28,25 @@ class _DurableFile(io.FileIO):
         if self.closed:
             return
         try:
-            os.fsync(self.fileno())
+            _flush(self.fileno())
         finally:
             super().close()
         flush_folders([os.path.dirname(self._path)])
 
 
-def create(path: str) -> Any:
+def create(path: str, lasting: bool = True) -> Any:
     """Opens a file for writing, new or in place of another's content; its folder is made if it is
     not there.
+
+    Args:
+      path: of the file.
+      lasting: whether it is to outlast a power failure, as what a work folder holds need not.
 
     Raises:
       OSError: it cannot be opened, or later, written.
     """
     make_folder(os.path.dirname(path))
-    return io.BufferedWriter(_DurableFile(path))
+    return io.BufferedWriter(_DurableFile(path) if lasting else io.FileIO(path, "w"))
 
 
 def make_folder(path: str) -> None:
@@ -63,8 +68,9 @@ def move(pairs: Sequence[tuple[str, str]]) -> None:
     try:
         for old, new in pairs:
             os.replace(old, new)
-    finally:
-        flush_folders(os.path.dirname(path) for pair in pairs for path in reversed(pair))
+    finally:  # the new names first: there is no moment at which the disk knows of neither
+        flush_folders(os.path.dirname(new) for _, new in pairs)
+        flush_folders(os.path.dirname(old) for old, _ in pairs)
 
 
 def remove(path: str) -> None:
@@ -88,12 +94,23 @@ def remove_if_empty(folder: str) -> None:
 def flush_folders(paths: Iterable[str]) -> None:
     """Has the names in folders written to the disk, each folder once. Raises OSError."""
     for path in dict.fromkeys(paths):
-        with contextlib.suppress(FileNotFoundError):  # moved, with all that is in it
+        with _cannot_flush(), contextlib.suppress(FileNotFoundError):  # moved, with all in it
             folder = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
-            except OSError as error:
-                if error.errno not in _CANNOT_FLUSH:
-                    raise
             finally:
                 os.close(folder)
+
+
+def _flush(file: int) -> None:
+    with _cannot_flush():
+        os.fsync(file)
+
+
+@contextlib.contextmanager
+def _cannot_flush() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise

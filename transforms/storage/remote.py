@@ -6,9 +6,11 @@ other names: no name with one of them is ever given to it as that of one file.
 
 import contextlib
 import io
+import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, BinaryIO, TypeVar
 
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
@@ -16,7 +18,9 @@ from apache_beam.io.filesystems import FileSystems
 from ae_models.errors import LatentbeamError
 from transforms.storage.paths import has_wildcard
 
-_CHANGED_AT_ONCE = 100
+T = TypeVar("T")
+_FILES_A_REQUEST = 100
+_REQUESTS_AT_ONCE = 16
 
 
 @contextlib.contextmanager
@@ -89,21 +93,41 @@ def matched(pattern: str, limit: int | None = None) -> list[FileMetadata]:
 
 
 def rename(pairs: Sequence[tuple[str, str]]) -> None:
-    """Gives files their new paths, in requests of at most 100 files. Raises what the file system
-    raises."""
-    for start in range(0, len(pairs), _CHANGED_AT_ONCE):
-        some = pairs[start : start + _CHANGED_AT_ONCE]
-        FileSystems.rename([old for old, _ in some], [new for _, new in some])
+    """Gives files their new paths, in requests of at most 100 files, 16 of which are made at once.
+    Raises what the file system raises."""
+    _in_lists(
+        lambda some: FileSystems.rename([old for old, _ in some], [new for _, new in some]), pairs
+    )
 
 
 def delete(paths: Sequence[str]) -> None:
-    """Deletes files. Raises what the file system raises, and OSError for a name that it would take
-    for a pattern."""
+    """Deletes files, in requests as `rename` makes them. Raises what the file system raises, and
+    OSError for a name that it would take for a pattern."""
     for path in paths:
         if has_wildcard(path):
             raise OSError(f"{path} cannot be deleted: it would be taken for a pattern")
-    if paths:
-        FileSystems.delete(list(paths))
+    _in_lists(FileSystems.delete, paths)
+
+
+def _in_lists(change: Callable[[list[T]], None], files: Sequence[T]) -> None:
+    """Changes files, several lists of them at once; for each Beam makes a client of its own.
+
+    Lists are as short as keeps all threads busy: many a store changes the files of one list one
+    after another. After a failure no list is begun, and those that are being changed are waited
+    for, so that whoever tries again meets no change of an earlier attempt.
+    """
+    size = max(1, min(_FILES_A_REQUEST, math.ceil(len(files) / _REQUESTS_AT_ONCE)))
+    lists = [list(files[start : start + size]) for start in range(0, len(files), size)]
+    if len(lists) == 1:
+        change(lists[0])
+        return
+    pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, "changes")
+    try:
+        changes = [pool.submit(change, some) for some in lists]
+        for done in as_completed(changes):
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _RemoteFile(io.RawIOBase):

@@ -105,7 +105,7 @@ class PrepareTraining(Composite):
             posixpath.join(self._folder, "tft"),
         )
         shards = [
-            split[name] | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS)
+            split[name] | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS, lasting=False)
             for name in (*SPLITS, _REJECTS)
         ]
         return (

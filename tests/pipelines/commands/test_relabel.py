@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.io.filesystems import FileSystems
 from scipy import stats
 
 from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
@@ -364,14 +363,14 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
 def test_a_disk_that_fails_is_not_blamed_on_the_source(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = FileSystems.create
+    create = module.create
 
     def fail(path: str, *args: Any, **options: Any) -> Any:
         if "scores-00001" in path:
             raise OSError("no space left")
         return create(path, *args, **options)
 
-    monkeypatch.setattr(FileSystems, "create", fail)
+    monkeypatch.setattr(module, "create", fail)
     with pytest.raises(OutputError, match=r"cannot write .*scores-00001.*no space left"):
         relabel(str(run), str(tmp_path / "new"), fpr=0.3)
     assert not (tmp_path / "new").exists()

@@ -13,7 +13,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,7 +179,7 @@ def test_a_file_that_is_abandoned_on_a_full_disk_hides_no_other_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its footer cannot be written; what filled the disk was told of by another file."""
-    monkeypatch.setattr(FileSystems, "create", lambda *_, **__: _FullDisk())
+    monkeypatch.setattr("transforms.runs.shards.create", lambda *_, **__: _FullDisk())
     writer = ShardWriter(str(tmp_path), SCORES, ShardLimits())
     assert writer.add(_batch(0, 3)) == []
     writer.abandon()

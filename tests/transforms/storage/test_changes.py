@@ -1,11 +1,14 @@
 """Changes of files: the named ones and no others, and what is left of a change that fails."""
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.object_store import ROOT, BucketFileSystem, objects, put
-from transforms.storage.changes import make_folder, move, remove, write_text
+from tests.support.object_store import ROOT, BucketFileSystem, get, objects, put
+from transforms.storage.changes import make_folder, move, remove, remove_files, write_text
 from transforms.storage.files import present
 
 
@@ -79,9 +82,75 @@ def test_objects_that_could_not_be_moved_can_be_moved_again(
         move(pairs)
     monkeypatch.setattr(BucketFileSystem, "on_change", None)
     left = present([old for old, _ in pairs], "bucket://b/old")
-    assert left == {old for old, _ in (pairs[120], pairs[130], *pairs[200:])}
-    assert present([new for _, new in pairs], "bucket://b/new") == {
-        new for number, (_, new) in enumerate(pairs) if number != 120 and number < 200
-    }
+    assert left >= {old for old, _ in (pairs[120], pairs[130])}
+    moved = present([new for _, new in pairs], "bucket://b/new")
+    assert moved == {new for old, new in pairs if old not in left} | {pairs[130][1]}
     move([pair for pair in pairs if pair[0] in left])
     assert objects() == [new for _, new in pairs]
+
+
+def _requests(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, change: Callable[[], None]
+) -> tuple[int, int]:
+    """How many requests to move or delete files were made, and by how many threads; the first
+    `at_once` of them are answered when they all are under way."""
+    under_way, threads = threading.Barrier(at_once, timeout=60), list[int]()
+
+    def request(name: str) -> None:
+        if name in ("rename", "delete"):
+            threads.append(threading.get_ident())
+            if len(threads) <= at_once:
+                under_way.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BucketFileSystem, "on_request", request)
+        change()
+    return len(threads), len(set(threads))
+
+
+@pytest.mark.parametrize(("files", "requests"), [(1, 1), (20, 10), (160, 16), (1601, 17)])
+def test_objects_are_changed_in_lists_of_which_sixteen_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, requests: int
+) -> None:
+    monkeypatch.setenv(ROOT, str(tmp_path))
+    pairs = [(f"bucket://b/old/{n:05d}", f"bucket://b/new/{n:05d}") for n in range(files)]
+    for old, _ in pairs:
+        put(old, old.encode())
+    new, at_once = [path for _, path in pairs], min(requests, 16)
+    assert _requests(monkeypatch, at_once, lambda: move(pairs)) == (requests, at_once)
+    assert objects() == new
+    assert get(new[-1]) == pairs[-1][0].encode()
+    assert _requests(monkeypatch, at_once, lambda: remove_files(new)) == (requests, at_once)
+    assert objects() == []
+
+
+def test_no_list_is_begun_after_a_failure_and_those_that_are_under_way_end_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT, str(tmp_path))
+    paths = [f"bucket://b/{n:05d}" for n in range(2400)]
+    for path in paths:
+        put(path, b"")
+    under_way, changed = threading.Barrier(16), list[str]()
+
+    def fail(change: str, path: str) -> None:
+        first = int(path[-5:]) % 100 == 0
+        if first and int(path[-5:]) < 1600:
+            under_way.wait(60)
+        if path == paths[0]:
+            raise ConnectionError("503")
+        if first:
+            time.sleep(0.1)
+        changed.append(path)
+
+    monkeypatch.setattr(BucketFileSystem, "on_change", fail)
+    with pytest.raises(ConnectionError, match="503"):
+        remove_files(paths)
+    told = len(changed)
+    assert 1500 <= told < 2400 - 100
+    assert set(objects()) == set(paths) - set(changed)
+    time.sleep(0.2)
+    assert len(changed) == told
+    monkeypatch.setattr(BucketFileSystem, "on_change", None)
+    remove_files(objects())
+    assert objects() == []
