@@ -107,7 +107,7 @@ _BITS_A_PIXEL = (0, 1, 2, 4, 8, 16, 24, 32)
 def kind_of(start: bytes) -> Kind | None:
     """What is read that begins so: `START_BYTES` of it, or all there are. None for all else."""
     kind = _first(_KINDS, start)
-    if kind is Kind.TIFF and _first(_STRANGERS, start):  # a camera's raw file
+    if kind is Kind.TIFF and _first(_STRANGERS, start) is not None:  # a camera's raw file
         return None
     header = start[_FILE_HEADER:] if start.startswith(b"BM") else start
     return Kind.BMP if kind is None and is_headless_bitmap(header) else kind
