@@ -91,7 +91,7 @@ def members(kind: str, uri: str, options: ReadOptions) -> Callable[[str], bool]:
     file that is given alone is always of the kind that was found, or said.
     """
     if not is_glob(uri) and not is_folder(uri):
-        return lambda path: True
+        return lambda _: True
     any_name = options.format is not None or (is_glob(uri) and has_ending(uri))
     return functools.partial(_is_of_kind, kind=kind, any_name=any_name)
 
