@@ -157,9 +157,7 @@ class ParquetFiles(Source):
                 reader = _GroupReader(self, found, path, limits, images)
                 yield from reader.read(file, group, row)
         except _READ_ERRORS as error:
-            yield rejected_records(
-                [self.file_id(path, group)], path, Reason.UNREADABLE, str(error)
-            )
+            yield rejected_records([self.file_id(path, group)], path, Reason.UNREADABLE, str(error))
 
     def file_id(self, path: str, group: int | None) -> str:
         """The id of what stands for a row group none of whose records can be told apart."""

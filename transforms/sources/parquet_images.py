@@ -1,6 +1,5 @@
 """Columns of images, in each of the forms that Parquet files have them, as bytes a record."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from transforms.records.pixels import pixels_to_arrow, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject
 from transforms.sources.axes import height_width_channels
 from transforms.sources.parquet_layout import Form, is_list, plain_type
+from transforms.sources.raw_runs import layout_runs
 
 # OpenCV's codes of types: 8 for each channel after the first, and the depth.
 _CHANNEL_STEP, _DEPTHS = 8, {0: np.dtype("uint8"), 2: np.dtype("<u2")}
@@ -164,7 +164,7 @@ def _spark_images(column: pa.Array, limits: BatchLimits) -> Iterator[Part]:
             found.append((_spark_image(row, image.as_buffer().size), None))
         except RecordError as error:
             found.append((None, error.at(Stage.READ)))
-    for layout, start, end in _runs([layout for layout, _ in found]):
+    for layout, start, end in layout_runs([layout for layout, _ in found]):
         rejects = [failure for _, failure in found[start:end]]
         if layout is None:
             yield Part(pa.nulls(end - start, pa.binary()), rejects)
@@ -200,18 +200,3 @@ def _spark_image(row: tuple[Any, ...], size: int) -> _SparkImage:
     if not fits or height * width * channels * dtype.itemsize != size:
         raise RecordError(Reason.WRONG_SHAPE, f"no image of its size: {told}")
     return _SparkImage((height, width, channels), dtype)
-
-
-def _runs(layouts: list[_SparkImage | None]) -> Iterator[tuple[_SparkImage | None, int, int]]:
-    """Each layout with its first row and the one behind its last. Rows without one go with those
-    before them, or, at the beginning, with those behind."""
-    known = next((layout for layout in layouts if layout is not None), None)
-    filled = []
-    for layout in layouts:
-        known = layout or known
-        filled.append(known)
-    start = 0
-    for layout, run in itertools.groupby(filled):
-        end = start + len(list(run))
-        yield layout, start, end
-        start = end
