@@ -4,6 +4,7 @@ from ae_models.errors import InputError
 from transforms.records.pixels import Shape, three_dimensional
 
 _MOST_CHANNELS = 4  # of usual images: grey, colour, either with alpha
+_OF_COLOUR = (3, 4)
 
 
 def height_width_channels(shape: tuple[int, ...]) -> tuple[Shape, bool]:
@@ -25,3 +26,17 @@ def height_width_channels(shape: tuple[int, ...]) -> tuple[Shape, bool]:
             f"{height} channels or {channels}; store them in the order (N, H, W, C)"
         )
     return (height, width, channels), False
+
+
+def of_many(shape: tuple[int, ...]) -> tuple[Shape, bool]:
+    """The same for the shape of an array of many images.
+
+    Raises:
+      InputError: as above, or it plainly is that of one image.
+    """
+    if len(shape) == 3 and shape[2] in _OF_COLOUR and min(shape[:2]) > _MOST_CHANNELS:
+        raise InputError(
+            f"an array of {' × '.join(map(str, shape))} looks like one image; several are "
+            "(N, H, W) or (N, H, W, C)"
+        )
+    return height_width_channels(shape[1:])
