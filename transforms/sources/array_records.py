@@ -1,5 +1,7 @@
 """Image records from arrays, without an object for each record."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,17 +22,26 @@ def array_records(
     start: int,
     *,
     images: np.ndarray,
-    labels: np.ndarray | None,
+    labels: pa.Array | None,
     with_images: bool,
+    ids: pa.Array | None = None,
+    rejects: Sequence[dict[str, str] | None] | None = None,
 ) -> pa.RecordBatch:
-    """Records of (N, H, W, C) images, numbered from `start`, with `label` where there is one."""
-    column = pixels_to_arrow(images)
+    """Records of (N, H, W, C) images, with `label` where there is one.
+
+    Args:
+      prefix: of ids that are numbers from `start` on; `ids` are others.
+      rejects: (N,) the `reject` of each image that is none.
+    """
+    valid = None if rejects is None else np.array([reject is None for reject in rejects], bool)
+    column = pixels_to_arrow(images, valid)
     if not with_images:
         column = pa.nulls(len(images), column.type)
     return image_records(
-        ids=numbered_ids(prefix, start, len(images)),
+        ids=numbered_ids(prefix, start, len(images)) if ids is None else ids,
         source=source,
         images=column,
-        carried={} if labels is None else {"label": pa.array(labels)},
+        carried={} if labels is None else {"label": labels},
+        rejects=rejects,
         image_metadata=raw_metadata(images.shape[1:], images.dtype),
     )

@@ -40,7 +40,7 @@ class Digits(Source):
                 self.uri,
                 start,
                 images=pixels[part],
-                labels=labels[part],
+                labels=pa.array(labels[part]),
                 with_images=images,
             )
 

@@ -12,12 +12,11 @@ from ae_models.errors import InputError
 from transforms.execution.background import Ahead
 from transforms.records.batches import BatchLimits, image_records
 from transforms.records.rejects import Reason, Stage, reject
+from transforms.sources.kinds import IMAGE_ENDINGS, members
 from transforms.sources.source import Listing, Source
 from transforms.storage.files import TooLargeError, list_files, read_whole
-from transforms.storage.paths import is_local, matches, parent_name
+from transforms.storage.paths import is_local, parent_name
 
-IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif")
-_PATTERNS = tuple(f"*.{ending}" for ending in IMAGE_ENDINGS)
 _Content = tuple[bytes | None, dict[str, str] | None]  # and why it is a reject
 
 
@@ -39,8 +38,9 @@ class ImageFiles(Source):
     def listings(self) -> Iterator[Listing]:
         paths: list[str] = []
         found, passed_over = False, 0
+        is_image = members("images", self.uri, self.options)
         for path in list_files(self.uri):
-            if not matches(path, _PATTERNS):
+            if not is_image(path):
                 passed_over += 1
                 continue
             paths.append(path)

@@ -1,38 +1,42 @@
-"""NumPy archives: `FILE.npz#test` is the arrays `x_test` and, if there, `y_test`."""
+"""NumPy's files: `FILE.npz#test` is the arrays `x_test` and, if there, `y_test`."""
 
 import contextlib
 import dataclasses
-import io
-import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, image_records
-from transforms.records.pixels import checked_dtype, raw_metadata, three_dimensional
+from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
+from transforms.sources.axes import of_many
+from transforms.sources.kinds import members
+from transforms.sources.levels import Levels, find_levels
+from transforms.sources.npy_stream import (
+    ENDING,
+    ONLY_ARRAY,
+    READ_ERRORS,
+    Archive,
+    ArrayStream,
+    OneArray,
+)
+from transforms.sources.npz_arrays import Arrays, choose_arrays
 from transforms.sources.recovery.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import list_files, open_binary
 
-_READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
-_SKIPPED_BYTES = 1 << 20
-_NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26, 30
-_ENCRYPTED = 1
-# zlib makes no more than 1,032 bytes of one; the other ways of zip make any number.
-_METHODS, _MOST_INFLATED, _SLACK_BYTES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1032, 1 << 10
-_MOST_LABEL_BYTES, _MOST_MISSING_ROWS = 64 << 10, 1 << 20
+_NPY = b"\x93NUMPY"
+_MOST_LABEL_BYTES = 64 << 10  # of a row
+_SAMPLE_ROWS, _SAMPLE_BYTES = 256, 4 << 20  # that tell what other numbers than levels stand for
 
 
 class Rows(NamedTuple):
-    """A task: the rows `first` to `end` of an archive's arrays, or all from `first` on.
+    """A task: the rows `first` to `end` of a file's arrays, or all from `first` on.
 
     A member stored as it is can be entered at any row, a compressed one only at its beginning. A
     member has one CRC, which only a task that sees all its bytes can check: the last one, without
@@ -46,9 +50,46 @@ class Rows(NamedTuple):
     end: int | None = None
 
 
+class _Layout(NamedTuple):
+    """What an array of images holds: each one's shape, whether channels come first in the file,
+    and how numbers become levels."""
+
+    shape: Shape
+    channels_first: bool
+    levels: Levels
+
+    def pixels(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as they are read → (N, H, W, C) uint8 or uint16, and (N,) bool, which are that."""
+        pixels, valid = self.levels.of(values)
+        if self.channels_first:
+            pixels = np.moveaxis(pixels, 1, -1)
+        return pixels.reshape((-1, *self.shape)), valid
+
+    def none(self, count: int) -> pa.Array:
+        """So many images that are not there."""
+        return pa.nulls(count, pa.binary(int(np.prod(self.shape)) * self.levels.dtype.itemsize))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return raw_metadata(self.shape, self.levels.dtype)
+
+
+class _Set(NamedTuple):
+    """The arrays of a set of images."""
+
+    images: ArrayStream
+    labels: ArrayStream | None
+    ids: ArrayStream | None
+
+    @property
+    def all(self) -> list[ArrayStream]:
+        return [array for array in self if array is not None]
+
+
 @dataclasses.dataclass(frozen=True)
 class NpzArrays(Source):
-    """Images are (N, H, W) or (N, H, W, C), uint8 or uint16; the record id is `FILE#test/N`.
+    """Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of levels (`levels`); the record id is
+    `FILE#test/N`, or is in an array that is named. A .npy file holds one array, of images.
 
     Members are read as a stream, compressed or not: an archive is never all in memory. A task is
     a range of rows, or a whole archive that is small, compressed or not to be read. Of an archive
@@ -71,22 +112,31 @@ class NpzArrays(Source):
         return split_npz(self.uri)[1]
 
     def listings(self) -> Iterator[Listing]:
+        passed_over = 0
+        is_npz = members("npz", self.path, self.options)
         for path in list_files(self.path):
+            if not is_npz(path):
+                passed_over += 1
+                continue
             firsts, rows = [0], None
             with contextlib.suppress(InputError):  # reading it tells why
                 firsts, rows = self._range_starts(path)
             for first, end in zip(firsts, [*firsts[1:], None], strict=True):
                 records = None if rows is None else (rows if end is None else end) - first
                 yield Listing(Rows(path, first, end), records=records)
+        if passed_over:
+            yield Listing(None, passed_over)
 
     def _range_starts(self, path: str) -> tuple[list[int], int]:
-        """The first rows of an archive's tasks, and how many rows there are."""
+        """The first rows of a file's tasks, and how many rows there are."""
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:
-            x, y = self._arrays(archive, path, stack)
-            if not x.stored or (y is not None and not y.stored):
-                return [0], x.shape[0]
-            rows = max(self.range_rows, self.range_bytes // _image_bytes(x))
-            return list(range(0, x.shape[0], rows)) or [0], x.shape[0]
+            arrays = self._arrays(archive, path, stack)
+            images = arrays.images
+            if not all(array.stored for array in arrays.all):
+                return [0], images.shape[0]
+            of_many(images.shape)
+            rows = max(self.range_rows, self.range_bytes // max(1, images.row_bytes))
+            return list(range(0, images.shape[0], rows)) or [0], images.shape[0]
 
     def paths(self, task: Rows) -> list[str]:
         return [task.path]
@@ -102,87 +152,116 @@ class NpzArrays(Source):
             yield rejected_records([what], task.path, Reason.UNREADABLE, str(error))
 
     def _read_rows(
-        self, task: Rows, prefix: str, limits: BatchLimits, images: bool
+        self, task: Rows, prefix: str, limits: BatchLimits, with_images: bool
     ) -> Iterator[pa.RecordBatch]:
         with _open_archive(task.path) as archive, contextlib.ExitStack() as stack:
-            x, y = self._arrays(archive, task.path, stack)
-            shape = three_dimensional(x.shape[1:])
-            if (image_bytes := _image_bytes(x)) > limits.record_bytes:
+            arrays = self._arrays(archive, task.path, stack)
+            layout = self._layout(archive, task.path)
+            images = arrays.images
+            if images.row_bytes > limits.record_bytes:
                 raise InputError(
-                    f"{task.path}: images of {image_bytes} bytes, more than {limits.record_bytes}"
+                    f"{task.path}: images of {images.row_bytes} bytes, more than "
+                    f"{limits.record_bytes}"
                 )
-            rows = max(1, min(limits.rows, limits.image_bytes // image_bytes))
-            end = x.shape[0] if task.end is None else task.end
+            rows = max(1, min(limits.rows, limits.image_bytes // images.row_bytes))
+            end = images.shape[0] if task.end is None else task.end
             start = task.first
             is_range = start or task.end is not None
-            if is_range and ((task.end or start + 1) > x.shape[0] or not x.stored):
+            if is_range and ((task.end or start + 1) > images.shape[0] or not images.stored):
                 raise InputError(f"{task.path} changed while it was read")
             try:
-                for array in filter(None, (x, y)):
+                for array in arrays.all:
                     array.skip(start) if task.end is None else array.jump(start)
                 while start < end:
                     count = min(rows, end - start)
-                    pixels = x.read(count).reshape((-1, *shape))
-                    labels = None if y is None else y.read(count)
-                    yield array_records(
-                        prefix, task.path, start, images=pixels, labels=labels, with_images=images
-                    )
+                    yield _records(arrays, layout, prefix, task.path, start, count, with_images)
                     start += count
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 yield from _unreadable(
-                    prefix,
-                    task.path,
-                    numbers=range(start, end),
-                    x=x,
-                    shape=shape,
-                    rows=rows,
-                    error=error,
+                    layout, prefix, task.path, numbers=range(start, end), rows=rows, error=error
                 )
             else:
                 if task.end is None and isinstance(archive, CutZipFile):
                     raise InputError("the archive is cut short, behind these images")
 
     def carried(self) -> pa.Schema:
-        return first_schema(list_files(self.path), self._carried)
+        is_npz = members("npz", self.path, self.options)
+        return first_schema(filter(is_npz, list_files(self.path)), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:
-            x, y = self._arrays(archive, path, stack)
-            _image_bytes(x)
-            if y is None:
+            labels = self._arrays(archive, path, stack).labels
+            self._layout(archive, path)
+            if labels is None:
                 return pa.schema([])
             try:
-                return pa.schema([("label", pa.from_numpy_dtype(y.dtype))])
+                return pa.schema([("label", _label_type(labels))])
             except pa.ArrowException as error:
-                raise InputError(f"{self.uri}: labels of type {y.dtype}: {error}") from error
+                raise InputError(f"{self.uri}: labels of type {labels.dtype}: {error}") from error
 
-    def _arrays(
-        self, archive: zipfile.ZipFile, path: str, stack: contextlib.ExitStack
-    ) -> "tuple[_ArrayStream, _ArrayStream | None]":
-        """Images and, if there, labels, to be closed by `stack`.
+    def _arrays(self, archive: Archive, path: str, stack: contextlib.ExitStack) -> _Set:
+        """Images and, if there, labels and ids, to be closed by `stack`.
 
         Raises:
-          InputError: there are no images, or one of the two is no array.
+          InputError: there are no images, or one of them is no array that fits.
         """
-        arrays = sorted(member.removesuffix(".npy") for member in archive.namelist())
-        x, y = self._array_name("x"), self._array_name("y")
-        if x not in arrays:
-            parts = [array[2:] for array in arrays if array.startswith("x_")]
-            hint = f"; did you mean {path}#{parts[0]}?" if parts else ""
-            raise InputError(f"no array {x!r} in {path} (it has {', '.join(arrays)}){hint}")
-        images = stack.enter_context(contextlib.closing(_ArrayStream(archive, x, path)))
-        if y not in arrays:
-            return images, None
-        labels = stack.enter_context(contextlib.closing(_ArrayStream(archive, y, path)))
-        if labels.shape != images.shape[:1] or labels.dtype.itemsize > _MOST_LABEL_BYTES:
-            raise InputError(
-                f"{path}: labels of shape {labels.shape}, {labels.dtype}, do not fit images "
-                f"{images.shape}"
-            )
-        return images, labels
 
-    def _array_name(self, letter: str) -> str:
-        return f"{letter}_{self.part}" if self.part else letter
+        def opened(name: str) -> ArrayStream:
+            return stack.enter_context(contextlib.closing(ArrayStream(archive, name, path)))
+
+        chosen = self._chosen(archive, path)
+        images = opened(chosen.images)
+        labels, ids = (None if name is None else opened(name) for name in chosen[1:])
+        if labels is not None and len(labels.shape) > 2 and self.options.label_column is None:
+            labels = None  # masks, or other images
+        for what, array in (("labels", labels), ("ids", ids)):
+            if array is None:
+                continue
+            fits = array.shape[:1] == images.shape[:1] and len(array.shape) <= 2
+            one_a_row = int(np.prod(array.shape[1:])) == 1
+            if not fits or array.row_bytes > _MOST_LABEL_BYTES or (what == "ids" and not one_a_row):
+                raise InputError(
+                    f"{path}: {what} of shape {array.shape}, {array.dtype}, do not fit images "
+                    f"{images.shape}"
+                )
+        return _Set(images, labels, ids)
+
+    def _chosen(self, archive: Archive, path: str) -> Arrays:
+        names = sorted(member.removesuffix(ENDING) for member in archive.namelist())
+        if isinstance(archive, OneArray):
+            given = (self.options.image_column, self.options.label_column, self.options.id_column)
+            if any(given) or self.part:
+                raise InputError(f"{path} holds one array, which has no name")
+            return Arrays(ONLY_ARRAY, None, None)
+
+        def shape_of(name: str) -> tuple[int, ...]:
+            try:
+                with contextlib.closing(ArrayStream(archive, name, path)) as array:
+                    return array.shape
+            except InputError:
+                return ()
+
+        try:
+            return choose_arrays(names, self.part, self.options, shape_of)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    def _layout(self, archive: Archive, path: str) -> _Layout:
+        """By the shape and, where numbers are not levels as they are, the first images.
+
+        Raises:
+          InputError: they are no images.
+        """
+        name = self._chosen(archive, path).images
+        with contextlib.closing(ArrayStream(archive, name, path)) as images:
+            told = path if isinstance(archive, OneArray) else f"{path}: {name}"
+            try:
+                shape, channels_first = of_many(images.shape)
+                count = min(images.shape[0], _SAMPLE_ROWS, _SAMPLE_BYTES // images.row_bytes)
+                levels = find_levels(_sample(images, max(0, count)))
+            except InputError as error:
+                raise InputError(f"{told}: {error}") from error
+        return _Layout(shape, channels_first, levels)
 
 
 def split_npz(uri: str) -> tuple[str, str]:
@@ -191,130 +270,80 @@ def split_npz(uri: str) -> tuple[str, str]:
     return (f"{path}.npz", part) if mark else (uri, "")
 
 
-def _image_bytes(x: "_ArrayStream") -> int:
-    """The size of one image.
-
-    Raises:
-      InputError: the array holds no images.
-    """
-    return math.prod(three_dimensional(x.shape[1:])) * checked_dtype(x.dtype).itemsize
-
-
-class _ArrayStream:
-    """A `.npy` member read front to back, or, if it is stored as it is, from some row on."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, path: str):
-        self._archive = archive
-        try:
-            self._info = archive.getinfo(f"{name}.npy")
-        except KeyError as error:  # a directory that was damaged may name it otherwise
-            raise InputError(f"{path}: no array {name!r}") from error
-        name = f"{path}: {name}"
-        _check_member(self._info, archive, name)
-        try:
-            file = archive.open(self._info)
-            self._file: IO[bytes] | _Section = file
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            self.shape, fortran_order, self._stored_dtype = read_header(file)
-            self._data_offset = file.tell()
-        # RuntimeError: encrypted. MemoryError, RecursionError: of Python's reader, for the header.
-        except (*_READ_ERRORS, KeyError, RuntimeError, MemoryError) as error:
-            raise InputError(f"{name} is not a NumPy array: {error}") from error
-        if fortran_order or self._stored_dtype.hasobject or not self.shape:
-            raise InputError(f"{name} must be a plain array in C order")
-        self.dtype = self._stored_dtype.newbyteorder("=")
-        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        # Each row that is missing is a reject, so a header may not say any number.
-        missing = self.shape[0] - self._info.file_size // max(1, self._row_bytes)
-        if min(self.shape) < 0 or missing > _MOST_MISSING_ROWS:
-            raise InputError(
-                f"{name}: shape {self.shape} is more than {self._info.file_size} bytes"
-            )
-
-    @property
-    def stored(self) -> bool:
-        """Whether the member's bytes lie in the archive as they are."""
-        plain = not self._info.flag_bits & _ENCRYPTED
-        return plain and self._info.compress_type == zipfile.ZIP_STORED
-
-    def skip(self, rows: int) -> None:
-        """Goes past rows, which the member's CRC takes in; EOFError where it is cut short."""
-        left = rows * self._row_bytes
-        while left:
-            data = self._file.read(min(left, _SKIPPED_BYTES))
-            if not data:
-                raise EOFError("the array is cut short")
-            left -= len(data)
-
-    def jump(self, rows: int) -> None:
-        """Goes past rows of a stored member without reading them; its CRC is not checked then."""
-        self._file.close()
-        start = self._data_offset + rows * self._row_bytes
-        self._file = _Section(self._archive, self._info, start)
-
-    def read(self, rows: int) -> np.ndarray:
-        """The next rows; EOFError where the member is cut short."""
-        data = self._file.read(rows * self._row_bytes)
-        if len(data) < rows * self._row_bytes:
-            raise EOFError("the array is cut short")
-        shape = (rows, *self.shape[1:])
-        return np.frombuffer(data, self._stored_dtype).astype(self.dtype, copy=False).reshape(shape)
-
-    def close(self) -> None:
-        """Closes the member; the archive stays open."""
-        self._file.close()
+def _sample(images: ArrayStream, rows: int) -> np.ndarray:
+    """The first rows, as far as they can be read, or none where the type alone says enough."""
+    if images.dtype in (np.uint8, np.uint16):
+        rows = 0
+    with contextlib.suppress(*READ_ERRORS):
+        return images.read(rows)
+    for count in (rows // 16, 1):
+        images.restart()
+        with contextlib.suppress(*READ_ERRORS):
+            return images.read(min(count, rows))
+    return np.empty((0, *images.shape[1:]), images.dtype)
 
 
-def _check_member(info: zipfile.ZipInfo, archive: zipfile.ZipFile, name: str) -> None:
-    """Whether the sizes that a member claims can be true, whatever it holds.
-
-    Raises:
-      InputError: they cannot.
-    """
-    file = cast(IO[bytes], archive.fp)
-    there = file.seek(0, io.SEEK_END) - info.header_offset
-    most = info.compress_size
-    if info.compress_type == zipfile.ZIP_DEFLATED:
-        most = most * _MOST_INFLATED + _SLACK_BYTES
-    is_cut = isinstance(archive, CutZipFile)  # of which the rest is missing
-    more = info.file_size > most and not is_cut
-    if info.compress_type not in _METHODS or info.compress_size > there or more:
-        raise InputError(
-            f"{name}: {info.file_size} bytes cannot be in {info.compress_size} of {there}, "
-            f"compressed by method {info.compress_type}"
-        )
+def _label_type(labels: ArrayStream) -> pa.DataType:
+    kind = pa.from_numpy_dtype(labels.dtype)
+    return kind if int(np.prod(labels.shape[1:])) == 1 else pa.list_(kind)
 
 
-class _Section:
-    """The bytes, from `offset` on, of a member that is stored as it is. zipfile itself, before
-    Python 3.13, reads all that lies before the place it seeks."""
+def _label_column(labels: np.ndarray) -> pa.Array:
+    """(N,), (N, 1) or, of several a record, (N, K) → (N,)."""
+    if int(np.prod(labels.shape[1:])) == 1:
+        return pa.array(labels.reshape(-1))
+    values = pa.array(labels.reshape(-1))
+    offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
 
-    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, offset: int):
-        self._file = cast(IO[bytes], archive.fp)
-        self._file.seek(info.header_offset + _NAME_LENGTHS_AT)
-        lengths = _NAME_LENGTHS.unpack(self._file.read(_NAME_LENGTHS.size))
-        start = info.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
-        self._place, self._end = start + offset, start + info.file_size
 
-    def read(self, size: int) -> bytes:
-        """The next bytes, fewer at the member's end."""
-        self._file.seek(self._place)  # other members are read through the same file
-        data = self._file.read(max(0, min(size, self._end - self._place)))
-        self._place += len(data)
-        return data
+def _records(
+    arrays: _Set,
+    layout: _Layout,
+    prefix: str,
+    source: str,
+    start: int,
+    count: int,
+    with_images: bool,
+) -> pa.RecordBatch:
+    """The next `count` records, the first of which has the number `start`."""
+    pixels, valid = layout.pixels(arrays.images.read(count))
+    labels = None if arrays.labels is None else _label_column(arrays.labels.read(count))
+    ids = None
+    if arrays.ids is not None:
+        ids = pa.array(arrays.ids.read(count).reshape(-1)).cast(pa.string())
+    return array_records(
+        prefix,
+        source,
+        start,
+        images=pixels,
+        labels=labels,
+        with_images=with_images,
+        ids=ids,
+        rejects=_not_levels(layout, valid),
+    )
 
-    def close(self) -> None:
-        """The archive closes its file."""
+
+def _not_levels(layout: _Layout, valid: np.ndarray) -> list[dict[str, str] | None] | None:
+    if valid.all():
+        return None
+    name, factor = layout.levels.dtype.name, layout.levels.factor
+    what = f"multiples of 1 / {factor}" if factor > 1 else "whole numbers"
+    value = reject(
+        Stage.READ, Reason.WRONG_BITS, f"its numbers are not all {what} that fit {name}, as others"
+    )
+    return [None if is_valid else value for is_valid in valid]
 
 
 @contextlib.contextmanager
-def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: str) -> Iterator[Archive]:
     try:
         with open_binary(path) as file:
+            start = file.read(len(_NPY))
+            file.seek(0)
+            if start == _NPY:
+                yield OneArray(file)
+                return
             try:
                 archive = zipfile.ZipFile(file)
             except zipfile.BadZipFile:
@@ -327,24 +356,16 @@ def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _unreadable(
-    prefix: str,
-    source: str,
-    *,
-    numbers: range,
-    x: _ArrayStream,
-    shape: tuple[int, int, int],
-    rows: int,
-    error: Exception,
+    layout: _Layout, prefix: str, source: str, *, numbers: range, rows: int, error: Exception
 ) -> Iterator[pa.RecordBatch]:
     """The rest of the rows as rejects: the header says how many records there should be."""
     value = reject(Stage.READ, Reason.UNREADABLE, f"{source}: {error}")
-    image_type = pa.binary(int(np.prod(shape)) * x.dtype.itemsize)
     for first in numbers[::rows]:
         count = min(rows, numbers.stop - first)
         yield image_records(
             ids=numbered_ids(prefix, first, count),
             source=source,
-            images=pa.nulls(count, image_type),
+            images=layout.none(count),
             rejects=[value] * count,
-            image_metadata=raw_metadata(shape, x.dtype),
+            image_metadata=layout.metadata,
         )

@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import functools
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,26 +14,32 @@ import pyarrow.parquet as pq
 
 from ae_models.errors import InputError
 from transforms.records.batches import (
-    ID,
     IMAGE,
+    REJECT,
+    REJECT_TYPE,
     BatchLimits,
     bounded_slices,
-    carried_name,
     image_records,
+    with_column,
 )
-from transforms.records.pixels import holds_images, raw_layout, raw_metadata
-from transforms.records.rejects import Reason, Stage, reject, rejected_records
+from transforms.records.pixels import raw_layout, raw_metadata
+from transforms.records.rejects import Reason, RecordError, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
+from transforms.sources.image_paths import path_within, read_image_file
+from transforms.sources.kinds import members
+from transforms.sources.parquet_images import Part, first_items, image_parts
+from transforms.sources.parquet_layout import Form, Layout, find_layout, is_list, plain_type
+from transforms.sources.partition_columns import partition_schema, partition_values
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files, open_binary
-from transforms.storage.paths import matches
+from transforms.storage.files import fixed_root, list_files, open_binary
+from transforms.storage.paths import relative_path
 
 # Of damaged metadata, numbers and names may be anything.
 _READ_ERRORS = (
     *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError),
     pa.ArrowException,
 )
-_PATTERNS = ("*.parquet",)
+_NOTE = re.compile(r"/_")
 _FIRST_BYTES = 64 << 10  # of a column, at once, where its first row alone is wanted
 _MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # of a file; each a reject of its own
 
@@ -46,26 +55,54 @@ class RowGroup(NamedTuple):
     rows: int = 0
 
 
+class _File(NamedTuple):
+    """What is known of a file before its rows are read.
+
+    metadata: of raw pixels, their shape and type.
+    partition: values of the columns that its folders are named for.
+    """
+
+    layout: Layout
+    schema: pa.Schema
+    metadata: Mapping[str, str] | None
+    partition: Mapping[str, pa.Scalar]
+
+    def columns(self, images: bool) -> list[str]:
+        """Those that are read."""
+        image = None if images or self.layout.image == self.layout.identifier else self.layout.image
+        return [name for name in self.schema.names if name != image]
+
+    def output(self) -> pa.Schema:
+        """The carried columns, by output name."""
+        kinds = {field.name: plain_type(field.type) for field in self.schema}
+        kinds |= {name: value.type for name, value in self.partition.items()}
+        return pa.schema([(output, kinds[name]) for name, output in self.layout.carried])
+
+
 @dataclasses.dataclass(frozen=True)
 class ParquetFiles(Source):
-    """The record id is the column `id`, else `FILE#ROW`; every other column is carried through.
+    """The record id is the column `id`, or the one that is named, else `FILE#ROW`; every other
+    column is carried through, and those of hive partitions, `label=good/part-0.parquet`, too.
+
+    Images are in the column that is named, in `image`, or in the only one that by its type holds
+    some (`parquet_layout`): encoded, or raw where the field's or the schema's metadata has
+    `shape`, [H, W, C], and `dtype`. Of a list, the first one counts. Paths are those of files,
+    relative to the Parquet file's folder, none of them outside of the input.
 
     Pages are checked where they have checksums. Of a row group that is damaged, the rows behind the
-    damage are rejects.
-
-    `image` is encoded, or raw where the field's or the schema's metadata has `shape`, [H, W, C],
-    and `dtype`. A task is one row group, read in bounded batches.
+    damage are rejects. A task is one row group, read in bounded batches.
     """
 
     def listings(self) -> Iterator[Listing]:
         passed_over = 0
+        is_parquet = self._is_member
         for path in list_files(self.uri):
-            if not matches(path, _PATTERNS):  # a folder of Parquet files holds others too
+            if not is_parquet(path):  # a folder of Parquet files holds others too
                 passed_over += 1
                 continue
             try:
                 with _open(path) as file:
-                    if _problem(file.schema_arrow) is not None:
+                    if isinstance(self._file(file, path), str):
                         yield Listing(RowGroup(path))
                         continue
                     row, size = 0, (file.num_row_groups, file.metadata.num_rows)
@@ -77,8 +114,31 @@ class ParquetFiles(Source):
         if passed_over:
             yield Listing(None, passed_over)
 
+    @property
+    def _is_member(self) -> Callable[[str], bool]:
+        """Which of the files are read. Those whose name, or whose folder's, begins with an
+        underscore are other programs' notes."""
+        is_parquet, root = members("parquet", self.uri, self.options), self._root
+        return lambda path: (
+            is_parquet(path)
+            and (path == self.uri or not _NOTE.search(f"/{relative_path(path, root)}"))
+        )
+
     def paths(self, task: RowGroup) -> list[str]:
-        return [task.path]
+        return [task.path, *dict.fromkeys(self._image_files(task))]
+
+    def _image_files(self, task: RowGroup) -> Iterator[str]:
+        """The files that a column of paths names, as far as they can be told."""
+        path, group, *_ = task
+        with contextlib.suppress(*_READ_ERRORS), _open(path) as file:
+            found = self._file(file, path)
+            if group is None or isinstance(found, str) or found.layout.form is not Form.PATH:
+                return
+            for batch in file.iter_batches(row_groups=[group], columns=[found.layout.image]):
+                texts, _ = first_items(batch.column(0).cast(plain_type(batch.column(0).type)))
+                for text in filter(None, texts.to_pylist()):
+                    with contextlib.suppress(RecordError, ValueError):
+                        yield self.within(text, path)
 
     def read(
         self, task: RowGroup, limits: BatchLimits, images: bool = True
@@ -86,111 +146,169 @@ class ParquetFiles(Source):
         path, group, row, *size = task
         try:
             with _open(path) as file:
-                if (problem := _problem(file.schema_arrow)) is not None:
-                    names = [self._file_id(path, group)]
-                    yield rejected_records(names, path, Reason.NO_IMAGE, problem)
+                found = self._file(file, path)
+                if isinstance(found, str):
+                    yield rejected_records(
+                        [self.file_id(path, group)], path, Reason.NO_IMAGE, found
+                    )
                     return
                 if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
                     raise pa.ArrowInvalid("it changed while it was read")
-                yield from self._read_group(
-                    file, path, group, first_row=row, limits=limits, images=images
-                )
+                reader = _GroupReader(self, found, path, limits, images)
+                yield from reader.read(file, group, row)
         except _READ_ERRORS as error:
-            yield rejected_records(
-                [self._file_id(path, group)], path, Reason.UNREADABLE, str(error)
-            )
+            yield rejected_records([self.file_id(path, group)], path, Reason.UNREADABLE, str(error))
 
-    def _file_id(self, path: str, group: int | None) -> str:
+    def file_id(self, path: str, group: int | None) -> str:
         """The id of what stands for a row group none of whose records can be told apart."""
         name = self.relative(path)
         return name if group is None else f"{name}#row_group={group}"
 
-    def _read_group(
-        self,
-        file: pq.ParquetFile,
-        path: str,
-        group: int,
-        *,
-        first_row: int,
-        limits: BatchLimits,
-        images: bool,
-    ) -> Iterator[pa.RecordBatch]:
-        metadata = file.metadata.row_group(group)
-        names = file.schema_arrow.names
-        done = 0
-        try:
-            columns = names if images else [name for name in names if name != IMAGE]
-            rows = min(
-                _batch_rows(metadata, limits), _rows_by_dictionaries(file, path, group, limits)
-            )
-            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
-                records = self._records(batch, file.schema_arrow, path, first_row + done, limits)
-                yield from _bounded(records, limits)
-                done += len(batch)
-        except _READ_ERRORS as error:
-            if (left := metadata.num_rows - done) > _MOST_ROWS_APART:
-                message = f"{left} rows, from {first_row + done} on: {error}"
-                names = [self._file_id(path, group)]
-                yield rejected_records(names, path, Reason.UNREADABLE, message)
-                return
-            ids = pa.nulls(left)
-            if ID in names:
-                with contextlib.suppress(*_READ_ERRORS):  # else they are numbered
-                    ids = file.read_row_group(group, [ID])[ID].combine_chunks()[done:]
-            ids = self._ids(ids, path, first_row + done)
-            yield rejected_records(ids.to_pylist(), path, Reason.UNREADABLE, str(error))
+    def carried(self) -> pa.Schema:
+        is_parquet = self._is_member
+        return first_schema(filter(is_parquet, list_files(self.uri)), self._carried)
 
-    def _records(
-        self, batch: pa.RecordBatch, schema: pa.Schema, path: str, row: int, limits: BatchLimits
-    ) -> pa.RecordBatch:
-        names = batch.schema.names
-        ids = batch.column(ID) if ID in names else pa.nulls(len(batch))
-        images = batch.column(IMAGE) if IMAGE in names else pa.nulls(len(batch), pa.binary())
-        if pa.types.is_struct(images.type):
-            images = images.field("bytes")
-        metadata = _raw_metadata(schema) if IMAGE in names else None
-        rejects = None
-        if images.nbytes > limits.record_bytes:
-            images, rejects = _without_too_large(images, limits.record_bytes)
-        return image_records(
-            ids=self._ids(ids, path, row),
-            source=path,
-            images=images,
-            carried={
-                carried_name(name): _plain(batch.column(name))
-                for name in names
-                if name not in (ID, IMAGE)
-            },
-            rejects=rejects,
-            image_metadata=metadata,
+    def _carried(self, path: str) -> pa.Schema:
+        try:
+            with _open(path) as file:
+                found = self._file(file, path, strict=True)
+        except _READ_ERRORS as error:
+            raise InputError(f"cannot read {path}: {error}") from error
+        if isinstance(found, str):
+            raise InputError(f"{path}: {found}")
+        return found.output()
+
+    def _file(self, file: pq.ParquetFile, path: str, strict: bool = False) -> "_File | str":
+        """What is known of a file, or why it holds no images that we can read."""
+        schema = file.schema_arrow
+        partition = partition_values(relative_path(path, self._root), self._partition)
+        try:
+            layout = find_layout(schema, self.options, partition, strict)
+            return _File(layout, schema, _raw_metadata(schema, layout.image), partition)
+        except InputError as error:
+            return str(error)
+
+    @functools.cached_property
+    def _root(self) -> str:
+        """The input's own folder; ids may be relative to one above it."""
+        return fixed_root(self.uri)
+
+    @functools.cached_property
+    def _partition(self) -> pa.Schema:
+        """Looked up once: workers get it with the source that they are sent."""
+        return partition_schema(
+            relative_path(path, self._root)
+            for path in filter(self._is_member, list_files(self.uri))
         )
 
-    def _ids(self, column: pa.Array, path: str, row: int) -> pa.Array:
-        numbered = numbered_ids(f"{self.relative(path)}#", row, len(column))
+    def within(self, text: str, path: str) -> str:
+        """The image file that a record of `path` names; RecordError where it leads out of the
+        input."""
+        return path_within(text, posixpath.dirname(path), self._root, self.options.follow_links)
+
+
+@dataclasses.dataclass(frozen=True)
+class _GroupReader:
+    """Reads row groups of one file.
+
+    Args:
+      source: what the file is of.
+      found: what is known of it.
+      images: whether images are wanted.
+    """
+
+    source: ParquetFiles
+    found: _File
+    path: str
+    limits: BatchLimits
+    images: bool
+
+    def read(self, file: pq.ParquetFile, group: int, first: int) -> Iterator[pa.RecordBatch]:
+        """The records of a row group, whose first row is `first` in the file."""
+        metadata = file.metadata.row_group(group)
+        done = 0
+        try:
+            by_size = _batch_rows(metadata, self.limits)
+            rows = min(by_size, _rows_by_dictionaries(file, self.path, group, self.limits))
+            columns = self.found.columns(self.images)
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+                yield from self._records(batch, first + done)
+                done += len(batch)
+        except _READ_ERRORS as error:
+            left = metadata.num_rows - done
+            yield self._unreadable(file, group, range(first + done, first + done + left), error)
+
+    def _unreadable(
+        self, file: pq.ParquetFile, group: int, rows: range, error: Exception
+    ) -> pa.RecordBatch:
+        """The last rows of a row group as rejects."""
+        if len(rows) > _MOST_ROWS_APART:
+            message = f"{len(rows)} rows, from {rows.start} on: {error}"
+            names = [self.source.file_id(self.path, group)]
+            return rejected_records(names, self.path, Reason.UNREADABLE, message)
+        ids, name = pa.nulls(len(rows)), self.found.layout.identifier
+        if name is not None:
+            with contextlib.suppress(*_READ_ERRORS):  # else they are numbered
+                whole = file.read_row_group(group, [name])[name].combine_chunks()
+                ids = whole[len(whole) - len(rows) :]
+        ids = self._ids(ids, rows.start)
+        return rejected_records(ids.to_pylist(), self.path, Reason.UNREADABLE, str(error))
+
+    def _records(self, batch: pa.RecordBatch, row: int) -> Iterator[pa.RecordBatch]:
+        layout = self.found.layout
+        given = pa.nulls(len(batch))
+        if layout.identifier is not None:
+            given = batch.column(layout.identifier)
+        no_ids = given.is_null().to_pylist() if layout.needs_identifier else [False] * len(batch)
+        records = image_records(
+            ids=self._ids(given, row),
+            source=self.path,
+            images=pa.nulls(len(batch), pa.binary()),
+            carried={output: self._carried(batch, name) for name, output in layout.carried},
+            rejects=[_no_id(layout) if is_null else None for is_null in no_ids],
+        )
+        if not self.images:
+            yield records
+            return
+        column, _ = first_items(batch.column(layout.image))
+        read_file = functools.partial(
+            read_image_file, within=self._within, most=self.limits.record_bytes
+        )
+        start = 0
+        for part in image_parts(column, layout.form, self.found.metadata, read_file, self.limits):
+            end = start + len(part.images)
+            yield from _bounded(_with_images(records[start:end], part), self.limits)
+            start = end
+
+    def _within(self, text: str) -> str:
+        return self.source.within(text, self.path)
+
+    def _carried(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        value = self.found.partition.get(name)
+        return _plain(batch.column(name)) if value is None else pa.repeat(value, len(batch))
+
+    def _ids(self, column: pa.Array, row: int) -> pa.Array:
+        numbered = numbered_ids(f"{self.source.relative(self.path)}#", row, len(column))
         if pa.types.is_null(column.type):
             return numbered
         return pc.coalesce(_texts(column), numbered)
 
-    def carried(self) -> pa.Schema:
-        paths = (path for path in list_files(self.uri) if matches(path, _PATTERNS))
-        return first_schema(paths, _carried)
+
+def _no_id(layout: Layout) -> dict[str, str]:
+    return reject(Stage.READ, Reason.NO_ID, f"{layout.identifier!r} is null")
 
 
-def _carried(path: str) -> pa.Schema:
-    try:
-        with _open(path) as file:
-            schema = file.schema_arrow
-    except _READ_ERRORS as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if (problem := _problem(schema)) is not None:
-        raise InputError(f"{path}: {problem}")
-    return pa.schema(
-        [
-            pa.field(carried_name(field.name), _plain_type(field.type))
-            for field in schema
-            if field.name not in (ID, IMAGE)
-        ]
-    )
+def _with_images(records: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+    """`records` with the images, but for those that are rejects already."""
+    before = records.column(REJECT)
+    images, rejects = part.images, part.rejects
+    if before.null_count < len(before):
+        images = pc.if_else(before.is_null(), images, pa.scalar(None, images.type))
+        rejects = [old or new for old, new in zip(before.to_pylist(), rejects, strict=True)]
+    records = with_column(records, IMAGE, images, part.metadata)
+    if any(rejects):
+        records = with_column(records, REJECT, pa.array(rejects, REJECT_TYPE))
+    return records
 
 
 @contextlib.contextmanager
@@ -202,26 +320,8 @@ def _open(path: str) -> Iterator[pq.ParquetFile]:
         yield parquet
 
 
-def _problem(schema: pa.Schema) -> str | None:
-    """Why the file holds no images that we can read, or None."""
-    if IMAGE not in schema.names:
-        return f"no {IMAGE!r} column (it has {', '.join(schema.names)})"
-    names = [name if name in (ID, IMAGE) else carried_name(name) for name in schema.names]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        return f"several columns would be called {', '.join(twice)}"
-    if ID in schema.names and pa.types.is_nested(schema.field(ID).type):
-        return f"{ID!r} must be a plain column. Received: {schema.field(ID).type}"
-    if not holds_images(kind := schema.field(IMAGE).type):
-        return f"{IMAGE!r} must be binary or struct<bytes, path>. Received: {kind}"
-    try:
-        _raw_metadata(schema)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _raw_metadata(schema: pa.Schema) -> dict[str, str] | None:
-    layout = raw_layout(schema.field(IMAGE).metadata) or raw_layout(schema.metadata)
+def _raw_metadata(schema: pa.Schema, image: str) -> dict[str, str] | None:
+    layout = raw_layout(schema.field(image).metadata) or raw_layout(schema.metadata)
     return raw_metadata(*layout) if layout else None
 
 
@@ -260,8 +360,8 @@ def _rows_by_dictionaries(file: pq.ParquetFile, path: str, group: int, limits: B
         ):
             for batch in first.iter_batches(1, row_groups=[group], columns=[name]):
                 column = batch.column(0)
-                while pa.types.is_struct(column.type):
-                    column = column.flatten()[0]
+                while pa.types.is_nested(column.type):
+                    column = _leaf(column)
                 if pa.types.is_dictionary(column.type):
                     lengths = pc.binary_length(column.dictionary)
                     longest = max(longest, pc.max(lengths).as_py() or 1)
@@ -269,17 +369,11 @@ def _rows_by_dictionaries(file: pq.ParquetFile, path: str, group: int, limits: B
     return max(1, limits.record_bytes // longest)
 
 
-def _without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[dict | None]]:
-    """Null in the place of each image of more than `most` bytes, and the reject of each row."""
-    if pa.types.is_fixed_size_binary(images.type):
-        images = images.cast(pa.large_binary())
-    lengths = pc.binary_length(images)
-    fits = pc.less_equal(lengths, most).fill_null(True)
-    rejects = [
-        None if fit else reject(Stage.READ, Reason.TOO_LARGE, f"{size} bytes, more than {most}")
-        for fit, size in zip(fits.to_pylist(), lengths.to_pylist(), strict=True)
-    ]
-    return pc.if_else(fits, images, pa.scalar(None, images.type)), rejects
+def _leaf(column: pa.Array) -> pa.Array:
+    """What the rows of a nested column hold that has one leaf alone."""
+    if pa.types.is_struct(column.type):
+        return column.flatten()[0]
+    return column.values if is_list(column.type) else pa.nulls(0)
 
 
 def _texts(ids: pa.Array) -> pa.Array:
@@ -302,16 +396,8 @@ def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.Record
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    column = column.cast(_plain_type(column.type))
+    column = column.cast(plain_type(column.type))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return _texts(column).cast(column.type)
     column.validate(full=True)
     return column
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Dictionary-encoded columns as their values: dictionaries differ from batch to batch. A
-    column without any value has no type, and is taken for text."""
-    if pa.types.is_null(kind):
-        return pa.string()
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,40 +1,47 @@
 """From the text of an `--input` to its source."""
 
 import collections
+import itertools
 import os
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
 
 from ae_models.config.family import Family
 from ae_models.errors import InputError
-from transforms.sources.image_files import ImageFiles
+from transforms.records.signatures import START_BYTES, foreign
+from transforms.records.text import printable
+from transforms.sources.kinds import ENDINGS, has_ending, kind_by_bytes, kind_by_name
 from transforms.sources.npz import split_npz
-from transforms.sources.options import USUAL, ReadOptions
+from transforms.sources.options import FORMATS, USUAL, ReadOptions
 from transforms.sources.source import Source
-from transforms.storage.files import fixed_root, is_folder
-from transforms.storage.paths import common_root, is_local, matches
+from transforms.storage import remote
+from transforms.storage.files import fixed_root, is_folder, list_files, open_binary
+from transforms.storage.paths import common_root, is_glob, is_local, relative_path
 
 _BUILTIN = "builtin:"
 # Imported when one is read: TFRecord takes TensorFlow, which takes seconds.
 _KINDS: Family[type[Source]] = Family(
     {
         "digits": "transforms.sources.digits:Digits",
-        "image_files": "transforms.sources.image_files:ImageFiles",
+        "images": "transforms.sources.image_files:ImageFiles",
         "npz": "transforms.sources.npz:NpzArrays",
         "parquet": "transforms.sources.parquet:ParquetFiles",
         "tfrecord": "transforms.sources.tfrecord:TFRecordFiles",
         "webdataset": "transforms.sources.webdataset:WebDataset",
     }
 )
-_PATTERNS = {
-    "npz": ("*.npz",),
-    "parquet": ("*.parquet",),
-    "webdataset": ("*.tar", "*.tar.gz"),
-    "tfrecord": ("*.tfrecord", "*.tfrecord.gz", "*.tfrecord-*", "*.tfrecord*-of-*"),
-}
+_MOST_LOOKED_INTO = 48  # files of one input, for their first bytes
+_MOST_REMOTE = 1000  # names of a remote folder, a page of a store's answer
+_TAKEN = (
+    "inputs are files of images "
+    f"({', '.join(ENDINGS['images'])}), Parquet, TFRecord, tar (WebDataset) and NumPy's .npz and "
+    f".npy; --format {'|'.join(FORMATS)} says which where neither names nor first bytes do"
+)
 
 
 def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[Source]:
-    """The source of each URI.
+    """The source of each URI: of the kind that `options` say, else of the one that its name says,
+    else of the one that it holds.
 
     Ids are relative to the folder given; where the URIs lie in different folders, to the deepest
     folder that holds them all, so that they stay unique.
@@ -44,38 +51,110 @@ def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[So
     """
     if not uris:
         raise InputError("no input given")
-    kinds = [_kind(uri) for uri in uris]
+    kinds = [_kind(uri, options) for uri in uris]
     _check_apart(uris, kinds)
     roots = [fixed_root(split_npz(uri)[0]) for uri in uris if not uri.startswith(_BUILTIN)]
     distinct = {os.path.abspath(root) if is_local(root) else root for root in roots}
     shared = common_root(roots) if len(distinct) > 1 else next(iter(roots), "")
-    return [kind(uri, shared, options) for kind, uri in zip(kinds, uris, strict=True)]
+    return [_KINDS[kind](uri, shared, options) for kind, uri in zip(kinds, uris, strict=True)]
 
 
-def _kind(uri: str) -> type[Source]:
+def _kind(uri: str, options: ReadOptions) -> str:
     if uri.startswith(_BUILTIN):
         if uri != "builtin:digits":
             raise InputError(f"unknown embedded data {uri!r}; known: builtin:digits")
-        return _KINDS["digits"]
-    for name, patterns in _PATTERNS.items():
-        if matches(split_npz(uri)[0], patterns):
-            return _KINDS[name]
-    return _KINDS["image_files"]
+        return "digits"
+    if options.format is not None:
+        return options.format
+    path, part = split_npz(uri)
+    named = "npz" if part else kind_by_name(path)
+    if is_local(path) and not is_glob(path) and os.path.isdir(path):
+        return _kind_held(path, named)  # Spark's set.parquet, a folder, holds Parquet
+    if named is not None:
+        return named
+    if is_glob(path) or is_folder(path):
+        return _kind_held(path)
+    next(list_files(path), None)  # tells where nothing is there
+    if (found := kind_by_bytes(path)) is None:
+        raise InputError(f"{_what_is(path)}; {_TAKEN}")
+    return found
 
 
-def _check_apart(uris: Sequence[str], kinds: Sequence[type[Source]]) -> None:
-    """Refuses the same path twice, and an image folder beside something in it. Patterns that
-    overlap in other ways are found by `verify`."""
+def _kind_held(uri: str, named: str | None = None) -> str:
+    """The kind of a folder's files, or a pattern's: images if one is an image, else the one kind
+    that there is; what the folder's own name says, if it is none."""
+    found: dict[str, str] = {}
+    others: list[str] = []
+    count = looked_into = 0
+    for path in _visible(uri):
+        kind = kind_by_name(path)
+        if kind is None and not has_ending(path) and looked_into < _MOST_LOOKED_INTO:
+            looked_into += is_local(path)
+            kind = kind_by_bytes(path) if is_local(path) else None
+        if kind == "images":
+            return kind
+        if kind is not None:
+            found.setdefault(kind, path)
+        elif len(others) < _MOST_LOOKED_INTO:
+            others.append(path)
+        count += 1
+    if not found and is_glob(uri):  # of files with an ending of their own: all of a kind, or none
+        found = _by_bytes(others if is_local(uri) else others[:1])
+    if len(found) > 1:
+        held = ", ".join(f"{kind} ({printable(path)})" for kind, path in sorted(found.items()))
+        raise InputError(f"{uri} holds several kinds of input: {held}; --format says which to read")
+    kind = next(iter(found), named)
+    if kind is None:
+        such = f", such as {_what_is(others[0])}" if others else ""
+        raise InputError(f"no input in {uri}: {count} files{such}; {_TAKEN}")
+    return kind
+
+
+def _by_bytes(paths: Iterable[str]) -> dict[str, str]:
+    kinds = ((kind_by_bytes(path), path) for path in paths)
+    return {kind: path for kind, path in kinds if kind is not None}
+
+
+def _visible(uri: str) -> Iterator[str]:
+    """The files of a folder or a pattern, but for hidden ones; the first of many remote ones."""
+    root = fixed_root(uri)
+    for path in itertools.islice(_listed(uri), None if is_local(uri) else _MOST_REMOTE):
+        parts = relative_path(path, root).split("/")
+        if not any(part.startswith(".") for part in parts):
+            yield path
+
+
+def _listed(uri: str) -> Iterator[str]:
+    if is_local(uri) or is_glob(uri):
+        return list_files(uri)
+    try:
+        found = remote.matched(remote.below(uri), _MOST_REMOTE)
+    except OSError as error:
+        raise InputError(f"cannot list {uri}: {error}") from error
+    return iter(sorted(it.path for it in found)) if found else list_files(uri)
+
+
+def _what_is(path: str) -> str:
+    """What a file that is no input is, as far as its first bytes tell."""
+    try:
+        with open_binary(path) as file:
+            start = file.read(START_BYTES)
+    except OSError as error:
+        return f"cannot read {path}: {error}"
+    told = "an empty file" if not start else foreign(start) or "of no kind that is known here"
+    return f"{printable(posixpath.basename(path))} ({told})"
+
+
+def _check_apart(uris: Sequence[str], kinds: Sequence[str]) -> None:
+    """Refuses the same path twice, and a folder beside something in it. Patterns that overlap in
+    other ways are found by `verify`."""
     paths = [os.path.abspath(uri) if is_local(uri) else uri.rstrip("/") for uri in uris]
     counts = collections.Counter(paths)
     if twice := sorted({uri for uri, path in zip(uris, paths, strict=True) if counts[path] > 1}):
         raise InputError(f"input given twice: {', '.join(twice)}")
-    images = [
-        (uri, path)
-        for uri, path, kind in zip(uris, paths, kinds, strict=True)
-        if kind is ImageFiles
-    ]
-    for folder, folder_path in images:
-        for uri, path in images:
-            if path.startswith(f"{folder_path.rstrip('/')}/") and is_folder(folder_path):
+    inputs = list(zip(uris, paths, kinds, strict=True))
+    for folder, folder_path, kind in inputs:
+        for uri, path, other in inputs:
+            within = kind == other and path.startswith(f"{folder_path.rstrip('/')}/")
+            if within and is_folder(folder_path):
                 raise InputError(f"{uri} lies in {folder}: its records would be read twice")

@@ -28,7 +28,7 @@ class Listing(NamedTuple):
     records: int | None = None
 
 
-def first_schema(paths: Iterable[str], schema_of: Callable[[str], pa.Schema]) -> pa.Schema:
+def first_schema(paths: Iterable[str], schema_of: Callable[[str], Item]) -> Item:
     """The schema of the first file that has one; the others become rejects when they are read.
 
     Raises:

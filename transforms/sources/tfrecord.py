@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,72 +14,116 @@ from google.protobuf.message import DecodeError
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
-from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.batches import BatchLimits, image_records
+from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
+from transforms.records.signatures import START_BYTES
 from transforms.sources.array_records import numbered_ids
+from transforms.sources.kinds import members
+from transforms.sources.raw_runs import layout_runs
 from transforms.sources.recovery.record_file import Damage, record_batches
 from transforms.sources.source import Listing, Source, first_schema
+from transforms.sources.tfrecord_features import (
+    DEPTHS,
+    HEIGHTS,
+    WIDTHS,
+    Features,
+    find_features,
+    is_encoded,
+    raw_shape,
+)
 from transforms.storage.files import list_files
 
-_ID_FEATURE = "image/filename"
-_IMAGE_FEATURES = ("image/encoded", "image")
-_LABEL_FEATURE = "image/class/label"
 _RECORDS_THAT_TELL_COLUMNS = 100
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
+_USUAL = Features()
+
+
+class _Layout(NamedTuple):
+    """What the features of a source are, and its columns."""
+
+    features: Features
+    carried: pa.Schema
 
 
 @dataclasses.dataclass(frozen=True)
 class TFRecordFiles(Source):
-    """The record id is the feature `image/filename`, else `FILE#N`; images are `image/encoded`
-    (or `image`); `image/class/label` becomes `label`, other scalar features keep their names.
+    """The record id is the feature that is named, or `image/filename`, else `FILE#N`; images are
+    the feature that is named, or `image/encoded`, `image` or `image_raw`, or the only one that
+    begins as an image does. Raw pixels have their `height` and `width`, and maybe `depth`, beside
+    them. `image/class/label`, or the feature that is named, becomes `label`, other scalar features
+    keep their names.
 
     Columns are those of the first file's first 100 records. A task is one file. Records that were
     lost together, where their number is not known, are one reject and take one number.
     """
 
     def listings(self) -> Iterator[Listing]:
+        passed_over = 0
+        is_tfrecord = members("tfrecord", self.uri, self.options)
         for path in list_files(self.uri):
-            yield Listing(path)
+            if is_tfrecord(path):
+                yield Listing(path)
+            else:
+                passed_over += 1
+        if passed_over:
+            yield Listing(None, passed_over)
 
     def paths(self, task: str) -> list[str]:
         return [task]
 
     def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
         number, prefix = 0, f"{self.relative(task)}#"
-        rows = ExampleRows(task, prefix, self.carried(), images)
+        features, carried = self._layout
+        rows = ExampleRows(task, prefix, carried, images, features)
         for records in record_batches(task, limits):
             if isinstance(records, Damage):  # as many records as there may have been count as one
                 ids = [f"{prefix}{number}"]
                 yield rejected_records(ids, task, records.reason, records.message)
                 number += 1
-            else:
-                yield rows.columnar(number, records) or rows.one_by_one(number, records)
-                number += len(records)
+                continue
+            at_once = rows.columnar(number, records)
+            yield from [at_once] if at_once else rows.one_by_one(number, records)
+            number += len(records)
 
     def carried(self) -> pa.Schema:
-        return self._columns
+        return self._layout.carried
 
     @functools.cached_property
-    def _columns(self) -> pa.Schema:
+    def _layout(self) -> _Layout:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(list_files(self.uri), _carried)
+        is_tfrecord = members("tfrecord", self.uri, self.options)
+        return first_schema(filter(is_tfrecord, list_files(self.uri)), self._layout_of)
 
-
-def _carried(path: str) -> pa.Schema:
-    fields: dict[str, pa.DataType] = {}
-    failure, found = None, False
-    with contextlib.closing(_examples(path)) as examples:
-        for features in itertools.islice(examples, _RECORDS_THAT_TELL_COLUMNS):
-            if isinstance(features, Damage):
-                failure = failure or features
-                continue
-            found = True
-            for name, feature in features.items():
-                if kind := _scalar_type(name, feature):
-                    fields.setdefault(_column(name), kind)
-    if failure and not found:
-        raise InputError(f"{path} is no TFRecord file of tf.Example: {failure.message}")
-    return pa.schema(sorted(fields.items()))
+    def _layout_of(self, path: str) -> _Layout:
+        kinds, scalars, starts = dict[str, str](), dict[str, pa.DataType](), dict[str, bytes]()
+        failure, found = None, False
+        with contextlib.closing(_examples(path)) as examples:
+            for features in itertools.islice(examples, _RECORDS_THAT_TELL_COLUMNS):
+                if isinstance(features, Damage):
+                    failure = failure or features
+                    continue
+                found = True
+                for name, feature in features.items():
+                    if (kind := feature.WhichOneof("kind")) is None:
+                        continue
+                    kinds.setdefault(name, kind.removesuffix("_list"))
+                    if scalar := _scalar_type(feature):
+                        scalars.setdefault(name, scalar)
+                    if kind == "bytes_list" and feature.bytes_list.value:
+                        starts.setdefault(name, feature.bytes_list.value[0][:START_BYTES])
+        if failure and not found:
+            raise InputError(f"{path} is no TFRecord file of tf.Example: {failure.message}")
+        try:
+            found_features = find_features(kinds, starts, self.options) if found else _USUAL
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        fields = {
+            column: scalar
+            for name, scalar in scalars.items()
+            if (column := found_features.column(name)) is not None
+        }
+        return _Layout(found_features, pa.schema(sorted(fields.items())))
 
 
 def _examples(path: str) -> Generator[Any | Damage]:
@@ -96,6 +140,20 @@ def _examples(path: str) -> Generator[Any | Damage]:
                 yield Damage(str(error))
 
 
+_Pixels = tuple[Shape, str]  # of raw ones, shape and type
+
+
+class _Row(NamedTuple):
+    """A record by itself. Of an image of raw pixels, `layout` is the shape and type; of an encoded
+    one it is empty; it is None of a record without an image."""
+
+    identifier: str
+    image: bytes | None
+    layout: _Pixels | tuple[()] | None
+    values: dict[str, Any]
+    reject: dict[str, str] | None
+
+
 @dataclasses.dataclass(frozen=True)
 class ExampleRows:
     """Image records from serialised examples of one file, by either of two ways.
@@ -105,20 +163,22 @@ class ExampleRows:
       prefix: of the id of a record without one of its own; the number follows.
       carried: the source's columns.
       images: whether images are wanted.
+      features: which of them are images, ids and labels.
     """
 
     path: str
     prefix: str
     carried: pa.Schema
     images: bool
+    features: Features = _USUAL
 
     def columnar(self, first: int, records: list[bytes]) -> pa.RecordBatch | None:
         """What `one_by_one` gives, without an object a record; None where some record is unusual:
         only that way can tell which, and why."""
         try:
             features = _decoded(records)
-            columns = _by_column(features)
-            encoded = _only_values(_image_column(features), pa.binary())
+            columns = self._by_column(features)
+            encoded = self._encoded(features)
             return image_records(
                 ids=self._ids(features, first, len(records)),
                 source=self.path,
@@ -132,45 +192,83 @@ class ExampleRows:
             return None
 
     def _ids(self, features: dict[str, pa.Array], first: int, count: int) -> pa.Array:
-        if _ID_FEATURE not in features:
+        if self.features.identifier not in features:
+            if self.features.needs_identifier:
+                raise _UnusualError
             return numbered_ids(self.prefix, first, count)
-        ids = _only_values(features[_ID_FEATURE], pa.string())
+        ids = _only_values(features[self.features.identifier], pa.string())
         if pc.min(pc.binary_length(ids)).as_py() == 0:
             raise _UnusualError
         return ids
 
-    def one_by_one(self, first: int, records: list[bytes]) -> pa.RecordBatch:
-        """Image records with all that may be wrong with one of them."""
+    def _encoded(self, features: dict[str, pa.Array]) -> pa.Array:
+        """(N,) encoded images, one a record."""
+        name = next((name for name in self.features.images if name in features), None)
+        if name is None:
+            raise _UnusualError
+        images = _only_values(features[name], pa.binary())
+        if self.features.may_be_raw(name, features):
+            starts = pc.binary_slice(images, 0, START_BYTES).to_pylist()
+            if not all(map(is_encoded, starts)):
+                raise _UnusualError
+        return images
+
+    def _by_column(self, features: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The features that are carried, by output name."""
+        named = [(self.features.column(name), array) for name, array in features.items()]
+        columns = {name: array for name, array in named if name is not None}
+        if len(columns) < sum(name is not None for name, _ in named):
+            raise _UnusualError
+        return columns
+
+    def one_by_one(self, first: int, records: list[bytes]) -> list[pa.RecordBatch]:
+        """Image records with all that may be wrong with one of them, a batch for each run of
+        images that are encoded, or raw and of one shape."""
         rows = [self._row(number, data) for number, data in enumerate(records, first)]
-        ids, images, values, rejects = zip(*rows, strict=True)
+        runs = layout_runs([row.layout for row in rows])
+        return [self._batch(rows[start:end], layout) for layout, start, end in runs]
+
+    def _batch(self, rows: list[_Row], layout: _Pixels | tuple[()] | None) -> pa.RecordBatch:
         return image_records(
-            ids=ids,
+            ids=[row.identifier for row in rows],
             source=self.path,
-            images=images,
+            images=[row.image if self.images else None for row in rows],
             carried={
-                field.name: pa.array([value.get(field.name) for value in values], field.type)
+                field.name: pa.array([row.values.get(field.name) for row in rows], field.type)
                 for field in self.carried
             },
-            rejects=rejects,
+            rejects=[row.reject for row in rows],
+            image_metadata=raw_metadata(*layout) if layout else None,
         )
 
-    def _row(
-        self, number: int, data: bytes
-    ) -> tuple[str, bytes | None, dict[str, Any], dict[str, str] | None]:
-        given, image, failure, values = None, None, None, dict[str, Any]()
+    def _row(self, number: int, data: bytes) -> _Row:
+        given, image, layout, failure, values = None, None, None, None, dict[str, Any]()
         try:
             features = _parse(data)
-            given = _name(features)
+            given = self._name(features)
             values = self._values(features)
-            image = _image(features)
+            if given is None and self.features.needs_identifier:
+                message = f"no feature {self.features.identifier!r} with a value"
+                raise RecordError(Reason.NO_ID, message)
+            image, layout = self._image(features)
         except RecordError as error:
             failure = error.at(Stage.READ)
-        return given or f"{self.prefix}{number}", image if self.images else None, values, failure
+        return _Row(given or f"{self.prefix}{number}", image, layout, values, failure)
+
+    def _name(self, features: Any) -> str | None:
+        """The record's own id, if it has one: a text or, of a feature that is named, a number."""
+        name = self.features.identifier
+        if name not in features:
+            return None
+        if self.features.needs_identifier and (numbers := features[name].int64_list.value):
+            return str(numbers[0])
+        values = features[name].bytes_list.value
+        return values[0].decode("utf-8", "backslashreplace") if values else None
 
     def _values(self, features: Any) -> dict[str, Any]:
         values = {}
         for name, feature in features.items():
-            kind, column = _scalar_type(name, feature), _column(name)
+            kind, column = _scalar_type(feature), self.features.column(name)
             if kind is None or column not in self.carried.names:
                 continue
             expected = self.carried.field(column).type
@@ -180,6 +278,18 @@ class ExampleRows:
                 )
             values[column] = _first(feature)
         return values
+
+    def _image(self, features: Any) -> tuple[bytes, _Pixels | tuple[()]]:
+        for name in self.features.images:
+            if name not in features or not features[name].bytes_list.value:
+                continue
+            data = features[name].bytes_list.value[0]
+            height, width, depth = (_side(features, names) for names in (HEIGHTS, WIDTHS, DEPTHS))
+            may_be_raw = self.features.may_be_raw(name, features)
+            if not may_be_raw or height is None or width is None or is_encoded(data):
+                return data, ()
+            return data, raw_shape(name, data, (height, width, depth))
+        raise RecordError(Reason.NO_IMAGE, f"no feature {self.features.images[0]!r}")
 
 
 class _UnusualError(Exception):
@@ -195,22 +305,6 @@ def _decoded(records: list[bytes]) -> dict[str, pa.Array]:
     batch = ExamplesToRecordBatchDecoder().DecodeBatch(records)
     columns = zip(batch.schema.names, batch.columns, strict=True)
     return {name: column for name, column in columns if not pa.types.is_null(column.type)}
-
-
-def _by_column(features: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """The features that are neither id nor image, by output name."""
-    others = [name for name in features if name not in (_ID_FEATURE, *_IMAGE_FEATURES)]
-    columns = {_column(name): features[name] for name in others}
-    if len(columns) < len(others):
-        raise _UnusualError
-    return columns
-
-
-def _image_column(features: dict[str, pa.Array]) -> pa.Array:
-    for name in _IMAGE_FEATURES:
-        if name in features:
-            return features[name]
-    raise _UnusualError
 
 
 def _only_values(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -254,27 +348,16 @@ def _parse(data: bytes) -> Any:
         raise RecordError(Reason.UNREADABLE, f"no tf.Example: {error}") from error
 
 
-def _image(features: Any) -> bytes:
-    for name in _IMAGE_FEATURES:
-        if name in features and features[name].bytes_list.value:
-            return features[name].bytes_list.value[0]
-    raise RecordError(Reason.NO_IMAGE, f"no feature {_IMAGE_FEATURES[0]!r}")
+def _side(features: Any, names: tuple[str, ...]) -> int | None:
+    """The first of the features that has a whole number."""
+    for name in names:
+        if name in features and (values := features[name].int64_list.value):
+            return values[0]
+    return None
 
 
-def _name(features: Any) -> str | None:
-    """The record's own id, if it has one that is a text."""
-    values = features[_ID_FEATURE].bytes_list.value if _ID_FEATURE in features else ()
-    return values[0].decode("utf-8", "backslashreplace") if values else None
-
-
-def _column(name: str) -> str:
-    return "label" if name == _LABEL_FEATURE else carried_name(name)
-
-
-def _scalar_type(name: str, feature: Any) -> pa.DataType | None:
-    """The column type of a scalar feature that is carried, else None."""
-    if name == _ID_FEATURE or name in _IMAGE_FEATURES:
-        return None
+def _scalar_type(feature: Any) -> pa.DataType | None:
+    """The column type of a scalar feature, else None."""
     kind = feature.WhichOneof("kind")
     values = getattr(feature, kind).value if kind else ()
     return _ARROW_TYPES[kind] if len(values) == 1 else None

@@ -17,10 +17,11 @@ from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
-from transforms.sources.image_files import IMAGE_ENDINGS
+from transforms.sources.kinds import IMAGE_ENDINGS
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
-from transforms.storage.files import list_files, open_decompressed
+from transforms.sources.unpacked import open_unpacked
+from transforms.storage.files import list_files
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
@@ -126,9 +127,9 @@ class _Samples:
     def go_on_behind_damage(self) -> bool:
         """Whether a member was found behind the place at which iteration has raised an error."""
         self.are_left = False
-        if self.path.endswith(".gz"):
-            return False  # what is unpacked cannot be searched
-        with contextlib.suppress(OSError), open_decompressed(self.path) as file:
+        with contextlib.suppress(OSError), open_unpacked(self.path) as (file, was_packed):
+            if was_packed:
+                return False  # it cannot be searched
             found = find_header(file, self._behind)
             if found == self.place:  # its checksum fits, and no more than that
                 found = find_header(file, found + BLOCK_BYTES)
@@ -141,7 +142,7 @@ class _Samples:
         sample: _Sample | None = None
         self.place = self.start
         self._behind = self.start + (BLOCK_BYTES if self.start else 0)
-        with open_decompressed(self.path) as file:
+        with open_unpacked(self.path) as (file, _):
             if self.start:
                 file.seek(self.start)
             for member, archive in self._members(file):

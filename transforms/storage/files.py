@@ -1,8 +1,6 @@
 """Looking at files and folders, and reading them, here and on object stores."""
 
-import contextlib
 import functools
-import gzip
 import os
 import posixpath
 import stat
@@ -53,23 +51,6 @@ def read_whole(path: str, most: int) -> bytes:
             if len(content) > most:
                 raise TooLargeError(f"more than {most} bytes")
         return content
-
-
-@contextlib.contextmanager
-def open_decompressed(path: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading, decompressed where its name ends in .gz.
-
-    Python's own gzip, unlike Beam's reader, notices that a file was cut short.
-
-    Raises:
-      OSError, EOFError, zlib.error: it cannot be opened or, later, read.
-    """
-    with open_binary(path) as file:
-        if not path.endswith(".gz"):
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as content:
-            yield content  # type: ignore[misc]
 
 
 def fixed_root(path: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from transforms.records.batches import BatchLimits
 from transforms.records.rejects import Reason
 from transforms.sources.source import bounded_batches
-from transforms.storage.files import open_decompressed
+from transforms.sources.unpacked import open_unpacked
 
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8
@@ -56,8 +56,7 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
     one `Damage`. A gzip file ends with its first one.
     """
     try:
-        with open_decompressed(path) as file:
-            compressed = path.endswith(".gz")
+        with open_unpacked(path) as (file, compressed):
             search = None if compressed else _Search(file)
             block, place = (_GZIP_BLOCK if compressed else _PLAIN_BLOCK), 0
             while True:
