@@ -13,12 +13,14 @@ def demo_lines(result: Mapping[str, Any]) -> list[str]:
 def trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
     """What was trained on, and for how long."""
     training, calibration = manifest["training"], manifest["calibration"]
+    rejected = training["rejected_by_reason"]
     return [
         f"bundle: {output}",
         f"fingerprint: {manifest['fingerprint']}",
         f"records: {training['records']['train']} train, "
         f"{training['records']['validation']} validation, {calibration['records']} calibration, "
-        f"{sum(training['rejected_by_reason'].values())} rejected",
+        f"{_rejected(sum(rejected.values()), rejected)}",
+        *_convert_lines(rejected),
         f"epochs: {training['epochs']}, best {training['best_epoch']} "
         f"(validation loss {training['validation_loss']:.5g})",
     ]
@@ -29,16 +31,29 @@ def scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
     if "job" in ledger:
         return job_lines(ledger["job"])
     records = ledger["records"]
-    reasons = ", ".join(f"{n} {reason}" for reason, n in records["rejected_by_reason"].items())
+    reasons = records["rejected_by_reason"]
     passed_over = ledger["files_passed_over"]
     return [
         f"run: {output}",
         f"records: {records['read']} read, {records['scored']} scored, "
-        f"{records['rejected']} rejected" + (f" ({reasons})" if reasons else ""),
+        f"{_rejected(records['rejected'], reasons)}",
+        *_convert_lines(reasons),
         *([f"files passed over: {passed_over}"] if passed_over else []),
         *_tail_lines(ledger["model"]["pareto_tail"]),
         f"seconds: {ledger['seconds']}",
     ]
+
+
+def _rejected(count: int | None, by_reason: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason.items())
+    return f"{count} rejected" + (f" ({reasons})" if reasons else "")
+
+
+def _convert_lines(by_reason: Mapping[str, int]) -> list[str]:
+    other = [reason for reason in ("wrong_channels", "wrong_bits") if by_reason.get(reason)]
+    if not other:
+        return []
+    return [f"{' and '.join(other)}: a model trained with --set image.convert=true takes these too"]
 
 
 def job_lines(job: Mapping[str, Any]) -> list[str]:

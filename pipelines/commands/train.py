@@ -43,6 +43,7 @@ from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
 from transforms.storage.paths import is_local
 from transforms.training.prepare import PrepareTraining, read_shards, split_reader
+from transforms.training.rejected import rejected_advice
 
 _LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
 _PARITY_RECORDS = 64
@@ -120,6 +121,8 @@ def train(
             counter=RECORDS_READ,
         )
         shards = read_shards(str(records))
+        if advice := rejected_advice(shards):
+            say(f"warning: {advice}")
         training = _write_model(bundle, config, _stores(shards, config, work))
         calibration = write_calibration(
             bundle / CALIBRATION,

@@ -11,6 +11,7 @@ from ae_models.errors import ConfigError, InputError
 from pipelines.console.progress import say
 from pipelines.explore import MOST_SHOWN
 from transforms.reading.find_images import record_images
+from transforms.reading.looked_at import LookedAt, named
 from transforms.reading.sample_ids import choose_ids
 from transforms.records.where import Where, split_values
 
@@ -70,13 +71,17 @@ class Choice:
             return named_records(self.inputs, self.named, image)
         wheres = [Where.parse(text) for text in self.where]
         ids = choose_ids(self.inputs, self.count, self.seed, wheres)
-        if not ids:
-            raise InputError(f"no record of {', '.join(self.inputs)} meets every condition")
-        found = dict(record_images(self.inputs, ids, image))
+        looked_at = LookedAt()
+        found = dict(record_images(self.inputs, ids, image, looked_at=looked_at))
         if not found:
-            raise InputError(f"none of the chosen records can be decoded, such as {ids[0]}")
+            raise InputError(
+                f"none of the {len(ids)} chosen records can be decoded{_why(looked_at)}"
+            )
         if lost := len(ids) - len(found):
-            say(f"{lost} of {len(ids)} chosen records cannot be decoded, and are left out")
+            say(
+                f"{lost} of {len(ids)} chosen records cannot be decoded, and are left out"
+                f"{_why(looked_at)}"
+            )
         return _in_order(ids, found)
 
 
@@ -86,11 +91,18 @@ def named_records(inputs: Sequence[str], ids: Sequence[str], image: ImageConfig)
     Raises:
       InputError: an input is not there, or a record is not in them or cannot be decoded.
     """
-    found = dict(record_images(inputs, ids, image))
+    looked_at = LookedAt()
+    found = dict(record_images(inputs, ids, image, looked_at=looked_at))
     for record in ids:
         if record not in found:
-            raise InputError(f"no record {record!r} that can be decoded is in {', '.join(inputs)}")
+            raise InputError(
+                f"no record {record!r} that can be decoded is in {named(inputs)}{_why(looked_at)}"
+            )
     return _in_order(ids, found)
+
+
+def _why(looked_at: LookedAt) -> str:
+    return f": {told}" if (told := looked_at.told()) else ""
 
 
 def _in_order(ids: Sequence[str], found: dict[str, np.ndarray]) -> Records:

@@ -9,6 +9,7 @@ from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
 from pipelines.report.pictures import thumbnail
 from transforms.reading.find_images import record_images
+from transforms.reading.looked_at import LookedAt
 
 _MOST_BYTES = 5_000_000  # of all thumbnails together
 
@@ -22,7 +23,8 @@ class FoundImages:
         of them would take more than 5 MB.
       pixels: of the few that are wanted whole, (H, W, C) by id.
       missing: how many were not found.
-      reason: why, where the inputs as a whole could not be read; else empty.
+      reason: why, where the inputs as a whole could not be read, or images could not be decoded;
+        else empty.
     """
 
     thumbnails: dict[str, str]
@@ -51,14 +53,16 @@ def find_images(
     made: dict[str, str] = {}
     pixels: dict[str, np.ndarray] = {}
     reason = "" if inputs else "the run does not say what its inputs were"
+    looked_at = LookedAt()
     try:
-        for record, image in record_images(inputs, wanted, config):
+        for record, image in record_images(inputs, wanted, config, looked_at=looked_at):
             made[record] = thumbnail(image)
             if record in whole:
                 pixels[record] = image
             show(len(made))
     except InputError as error:
         reason = str(error)
+    reason = reason or looked_at.told()
     return FoundImages(_within(made, wanted), pixels, len(wanted) - len(made), reason)
 
 

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from ae_models.config.configuration import ImageConfig
 from transforms.images.decode_batch import decode_batch
+from transforms.reading.looked_at import LookedAt
 from transforms.records.batches import ID, IMAGE, BatchLimits
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows
@@ -19,6 +20,7 @@ def record_images(
     ids: Collection[str],
     config: ImageConfig,
     options: ReadOptions = USUAL,
+    looked_at: LookedAt | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The decoded image of each of the records, with its id, in the order of the inputs.
 
@@ -31,6 +33,7 @@ def record_images(
       ids: of the records that are wanted.
       config: the bundle's, which images are brought to.
       options: how the inputs are read.
+      looked_at: where those that cannot be decoded are counted.
 
     Returns:
       Pairs of an id and raw pixels, (H, W, C) uint8 or uint16.
@@ -48,7 +51,10 @@ def record_images(
                 continue
             for batch in source.read(part, BatchLimits()):
                 rows = pc.is_in(batch.column(ID), pa.array(wanted, pa.string()))
-                chosen = good_rows(decode_batch(batch.filter(rows), config))
+                decoded = decode_batch(batch.filter(rows), config)
+                if looked_at is not None:
+                    looked_at.add_rejects(decoded)
+                chosen = good_rows(decoded)
                 found = chosen.column(ID).to_pylist()
                 dtype = np.dtype(config.dtype)
                 pixels = pixels_from_arrow(chosen.column(IMAGE), config.shape, dtype)

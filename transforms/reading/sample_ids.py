@@ -4,7 +4,9 @@ import heapq
 from collections.abc import Sequence
 
 from ae_models.config.validated import check_range
+from ae_models.errors import InputError
 from ae_models.training.splits import id_hashes
+from transforms.reading.looked_at import LookedAt
 from transforms.reading.read import open_inputs, read_task
 from transforms.records.batches import ID, BatchLimits
 from transforms.records.rejects import good_rows
@@ -33,19 +35,25 @@ def choose_ids(
       options: how the inputs are read.
 
     Raises:
-      InputError: an input is not there, or has no record.
+      InputError: an input is not there, has no record, none that meets the conditions, or none that
+        can be read.
       ConfigError: a condition names a column that the inputs do not have, or `count` is less than
         1.
     """
     check_range(1, count=count)
     sources, carried = open_inputs(inputs, wheres, options)
     least: list[tuple[int, str]] = []
+    looked_at = LookedAt()
     for source in sources:
         for task in source.tasks():
-            for batch, _ in read_task(
+            for batch, excluded in read_task(
                 source, task, BatchLimits(), carried=carried, wheres=wheres, images=False
             ):
+                looked_at.excluded += excluded
+                looked_at.add_rejects(batch)
                 ids = good_rows(batch).column(ID).to_pylist()
                 hashes = id_hashes(f"{seed}/{record}" for record in ids).tolist()
                 least = heapq.nsmallest(count, {*least, *zip(hashes, ids, strict=True)})
+    if not least:
+        raise InputError(looked_at.nothing_found(inputs, wheres))
     return [record for _, record in least]

@@ -105,7 +105,11 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     arguments = ["--input", str(image_folder), "--model", str(bundle("ae"))]
     arguments += ["--output", str(tmp_path / "a.png"), "--json"]
     status, out, err = run_command(["explore", "reconstruct", *arguments], capsys)
-    assert (status, err) == (0, "4 of 6 chosen records cannot be decoded, and are left out\n")
+    said = "4 of 6 chosen records cannot be decoded, and are left out: "
+    assert (status, err.partition("1 ")[0]) == (0, said)
+    assert sorted(err.removeprefix(said).partition(";")[0].split(", ")) == sorted(
+        ["1 corrupt", "1 empty", "1 not_an_image", "1 wrong_channels"]
+    )
     assert {r["id"] for r in json.loads(out)["records"]} == {"3/3.png", "4/4.png"}
 
 
@@ -289,7 +293,7 @@ def test_a_direction_knows_no_record_without_a_label(
             ["--scores", "RUN", "--label", "label=1", "--ids", "digits/1"],
             "and no --input",
         ),
-        ("reconstruct", "ae", [*DIGITS, "--where", "label=11"], "no record .* meets"),
+        ("reconstruct", "ae", [*DIGITS, "--where", "label=11"], "none of the .* records .* meets"),
         ("reconstruct", "ae", [*DIGITS, "--where", "lable=1"], "did you mean 'label'"),
         ("reconstruct", "ae", ["--input", "/nowhere"], "no such file or folder: /nowhere"),
         ("reconstruct", "ae", [*DIGITS, "--count", "17"], "17"),

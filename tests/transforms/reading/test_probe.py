@@ -1,0 +1,119 @@
+"""The first look at the images: whatever comes first, the first good one tells the shape."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ae_models.config.configuration import ImageConfig
+from ae_models.errors import ConfigError, InputError
+from tests.fuzz.images import image_seeds
+from tests.fuzz.mutations import mutated, with_png_checksums
+from tests.transforms.images.test_untrusted_images import BOMBS
+from transforms.reading.probe import probe_image
+from transforms.records.where import Where
+from transforms.sources import resolve_inputs
+
+_GOOD = ((7, 5, 3), 8)  # of no other image here
+# A tag's offset beyond what Python's files can seek to.
+_OVERFLOWING = b"II+\0\x08\0\0\0" + b"\0" * 7 + b"\xff"
+
+
+def _good() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (5, 7)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _probed(*inputs: Path, where: str | None = None) -> tuple[tuple[int, ...], int | None]:
+    wheres = [] if where is None else [Where.parse(where)]
+    found = probe_image(resolve_inputs([str(path) for path in inputs]), wheres, ImageConfig())
+    return found.shape, found.bits
+
+
+def _behind(first: bytes, folder: Path) -> tuple[tuple[int, ...], int | None]:
+    """What is found of a folder whose first file holds these bytes."""
+    (folder / "0.png").write_bytes(first)
+    (folder / "1.png").write_bytes(_good())
+    return _probed(folder)
+
+
+def test_a_first_file_that_overflows(tmp_path: Path) -> None:
+    assert _behind(_OVERFLOWING, tmp_path) == _GOOD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_that_comes_first(name: str, tmp_path: Path) -> None:
+    assert _behind(BOMBS[name][0](), tmp_path) == _GOOD
+
+
+def _mutants(kind: str, count: int) -> list[bytes]:
+    generator, seeds = np.random.default_rng(3), image_seeds()[kind]
+    drawn = [
+        mutated(seeds[int(generator.integers(len(seeds)))], seeds, generator) for _ in range(count)
+    ]
+    return [with_png_checksums(d, generator) if kind == "PNG" and n % 2 else d
+            for n, d in enumerate(drawn)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", image_seeds())
+@pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.slow)])
+def test_damaged_images_that_come_first(kind: str, count: int, tmp_path: Path) -> None:
+    """One that can be decoded all the same tells its own shape, which is not that of the good."""
+    whole = 0
+    for first in _mutants(kind, count):
+        shape, bits = _behind(first, tmp_path)
+        assert bits in (8, 16)
+        whole += (shape, bits) != _GOOD
+    assert whole < count
+
+
+def test_of_records_that_were_all_rejected_it_is_said_why(tmp_path: Path) -> None:
+    for number, content in enumerate([b"no image", b"", _good()[:45], b""]):
+        (tmp_path / f"{number}.png").write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        _probed(tmp_path)
+    said = str(raised.value)
+    assert "all 4 records were rejected (2 empty, 1 not_an_image, 1 corrupt; the first, " in said
+    assert "0.png: " in said
+
+
+def test_where_no_record_meets_the_condition_that_is_said(image_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"none of the 44 records in .* meets label=good"):
+        _probed(image_folder, where="label=good")
+
+
+def test_conditions_and_rejects_are_told_together(image_folder: Path) -> None:
+    (image_folder / "bad" / "colour.png").unlink()
+    with pytest.raises(InputError, match=r"all 3 records that meet label=bad were rejected \("):
+        _probed(image_folder, where="label=bad")
+
+
+def test_a_misspelt_column_is_no_traceback(image_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'label'"):
+        _probed(image_folder, where="Label=good")
+
+
+def test_it_is_said_too_where_the_shape_is_known(image_folder: Path) -> None:
+    known = ImageConfig(height=8, width=8, channels=1, bits=8)
+    with pytest.raises(ConfigError, match="did you mean 'label'"):
+        probe_image(resolve_inputs([str(image_folder)]), [Where.parse("lable=1")], known)
+
+
+def test_raw_pixels_of_no_known_layout_are_rejects(tmp_path: Path) -> None:
+    field = pa.field("image", pa.binary(), metadata={"shape": "[8, 8, 1]", "dtype": "uint8"})
+    pq.write_table(pa.table([[None, bytes(64)]], pa.schema([field])), tmp_path / "a.parquet")
+    assert _probed(tmp_path / "a.parquet") == ((8, 8, 1), 8)
+
+
+def test_many_inputs_are_named_in_a_bounded_line(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(100)]
+    for path in paths:
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="and 97 more: all 100 records were rejected"):
+        _probed(*paths)
