@@ -28,6 +28,8 @@ from pipelines.beam.worker_pool import worker_environment
 DIED = "a worker process died before its work was done"
 _CHANNEL = "Channel closed prematurely"  # what Beam says where data was on its way to the worker
 _SECONDS_TO_END = 30
+# What the watch takes hold of, private to Beam 2.77: of a handler, its connection and its service.
+_PRIVATE = (("_worker_command_line",), ("_read", "_read_thread"), ("_DONE_MARKER",))
 
 
 def tells_of_a_death(error: BaseException) -> bool:
@@ -96,14 +98,25 @@ class _Connection:
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Stands in for Beam's own, with an eye on the process."""
+    """Stands in for Beam's own, with an eye on the process; of a Beam that is made otherwise, it is
+    Beam's own."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
-        self.control_conn: Any = _Connection(self.control_conn)
+        owners = (self, self.control_conn, worker_handlers.BeamFnControlServicer)
+        self._is_watched = all(
+            hasattr(owner, name)
+            for owner, names in zip(owners, _PRIVATE, strict=True)
+            for name in names
+        )
+        if self._is_watched:
+            self.control_conn: Any = _Connection(self.control_conn)
 
     def start_worker(self) -> None:
         """Starts the process, and a thread that waits for its end."""
+        if not self._is_watched:
+            super().start_worker()
+            return
         logs = grpc.server(shared_unbounded_instance())
         port = logs.add_insecure_port("localhost:0")
         beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(
@@ -127,6 +140,9 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     def close(self) -> None:
         """Ends the process; with SIGKILL where the run has failed and it is in the middle of
         something."""
+        if not self._is_watched:
+            super().close()
+            return
         self.control_conn.ask_to_end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)

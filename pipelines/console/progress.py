@@ -22,6 +22,7 @@ _NOT_WARNINGS = (
     "Really destroying service",
     "Waiting for grpc channel to be ready",
 )
+_OF_A_RETRY = " Traceback for above exception"  # which Beam puts into the message of a warning
 _ERRORS = f"{LatentbeamError.__module__}."  # in the tracebacks that workers send as text
 
 
@@ -105,7 +106,8 @@ class _OneLine(logging.Formatter):
     """Messages may hold what records carry; the lines of a traceback below one stay apart."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return "\n".join(map(shown, super().formatMessage(record).split("\n")))
+        message = super().formatMessage(record).partition(_OF_A_RETRY)[0].rstrip()
+        return "\n".join(map(shown, message.split("\n")))
 
     def format(self, record: logging.LogRecord) -> str:
         return concealed(super().format(record))

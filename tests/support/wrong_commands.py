@@ -53,6 +53,7 @@ _KEYS += (
     "image.fit=" + "[" * 9999,
 )
 _KEYS += (
+    "image.fit=" + "[" * 9999,
     "training.epochs=2001-01-01",
     "scoring.tail=~",
     "image.height=true",

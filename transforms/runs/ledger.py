@@ -58,9 +58,21 @@ def read_ledger(output: str) -> dict[str, Any]:
             ledger = json.load(file)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {posixpath.join(output, LEDGER)}: {error}") from error
-    if not isinstance(ledger, dict) or ledger.get("format_version") != FORMAT_VERSION:
+    if not _is_known(ledger):
         raise InputError(f"{posixpath.join(output, LEDGER)} is of no known format")
     return ledger
+
+
+def _is_known(ledger: Any) -> bool:
+    if not isinstance(ledger, dict) or ledger.get("format_version") != FORMAT_VERSION:
+        return False
+    files = ledger.get("files")
+    return isinstance(files, list) and all(
+        isinstance(file, dict)
+        and isinstance(file.get("path"), str)
+        and isinstance(file.get("rows"), int)
+        for file in files
+    )
 
 
 def result_files(output: str, *kinds: str) -> list[str]:

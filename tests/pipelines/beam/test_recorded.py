@@ -15,6 +15,7 @@ from pipelines.beam import flags
 from pipelines.beam.flags import check_beam_flags
 from pipelines.beam.recorded import NOT_RECORDED, RECORDED, recorded
 from pipelines.beam.run import described_options, pipeline_options
+from pipelines.cli import main
 from pipelines.commands.relabel import relabel
 from pipelines.commands.score import score
 from pipelines.console.concealed import conceal
@@ -142,6 +143,22 @@ def test_a_run_with_every_option_that_may_be_a_secret_tells_none(
     for text in (_written(out), printed.out, printed.err, caplog.text):
         assert _MARK not in text
     assert NOT_RECORDED in (out / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_worker_processes_tell_no_secret(
+    bundle: Callable[[str], Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    command = ["score", "--input", "builtin:digits", "--model", str(bundle("ae"))]
+    command += ["--output", str(tmp_path / "run"), "--direct_running_mode=multi_processing"]
+    secret = [f"--{name}={_MARK}-{name}" for name in ("s3_secret_access_key", "experiments")]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--direct_num_workers=2", *secret])
+    assert ended.value.code == 0
+    printed = capfd.readouterr()
+    assert _MARK not in printed.out + printed.err + _written(tmp_path)
 
 
 def test_a_run_of_a_release_that_recorded_everything_hands_no_secret_on(

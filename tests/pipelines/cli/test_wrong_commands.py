@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import run_command
-from tests.support.project import ROOT
+from tests.support.project import PROJECT
 from tests.support.wrong_commands import Places, commands, wrong_line
 
 _FEW, _MANY = 25, 500
@@ -66,6 +66,6 @@ def test_lines_of_every_command_are_drawn(places: Places) -> None:
 def test_every_way_to_start_the_command(program: list[str], tmp_path: Path) -> None:
     """A folder on Python's path must not hide a module of the standard library, as `inspect`."""
     started = [sys.executable, *program, "inspect", str(tmp_path)]
-    found = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run(started, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
     assert str(tmp_path) in found.stderr
