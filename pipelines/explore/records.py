@@ -47,13 +47,10 @@ class Choice:
                 "--ids names records of --input, which --where chooses otherwise. "
                 f"Received: --ids {self.ids!r} and {other}"
             )
-        check_range(0, seed=self.seed)
-        if not self.named:
-            check_range(1, MOST_SHOWN, count=self.count)
-        elif len(self.named) > MOST_SHOWN:
-            raise ConfigError(
-                f"a picture shows 1 to {MOST_SHOWN} records. Received: {len(self.named)}"
-            )
+        check_range(0, seed=self.seed, count=self.count)
+        shown = len(self.named) or self.count
+        if not 1 <= shown <= MOST_SHOWN:
+            raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")
 
     @property
     def named(self) -> list[str]:
