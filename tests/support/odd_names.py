@@ -89,17 +89,30 @@ def _is_name(name: str) -> bool:
 def settle(folder: Path, names: list[str]) -> None:
     """Makes results of others: each name a folder of a run, finished and going on, and a file."""
     for name in names:
-        for path in ("_SUCCESS", "run.json", "scores/part-00000-of-00001.parquet", ".staging-1/a"):
-            (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name / path).write_bytes(os.fsencode(f"{name} {path}"))
-        (folder / f"{name}.html").write_bytes(os.fsencode(name))
+        for part in ("", "scores", ".staging-1"):
+            os.mkdir(os.path.join(folder, name, part))
+        for path in ("_SUCCESS", "scores/part-00000-of-00001.parquet", ".staging-1/a"):
+            _write(os.path.join(folder, name, path), f"{name} {path}")
+        _write(os.path.join(folder, f"{name}.html"), name)
 
 
 def contents(folder: Path, but: tuple[str, ...] = ()) -> dict[str, bytes | None]:
-    """Every path below a folder, but for what lies under some names of it, with its bytes."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for top in folder.iterdir()
-        if top.name not in but
-        for path in (top, *top.rglob("*"))
-    }
+    """Every path below a folder, but for what lies under some names of it, with its bytes; None of
+    a folder."""
+    found: dict[str, bytes | None] = {}
+    for parent, folders, files in os.walk(folder):
+        below = parent[len(str(folder)) + 1 :]
+        if not below:
+            folders[:] = [name for name in folders if name not in but]
+        found.update((os.path.join(below, name), None) for name in folders)
+        for name in files:
+            if not below and name in but:
+                continue
+            with open(os.path.join(parent, name), "rb", buffering=0) as file:
+                found[os.path.join(below, name)] = file.read()
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "xb", buffering=0) as file:
+        file.write(os.fsencode(text))
