@@ -24,9 +24,9 @@ class Levels(NamedTuple):
             return values, np.ones(len(values), bool)
         products = values * np.float64(self.factor)
         levels = np.rint(products)
-        exact = np.abs(products - levels) <= self.tolerance
-        exact &= (levels >= 0) & (levels <= _WHITES[self.dtype.name])
-        whole = exact.reshape(len(values), -1).all(axis=1)
+        fits = (levels >= 0) & (levels <= _WHITES[self.dtype.name])
+        exact = np.logical_and(np.abs(products - levels) <= self.tolerance, fits)
+        whole = np.asarray(exact.reshape(len(values), -1).all(axis=1))
         return np.where(exact, levels, 0).astype(self.dtype), whole
 
 
