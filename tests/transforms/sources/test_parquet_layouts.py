@@ -152,19 +152,13 @@ def test_images_of_spark_of_several_sizes_and_damaged_ones(tmp_path: Path) -> No
     assert found[1]["image"] == PIXELS[1].tobytes()
 
 
-def test_tensors_with_nulls_and_too_large_ones(tmp_path: Path) -> None:
-    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(_pixels(3, "uint16"))
-    path = _written(tmp_path, {"image": tensors.take(pa.array([0, None, 2]))})
-    rows = read_rows(path)
-    assert [row["image"] for row in rows] == [
-        _pixels(3, "uint16")[n].tobytes() if n != 1 else None for n in range(3)
-    ]
+def test_tensors_of_16_bits_and_too_large_ones(tmp_path: Path) -> None:
+    pixels = _pixels(3, "uint16")
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+    path = _written(tmp_path, {"image": column})
+    assert [row["image"] for row in read_rows(path)] == [image.tobytes() for image in pixels]
     rows = read_rows(path, limits=BatchLimits(record_bytes=200))
-    assert [row["reject"] and row["reject"]["reason"] for row in rows] == [
-        "too_large",
-        None,
-        "too_large",
-    ]
+    assert {row["reject"]["reason"] for row in rows} == {"too_large"}
 
 
 @pytest.mark.parametrize("struct", [True, False])
@@ -252,7 +246,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     for name in ("image_column", "id_column", "label_column"):
         with pytest.raises(InputError, match=r"no column 'knd'; did you mean 'kind'\?"):
             read_rows(_source(path, **{"image_column": "right", name: "knd"}))
-    with pytest.raises(InputError, match="'label' must be .*Received: int64"):
+    with pytest.raises(InputError, match=r"'label' must be .*Received: int64"):
         read_rows(_source(path, image_column="label"))
 
 
@@ -277,7 +271,11 @@ def test_folders_of_parquet_have_partition_columns_as_pyarrow_has_them(tmp_path:
     _written(tmp_path, {"image": PNGS}, "_notes/part-0.parquet")
     (tmp_path / "_SUCCESS").touch()
     source = _source(tmp_path)
-    expected = ds.dataset(tmp_path, partitioning="hive").to_table().sort_by("n")
+    expected = (
+        ds.dataset(tmp_path, partitioning="hive", exclude_invalid_files=True)
+        .to_table()
+        .sort_by("n")
+    )
     found = pa.Table.from_pylist(read_rows(source)).sort_by("n")
     for name in ("n", "label", "year"):
         assert source.carried().field(name).type == expected.schema.field(name).type
