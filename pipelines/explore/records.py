@@ -13,6 +13,7 @@ from pipelines.explore import MOST_SHOWN
 from transforms.reading.find_images import record_images
 from transforms.reading.sample_ids import choose_ids
 from transforms.records.where import Where
+from transforms.sources import USUAL, ReadOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which records of the inputs to show: `ids`, joined by commas, or `count` of those that meet
-    the conditions, by the seed.
+    """Which records of the inputs, read as `options` say, to show: `ids`, joined by commas, or
+    `count` of those that meet the conditions, by the seed.
 
     Raises:
       ConfigError: both, ids without inputs, or more records than a picture has room for.
@@ -37,6 +38,7 @@ class Choice:
     count: int = 10
     seed: int = 0
     where: Sequence[str] = ()
+    options: ReadOptions = USUAL
 
     def __post_init__(self) -> None:
         if self.ids is not None and (self.where or not self.inputs or not self.named):
@@ -63,12 +65,12 @@ class Choice:
           ConfigError: a condition names a column that the inputs do not have.
         """
         if self.named:
-            return named_records(self.inputs, self.named, image)
+            return named_records(self.inputs, self.named, image, self.options)
         wheres = [Where.parse(text) for text in self.where]
-        ids = choose_ids(self.inputs, self.count, self.seed, wheres)
+        ids = choose_ids(self.inputs, self.count, self.seed, wheres, self.options)
         if not ids:
             raise InputError(f"no record of {', '.join(self.inputs)} meets every condition")
-        found = dict(record_images(self.inputs, ids, image))
+        found = dict(record_images(self.inputs, ids, image, self.options))
         if not found:
             raise InputError(f"none of the chosen records can be decoded, such as {ids[0]}")
         if lost := len(ids) - len(found):
@@ -76,13 +78,15 @@ class Choice:
         return _in_order(ids, found)
 
 
-def named_records(inputs: Sequence[str], ids: Sequence[str], image: ImageConfig) -> Records:
+def named_records(
+    inputs: Sequence[str], ids: Sequence[str], image: ImageConfig, options: ReadOptions = USUAL
+) -> Records:
     """The records of these ids, in their order.
 
     Raises:
       InputError: an input is not there, or a record is not in them or cannot be decoded.
     """
-    found = dict(record_images(inputs, ids, image))
+    found = dict(record_images(inputs, ids, image, options))
     for record in ids:
         if record not in found:
             raise InputError(f"no record {record!r} that can be decoded is in {', '.join(inputs)}")

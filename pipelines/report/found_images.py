@@ -9,6 +9,7 @@ from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
 from pipelines.report.pictures import thumbnail
 from transforms.reading.find_images import record_images
+from transforms.sources import USUAL, ReadOptions
 
 _MOST_BYTES = 5_000_000  # of all thumbnails together
 
@@ -37,6 +38,7 @@ def find_images(
     whole: Collection[str],
     config: ImageConfig,
     show: Callable[[int], None] = lambda _: None,
+    options: ReadOptions = USUAL,
 ) -> FoundImages:
     """Looks for the records' images. Inputs that are gone are no error: nothing is found there.
 
@@ -46,13 +48,14 @@ def find_images(
       whole: those of which pixels are kept as well.
       config: the bundle's, which images are brought to.
       show: told how many have been found.
+      options: how the inputs are read.
     """
     wanted = list(dict.fromkeys([*whole, *ids]))
     made: dict[str, str] = {}
     pixels: dict[str, np.ndarray] = {}
     reason = "" if inputs else "the run does not say what its inputs were"
     try:
-        for record, image in record_images(inputs, wanted, config):
+        for record, image in record_images(inputs, wanted, config, options):
             made[record] = thumbnail(image)
             if record in whole:
                 pixels[record] = image

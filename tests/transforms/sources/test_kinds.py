@@ -253,5 +253,5 @@ def test_only_some_files_are_looked_into(tmp_path: Path) -> None:
     _images(tmp_path / "z.png")
     assert type(_source(tmp_path)).__name__ == "ImageFiles"
     shutil.move(tmp_path / "z.png", tmp_path / "z")
-    with pytest.raises(InputError, match="no input in .*: 101 files"):
+    with pytest.raises(InputError, match=r"no input in .*: 101 files"):
         _source(tmp_path)

@@ -48,7 +48,10 @@ def find_levels(sample: np.ndarray) -> Levels:
     if kind not in "iuf":
         raise InputError(f"pixels must be uint8 or uint16. Received: {dtype}")
     low, high = (float(sample.min()), float(sample.max())) if sample.size else (0.0, 0.0)
-    told = f"pixels must be uint8 or uint16. Received: {dtype}, in the first images {low:g} to {high:g}"
+    told = (
+        f"pixels must be uint8 or uint16. Received: {dtype}, in the first images {low:g} to "
+        f"{high:g}"
+    )
     if not (np.isfinite(low) and np.isfinite(high) and 0 <= low <= high <= _WHITES["uint16"]):
         raise InputError(f"{told}; scale and round them")
     is_fraction = kind == "f" and high <= 1
