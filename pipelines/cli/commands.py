@@ -339,6 +339,7 @@ def classify(
 @click.option("--clusters", metavar="DIR", help="Folder of the run's clusters.")
 @click.option("--input", "inputs", metavar="URI...", multiple=True,
               help="Where the images are now.  [default: where score read them]")  # fmt: skip
+@reading_options
 @click.option("--label", metavar="COLUMN",
               help="Column of labels.  [default: label, if there is one]")  # fmt: skip
 @click.option("--map", "projection", type=click.Choice(["pca", "umap"]), default="pca",
@@ -355,6 +356,7 @@ def report(
     output: str,
     clusters: str | None,
     inputs: Sequence[str],
+    reading: Mapping[str, Any],
     label: str | None,
     projection: str,
     anomalies: int,
@@ -370,6 +372,7 @@ def report(
         output,
         clusters=clusters,
         inputs=inputs,
+        reading=reading,
         label=label,
         projection=projection,
         seed=seed,

@@ -12,6 +12,7 @@ from pipelines.cli.options import (
     json_option,
     load_program,
     print_result,
+    reading_options,
     where_option,
 )
 from pipelines.explore import MOST_SHOWN, MOST_STEPS, MOST_STEPS_OF_A_WAY
@@ -52,7 +53,7 @@ def _flags(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-_records = _flags(inputs_option, _ids, _count, where_option, _seed)
+_records = _flags(inputs_option, reading_options, _ids, _count, where_option, _seed)
 
 
 @click.group()
@@ -119,6 +120,7 @@ def _steps(default: int, most: int = MOST_STEPS) -> Any:
 @_flags(
     _model,
     inputs_option_of(required=False),
+    reading_options,
     click.option(
         "--around",
         metavar="ID",
@@ -152,6 +154,7 @@ def traverse(as_json: bool, **flags: Any) -> None:
 @_flags(
     _model,
     inputs_option,
+    reading_options,
     click.option("--from", "start", metavar="ID", required=True, help="The first record."),
     click.option("--to", "end", metavar="ID", required=True, help="The last one."),
     _steps(9, MOST_STEPS_OF_A_WAY),
@@ -181,6 +184,7 @@ def interpolate(as_json: bool, **flags: Any) -> None:
         help="Which records have what the direction stands for.",
     ),
     inputs_option_of(required=False),
+    reading_options,
     _ids,
     click.option(
         "--count",

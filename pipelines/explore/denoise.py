@@ -1,6 +1,6 @@
 """`latentbeam explore denoise`: how well images are restored from corrupted ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from pipelines.drawing.reconstruction import error_strip
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
+from transforms.sources import ReadOptions
 
 
 def denoise(
@@ -27,18 +28,21 @@ def denoise(
     count: int = 10,
     seed: int = 0,
     where: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws clean inputs, the same corrupted, what the model makes of those, and what is then still
     wrong; gives the PSNR of the two, in decibels, None where nothing differs.
 
     Args:
       corruption: as `model.corruption` has it; None: the model's own, which denoising ones have.
+      reading: fields of `ReadOptions`, how the inputs are read.
 
     Raises:
       LatentbeamError: a record, the bundle, the corruption or the output cannot be used.
     """
     check_picture(output)
-    choice, bundle = Choice(inputs, ids, count, seed, where), opened(model)
+    options = ReadOptions(**(reading or {}))
+    choice, bundle = Choice(inputs, ids, count, seed, where, options), opened(model)
     steps = _steps(bundle.config, corruption)
     records = choice.find(bundle.config.image)
     corrupted, restored = BundleModel(bundle).corrupted(records.pixels, steps, seed)

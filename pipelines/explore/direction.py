@@ -1,6 +1,6 @@
 """`latentbeam explore direction`: the way in latent space that a label stands for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from transforms.results.reader import (
     scored_schema,
     vectors,
 )
+from transforms.sources import ReadOptions
 
 _FURTHEST = 2.0  # times the vector
 _MOST_ROWS = 5
@@ -43,6 +44,7 @@ def direction(
     count: int = _MOST_ROWS,
     seed: int = 0,
     steps: int = 5,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws images with a label's direction taken from them and added to them, from −2 to 2 times
     it, a row a record.
@@ -57,6 +59,7 @@ def direction(
       inputs: where the records shown are; without them, the mean of all latents is.
       ids, count, seed: which records, as `Choice` has them.
       steps: images a row.
+      reading: fields of `ReadOptions`, how the inputs are read.
 
     Raises:
       LatentbeamError: the run, the condition, a record, the bundle or the output cannot be used.
@@ -64,7 +67,7 @@ def direction(
     check_picture(output)
     check_range(2, MOST_STEPS, steps=steps)
     check_range(0, seed=seed)
-    choice = Choice(inputs, ids, count, seed)
+    choice = Choice(inputs, ids, count, seed, options=ReadOptions(**(reading or {})))
     bundle, where = opened(model), Where.parse(label)
     found = _vector(scores, where, bundle)
     explored = BundleModel(bundle)

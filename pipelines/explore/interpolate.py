@@ -1,6 +1,6 @@
 """`latentbeam explore interpolate`: the way from one record to another through latent space."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipelines.explore import MOST_STEPS_OF_A_WAY
 from pipelines.explore.model import UNIT, check_model, opened
 from pipelines.explore.records import Records, named_records
 from pipelines.explore.way_classes import WayClasses, way_classes
+from transforms.sources import ReadOptions
 
 _LEAST_POINTS = 96  # of the lines
 _LINES_INCHES = 2.6
@@ -34,6 +35,7 @@ def interpolate(
     scores: str | None = None,
     label: str | None = None,
     seed: int = 0,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws images on the way between two records: of a VAE on the great circle about the origin,
     where its prior has its mass, of other models on the straight line. Under them, if a run and a
@@ -46,6 +48,7 @@ def interpolate(
       scores: a run of this model, with latents.
       label: the run's column of classes.
       seed: of the rows that the classes are fitted to.
+      reading: fields of `ReadOptions`, how the inputs are read.
 
     Returns:
       The kind of path and, if they were asked for, p(class) at each image and the p-value of its
@@ -62,7 +65,8 @@ def interpolate(
     bundle = opened(model)
     if scores is not None:
         check_model(scores, bundle)
-    records = named_records(inputs, [start, end], bundle.config.image)
+    options = ReadOptions(**(reading or {}))
+    records = named_records(inputs, [start, end], bundle.config.image, options)
     explored = BundleModel(bundle)
     (first, last), stddevs = explored.posteriors(records.pixels)
     path: Path = spherical_path if explored.has_prior else linear_path

@@ -1,6 +1,6 @@
 """`latentbeam explore reconstruct`: inputs beside what the model makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipelines.drawing.png import check_picture
 from pipelines.drawing.reconstruction import reconstruction_grid
 from pipelines.explore.model import UNIT, opened
 from pipelines.explore.records import Choice
+from transforms.sources import ReadOptions
 
 
 def reconstruct(
@@ -23,15 +24,20 @@ def reconstruct(
     count: int = 10,
     seed: int = 0,
     where: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws inputs, their reconstructions and the errors between them; gives each record's mean
     absolute error, in pixel levels.
+
+    Args:
+      reading: fields of `ReadOptions`, how the inputs are read.
 
     Raises:
       LatentbeamError: a record, the bundle or the output cannot be used.
     """
     check_picture(output)
-    choice, bundle = Choice(inputs, ids, count, seed, where), opened(model)
+    options = ReadOptions(**(reading or {}))
+    choice, bundle = Choice(inputs, ids, count, seed, where, options), opened(model)
     records = choice.find(bundle.config.image)
     outputs = Scorer(bundle.path, bundle.config).reconstruct(records.pixels)
     preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)

@@ -14,6 +14,7 @@ from transforms.reading.find_images import record_images
 from transforms.reading.looked_at import LookedAt, named
 from transforms.reading.sample_ids import choose_ids
 from transforms.records.where import Where, split_values
+from transforms.sources import USUAL, ReadOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which records of the inputs to show: `ids`, joined by commas and quoted as values of a
-    condition are, or `count` of those that meet the conditions, by the seed.
+    """Which records of the inputs, read as `options` say, to show: `ids`, joined by commas and
+    quoted as values of a condition are, or `count` of those that meet the conditions, by the seed.
 
     Raises:
       ConfigError: both, ids without inputs, a quote that is not closed, or more records than a
@@ -39,6 +40,7 @@ class Choice:
     count: int = 10
     seed: int = 0
     where: Sequence[str] = ()
+    options: ReadOptions = USUAL
 
     def __post_init__(self) -> None:
         if self.ids is not None and (self.where or not self.inputs or not self.named):
@@ -65,11 +67,11 @@ class Choice:
           ConfigError: a condition names a column that the inputs do not have.
         """
         if self.named:
-            return named_records(self.inputs, self.named, image)
+            return named_records(self.inputs, self.named, image, self.options)
         wheres = [Where.parse(text) for text in self.where]
-        ids = choose_ids(self.inputs, self.count, self.seed, wheres)
+        ids = choose_ids(self.inputs, self.count, self.seed, wheres, self.options)
         looked_at = LookedAt()
-        found = dict(record_images(self.inputs, ids, image, looked_at=looked_at))
+        found = dict(record_images(self.inputs, ids, image, self.options, looked_at))
         if not found:
             raise InputError(
                 f"none of the {len(ids)} chosen records can be decoded{_why(looked_at)}"
@@ -82,14 +84,16 @@ class Choice:
         return _in_order(ids, found)
 
 
-def named_records(inputs: Sequence[str], ids: Sequence[str], image: ImageConfig) -> Records:
+def named_records(
+    inputs: Sequence[str], ids: Sequence[str], image: ImageConfig, options: ReadOptions = USUAL
+) -> Records:
     """The records of these ids, in their order.
 
     Raises:
       InputError: an input is not there, or a record is not in them or cannot be decoded.
     """
     looked_at = LookedAt()
-    found = dict(record_images(inputs, ids, image, looked_at=looked_at))
+    found = dict(record_images(inputs, ids, image, options, looked_at))
     for record in ids:
         if record not in found:
             raise InputError(

@@ -1,6 +1,6 @@
 """`latentbeam explore traverse`: what each dimension of the latent space does to the image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipelines.explore.records import named_records
 from transforms.reading.find_images import record_images
 from transforms.reading.sample_ids import choose_ids
 from transforms.records.batches import BatchLimits
+from transforms.sources import ReadOptions
 from transforms.sources.source import bounded_batches
 
 _FURTHEST = 3.0  # standard deviations
@@ -34,6 +35,7 @@ def traverse(
     dimensions: int = 10,
     steps: int = 7,
     seed: int = 0,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws a row for each latent dimension, that of the greatest effect first: images as it goes
     from −3 to 3 standard deviations and all others stay.
@@ -46,6 +48,7 @@ def traverse(
       dimensions: the most rows.
       steps: images a row.
       seed: of the choice of records.
+      reading: fields of `ReadOptions`, how the inputs are read.
 
     Returns:
       For each dimension, in the order of the rows, its effect: how much the image at each step
@@ -61,11 +64,11 @@ def traverse(
     if around is not None and not inputs:
         raise ConfigError(f"--around names a record of --input: give both. Received: {around!r}")
     bundle = opened(model)
-    explored = BundleModel(bundle)
-    centre, stddev, origin = _moments(explored, inputs, around, seed)
+    explored, options = BundleModel(bundle), ReadOptions(**(reading or {}))
+    centre, stddev, origin = _moments(explored, inputs, around, seed, options)
     if around is not None:
-        centre = explored.latents(named_records(inputs, [around], bundle.config.image).pixels)[0]
-        origin = around
+        records = named_records(inputs, [around], bundle.config.image, options)
+        centre, origin = explored.latents(records.pixels)[0], around
     deviations = np.linspace(-_FURTHEST, _FURTHEST, steps)
 
     def images(dimension: int) -> np.ndarray:
@@ -97,7 +100,11 @@ def _effects(
 
 
 def _moments(
-    model: BundleModel, inputs: Sequence[str], around: str | None, seed: int
+    model: BundleModel,
+    inputs: Sequence[str],
+    around: str | None,
+    seed: int,
+    options: ReadOptions,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The mean and the standard deviation of each dimension, and what they are of."""
     if model.has_prior:
@@ -109,17 +116,20 @@ def _moments(
             f"a model of kind {model.config.model.kind} has no prior: give --input, records whose "
             "latents say how far a dimension goes"
         )
-    parts = list(_sampled_latents(model, inputs, seed))
+    parts = list(_sampled_latents(model, inputs, seed, options))
     if not parts:
         raise InputError(f"no record of {', '.join(inputs)} can be decoded")
     latents = np.concatenate(parts)
     return latents.mean(axis=0), latents.std(axis=0), f"the mean of {len(latents):,} records"
 
 
-def _sampled_latents(model: BundleModel, inputs: Sequence[str], seed: int) -> Iterator[np.ndarray]:
+def _sampled_latents(
+    model: BundleModel, inputs: Sequence[str], seed: int, options: ReadOptions
+) -> Iterator[np.ndarray]:
     """Of a batch of records at a time."""
     image = model.config.image
-    found = record_images(inputs, choose_ids(inputs, _SAMPLE, seed), image)
+    ids = choose_ids(inputs, _SAMPLE, seed, options=options)
+    found = record_images(inputs, ids, image, options)
     limits = BatchLimits(rows=model.config.batch_rows)
     for batch in bounded_batches(found, lambda record: record[1].nbytes, limits):
         yield model.latents(np.stack([pixels for _, pixels in batch]))

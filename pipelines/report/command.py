@@ -1,6 +1,6 @@
 """`latentbeam report`: a finished run as one HTML file that works offline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +23,9 @@ from pipelines.report.sections import cards, galleries, map_section
 from transforms.records.batches import ID
 from transforms.results.reject_counts import Rejects, rejects_by_reason
 from transforms.results.summary import SCORE
+from transforms.runs.ledger import read_ledger
 from transforms.scoring.bundle_cache import local_bundle
-from transforms.sources import resolve_inputs
+from transforms.sources import ReadOptions, resolve_inputs
 
 _THUMBNAILS = 10_000
 _ANOMALOUS_THUMBNAILS = 1000
@@ -40,6 +41,7 @@ def report(
     *,
     clusters: str | None = None,
     inputs: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
     label: str | None = None,
     projection: Literal["pca", "umap"] = "pca",
     seed: int = 0,
@@ -53,6 +55,7 @@ def report(
       output: the file to write, *.html.
       clusters: the folder of the run's clusters.
       inputs: where its images are now; empty: where `score` read them.
+      reading: fields of `ReadOptions` that differ from those of the run.
       label: a column of labels; None: `label`, if there is one.
       projection: of the latents, for the map.
       seed: of what is drawn.
@@ -72,11 +75,13 @@ def report(
         raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
+    given = ReadOptions(**(reading or {}))
+    options = ReadOptions.from_ledger(read_ledger(scores)).with_given(given)
     if inputs:  # those that a user names must be there
-        for source in resolve_inputs(inputs):
+        for source in resolve_inputs(inputs, options):
             next(iter(source.tasks()), None)
     data = read_run(scores, bundle, clusters=clusters, label=label, most=anomalies, seed=seed)
-    images = _images(data, inputs)
+    images = _images(data, inputs, options)
     with Progress("drawing", unit=" files") as progress:
         page = _html(data, images, model, projection, seed).encode()
         write_file(output, page, "text/html")
@@ -94,7 +99,7 @@ def report(
     }
 
 
-def _images(data: RunData, inputs: Sequence[str]) -> FoundImages:
+def _images(data: RunData, inputs: Sequence[str], options: ReadOptions) -> FoundImages:
     ids = data.ids
     top = data.summary.top[ID].to_pylist()
     galleried = [
@@ -106,9 +111,9 @@ def _images(data: RunData, inputs: Sequence[str]) -> FoundImages:
     anomalous = [ids[row] for row in order[:_ANOMALOUS_THUMBNAILS]]
     wanted = list(dict.fromkeys([*top, *galleried, *anomalous, *ids]))  # a sample is in any order
     wanted = wanted[: _THUMBNAILS + len(galleried)]
-    given = list(inputs or data.ledger.get("inputs") or ())
+    read = list(inputs or data.ledger.get("inputs") or ())
     with Progress("finding pictures", len(wanted)) as progress:
-        return find_images(given, wanted, set(top), data.bundle.config.image, progress.show)
+        return find_images(read, wanted, set(top), data.bundle.config.image, progress.show, options)
 
 
 def _html(

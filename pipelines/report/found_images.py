@@ -10,6 +10,7 @@ from ae_models.errors import InputError
 from pipelines.report.pictures import thumbnail
 from transforms.reading.find_images import record_images
 from transforms.reading.looked_at import LookedAt
+from transforms.sources import USUAL, ReadOptions
 
 _MOST_BYTES = 5_000_000  # of all thumbnails together
 
@@ -39,6 +40,7 @@ def find_images(
     whole: Collection[str],
     config: ImageConfig,
     show: Callable[[int], None] = lambda _: None,
+    options: ReadOptions = USUAL,
 ) -> FoundImages:
     """Looks for the records' images. Inputs that are gone are no error: nothing is found there.
 
@@ -48,6 +50,7 @@ def find_images(
       whole: those of which pixels are kept as well.
       config: the bundle's, which images are brought to.
       show: told how many have been found.
+      options: how the inputs are read.
     """
     wanted = list(dict.fromkeys([*whole, *ids]))
     made: dict[str, str] = {}
@@ -55,7 +58,7 @@ def find_images(
     reason = "" if inputs else "the run does not say what its inputs were"
     looked_at = LookedAt()
     try:
-        for record, image in record_images(inputs, wanted, config, looked_at=looked_at):
+        for record, image in record_images(inputs, wanted, config, options, looked_at):
             made[record] = thumbnail(image)
             if record in whole:
                 pixels[record] = image

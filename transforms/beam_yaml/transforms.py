@@ -33,7 +33,7 @@ from transforms.scoring import score
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.columns import scored_schema
 from transforms.scoring.options import ScoreOptions
-from transforms.sources import resolve_inputs
+from transforms.sources import ReadOptions, resolve_inputs
 
 PROVIDERS = str(Path(__file__).with_name("providers.yaml"))
 _GOOD = "good"  # Beam YAML's own name of the output beside the one of the errors
@@ -72,6 +72,13 @@ class ReadImages(beam.PTransform):
       where: Conditions on carried columns, such as label=good or label!=good; all must hold.
       tallies: The name of a second output, for `WriteScores`: how many records were read, left
         out by `where`, and files passed over. The first one is then called `records`.
+      format: The kind of every input: images, parquet, tfrecord, webdataset or npz; found by
+        default.
+      image_column: The column, feature or array of images; found by default.
+      id_column: That of ids.
+      label_column: That of labels.
+      exclude: Patterns of paths that are not read, relative to the input.
+      follow_links: Whether links that lead out of the input's folder are followed.
     """
 
     def __init__(
@@ -79,16 +86,32 @@ class ReadImages(beam.PTransform):
         inputs: Sequence[str],
         where: Sequence[str] = (),
         tallies: Optional[str] = None,  # noqa: UP045 (Beam YAML makes a schema of it)
+        format: Optional[str] = None,  # noqa: UP045, A002 (as the command's flag)
+        image_column: Optional[str] = None,  # noqa: UP045
+        id_column: Optional[str] = None,  # noqa: UP045
+        label_column: Optional[str] = None,  # noqa: UP045
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
     ):
         super().__init__()
         inputs = [inputs] if isinstance(inputs, str) else inputs
         where = [where] if isinstance(where, str) else where
+        exclude = [exclude] if isinstance(exclude, str) else exclude
         self._config = _ReadConfig(inputs, where, tallies)  # type: ignore[arg-type]
+        self._options = ReadOptions(
+            format=format,
+            image_column=image_column,
+            id_column=id_column,
+            label_column=label_column,
+            exclude=tuple(exclude),
+            follow_links=follow_links,
+        )
 
     def expand(self, pipeline: Any) -> Any:
         inputs = list(self._config.inputs)
-        found = pipeline | "Read" >> read.ReadImages(inputs, where=self._config.where)
-        carried = read.common_carried(resolve_inputs(inputs))
+        reading = read.ReadImages(inputs, where=self._config.where, options=self._options)
+        found = pipeline | "Read" >> reading
+        carried = read.common_carried(resolve_inputs(inputs, self._options))
         records = found.records | "Rows" >> ImageRows(carried)
         if self._config.tallies is None:
             return records

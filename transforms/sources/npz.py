@@ -14,10 +14,10 @@ from transforms.records.batches import BatchLimits, image_records
 from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
-from transforms.sources.axes import of_many
 from transforms.sources.kinds import members
-from transforms.sources.levels import Levels, find_levels
-from transforms.sources.npy_stream import (
+from transforms.sources.layouts.axes import of_many
+from transforms.sources.layouts.levels import Levels, find_levels
+from transforms.sources.layouts.npy_stream import (
     ENDING,
     ONLY_ARRAY,
     READ_ERRORS,
@@ -25,7 +25,7 @@ from transforms.sources.npy_stream import (
     ArrayStream,
     OneArray,
 )
-from transforms.sources.npz_arrays import Arrays, choose_arrays
+from transforms.sources.layouts.npz_arrays import Arrays, choose_arrays
 from transforms.sources.recovery.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import list_files, open_binary

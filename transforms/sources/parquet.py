@@ -25,11 +25,11 @@ from transforms.records.batches import (
 from transforms.records.pixels import raw_layout, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.image_paths import path_within, read_image_file
 from transforms.sources.kinds import members
-from transforms.sources.parquet_images import Part, first_items, image_parts
-from transforms.sources.parquet_layout import Form, Layout, find_layout, is_list, plain_type
-from transforms.sources.partition_columns import partition_schema, partition_values
+from transforms.sources.layouts.image_paths import path_within, read_image_file
+from transforms.sources.layouts.parquet_images import Part, first_items, image_parts
+from transforms.sources.layouts.parquet_layout import Form, Layout, find_layout, is_list, plain_type
+from transforms.sources.layouts.partition_columns import partition_schema, partition_values
 from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import fixed_root, list_files, open_binary
 from transforms.storage.paths import relative_path

@@ -30,6 +30,7 @@ _KINDS: Family[type[Source]] = Family(
         "webdataset": "transforms.sources.webdataset:WebDataset",
     }
 )
+_WITH_COLUMNS = ("parquet", "tfrecord", "npz")
 _MOST_LOOKED_INTO = 48  # files of one input, for their first bytes
 _MOST_REMOTE = 1000  # names of a remote folder, a page of a store's answer
 _TAKEN = (
@@ -52,6 +53,7 @@ def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[So
     if not uris:
         raise InputError("no input given")
     kinds = [_kind(uri, options) for uri in uris]
+    _check_columns(uris, kinds, options)
     _check_apart(uris, kinds)
     roots = [fixed_root(split_npz(uri)[0]) for uri in uris if not uri.startswith(_BUILTIN)]
     distinct = {os.path.abspath(root) if is_local(root) else root for root in roots}
@@ -143,6 +145,18 @@ def _what_is(path: str) -> str:
         return f"cannot read {path}: {error}"
     told = "an empty file" if not start else foreign(start) or "of no kind that is known here"
     return f"{printable(posixpath.basename(path))} ({told})"
+
+
+def _check_columns(uris: Sequence[str], kinds: Sequence[str], options: ReadOptions) -> None:
+    """Refuses columns that are named of inputs that have none by that name."""
+    names = ("image_column", "id_column", "label_column")
+    for uri, kind in zip(uris, kinds, strict=True):
+        for name in names:
+            if (value := getattr(options, name)) is not None and kind not in _WITH_COLUMNS:
+                raise InputError(
+                    f"--{name} names a column of Parquet, a feature of TFRecord or an array of "
+                    f".npz; {uri} is read as {kind}. Received: {value!r}"
+                )
 
 
 def _check_apart(uris: Sequence[str], kinds: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +20,8 @@ from transforms.records.rejects import Reason, RecordError, Stage, rejected_reco
 from transforms.records.signatures import START_BYTES
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.kinds import members
-from transforms.sources.raw_runs import layout_runs
-from transforms.sources.recovery.record_file import Damage, record_batches
-from transforms.sources.source import Listing, Source, first_schema
-from transforms.sources.tfrecord_features import (
+from transforms.sources.layouts.raw_runs import layout_runs
+from transforms.sources.layouts.tfrecord_features import (
     DEPTHS,
     HEIGHTS,
     WIDTHS,
@@ -32,6 +30,8 @@ from transforms.sources.tfrecord_features import (
     is_encoded,
     raw_shape,
 )
+from transforms.sources.recovery.record_file import Damage, record_batches
+from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import list_files
 
 _RECORDS_THAT_TELL_COLUMNS = 100
@@ -39,7 +39,7 @@ _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list
 _USUAL = Features()
 
 
-class _Layout(NamedTuple):
+class _Columns(NamedTuple):
     """What the features of a source are, and its columns."""
 
     features: Features
@@ -90,12 +90,12 @@ class TFRecordFiles(Source):
         return self._layout.carried
 
     @functools.cached_property
-    def _layout(self) -> _Layout:
+    def _layout(self) -> _Columns:
         """Looked up once: workers get it with the source that they are sent."""
         is_tfrecord = members("tfrecord", self.uri, self.options)
         return first_schema(filter(is_tfrecord, list_files(self.uri)), self._layout_of)
 
-    def _layout_of(self, path: str) -> _Layout:
+    def _layout_of(self, path: str) -> _Columns:
         kinds, scalars, starts = dict[str, str](), dict[str, pa.DataType](), dict[str, bytes]()
         failure, found = None, False
         with contextlib.closing(_examples(path)) as examples:
@@ -123,7 +123,7 @@ class TFRecordFiles(Source):
             for name, scalar in scalars.items()
             if (column := found_features.column(name)) is not None
         }
-        return _Layout(found_features, pa.schema(sorted(fields.items())))
+        return _Columns(found_features, pa.schema(sorted(fields.items())))
 
 
 def _examples(path: str) -> Generator[Any | Damage]:
@@ -140,16 +140,16 @@ def _examples(path: str) -> Generator[Any | Damage]:
                 yield Damage(str(error))
 
 
-_Pixels = tuple[Shape, str]  # of raw ones, shape and type
+# Of an image of raw pixels, their shape and type; of an encoded one, empty.
+_Layout: TypeAlias = tuple[()] | tuple[Shape, str]
 
 
 class _Row(NamedTuple):
-    """A record by itself. Of an image of raw pixels, `layout` is the shape and type; of an encoded
-    one it is empty; it is None of a record without an image."""
+    """A record by itself; `layout` is None where there is no image."""
 
     identifier: str
     image: bytes | None
-    layout: _Pixels | tuple[()] | None
+    layout: _Layout | None
     values: dict[str, Any]
     reject: dict[str, str] | None
 
@@ -225,10 +225,11 @@ class ExampleRows:
         """Image records with all that may be wrong with one of them, a batch for each run of
         images that are encoded, or raw and of one shape."""
         rows = [self._row(number, data) for number, data in enumerate(records, first)]
-        runs = layout_runs([row.layout for row in rows])
+        layouts: list[_Layout | None] = [row.layout for row in rows]
+        runs: Iterator[tuple[_Layout | None, int, int]] = layout_runs(layouts)
         return [self._batch(rows[start:end], layout) for layout, start, end in runs]
 
-    def _batch(self, rows: list[_Row], layout: _Pixels | tuple[()] | None) -> pa.RecordBatch:
+    def _batch(self, rows: list[_Row], layout: _Layout | None) -> pa.RecordBatch:
         return image_records(
             ids=[row.identifier for row in rows],
             source=self.path,
@@ -269,7 +270,7 @@ class ExampleRows:
         values = {}
         for name, feature in features.items():
             kind, column = _scalar_type(feature), self.features.column(name)
-            if kind is None or column not in self.carried.names:
+            if kind is None or column is None or column not in self.carried.names:
                 continue
             expected = self.carried.field(column).type
             if kind != expected:
@@ -279,7 +280,7 @@ class ExampleRows:
             values[column] = _first(feature)
         return values
 
-    def _image(self, features: Any) -> tuple[bytes, _Pixels | tuple[()]]:
+    def _image(self, features: Any) -> tuple[bytes, _Layout]:
         for name in self.features.images:
             if name not in features or not features[name].bytes_list.value:
                 continue

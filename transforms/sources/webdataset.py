@@ -17,7 +17,7 @@ from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
-from transforms.sources.kinds import IMAGE_ENDINGS
+from transforms.sources.kinds import IMAGE_ENDINGS, members
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
 from transforms.sources.unpacked import open_unpacked
@@ -55,8 +55,15 @@ class WebDataset(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
+        passed_over = 0
+        is_archive = members("webdataset", self.uri, self.options)
         for path in list_files(self.uri):
-            yield Listing(path)
+            if is_archive(path):
+                yield Listing(path)
+            else:
+                passed_over += 1
+        if passed_over:
+            yield Listing(None, passed_over)
 
     def paths(self, task: str) -> list[str]:
         return [task]
@@ -88,7 +95,8 @@ class WebDataset(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(list_files(self.uri), _carried)
+        is_archive = members("webdataset", self.uri, self.options)
+        return first_schema(filter(is_archive, list_files(self.uri)), _carried)
 
 
 @dataclasses.dataclass

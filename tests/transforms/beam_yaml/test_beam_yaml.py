@@ -189,7 +189,12 @@ def test_rows_of_any_origin_are_scored(
 def test_config_keys_are_typed_and_documented() -> None:
     (provider,) = yaml_provider.load_providers(yaml_transforms.PROVIDERS)
     expected = {
-        "ReadImages": {"inputs": "array", "where": "array", "tallies": schema_pb2.STRING},
+        "ReadImages": {
+            **{"inputs": "array", "where": "array", "exclude": "array"},
+            **dict.fromkeys(("tallies", "format"), schema_pb2.STRING),
+            **dict.fromkeys(("image_column", "id_column", "label_column"), schema_pb2.STRING),
+            "follow_links": schema_pb2.BOOLEAN,
+        },
         "ScoreImages": {
             "model": schema_pb2.STRING,
             "fpr": schema_pb2.DOUBLE,

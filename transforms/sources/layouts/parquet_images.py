@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 from transforms.records.batches import BatchLimits
 from transforms.records.pixels import pixels_to_arrow, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject
-from transforms.sources.axes import height_width_channels
-from transforms.sources.parquet_layout import Form, is_list, plain_type
-from transforms.sources.raw_runs import layout_runs
+from transforms.sources.layouts.axes import height_width_channels
+from transforms.sources.layouts.parquet_layout import Form, is_list, plain_type
+from transforms.sources.layouts.raw_runs import layout_runs
 
 # OpenCV's codes of types: 8 for each channel after the first, and the depth.
-_CHANNEL_STEP, _DEPTHS = 8, {0: np.dtype("uint8"), 2: np.dtype("<u2")}
+_CHANNEL_STEP = 8
+_DEPTHS: dict[int, np.dtype] = {0: np.dtype("uint8"), 2: np.dtype("<u2")}
 _RED_FIRST: dict[int, list[int] | slice] = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # of BGR and BGRA
 
 Reject = dict[str, str] | None

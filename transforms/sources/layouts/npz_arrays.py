@@ -73,12 +73,12 @@ def _alone(names: Sequence[str], shape_of: Callable[[str], tuple[int, ...]]) -> 
     of_images = [name for name, shape in shapes.items() if len(shape) >= 3]
     if len(of_images) == 1:
         return of_images[0]
-    told = [f"{name} {list(shape)}" for name, shape in shapes.items()]
+    shown = [f"{name} {list(shape)}" for name, shape in shapes.items()]
     if of_images:
         raise InputError(
-            f"several arrays may be images (it has {_told(told)}); --image_column says which"
+            f"several arrays may be images (it has {_told(shown)}); --image_column says which"
         )
-    raise InputError(f"no array of images, (N, H, W) or (N, H, W, C) (it has {_told(told)})")
+    raise InputError(f"no array of images, (N, H, W) or (N, H, W, C) (it has {_told(shown)})")
 
 
 def _parts(names: Sequence[str]) -> dict[str, str]:

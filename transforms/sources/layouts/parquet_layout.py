@@ -10,7 +10,7 @@ from ae_models.config.validated import suggestion
 from ae_models.errors import InputError
 from transforms.records.batches import ID, IMAGE, carried_name
 from transforms.records.pixels import Shape
-from transforms.sources.axes import height_width_channels
+from transforms.sources.layouts.axes import height_width_channels
 from transforms.sources.options import ReadOptions
 
 LABEL = "label"

@@ -24,9 +24,9 @@ class Levels(NamedTuple):
             return values, np.ones(len(values), bool)
         products = values * np.float64(self.factor)
         levels = np.rint(products)
-        exact = np.abs(products - levels) <= self.tolerance
-        exact &= (levels >= 0) & (levels <= _WHITES[self.dtype.name])
-        whole = exact.reshape(len(values), -1).all(axis=1)
+        fits = (levels >= 0) & (levels <= _WHITES[self.dtype.name])
+        exact = np.logical_and(np.abs(products - levels) <= self.tolerance, fits)
+        whole = np.asarray(exact.reshape(len(values), -1).all(axis=1))
         return np.where(exact, levels, 0).astype(self.dtype), whole
 
 
@@ -47,8 +47,11 @@ def find_levels(sample: np.ndarray) -> Levels:
         return Levels(np.dtype("uint8"), 255, 0.0)
     if kind not in "iuf":
         raise InputError(f"pixels must be uint8 or uint16. Received: {dtype}")
-    low, high = (sample.min(), sample.max()) if sample.size else (0, 0)
-    told = f"pixels must be uint8 or uint16. Received: {dtype}, in the first images {low} to {high}"
+    low, high = (float(sample.min()), float(sample.max())) if sample.size else (0.0, 0.0)
+    told = (
+        f"pixels must be uint8 or uint16. Received: {dtype}, in the first images {low:g} to "
+        f"{high:g}"
+    )
     if not (np.isfinite(low) and np.isfinite(high) and 0 <= low <= high <= _WHITES["uint16"]):
         raise InputError(f"{told}; scale and round them")
     is_fraction = kind == "f" and high <= 1
