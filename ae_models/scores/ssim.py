@@ -16,7 +16,7 @@ class ReconstructionSSIM(Score):
         if config.preprocessing.bounded:
             return None
         return (
-            "needs preprocessing.scaling 'unit' or 'full_range'. "
+            "needs preprocessing.scaling 'unit', 'quantile' or 'full_range'. "
             f"Received: {config.preprocessing.scaling!r}"
         )
 
