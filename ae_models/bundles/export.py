@@ -30,7 +30,7 @@ class ScoringModule(tf.Module):
         # training graph and random state included.
         self.weights = [weight.value for weight in model.weights]
         self._infer = model.infer
-        self._scores = tuple(scores)
+        self.scores = tuple(scores)
         self._kept = KeptConstants()
         self.constants: list[tf.Variable] = []
 
@@ -65,19 +65,22 @@ class ScoringModule(tf.Module):
 
     def _scored(self, x: Any, outputs: Inference) -> dict[str, Any]:
         latents = {name: outputs[name] for name in LATENTS if name in outputs}
-        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self._scores}
+        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self.scores}
 
 
 def export(
     bundle: Path,
+    model: ImageModel,
+    module: ScoringModule,
     *,
     image: ImageConfig,
-    preprocessing: Preprocessing,
-    model: ImageModel,
-    scores: Sequence[Score],
     sample: np.ndarray,
 ) -> list[Agreement]:
     """Writes `model.keras` and `scoring/`, and scores `sample`, (N, H, W, C), through both.
+
+    Args:
+      bundle: the folder.
+      model: the one that `module` scores with.
 
     Returns:
       How far the outputs of the two agree.
@@ -86,30 +89,20 @@ def export(
       BundleError: the graph is larger than one that is ever opened.
     """
     model.save(bundle / KERAS_MODEL)
-    save_graph(
-        bundle / SCORING, image=image, preprocessing=preprocessing, model=model, scores=scores
-    )
+    save_graph(bundle / SCORING, module, image)
     saved = tf.saved_model.load(str(bundle / SCORING))
     by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))
     reloaded = load_keras_model(bundle / KERAS_MODEL)
-    by_keras = ScoringModule(preprocessing, reloaded, scores).score(sample)
-    return agreements(_arrays(by_keras), _arrays(by_saved_model), scores)
+    by_keras = ScoringModule(module.preprocessing, reloaded, module.scores).score(sample)
+    return agreements(_arrays(by_keras), _arrays(by_saved_model), module.scores)
 
 
-def save_graph(
-    folder: Path,
-    *,
-    image: ImageConfig,
-    preprocessing: Preprocessing,
-    model: ImageModel,
-    scores: Sequence[Score],
-) -> None:
+def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
     """Writes the SavedModel that scores raw pixels.
 
     Raises:
       BundleError: the graph is larger than one that is ever opened.
     """
-    module = ScoringModule(preprocessing, model, scores)
     spec = tf.TensorSpec((None, *image.shape), image.dtype, name="pixels")
     signatures = {
         function.__name__: tf.function(function).get_concrete_function(spec)

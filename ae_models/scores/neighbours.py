@@ -18,6 +18,7 @@ class LatentNeighbours(Score):
     whitened by the training latents' shrunk covariance."""
 
     name = "latent_knn"
+    resolution = 1e-5  # whitened units
     parity = 1e-4  # a small difference of latents is one of nearly equal numbers
 
     def __init__(self) -> None:

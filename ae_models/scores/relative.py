@@ -25,6 +25,7 @@ class ReconstructionRelative(Score):
     """
 
     name = "reconstruction_relative"
+    resolution = 1e-5  # nats
     parity = 1e-4  # a difference of two logarithms
 
     def __init__(self) -> None:

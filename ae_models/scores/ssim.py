@@ -10,6 +10,7 @@ class ReconstructionSSIM(Score):
     """1 − SSIM(x, x'), from 0 to 2 (Wang et al. 2004). For images between 0 and 1."""
 
     name = "reconstruction_ssim"
+    resolution = 1e-6
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:

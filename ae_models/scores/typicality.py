@@ -31,6 +31,7 @@ class Typicality(Score):
     """
 
     name = "typicality"
+    resolution = 1e-5  # nats
     parity = 1e-4  # as latent_knn's, of which it is made
 
     def __init__(self) -> None:

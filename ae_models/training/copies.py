@@ -14,12 +14,11 @@ from ae_models.training.splits import CALIBRATION, TRAIN, SplitOrder
 _ROWS, _COLUMNS = 8, 9
 _MOST_BITS = 8  # of 64 that may differ where images are compared pixel by pixel
 _CANDIDATES = 4  # training records that are compared with one calibration record
-_ALIKE = 0.99  # the correlation of the pixels of near-copies
+_ALIKE = 0.995  # the correlation of the pixels of near-copies
 _LONGEST_SIDE = 64  # of the images that are compared: noise of single pixels cancels
 _SAMPLE = 512  # calibration records that are looked at: those of the least hashes
 _BLOCK = 65_536
-# Of a set without copies a few records are alike by chance; of turned screws, a sixth.
-_MANY_NEAR, _MANY_EXACT = 0.25, 0.05
+_MANY_NEAR, _MANY_EXACT = 0.1, 0.05  # of sets without copies, one in a hundred is so by chance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ae_models.bundles.export import export
+from ae_models.bundles.export import ScoringModule, export, save_graph
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
 from ae_models.bundles.parity import Agreement
 from ae_models.config.configuration import Configuration
@@ -20,7 +20,7 @@ from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.console.progress import Progress
 
-_PARITY_RECORDS = 64
+_PARITY_RECORDS, _REHEARSED = 64, 16
 
 
 class Exported(NamedTuple):
@@ -49,14 +49,15 @@ class Trainer:
         initialise(self._model, self._preprocessing, self._train)
 
     def rehearse(self, folder: Path) -> None:
-        """Exports the untrained model to a folder, which is removed: what cannot be exported is
-        known before hours are spent on it.
+        """Writes the untrained model and its SavedModel to a folder that is then removed: what
+        cannot be exported is known before hours are spent on it.
 
         Raises:
           BundleError: the graph would be larger than one that is ever opened.
         """
         folder.mkdir()
-        self._export(folder, self._config, _PARITY_RECORDS)
+        self._model.save(folder / KERAS_MODEL)
+        save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
         shutil.rmtree(folder)
 
     def fit(self) -> dict[str, Any]:
@@ -85,31 +86,29 @@ class Trainer:
           StageError: it does not give the primary score, or the latents, as Keras does.
         """
         config, advice = self._config, list[str]()
-        found = self._export(self._bundle, config)
+        found = self._export(config)
         if apart := [one for one in found if not one.holds]:
             config = _without(config, apart)
             advice += map(_left_out, apart)
             shutil.rmtree(self._bundle / SCORING)
-            found = self._export(self._bundle, config)
+            found = self._export(config)
             if again := [one for one in found if not one.holds]:
                 raise StageError(_parted(again[0]))
         if alike := [one.name for one in found if not one.distinct]:
             advice.append(_indistinct(alike))
         return Exported(config, advice)
 
-    def _export(
-        self, folder: Path, config: Configuration, records: int | None = None
-    ) -> list[Agreement]:
-        scores, rows = [SCORES[name]() for name in score_names(config)], config.batch_rows
+    def _export(self, config: Configuration) -> list[Agreement]:
+        sample = self._validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
+        module = self._module(config)
+        return export(self._bundle, self._model, module, image=config.image, sample=sample)
+
+    def _module(self, config: Configuration, records: int | None = None) -> ScoringModule:
+        """The model with scores that are fitted to so many records; None: to as many as help."""
+        scores = [SCORES[name]() for name in score_names(config)]
+        rows = min(config.batch_rows, records or config.batch_rows)
         fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
-        return export(
-            folder,
-            image=config.image,
-            preprocessing=self._preprocessing,
-            model=self._model,
-            scores=scores,
-            sample=self._validation.read(0, min(rows, _PARITY_RECORDS)),
-        )
+        return ScoringModule(self._preprocessing, self._model, scores)
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
