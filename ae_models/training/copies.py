@@ -4,6 +4,7 @@ seen them, and p-values of records that it has not seen are too small."""
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,10 +13,9 @@ from ae_models.training.image_store import ImageStore, Part
 from ae_models.training.splits import CALIBRATION, TRAIN, SplitOrder
 
 _ROWS, _COLUMNS = 8, 9
-_MOST_BITS = 8  # of 64 that may differ where images are compared pixel by pixel
-_CANDIDATES = 4  # training records that are compared with one calibration record
+_CANDIDATES = 4  # training records that one calibration record is compared with, by the pixels
 _ALIKE = 0.995  # the correlation of the pixels of near-copies
-_LONGEST_SIDE = 64  # of the images that are compared: noise of single pixels cancels
+_MOST_PIXELS = 1 << 16  # of the images that are compared: larger ones are reduced
 _SAMPLE = 512  # calibration records that are looked at: those of the least hashes
 _BLOCK = 65_536
 _MANY_NEAR, _MANY_EXACT = 0.1, 0.05  # of sets without copies, one in a hundred is so by chance
@@ -93,10 +93,11 @@ def outlines(images: np.ndarray) -> np.ndarray:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the grey levels of two images, (1, H, W, C), reduced to 64 pixels a side; 0 of a flat
+    """Of the grey levels of two images, (1, H, W, C), reduced to some 65,000 pixels; 0 of a flat
     one."""
-    sides = (min(side, _LONGEST_SIDE) for side in one.shape[1:3])
-    rows, columns = sides
+    height, width = one.shape[1:3]
+    times = math.ceil(math.sqrt(height * width / _MOST_PIXELS))
+    rows, columns = -(-height // times), -(-width // times)
     a, b = (_reduced(image, rows, columns).reshape(-1) for image in (one, other))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -104,13 +105,13 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _nearest(outline: np.uint64, others: np.ndarray) -> list[int]:
-    """Places of the nearest of `others`, of those that differ in few bits."""
+    """Places of those of `others` that differ in the fewest bits. There is no limit: of what is
+    flat, noise decides the bits."""
     found: list[tuple[int, int]] = []
     for start in range(0, len(others), _BLOCK):
         bits = np.bitwise_count(others[start : start + _BLOCK] ^ outline)
-        close = np.flatnonzero(bits <= _MOST_BITS)
-        close = close[np.argsort(bits[close], kind="stable")[:_CANDIDATES]]
-        found += zip(bits[close].tolist(), (start + close).tolist(), strict=True)
+        places = np.argsort(bits, kind="stable")[:_CANDIDATES]
+        found += zip(bits[places].tolist(), (start + places).tolist(), strict=True)
         found = sorted(found)[:_CANDIDATES]
     return [place for _, place in found]
 
