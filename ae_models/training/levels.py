@@ -45,7 +45,7 @@ class Levels:
         high = self.greatest - self.high >= self.low - self.least
         return (
             f"99.99% of the training records' values lie between {self.low} and {self.high}, "
-            f"{self.share:.2g} of the range {self.least} to {self.greatest} that "
+            f"{100 * self.share:.2g}% of the range {self.least} to {self.greatest} that "
             f"preprocessing.scaling 'unit' maps to 0 to 1: {self.extreme} has the value "
             f"{self.greatest if high else self.least}; leave such records out, or set "
             "preprocessing.scaling=quantile"
