@@ -36,7 +36,7 @@ from transforms import (
 from transforms.reading.sample_ids import choose_ids
 from transforms.results.assign_classes import AssignClasses
 from transforms.results.reader import sample_rows
-from transforms.training.prepare import PrepareTraining
+from transforms.training.prepare import DecodeToShards
 
 _IMAGE = ImageConfig(height=8, width=8, channels=1, bits=8)
 _CONFIG = configuration_from_mapping({"model": {"kind": "ae"}})
@@ -66,7 +66,7 @@ _COUNTS: dict[str, Callable[[Any], Any]] = {
     "AutoencoderModelHandler": lambda v: AutoencoderModelHandler("b", max_rows=v),
     "DecodeImages rows": lambda v: DecodeImages(_IMAGE, v),
     "DecodeImages threads": lambda v: DecodeImages(_IMAGE, 1, threads=v),
-    "PrepareTraining": lambda v: PrepareTraining(_CONFIG, "f", "t", v),
+    "DecodeToShards": lambda v: DecodeToShards(_CONFIG, "f", v),
     "BatchLimits": lambda v: BatchLimits(rows=v),
     "ShardLimits": lambda v: ShardLimits(file_rows=v),
     "TrainingConfig": lambda v: TrainingConfig(batch_size=v),

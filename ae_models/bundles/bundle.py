@@ -100,7 +100,7 @@ def open_bundle(path: str | Path, name: str | None = None) -> Bundle:
     try:
         config = configuration_from_mapping(_as_trained(manifest.get("config")))
         _pareto_tail(manifest)
-        _check_sizes(config)
+        check_sizes(config)
     except ConfigError as error:
         raise BundleError(f"{name}: {error}") from error
     return Bundle(path, manifest, config)
@@ -113,8 +113,12 @@ def _pareto_tail(manifest: dict[str, Any]) -> ParetoTail | None:
     return None if mapping is None else from_mapping(ParetoTail, mapping)
 
 
-def _check_sizes(config: Configuration) -> None:
-    """What a worker makes room for, whatever the graph really takes and gives."""
+def check_sizes(config: Configuration) -> None:
+    """What a worker makes room for, whatever the graph really takes and gives.
+
+    Raises:
+      ConfigError: it is more than a bundle may ask for.
+    """
     if config.image.image_bytes > _MOST_IMAGE_BYTES:
         raise ConfigError(
             f"image must have at most {_MOST_IMAGE_BYTES} bytes. Received: {config.image.shape}"

@@ -1,6 +1,6 @@
 """The SavedModel that scores raw pixels, and the proof that it scores as Keras does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from ae_models.bundles.keras_check import load_keras_model
+from ae_models.bundles.manifest import MOST_GRAPH_BYTES
 from ae_models.bundles.names import ERROR_MAP, KERAS_MODEL, LATENTS, SCORE_PREFIX, SCORING
+from ae_models.bundles.parity import Agreement, agreements
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
+from ae_models.ops.constants import KeptConstants
 from ae_models.scores import Score
 from ae_models.training.preprocessing import Preprocessing
-
-_LATENT_PARITY = 1e-5
 
 
 class ScoringModule(tf.Module):
@@ -29,24 +30,34 @@ class ScoringModule(tf.Module):
         # training graph and random state included.
         self.weights = [weight.value for weight in model.weights]
         self._infer = model.infer
-        self._scores = tuple(scores)
+        self.scores = tuple(scores)
+        self._kept = KeptConstants()
+        self.constants: list[tf.Variable] = []
 
     def score(self, pixels: Any) -> dict[str, Any]:
         """(N, H, W, C) uint8 or uint16 → `latent_mean`, for a VAE `latent_stddev`, (N, d), and
         `score_<name>`, (N,), all float32."""
-        return self._scored(*self._inferred(pixels))
+        with self._kept.used():
+            return self._scored(*self._inferred(pixels))
 
     def score_with_maps(self, pixels: Any) -> dict[str, Any]:
         """`score`, and `error_map`, (N, H, W): the squared error of each pixel's reconstruction,
         averaged over its channels, in scaled units."""
-        x, outputs = self._inferred(pixels)
-        error = tf.reduce_mean(tf.square(x - outputs["reconstruction"]), axis=-1)
-        return self._scored(x, outputs) | {ERROR_MAP: error}
+        with self._kept.used():
+            x, outputs = self._inferred(pixels)
+            error = tf.reduce_mean(tf.square(x - outputs["reconstruction"]), axis=-1)
+            return self._scored(x, outputs) | {ERROR_MAP: error}
 
     def reconstruct(self, pixels: Any) -> dict[str, Any]:
         """(N, H, W, C) uint8 or uint16 → the scaled `input` and `reconstruction`, float32."""
-        x, outputs = self._inferred(pixels)
-        return {"input": x, "reconstruction": outputs["reconstruction"]}
+        with self._kept.used():
+            x, outputs = self._inferred(pixels)
+            return {"input": x, "reconstruction": outputs["reconstruction"]}
+
+    def hold_constants(self) -> None:
+        """Holds the large constants of all that was traced: a SavedModel has the variables that its
+        module holds."""
+        self.constants = self._kept.variables
 
     def _inferred(self, pixels: Any) -> tuple[Any, Inference]:
         x = self.preprocessing(pixels)
@@ -54,49 +65,59 @@ class ScoringModule(tf.Module):
 
     def _scored(self, x: Any, outputs: Inference) -> dict[str, Any]:
         latents = {name: outputs[name] for name in LATENTS if name in outputs}
-        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self._scores}
+        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self.scores}
 
 
 def export(
     bundle: Path,
+    model: ImageModel,
+    module: ScoringModule,
     *,
     image: ImageConfig,
-    preprocessing: Preprocessing,
-    model: ImageModel,
-    scores: Sequence[Score],
     sample: np.ndarray,
-) -> None:
+) -> list[Agreement]:
     """Writes `model.keras` and `scoring/`, and scores `sample`, (N, H, W, C), through both.
 
+    Args:
+      bundle: the folder.
+      model: the one that `module` scores with.
+
+    Returns:
+      How far the outputs of the two agree.
+
     Raises:
-      BundleError: an output differs by more than 1e-5, relative, or than the score allows.
+      BundleError: the graph is larger than one that is ever opened.
     """
     model.save(bundle / KERAS_MODEL)
-    module = ScoringModule(preprocessing, model, scores)
+    save_graph(bundle / SCORING, module, image)
+    saved = tf.saved_model.load(str(bundle / SCORING))
+    by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))
+    reloaded = load_keras_model(bundle / KERAS_MODEL)
+    by_keras = ScoringModule(module.preprocessing, reloaded, module.scores).score(sample)
+    return agreements(_arrays(by_keras), _arrays(by_saved_model), module.scores)
+
+
+def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
+    """Writes the SavedModel that scores raw pixels.
+
+    Raises:
+      BundleError: the graph is larger than one that is ever opened.
+    """
     spec = tf.TensorSpec((None, *image.shape), image.dtype, name="pixels")
     signatures = {
         function.__name__: tf.function(function).get_concrete_function(spec)
         for function in (module.score, module.score_with_maps, module.reconstruct)
     }
-    tf.saved_model.save(module, str(bundle / SCORING), signatures=signatures)
-    saved = tf.saved_model.load(str(bundle / SCORING))
-    by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))
-    reloaded = load_keras_model(bundle / KERAS_MODEL)
-    by_keras = ScoringModule(preprocessing, reloaded, scores).score(sample)
-    most = {SCORE_PREFIX + score.name: score.parity for score in scores}
-    for name, value in by_keras.items():
-        difference = relative_difference(np.asarray(value), np.asarray(by_saved_model[name]))
-        if not difference <= most.get(name, _LATENT_PARITY):
-            raise BundleError(
-                f"{name} differs between Keras and the SavedModel by {difference:.1e} relative, "
-                f"more than {most.get(name, _LATENT_PARITY):.0e}"
-            )
+    module.hold_constants()
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    size = (folder / "saved_model.pb").stat().st_size
+    if size > MOST_GRAPH_BYTES:
+        raise BundleError(
+            f"the scoring graph takes {size:,} bytes, more than the {MOST_GRAPH_BYTES:,} that are "
+            f"ever opened: set a smaller image.height or image.width, of {image.height} x "
+            f"{image.width}, a smaller model.latent_dim, or fewer scoring.scores"
+        )
 
 
-def relative_difference(expected: np.ndarray, actual: np.ndarray) -> float:
-    """The greatest difference over the records, (N,) or (N, d), as a share of the record's own
-    magnitude or, for one close to zero, of the mean magnitude."""
-    rows = len(expected)
-    difference = np.abs(expected - actual).reshape(rows, -1).max(axis=1)
-    magnitude = np.abs(expected).reshape(rows, -1).max(axis=1)
-    return float(np.max(difference / np.maximum(magnitude, max(magnitude.mean(), 1e-30))))
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in outputs.items()}

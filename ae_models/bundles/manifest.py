@@ -15,7 +15,11 @@ from ae_models.errors import BundleError
 
 FINGERPRINT = "fingerprint"
 # What is read whole. Weights are not.
-_MOST_BYTES = {MANIFEST: 16 << 20, **{f"{graph}/saved_model.pb": 64 << 20 for graph in GRAPHS}}
+MOST_GRAPH_BYTES = 64 << 20
+_MOST_BYTES = {
+    MANIFEST: 16 << 20,
+    **{f"{graph}/saved_model.pb": MOST_GRAPH_BYTES for graph in GRAPHS},
+}
 # File systems' clocks are coarse: what was changed just now may change again, and tell nobody.
 _SETTLED_NS = 2_000_000_000
 

@@ -74,7 +74,7 @@ The primary score of these records:
 
 ## Limits
 
-- p-values hold for records like the calibration records: of those, at most a share of
+{advice}- p-values hold for records like the calibration records: of those, at most a share of
   {config.scoring.fpr:g} is flagged, on average. Another camera, lens, light or file format
   changes them all.
 - How well anomalies are found was not measured, as training knows none: `latentbeam evaluate`
@@ -138,6 +138,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
         others=_listed(code(name) for name in score_names(config) if name != primary),
         tail=(_TAIL if has_tail else _NO_TAIL).format(smallest=smallest),
         warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
+        # Absent of facts of bundles before there was any.
+        advice="".join(f"- In training: {code(line)}.\n" for line in trained.get("advice", ())),
         quantiles="\n".join(f"- {text}: {calibration[k]:.5g}" for k, text in _QUANTILES.items()),
     )
 

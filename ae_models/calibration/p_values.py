@@ -28,6 +28,26 @@ def conformal_p_values(
     return np.where(np.isnan(scores), np.nan, p_values)
 
 
+def least_to_flag(fpr: float) -> int:
+    """The least number n of calibration records with a p-value, 1 / (n + 1), of at most `fpr`."""
+    records = max(1, int(1 / fpr) - 1)
+    while 1 / (records + 1) > fpr:
+        records += 1
+    return records
+
+
+def none_flagged(records: int, fpr: float) -> str | None:
+    """A line for people where so few calibration records let nothing be flagged."""
+    smallest = 1 / (records + 1)
+    if smallest <= fpr:
+        return None
+    return (
+        f"{records:,} calibration records give no p-value below {smallest:.2g}, so none is flagged "
+        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; train on more records, raise "
+        "training.calibration_share, or score with a larger --fpr"
+    )
+
+
 def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None) -> float:
     """The least float32 score whose p-value is at most `fpr`; infinity where no score has one.
 

@@ -84,22 +84,25 @@ class PreprocessingConfig(Validated):
     """What tf.Transform computes over all training records, and applies to each.
 
     `unit`: (x − min) / (max − min) over all pixels; `full_range`: x / (2^bits − 1), whatever the
-    records hold; `standard`: (x − mean) / stddev per channel.
+    records hold; `standard`: (x − mean) / stddev per channel; `quantile`: as `unit`, but between
+    the levels that leave out one value in ten thousand, half of them low and half high, and cut to
+    0 and 1: a few hot or dead pixels set no scale.
     """
 
     section: ClassVar[str] = "preprocessing"
 
-    scaling: Literal["unit", "full_range", "standard"] = "unit"
+    scaling: Literal["unit", "full_range", "standard", "quantile"] = "unit"
 
     @property
     def bounded(self) -> bool:
-        """Whether the training records' values lie between 0 and 1."""
+        """Whether the training records' scaled values lie between 0 and 1."""
         return self.scaling != "standard"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Validated):
-    """How Keras trains. Shares are of all records, by a hash of the record id.
+    """How Keras trains. Shares are of all records, by the ranks of the hashes of their ids, and
+    exact; each split has at least 8 records.
 
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
@@ -187,7 +190,7 @@ class Configuration(Validated):
     def _require_bounded(self, what: str) -> None:
         if not self.preprocessing.bounded:
             raise ConfigError(
-                f"{what} needs preprocessing.scaling 'unit' or 'full_range'. "
+                f"{what} needs preprocessing.scaling 'unit', 'quantile' or 'full_range'. "
                 f"Received: {self.preprocessing.scaling!r}"
             )
 

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 
 
@@ -19,4 +20,4 @@ def _matrix(side: int, sigma: float) -> Tensor:
     """SciPy's filter along one axis is linear: what it makes of each unit vector, (side, side).
     As a matrix it is right for images that are smaller than the filter, too."""
     filtered = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
-    return ops.convert_to_tensor(filtered, "float32")
+    return constant(filtered)

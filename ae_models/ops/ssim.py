@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 from scipy.signal import windows
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 
 _TAPS, _SIGMA = 11, 1.5
@@ -41,4 +42,4 @@ def _window(side: int) -> np.ndarray:
 def _weighed(maps: Tensor, window: np.ndarray) -> Tensor:
     """Means over each window, (h, w), of maps: (N, H, W, K) → (N, H − h + 1, W − w + 1, K)."""
     kernel = np.broadcast_to(window[:, :, None, None], (*window.shape, maps.shape[-1], 1))
-    return ops.depthwise_conv(maps, ops.convert_to_tensor(kernel, "float32"))
+    return ops.depthwise_conv(maps, constant(kernel))

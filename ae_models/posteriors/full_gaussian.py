@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.gaussian import GaussianPosterior
 from ae_models.posteriors.posterior import MIN_STDDEV
@@ -27,7 +28,9 @@ class FullGaussian(GaussianPosterior):
             [self._diagonal, below, ops.zeros_like(parameters[..., :1])], axis=-1
         )
         # (N, d, d), lower triangular
-        self.cholesky = ops.reshape(ops.take(values, _places(d), axis=-1), (-1, d, d))
+        self.cholesky = ops.reshape(
+            ops.take(values, constant(_places(d), "int64"), axis=-1), (-1, d, d)
+        )
         self.stddev = ops.sqrt(ops.sum(ops.square(self.cholesky), axis=-1))
 
     def sample(self, noise: Tensor) -> Tensor:

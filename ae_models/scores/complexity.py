@@ -21,6 +21,7 @@ class ComplexityAdjusted(Score):
     """
 
     name = "complexity_adjusted"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
     by_default = False
     parity = 1e-4  # a difference of two large numbers

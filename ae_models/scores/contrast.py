@@ -18,6 +18,7 @@ class RotationContrast(Score):
     """
 
     name = "rotation_contrast"
+    resolution = 1e-5  # nats
     kinds = frozenset({"dae"})
     by_default = False
 

@@ -8,6 +8,7 @@ class NegativeElbo(Score):
     """KL(q(z|x) ‖ p(z)) − E_q[log p(x|z)], an upper bound of −log p(x)."""
 
     name = "negative_elbo"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
@@ -19,6 +20,7 @@ class KL(Score):
     """KL(q(z|x) ‖ p(z)): how far the record's posterior lies from the prior."""
 
     name = "kl"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
@@ -30,6 +32,7 @@ class ReconstructionProbability(Score):
     """−E_q[log p(x|z)] (An and Cho 2015)."""
 
     name = "reconstruction_probability"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

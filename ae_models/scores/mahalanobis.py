@@ -14,6 +14,7 @@ class LatentMahalanobis(Score):
     their Ledoit-Wolf shrunk covariance (scikit-learn)."""
 
     name = "latent_mahalanobis"
+    resolution = 1e-5  # standard deviations
 
     def __init__(self) -> None:
         self._whitening: Whitening | None = None

@@ -13,6 +13,7 @@ class NegativeLogLikelihood(Score):
     of −log p(x) in expectation, no looser than the ELBO's (Burda et al. 2016)."""
 
     name = "negative_log_likelihood"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

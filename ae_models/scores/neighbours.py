@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import Outputs, Score
 from ae_models.scores.whitening import Whitening
@@ -17,6 +18,7 @@ class LatentNeighbours(Score):
     whitened by the training latents' shrunk covariance."""
 
     name = "latent_knn"
+    resolution = 1e-5  # whitened units
     parity = 1e-4  # a small difference of latents is one of nearly equal numbers
 
     def __init__(self) -> None:
@@ -39,10 +41,10 @@ class LatentNeighbours(Score):
         if self._whitening is None or self._core is None:
             raise ValueError(f"{self.name} is not fitted")
         white = self._whitening(latents)
-        core = ops.convert_to_tensor(self._core)
+        core = constant(self._core)
         # |a|² is the same for all b of |a − b|² = |a|² + |b|² − 2a·b: no array of (N, core-set, d)
         squares = np.sum(np.square(self._core), axis=-1)
-        closeness = 2.0 * ops.matmul(white, ops.transpose(core)) - squares
+        closeness = 2.0 * ops.matmul(white, constant(self._core.T)) - constant(squares)
         candidates = min(_CANDIDATES, len(self._core))
         found = ops.take(core, ops.top_k(closeness, candidates)[1], axis=0)  # (N, candidates, d)
         # Of a record that is in the core-set, or a copy of one, the sum above is rounding alone.

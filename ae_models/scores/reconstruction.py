@@ -18,6 +18,7 @@ class ReconstructionMAE(Score):
     """Mean over the values of |x − x'|."""
 
     name = "reconstruction_mae"
+    resolution = 1e-6
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         return mean_absolute_error(x, outputs["reconstruction"])

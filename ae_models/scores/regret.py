@@ -9,6 +9,7 @@ class LikelihoodRegret(Score):
     2020). It costs some hundred passes through the decoder: only where it is asked for."""
 
     name = "likelihood_regret"
+    resolution = 1e-5  # nats
     kinds = frozenset({"vae"})
     by_default = False
     parity = 1e-2  # fifty steps of optimisation carry roundings far

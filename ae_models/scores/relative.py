@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 from ae_models.scores.smoothed import smoothed_residual
@@ -24,6 +25,7 @@ class ReconstructionRelative(Score):
     """
 
     name = "reconstruction_relative"
+    resolution = 1e-5  # nats
     parity = 1e-4  # a difference of two logarithms
 
     def __init__(self) -> None:
@@ -51,7 +53,7 @@ class ReconstructionRelative(Score):
         """(N, k) → (N,): the log of the mean relative error."""
         if self._usual is None:
             raise ValueError(f"{self.name} is not fitted")
-        relative = errors / ops.convert_to_tensor(self._usual, "float32")
+        relative = errors / constant(self._usual)
         return ops.log(ops.maximum(ops.mean(relative, axis=-1), SMALLEST_ERROR))
 
 

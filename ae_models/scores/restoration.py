@@ -27,6 +27,7 @@ class RestorationMAE(Score):
     """Mean over the views and the values of |x − x'|, x' being restored from the view."""
 
     name = "restoration_mae"
+    resolution = 1e-6
     kinds = frozenset({"dae"})
     by_default = False
 

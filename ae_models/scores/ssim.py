@@ -10,13 +10,14 @@ class ReconstructionSSIM(Score):
     """1 − SSIM(x, x'), from 0 to 2 (Wang et al. 2004). For images between 0 and 1."""
 
     name = "reconstruction_ssim"
+    resolution = 1e-6
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:
         if config.preprocessing.bounded:
             return None
         return (
-            "needs preprocessing.scaling 'unit' or 'full_range'. "
+            "needs preprocessing.scaling 'unit', 'quantile' or 'full_range'. "
             f"Received: {config.preprocessing.scaling!r}"
         )
 

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.scores.neighbours import CORE_SET, LatentNeighbours
 from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
@@ -30,6 +31,7 @@ class Typicality(Score):
     """
 
     name = "typicality"
+    resolution = 1e-5  # nats
     parity = 1e-4  # as latent_knn's, of which it is made
 
     def __init__(self) -> None:
@@ -62,7 +64,7 @@ class Typicality(Score):
         if self._scaler is None or self._mixture is None:
             raise ValueError(f"{self.name} is not fitted")
         statistics = self._statistics(self.features(x, outputs))
-        standardised = (statistics - _constant(self._scaler.mean_)) / _constant(self._scaler.scale_)
+        standardised = (statistics - constant(self._scaler.mean_)) / constant(self._scaler.scale_)
         return -_log_density(self._mixture, standardised)
 
     def _statistics(self, features: Tensor) -> Tensor:
@@ -76,12 +78,8 @@ class Typicality(Score):
 def _log_density(mixture: "GaussianMixture", x: Tensor) -> Tensor:
     """What `mixture.score_samples` gives, as a graph: (N, k) → (N,)."""
     factors = mixture.precisions_cholesky_  # (K, k, k), of which P·Pᵀ is the precision
-    centred = x[:, None, :] - _constant(mixture.means_)
-    white = ops.einsum("nki,kij->nkj", centred, _constant(factors))
+    centred = x[:, None, :] - constant(mixture.means_)
+    white = ops.einsum("nki,kij->nkj", centred, constant(factors))
     log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     constants = np.log(mixture.weights_) + log_determinants - 0.5 * x.shape[-1] * LOG_TWO_PI
-    return ops.logsumexp(_constant(constants) - 0.5 * ops.sum(ops.square(white), axis=-1), axis=-1)
-
-
-def _constant(values: np.ndarray) -> Tensor:
-    return ops.convert_to_tensor(values, "float32")
+    return ops.logsumexp(constant(constants) - 0.5 * ops.sum(ops.square(white), axis=-1), axis=-1)

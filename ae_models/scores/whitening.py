@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 
 _SMALLEST_VARIANCE = 1e-10  # keeps the covariance of records that are all alike invertible
@@ -26,5 +27,5 @@ class Whitening:
 
     def __call__(self, features: Tensor) -> Tensor:
         """(N, k) → (N, k), float32."""
-        centred = features - ops.convert_to_tensor(self.mean, "float32")
-        return ops.matmul(centred, ops.convert_to_tensor(self.matrix, "float32"))
+        centred = features - constant(self.mean)
+        return ops.matmul(centred, constant(self.matrix))

@@ -21,8 +21,9 @@ def fit_to_records(
     preprocessing: Preprocessing,
     train: ImageStore,
     batch_rows: int,
+    most_records: int | None = None,
 ) -> None:
-    """Fits `scores` to the features of up to 50,000 training records."""
+    """Fits `scores` to the features of up to 50,000 training records, or as many as are given."""
 
     @tf.function
     def features(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -34,7 +35,7 @@ def fit_to_records(
     parts = [
         {name: value.numpy() for name, value in features(tf.constant(pixels)).items()}
         for pixels in itertools.islice(
-            train.batches(batch_rows), max(1, _MOST_RECORDS // batch_rows)
+            train.batches(batch_rows), -(-(most_records or _MOST_RECORDS) // batch_rows)
         )
     ]
     fit_scores(scores, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

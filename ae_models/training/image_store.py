@@ -1,16 +1,29 @@
 """Decoded images of one split in one file, in an order that does not depend on who wrote them."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from ae_models.training.splits import id_hashes
+from ae_models.training.splits import SplitOrder, id_hashes
 
 # Ids and images of the same records: (N,) of str, (N, H, W, C).
 Batch = tuple[list[str], np.ndarray]
 
+
+class Part(NamedTuple):
+    """Records of one split, on their way to disk: their places in it, (n,), ids, and images,
+    (n, H, W, C)."""
+
+    split: str
+    places: np.ndarray
+    ids: list[str]
+    images: np.ndarray
+
+
+Look = Callable[[Part], None]
 # Of a group of batches, for which TensorFlow calls into Python once.
 _GROUP_BYTES = 1 << 20
 
@@ -115,27 +128,47 @@ def _grouped(images: np.ndarray, rows: int) -> Iterator[np.ndarray]:
         yield images[whole:][None]
 
 
-def write_image_store(path: str | Path, read_batches: Callable[[], Iterable[Batch]]) -> ImageStore:
-    """Writes the images in the order of their ids' hashes.
+def write_image_stores(
+    paths: Mapping[str, Path],
+    order: SplitOrder,
+    batches: Iterable[Batch],
+    looks: Iterable[Look] = (),
+) -> dict[str, ImageStore]:
+    """Writes the images of each split to a file, in the order of their ids' hashes.
 
     Args:
-      path: the `.npy` file to write.
-      read_batches: gives the same batches at each call; called twice, first for the ids alone.
+      paths: the `.npy` files to write, by split; a split without one is passed over.
+      order: of all records.
+      batches: ids and images of all records, in whatever order.
+      looks: are shown every image once, those of splits without a file too.
 
     Raises:
       ValueError: there is no image.
     """
-    hashes = np.concatenate([id_hashes([]), *(id_hashes(ids) for ids, _ in read_batches())])
-    if not len(hashes):
-        raise ValueError(f"no image to write to {path}")
-    ranks = np.argsort(np.argsort(hashes, kind="stable"))
-    store, first = None, 0
-    for _, images in read_batches():
-        if store is None:
-            np.lib.format.open_memmap(  # the header, and room for what follows
-                path, mode="w+", dtype=images.dtype, shape=(len(ranks), *images.shape[1:])
-            )
-            store = ImageStore(path)
-        store.write(ranks[first : first + len(images)], images)
-        first += len(images)
+    stores: dict[str, ImageStore] = {}
+    ranker, looks = order.ranker(), list(looks)
+    for ids, images in batches:
+        if not stores:
+            stores = {
+                split: _empty_store(path, len(order.ranges[split]), images)
+                for split, path in paths.items()
+            }
+        ranks = ranker(id_hashes(ids))
+        for split, within in order.ranges.items():
+            rows = np.flatnonzero((ranks >= within.start) & (ranks < within.stop))
+            if not len(rows):
+                continue
+            part = Part(split, ranks[rows] - within.start, [ids[row] for row in rows], images[rows])
+            for look in looks:
+                look(part)
+            if split in stores:
+                stores[split].write(part.places, part.images)
+    if not stores:
+        raise ValueError(f"no image to write to {', '.join(map(str, paths.values()))}")
+    return stores
+
+
+def _empty_store(path: Path, count: int, like: np.ndarray) -> ImageStore:
+    """The header, and room for what follows."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=(count, *like.shape[1:]))
     return ImageStore(path)

@@ -1,5 +1,6 @@
 """tf.Transform's output as a function of pixels, the same in training and inside the SavedModel."""
 
+import bisect
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,29 @@ class Preprocessing(tf.Module):
 
     def levels(self, images: Any, dtype: str) -> np.ndarray:
         """The inverse, for pixels of NumPy's type `dtype`: scaled (N, H, W, C) → pixel levels,
-        float32; 0 to 255 or to 65,535 where the scaled image was made of pixels.
+        float32; 0 to 255 or to 65,535 where the scaled image was made of pixels, but for what the
+        scaling cut off.
 
-        Every scaling is a straight line for each value, of which a black and a white image show
-        both ends.
+        Every scaling is a straight line for each value between two levels, and level beyond them.
         """
-        images, largest = np.asarray(images), np.iinfo(dtype).max
-        ends = np.stack([np.full(images.shape[1:], level, dtype) for level in (0, largest)])
-        dark, bright = np.asarray(self(ends))
-        return (images - dark) / (bright - dark) * np.float32(largest)
+        images = np.asarray(images)
+        low, high = self._ends(images.shape[1:], dtype)
+        dark, bright = self._flat(images.shape[1:], dtype, low, high)
+        return np.float32(low) + (images - dark) / (bright - dark) * np.float32(high - low)
+
+    def _ends(self, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
+        """The last level that is scaled as 0 is, and the first as the greatest is; these themselves
+        where nothing is cut off."""
+        levels = range(int(np.iinfo(dtype).max) + 1)
+
+        def first(level: int) -> float:
+            return float(self._flat(shape, dtype, level)[0].flat[0])
+
+        dark, bright = first(0), first(levels[-1])
+        low = bisect.bisect_right(levels, dark, key=first) - 1
+        high = bisect.bisect_left(levels, bright, key=first)
+        return (low, high) if low < high else (0, levels[-1])
+
+    def _flat(self, shape: tuple[int, ...], dtype: str, *levels: int) -> np.ndarray:
+        """Images of one level each, scaled."""
+        return np.asarray(self(np.stack([np.full(shape, level, dtype) for level in levels])))

@@ -1,52 +1,48 @@
 """`latentbeam train`: images to a bundle."""
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ae_models.bundles.bundle import Bundle, seal_bundle
+from ae_models.bundles.bundle import Bundle, check_sizes, seal_bundle
 from ae_models.bundles.calibration_file import write_calibration
-from ae_models.bundles.export import export
 from ae_models.bundles.model_card import model_card
-from ae_models.bundles.names import CALIBRATION, MANIFEST, MODEL_CARD, TRANSFORM_OUTPUT
+from ae_models.bundles.names import (
+    CALIBRATION,
+    KERAS_MODEL,
+    MANIFEST,
+    MODEL_CARD,
+    TRANSFORM_OUTPUT,
+)
 from ae_models.bundles.scorer import Scorer
-from ae_models.calibration.pareto_tail import LEAST_RECORDS
+from ae_models.calibration.p_values import none_flagged
 from ae_models.config.configuration import (
     Configuration,
     ScoringConfig,
     configuration_from_mapping,
     configuration_to_mapping,
+    configuration_to_yaml,
     read_mapping,
     with_overrides,
 )
-from ae_models.errors import ConfigError, InputError, OutputError
-from ae_models.models.registry import build_model
-from ae_models.scores import SCORES, primary_score, score_names
-from ae_models.training import splits
-from ae_models.training.fit import fit, initialise
-from ae_models.training.fit_scores import fit_to_records
-from ae_models.training.image_store import ImageStore, write_image_store
-from ae_models.training.preprocessing import Preprocessing
+from ae_models.errors import ConfigError, LatentbeamError, OutputError
+from ae_models.scores import primary_score
 from pipelines.beam.dataflow import is_handed_over
-from pipelines.beam.run import decoding_threads, pipeline_options, run, versions
-from pipelines.console.progress import Progress, say
-from transforms import ReadImages, ReadOptions
+from pipelines.beam.run import pipeline_options, versions
+from pipelines.commands.training_model import Trainer
+from pipelines.commands.training_records import analyse, read_records
+from pipelines.console.progress import say
+from transforms import ReadOptions
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import probe_image
-from transforms.reading.read import RECORDS_READ, common_carried
-from transforms.records.batches import TARGET
+from transforms.reading.read import common_carried
 from transforms.records.where import Where
-from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
 from transforms.storage.paths import is_local
-from transforms.training.prepare import PrepareTraining, read_shards, split_reader
-from transforms.training.rejected import rejected_advice
-
-_LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
-_PARITY_RECORDS = 64
 
 
 def train_configuration(
@@ -101,54 +97,51 @@ def train(
         check_target(common_carried(sources), config.target)
     config = config.with_image(probe_image(sources, wheres, config.image))
     primary_score(config)  # again: some scores ask for the shape
+    check_sizes(config)
     say(f"images are {' x '.join(map(str, config.image.shape))}, {config.image.bits} bits")
     with _work_folder(output) as work:
-        bundle, records = work / "bundle", work / "records"
+        bundle = work / "bundle"
         bundle.mkdir()
-        run(
-            lambda pipeline: (
-                pipeline
-                | ReadImages(inputs, where=wheres, options=read_options)
-                | PrepareTraining(
-                    config,
-                    str(records),
-                    str(bundle / TRANSFORM_OUTPUT),
-                    decoding_threads(options),
-                )
-            ),
-            options,
-            "reading and analysing",
-            counter=RECORDS_READ,
-        )
-        shards = read_shards(str(records))
-        if advice := rejected_advice(shards):
-            say(f"warning: {advice}")
-        training = _write_model(bundle, config, _stores(shards, config, work))
-        calibration = write_calibration(
-            bundle / CALIBRATION,
-            Scorer(bundle, config),
-            split_reader(shards, splits.CALIBRATION, config.image)(),
-            config.scoring.tail,
-        )
-        _warn_of_p_values(calibration, config.scoring)
-        facts = {
-            "config": configuration_to_mapping(config),
-            "versions": versions(),
-            "training": {
-                "inputs": list(inputs),
-                "where": list(where),
-                "reading": read_options.given(),
-                "rejected_by_reason": rejected_by_reason(shards),
-                **training,
-            },
-            "calibration": calibration,
-        }
-        (bundle / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
-        sealed = seal_bundle(bundle, facts)
-        with _kept_on_failure(bundle, output):
+        records = read_records(inputs, wheres, read_options, config, options, work)
+        advice = _said(records.advice)
+        analyse(records, config, options, bundle / TRANSFORM_OUTPUT, work)
+        trainer = Trainer(bundle, config, records.stores)
+        trainer.rehearse(work / "rehearsal")
+        training = trainer.fit()
+        with _kept_on_failure(bundle, config, output):
+            config, more = trainer.export()
+            advice += _said(more)
+            calibration = write_calibration(
+                bundle / CALIBRATION,
+                Scorer(bundle, config),
+                records.calibration(config.batch_rows),
+                config.scoring.tail,
+            )
+            advice += _said(_advice_on_tail(calibration, config.scoring))
+            facts = {
+                "config": configuration_to_mapping(config),
+                "versions": versions(),
+                "training": {
+                    "inputs": list(inputs),
+                    "where": list(where),
+                    "reading": read_options.given(),
+                    "rejected_by_reason": records.rejected_by_reason,
+                    **training,
+                    "advice": advice,
+                },
+                "calibration": calibration,
+            }
+            (bundle / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
+            sealed = seal_bundle(bundle, facts)
             _check_output(output, overwrite)  # hours have passed
             _put_in_place(sealed, output, work)
     return sealed.manifest
+
+
+def _said(advice: Sequence[str]) -> list[str]:
+    for line in advice:
+        say(f"warning: {line}")
+    return list(advice)
 
 
 def _check_output(output: str, overwrite: bool) -> None:
@@ -181,16 +174,34 @@ def _work_folder(output: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _kept_on_failure(bundle: Path, output: str) -> Iterator[None]:
-    """What was trained outlasts a remote path that cannot be written."""
+def _kept_on_failure(bundle: Path, config: Configuration, output: str) -> Iterator[None]:
+    """What was trained outlasts whatever comes after it, beside `output`, or of a remote one in a
+    temporary folder."""
     try:
         yield
-    except OutputError as error:
-        if is_local(output):
+    except BaseException as error:
+        if not bundle.is_dir():  # it is in its place
             raise
-        kept = Path(tempfile.mkdtemp(prefix="latentbeam-")) / "bundle"
+        finished = (bundle / MANIFEST).is_file()
+        kept = _free_folder(output)
         bundle.rename(kept)
-        raise OutputError(f"{error}; the bundle is kept in {kept}") from error
+        told = f"the bundle is kept in {kept}"
+        if not finished:
+            (kept / "config.yaml").write_text(configuration_to_yaml(config), encoding="utf-8")
+            told = f"what was trained is kept in {kept}: {KERAS_MODEL} is the model, for Keras"
+        if isinstance(error, LatentbeamError):
+            raise type(error)(f"{error}; {told}") from error
+        say(told)
+        raise
+
+
+def _free_folder(output: str) -> Path:
+    """A name that nothing has."""
+    if not is_local(output):
+        return Path(tempfile.mkdtemp(prefix="latentbeam-")) / "bundle"
+    path = Path(output).absolute()
+    names = (f"{path.name}-kept{number}" for number in itertools.chain([""], itertools.count(2)))
+    return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 def _put_in_place(bundle: Bundle, output: str, work: Path) -> None:
@@ -204,97 +215,13 @@ def _put_in_place(bundle: Bundle, output: str, work: Path) -> None:
     bundle.path.rename(path)
 
 
-def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str, ImageStore]:
-    """The splits that training reads, by name.
-
-    Raises:
-      InputError: a split, the one for calibration included, has too few records.
-      ConfigError: the one for calibration has too few for `scoring.tail`.
-    """
-    counts = dict.fromkeys(splits.SPLITS, 0)
-    for shard in shards:
-        if shard.kind in counts:
-            counts[shard.kind] += shard.rows
-    if min(counts.values()) < _LEAST_RECORDS:
-        found = ", ".join(f"{count} {name}" for name, count in counts.items())
-        reasons = rejected_by_reason(shards)
-        rejected = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-        raise InputError(
-            f"too few records to train on: {found}; each split needs {_LEAST_RECORDS}"
-            + (f" (rejected: {rejected})" if rejected else "")
-        )
-    held_out = counts[splits.CALIBRATION]
-    if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
-        raise ConfigError(
-            f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more, or "
-            f"raise training.calibration_share. Received: {held_out}"
-        )
-    stores = {}
-    for name in (splits.TRAIN, splits.VALIDATION):
-        stores[name] = write_image_store(
-            work / f"{name}.npy", split_reader(shards, name, config.image)
-        )
-        if config.target:
-            reader = split_reader(shards, name, config.image, TARGET)
-            targets = write_image_store(work / f"{name}-{TARGET}.npy", reader)
-            stores[name] = ImageStore(stores[name].path, targets)
-    return stores
-
-
-def _write_model(
-    bundle: Path, config: Configuration, stores: dict[str, ImageStore]
-) -> dict[str, Any]:
-    """Trains, fits the scores and exports; gives what the manifest says of the training."""
-    train_store, validation_store = stores[splits.TRAIN], stores[splits.VALIDATION]
-    preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
-    model = build_model(config.model, config.image.shape, config.training.seed)
-    initialise(model, preprocessing, train_store)
-    with Progress("training", unit=" batches") as progress:
-        summary = fit(
-            model,
-            preprocessing,
-            train_store,
-            validation_store,
-            config=config.training,
-            on_progress=lambda epoch, done, steps, losses: progress.show(
-                epoch * steps + done, _note(epoch, config.training.epochs, losses)
-            ),
-        )
-    scores = [SCORES[name]() for name in score_names(config)]
-    rows = config.batch_rows
-    fit_to_records(scores, model, preprocessing, train_store, rows)
-    sample = validation_store.read(0, min(rows, _PARITY_RECORDS))
-    export(
-        bundle,
-        image=config.image,
-        preprocessing=preprocessing,
-        model=model,
-        scores=scores,
-        sample=sample,
-    )
-    counts = {name: len(store) for name, store in stores.items()}
-    return {"records": counts, "parameters": model.count_params(), **vars(summary)}
-
-
-def _note(epoch: int, epochs: int, losses: dict[str, float]) -> str:
-    shown = {"loss": "loss", "val_loss": "validation loss"}
-    parts = [f"{label} {losses[name]:.5g}" for name, label in shown.items() if name in losses]
-    return ", ".join([f"epoch {epoch + 1}/{epochs} at most", *parts])
-
-
-def _warn_of_p_values(calibration: Mapping[str, Any], scoring: ScoringConfig) -> None:
-    if calibration["pareto_tail"] is not None:
-        return
+def _advice_on_tail(calibration: Mapping[str, Any], scoring: ScoringConfig) -> list[str]:
+    if scoring.tail == "none" or calibration["pareto_tail"] is not None:
+        return []
     records = calibration["records"]
-    smallest = 1 / (records + 1)
-    if scoring.tail == "pareto":
-        say(
-            "warning: no generalised Pareto tail fits the greatest calibration scores (too many "
-            f"are equal, or they have no likeliest tail): no p-value is below {smallest:.2g}"
-        )
-    if smallest > scoring.fpr:
-        say(
-            f"warning: {records} calibration records give no p-value below {smallest:.2g}, so none "
-            f"is flagged at fpr {scoring.fpr:g}; train on more records, or score with a larger "
-            "--fpr"
-        )
+    advice = [
+        "no generalised Pareto tail fits the greatest calibration scores (too many are equal, or "
+        f"they have no likeliest tail): no p-value is below {1 / (records + 1):.2g}",
+        none_flagged(records, scoring.fpr),
+    ]
+    return [line for line in advice if line]

@@ -40,13 +40,22 @@ def _full_range(largest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Te
     return {PIXELS: inputs[PIXELS] / largest}
 
 
+def _quantile(low: int, high: int, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    scaled = (inputs[PIXELS] - low) / max(high - low, 1)
+    return {PIXELS: tf.clip_by_value(scaled, 0.0, 1.0)}
+
+
 def _scaling(
-    name: str, image: ImageConfig
+    name: str, image: ImageConfig, scale: tuple[int, int] | None
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
     with no statistic that it does not use."""
     if name == "full_range":
         return functools.partial(_full_range, float(np.iinfo(image.dtype).max))
+    if name == "quantile":
+        if scale is None:
+            raise ValueError("the scaling 'quantile' needs the levels that become 0 and 1")
+        return functools.partial(_quantile, *scale)
     return {"unit": _unit, "standard": _standard}[name]
 
 
@@ -75,12 +84,19 @@ class AnalyzePixels(beam.PTransform):
       preprocessing: which statistics are computed.
       output: the folder to write; it must not exist.
       temporary: a folder for tf.Transform's own files.
+      scale: of the scaling `quantile`, the levels that become 0 and 1.
     """
 
     def __init__(
-        self, image: ImageConfig, preprocessing: PreprocessingConfig, output: str, temporary: str
+        self,
+        image: ImageConfig,
+        preprocessing: PreprocessingConfig,
+        output: str,
+        temporary: str,
+        scale: tuple[int, int] | None = None,
     ):
         super().__init__()
+        self._scale = scale
         self._image, self._preprocessing = image, preprocessing
         self._output, self._temporary = output, temporary
 
@@ -93,6 +109,6 @@ class AnalyzePixels(beam.PTransform):
                 features,
                 _adapter_config(self._image),
             ) | "Analyze" >> tft_beam.AnalyzeDataset(
-                _scaling(self._preprocessing.scaling, self._image)
+                _scaling(self._preprocessing.scaling, self._image, self._scale)
             )
             return transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(self._output)

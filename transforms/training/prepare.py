@@ -1,44 +1,45 @@
-"""From image records to what training reads: decoded splits on disk, and tf.Transform's output."""
+"""From image records to what training reads: decoded records on disk, and tf.Transform's output."""
 
 import json
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
-from ae_models.config.configuration import Configuration, ImageConfig, TrainingConfig
+from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.validated import check_range
-from ae_models.training.image_store import Batch
-from ae_models.training.splits import SPLITS, TRAIN, assign_splits, id_hashes
+from ae_models.training.image_store import Batch, ImageStore
 from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
 from transforms.execution.whole_input import check_whole
 from transforms.images.decode import DecodeImages
 from transforms.reading.read import ImageRecords
 from transforms.records.batches import ID, IMAGE, TARGET
-from transforms.records.pixels import pixels_from_arrow
+from transforms.records.pixels import pixels_from_arrow, pixels_to_arrow
 from transforms.records.rejects import good_rows, reject_rows
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
 from transforms.training.analysis import AnalyzePixels
 
-_REJECTS = "rejects"
+RECORDS_ANALYSED = "records_analysed"  # a metric
+_RECORDS, _REJECTS = "records", "rejects"
 _SHARDS = "shards.json"
+_ID_ROWS = 65_536
 # Pixels are read back once, in whole row groups: small ones, and no time spent on compression.
 _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
 
 
 @with_output_types(pa.RecordBatch)
-class _Split(beam.DoFn):
-    def __init__(self, config: TrainingConfig, columns: list[str]):
-        self._shares = (config.validation_share, config.calibration_share)
+class _Part(beam.DoFn):
+    def __init__(self, columns: list[str]):
         self._columns = columns
 
     def setup(self) -> None:
@@ -49,11 +50,8 @@ class _Split(beam.DoFn):
         if len(rejects):
             yield TaggedOutput(_REJECTS, rejects)
         records = good_rows(batch).select(self._columns)
-        splits = assign_splits(id_hashes(records.column(ID).to_pylist()), *self._shares)
-        for split in SPLITS:
-            own = records.filter(pa.array(splits == split))
-            if len(own):
-                yield TaggedOutput(split, own)
+        if len(records):
+            yield records
         self._progress.add(len(batch))
 
 
@@ -62,51 +60,38 @@ def _write_list(shards: list[Shard], path: str) -> str:
     return path
 
 
-class PrepareTraining(Composite):
-    """Decodes, splits by the hash of the id, writes the splits, and analyses the training split.
+class DecodeToShards(Composite):
+    """Decodes records and writes them, and those that were rejected, to shards.
 
     Args:
       config: with the image's shape known.
-      folder: for the splits; `read_shards` tells what is in it.
-      transform_output: for tf.Transform's output.
+      folder: for the shards; `read_shards` tells what is in it.
       decoding_threads: as `ScoreImages` has it.
 
     Raises:
       ConfigError: `decoding_threads` is less than 1; the images are unbounded, or lie in windows.
     """
 
-    def __init__(
-        self,
-        config: Configuration,
-        folder: str,
-        transform_output: str,
-        decoding_threads: int = 1,
-    ):
+    def __init__(self, config: Configuration, folder: str, decoding_threads: int = 1):
         super().__init__()
         check_range(1, decoding_threads=decoding_threads)
-        self._config, self._folder, self._transform_output = config, folder, transform_output
+        self._config, self._folder = config, folder
         self._decoding_threads = decoding_threads
 
     def expand(self, images: ImageRecords) -> PCollection[str]:
-        check_whole(images.records, "PrepareTraining")
+        check_whole(images.records, "DecodeToShards")
         config = self._config
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
-        rows = config.batch_rows
-        split = (
+        parted = (
             images.records
-            | "Decode" >> DecodeImages(config.image, rows, config.target, self._decoding_threads)
-            | "Split"
-            >> beam.ParDo(_Split(config.training, columns)).with_outputs(_REJECTS, *SPLITS)
-        )
-        split[TRAIN] | AnalyzePixels(
-            config.image,
-            config.preprocessing,
-            self._transform_output,
-            posixpath.join(self._folder, "tft"),
+            | "Decode"
+            >> DecodeImages(config.image, config.batch_rows, config.target, self._decoding_threads)
+            | "Part" >> beam.ParDo(_Part(columns)).with_outputs(_REJECTS, main=_RECORDS)
         )
         shards = [
-            split[name] | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS, lasting=False)
-            for name in (*SPLITS, _REJECTS)
+            parted[name]
+            | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS, lasting=False)
+            for name in (_RECORDS, _REJECTS)
         ]
         return (
             shards
@@ -117,26 +102,83 @@ class PrepareTraining(Composite):
 
 
 def read_shards(folder: str) -> list[Shard]:
-    """The shards that a finished `PrepareTraining` left in `folder`."""
+    """The shards that a finished `DecodeToShards` left in `folder`."""
     with open_binary(posixpath.join(folder, _SHARDS)) as file:
         return [Shard(**values) for values in json.load(file)]
 
 
-def split_reader(
-    shards: Iterable[Shard], split: str, image: ImageConfig, column: str = IMAGE
-) -> Callable[[], Iterator[Batch]]:
-    """A function that gives the ids and images, or with `column` the targets, of one split's
-    records, in bounded batches."""
-    paths = [shard.path for shard in shards if shard.kind == split]
+def record_ids(shards: Iterable[Shard]) -> Iterator[list[str]]:
+    """The ids of the records that were not rejected, in bounded parts."""
+    for batch in _batches(shards, _ID_ROWS, [ID]):
+        yield batch.column(ID).to_pylist()
+
+
+def record_images(
+    shards: Iterable[Shard], image: ImageConfig, column: str = IMAGE
+) -> Iterator[Batch]:
+    """Their ids and images, or with `column` the targets, in bounded batches; in the same order."""
     rows = max(1, min(1024, _LIMITS.group_bytes // image.image_bytes))
+    for batch in _batches(shards, rows, [ID, column]):
+        pixels = pixels_from_arrow(batch.column(column), image.shape, np.dtype(image.dtype))
+        yield batch.column(ID).to_pylist(), pixels
 
-    def read() -> Iterator[Batch]:
-        for path in paths:
-            with open_binary(path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(rows, columns=[ID, column]):
-                    pixels = pixels_from_arrow(
-                        batch.column(column), image.shape, np.dtype(image.dtype)
-                    )
-                    yield batch.column(ID).to_pylist(), pixels
 
-    return read
+def _batches(shards: Iterable[Shard], rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for shard in shards:
+        if shard.kind == _RECORDS:
+            with open_binary(shard.path) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+                yield from parquet.iter_batches(rows, columns=columns)
+
+
+class AnalyzeStore(beam.PTransform):
+    """tf.Transform's analysis of the images of a store.
+
+    Args:
+      store: the training records.
+      config: with the image's shape known.
+      output: the folder to write; it must not exist.
+      temporary: a folder for tf.Transform's own files.
+      scale: of the scaling `quantile`, the levels that become 0 and 1.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        config: Configuration,
+        *,
+        output: str,
+        temporary: str,
+        scale: tuple[int, int],
+    ):
+        super().__init__()
+        self._store, self._config, self._scale = store, config, scale
+        self._folders = (output, temporary)
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        rows = max(1, min(1024, _LIMITS.group_bytes // self._store.image_bytes))
+        return (
+            pipeline
+            | "Ranges" >> beam.Create(range(0, len(self._store), rows))
+            | "Reshuffle" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(_ReadStore(self._store, rows)).with_output_types(pa.RecordBatch)
+            | AnalyzePixels(
+                self._config.image, self._config.preprocessing, *self._folders, self._scale
+            )
+        )
+
+
+class _ReadStore(beam.DoFn):
+    """The first of some rows of a store → a batch of them."""
+
+    def __init__(self, store: ImageStore, rows: int):
+        self._store, self._rows = store, rows
+        self._records = Metrics.counter("latentbeam", RECORDS_ANALYSED)
+
+    def setup(self) -> None:
+        self._progress = ProgressLog()
+
+    def process(self, start: int) -> Iterable[pa.RecordBatch]:
+        images = self._store.read(start, start + self._rows)
+        yield pa.RecordBatch.from_arrays([pixels_to_arrow(images)], [IMAGE])
+        self._records.inc(len(images))
+        self._progress.add(len(images))

@@ -17,7 +17,7 @@ def rejected_advice(shards: Sequence[Shard]) -> str | None:
     kind, as one line; None where none was.
 
     Args:
-      shards: that `PrepareTraining` wrote.
+      shards: that `DecodeToShards` wrote.
 
     Raises:
       InputError: the rejects cannot be read again.

@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ae_models.training.image_store import Batch, ImageStore, write_image_store
+from ae_models.errors import InputError
+from ae_models.training.image_store import Batch, ImageStore, Part, write_image_stores
 from ae_models.training.splits import (
     CALIBRATION,
     SPLITS,
     TRAIN,
     VALIDATION,
-    assign_splits,
+    SplitOrder,
     id_hashes,
+    split_sizes,
 )
 
 SHAPE = (3, 4, 2)
@@ -38,7 +40,14 @@ def _reader(
 
 def _store(path: Path, count: int, dtype: str = "uint16") -> ImageStore:
     ids, images = _records(count, dtype)
-    return write_image_store(path / "store.npy", _reader(ids, images, np.arange(count), 16))
+    return _written(path / "store.npy", _reader(ids, images, np.arange(count), 16))
+
+
+def _written(path: Path, reader: Callable[[], list[Batch]]) -> ImageStore:
+    """Of all records, in one split."""
+    hashes = np.concatenate([id_hashes([]), *(id_hashes(ids) for ids, _ in reader())])
+    order = SplitOrder(hashes, {TRAIN: len(hashes)})
+    return write_image_stores({TRAIN: path}, order, reader())[TRAIN]
 
 
 def _numbers(batch: np.ndarray) -> list[int]:
@@ -53,7 +62,7 @@ def test_stored_order_does_not_depend_on_the_order_of_arrival(
     expected = _store(tmp_path, 101)
     ids, images = _records(101)
     reader = _reader(ids, images, generator.permutation(101), rows)
-    store = write_image_store(tmp_path / "other.npy", reader)
+    store = _written(tmp_path / "other.npy", reader)
     assert store.path.read_bytes() == expected.path.read_bytes()
 
 
@@ -74,10 +83,9 @@ def test_reads_what_numpy_reads(tmp_path: Path, dtype: str) -> None:
     assert [len(batch) for batch in store.batches(7)] == [7, 7, 7, 7, 2]
 
 
-@pytest.mark.parametrize("reads", [[], [([], np.zeros((0, *SHAPE), np.uint8))]])
-def test_a_store_of_no_image_is_refused(tmp_path: Path, reads: list[Batch]) -> None:
+def test_a_store_of_no_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no image"):
-        write_image_store(tmp_path / "store.npy", lambda: reads)
+        _written(tmp_path / "store.npy", list)
 
 
 @settings(deadline=None, max_examples=80)
@@ -168,14 +176,100 @@ def _order_of_one_buffer(count: int, seed: int) -> np.ndarray:
 ids_strategy = st.lists(st.text(string.printable + "é猫", max_size=30), max_size=30, unique=True)
 
 
+def _splits(ids: list[str], sizes: dict[str, int]) -> list[str]:
+    """The split of each record, in the order of the ids."""
+    order = SplitOrder(id_hashes(ids), sizes)
+    ranks = order.ranker()(id_hashes(ids)).tolist()
+    return [next(s for s, within in order.ranges.items() if rank in within) for rank in ranks]
+
+
 @settings(deadline=None)
-@given(ids=ids_strategy, seed=st.integers(0, 100))
-def test_a_split_depends_on_the_id_alone(ids: list[str], seed: int) -> None:
+@given(ids=ids_strategy, seed=st.integers(0, 100), data=st.data())
+def test_splits_are_exact_and_the_same_in_any_order(
+    ids: list[str], seed: int, data: st.DataObject
+) -> None:
+    validation = data.draw(st.integers(0, len(ids)))
+    calibration = data.draw(st.integers(0, len(ids) - validation))
+    sizes = {VALIDATION: validation, CALIBRATION: calibration}
+    sizes[TRAIN] = len(ids) - validation - calibration
     order = np.random.default_rng(seed).permutation(len(ids))
-    together = assign_splits(id_hashes([ids[i] for i in order]), 0.3, 0.3)
-    alone = [assign_splits(id_hashes([ids[i]]), 0.3, 0.3)[0] for i in order]
-    assert together.tolist() == alone
-    assert set(alone) <= set(SPLITS)
+    found = _splits(ids, sizes)
+    assert _splits([ids[i] for i in order], sizes) == [found[i] for i in order]
+    assert {split: found.count(split) for split in SPLITS} == sizes
+    # Those with the least hashes validate, the next calibrate.
+    ascending = sorted(range(len(ids)), key=lambda i: id_hashes([ids[i]])[0])
+    assert {found[i] for i in ascending[:validation]} <= {VALIDATION}
+    assert {found[i] for i in ascending[validation + calibration :]} <= {TRAIN}
+
+
+@settings(deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 9), min_size=1, max_size=60),
+    held_out=st.integers(0, 30),
+    rows=st.integers(1, 20),
+)
+def test_records_of_one_id_stay_on_one_side(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[int], held_out: int, rows: int
+) -> None:
+    ids, count = [f"r{number}" for number in numbers], len(numbers)
+    sizes = {VALIDATION: min(held_out, count)}
+    sizes[TRAIN] = count - sizes[VALIDATION]
+    order = SplitOrder(id_hashes(ids), sizes)
+    assert sum(order.sizes.values()) == count
+    ranker = order.ranker()
+    parts = [ranker(id_hashes(ids[start : start + rows])) for start in range(0, count, rows)]
+    ranks = np.concatenate(parts)
+    assert sorted(ranks) == list(range(count)), "each place is taken once"
+    in_train = {number: set() for number in numbers}
+    for number, rank in zip(numbers, ranks.tolist(), strict=True):
+        in_train[number].add(rank in order.ranges[TRAIN])
+    assert all(len(sides) == 1 for sides in in_train.values())
+
+
+def test_each_split_is_written_to_its_file_and_looked_at(tmp_path: Path) -> None:
+    ids, images = _records(60)
+    order = SplitOrder(id_hashes(ids), split_sizes(60, 0.1, 0.2, 0.01))
+    seen: list[Part] = []
+    paths = {split: tmp_path / f"{split}.npy" for split in (TRAIN, CALIBRATION)}
+    reader = _reader(ids, images, np.arange(60), 7)
+    stores = write_image_stores(paths, order, reader(), [seen.append])
+    assert {split: len(store) for split, store in stores.items()} == {TRAIN: 40, CALIBRATION: 12}
+    ascending = np.argsort(id_hashes(ids)).tolist()
+    assert _numbers(stores[CALIBRATION].read(0, 12)) == ascending[8:20]
+    assert _numbers(stores[TRAIN].read(0, 40)) == ascending[20:]
+    for part in seen:
+        numbers = _numbers(part.images)
+        assert part.ids == [ids[number] for number in numbers]
+        places = [order.ranges[part.split].start + place for place in part.places]
+        assert [ascending[place] for place in places] == numbers
+    assert sum(len(part.ids) for part in seen) == 60
+
+
+@pytest.mark.parametrize(
+    ("records", "shares", "sizes"),
+    [
+        (1000, (0.1, 0.1), (800, 100, 100)),
+        (60, (0.1, 0.1), (44, 8, 8)),
+        (24, (0.1, 0.1), (8, 8, 8)),
+        (107, (0.25, 0.3), (48, 27, 32)),
+    ],
+)
+def test_shares_are_exact_and_no_split_too_small(
+    records: int, shares: tuple[float, float], sizes: tuple[int, int, int]
+) -> None:
+    found = split_sizes(records, *shares, 0.01)
+    assert tuple(found[split] for split in (TRAIN, VALIDATION, CALIBRATION)) == sizes
+
+
+@pytest.mark.parametrize("records", [0, 1, 5, 23])
+def test_the_least_number_is_said_and_what_it_allows(records: int) -> None:
+    with pytest.raises(InputError) as caught:
+        split_sizes(records, 0.1, 0.1, 0.01)
+    assert str(caught.value) == (
+        f"too few records to train on: {records}; it takes 24 at least, 8 each to train, validate "
+        "and calibrate, which give no p-value below 0.11; to flag any at fpr 0.01 takes 99 to "
+        "calibrate alone"
+    )
 
 
 def test_hashes_are_the_same_on_every_machine_and_in_every_run() -> None:
@@ -187,25 +281,13 @@ def test_hashes_are_the_same_on_every_machine_and_in_every_run() -> None:
     assert id_hashes([]).shape == (0,)
 
 
-def test_shares_are_about_right_and_hashes_uniform() -> None:
+def test_hashes_are_uniform() -> None:
     hashes = id_hashes(f"folder/{i}.png" for i in range(20_000))
     assert stats.kstest(hashes / 2.0**64, "uniform").pvalue > 1e-3
-    names = assign_splits(hashes, 0.1, 0.25)
-    counts = [int(np.sum(names == name)) for name in (VALIDATION, CALIBRATION, TRAIN)]
-    assert sum(counts) == 20_000
-    assert stats.chisquare(counts, [2000, 5000, 13_000]).pvalue > 1e-3
 
 
 def test_a_greater_share_only_adds_records() -> None:
-    hashes = id_hashes(map(str, range(2000)))
-    few, many = assign_splits(hashes, 0.05, 0.1), assign_splits(hashes, 0.2, 0.1)
-    assert np.all(many[few == VALIDATION] == VALIDATION)
-
-
-@pytest.mark.parametrize(
-    ("position", "split"),
-    [(0, VALIDATION), (0.25, CALIBRATION), (0.499, CALIBRATION), (0.5, TRAIN), (0.999, TRAIN)],
-)
-def test_shares_are_half_open_ranges_of_the_hash(position: float, split: str) -> None:
-    hashes = np.array([int(position * 2**64)], np.uint64)
-    assert assign_splits(hashes, 0.25, 0.25).tolist() == [split]
+    ids = list(map(str, range(2000)))
+    few = _splits(ids, {VALIDATION: 100, CALIBRATION: 200, TRAIN: 1700})
+    many = _splits(ids, {VALIDATION: 400, CALIBRATION: 200, TRAIN: 1400})
+    assert all(m == VALIDATION for f, m in zip(few, many, strict=True) if f == VALIDATION)

@@ -12,10 +12,17 @@ from sklearn.datasets import load_digits
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
-from ae_models.config.configuration import configuration_to_mapping
-from ae_models.errors import ConfigError, InputError, OutputError
+from ae_models.config.configuration import (
+    configuration_from_mapping,
+    configuration_to_mapping,
+    read_mapping,
+)
+from ae_models.errors import BundleError, ConfigError, InputError, OutputError, StageError
+from ae_models.scores import Score
+from ae_models.scores.reconstruction import ReconstructionMAE
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.commands.train import train, train_configuration
+from pipelines.commands.training_model import Trainer
 from tests.support.digits import digit_pixels, digit_splits
 
 Bundles = Callable[[str], Path]
@@ -48,12 +55,12 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
 
 def test_calibration_records_are_the_held_out_ones_scored(bundle: Bundles) -> None:
     opened = open_bundle(bundle("ae"))
-    pixels, labels, split = digit_pixels(), load_digits().target, digit_splits()
-    held_out = np.flatnonzero((split == "calibration") & (labels != 0))
+    pixels, split = digit_pixels(), digit_splits(load_digits().target != 0)
+    held_out = np.flatnonzero(split == "calibration")
     table = pq.read_table(opened.path / "calibration.parquet")
     assert set(table["id"].to_pylist()) == {f"digits/{index}" for index in held_out}
     assert opened.manifest["training"]["records"] == {
-        name: int(np.sum((split == name) & (labels != 0))) for name in ("train", "validation")
+        name: int(np.sum(split == name)) for name in ("train", "validation")
     }
     order = [int(name.removeprefix("digits/")) for name in table["id"].to_pylist()]
     expected = Scorer(opened.path, opened.config).score(pixels[order])["score"]
@@ -77,10 +84,8 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
     training = manifest["training"]
     assert training["epochs"] == training["best_epoch"] + 2 < 40
-    pixels, labels, split = digit_pixels(), load_digits().target, digit_splits()
-    x = Preprocessing(tmp_path / "m" / "transform_fn")(
-        pixels[(split == "validation") & (labels == 1)]
-    )
+    pixels, split = digit_pixels(), digit_splits(load_digits().target == 1)
+    x = Preprocessing(tmp_path / "m" / "transform_fn")(pixels[split == "validation"])
     model = keras.models.load_model(tmp_path / "m" / "model.keras")
     error = float(np.mean((x.numpy() - model.infer(x)["reconstruction"].numpy()) ** 2))
     assert error == pytest.approx(training["validation_loss"], rel=1e-4)
@@ -89,7 +94,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 def test_too_few_records_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "few.npz", x=np.zeros((20, 8, 8), np.uint8))
     config = train_configuration("ae")
-    with pytest.raises(InputError, match="too few records to train on"):
+    with pytest.raises(InputError, match="too few records to train on: 20; it takes 24 at least"):
         train([str(tmp_path / "few.npz")], config, str(tmp_path / "m"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz"]
 
@@ -153,3 +158,114 @@ def test_a_score_that_the_images_do_not_allow_is_refused_before_training(tmp_pat
     with pytest.raises(ConfigError, match=r"complexity_adjusted needs 1, 3 or 4 channels"):
         train([f"{tmp_path}/pairs.npz#train"], config, str(tmp_path / "bundle"))
     assert not (tmp_path / "bundle").exists()
+
+
+_TINY = ("model.network=dense", "model.latent_dim=2", "model.widths=[8]")
+
+
+def test_a_graph_that_no_bundle_may_have_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ae_models.bundles.export.MOST_GRAPH_BYTES", 1000)
+    monkeypatch.setattr(Trainer, "fit", lambda _: pytest.fail("it was trained"))
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).integers(0, 256, (40, 6, 6), np.uint8))
+    config = train_configuration("ae", overrides=_TINY)
+    with pytest.raises(BundleError, match=r"more than the 1,000 that are ever opened: set a small"):
+        train([str(tmp_path / "x.npz")], config, str(tmp_path / "m"))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+@pytest.fixture
+def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score that is another one at each call."""
+
+    def drawn(_: Score, x: tf.Tensor, outputs: object) -> tf.Tensor:
+        del outputs
+        return 1.0 + tf.random.uniform([tf.shape(x)[0]], -1e-3, 1e-3)
+
+    monkeypatch.setattr(ReconstructionMAE, "__call__", drawn)
+    monkeypatch.setattr(ReconstructionMAE, "resolution", 0.0)
+
+
+_SCORES = "scoring.scores=[reconstruction_mse, reconstruction_mae]"
+
+
+@pytest.mark.usefixtures("unsteady")
+def test_a_score_that_differs_from_keras_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = train_configuration("ae", overrides=[*_TINY, _SCORES], flags={"epochs": 1})
+    manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    opened = open_bundle(tmp_path / "m")
+    assert opened.config.scoring.scores == ("reconstruction_mse",)
+    assert "score_reconstruction_mae" not in Scorer(opened.path, opened.config).score(
+        digit_pixels()[:3]
+    )
+    told = manifest["training"]["advice"]
+    assert any("reconstruction_mae differs between Keras and the SavedModel" in t for t in told)
+    errors, card = capsys.readouterr().err, (tmp_path / "m" / "model_card.md").read_text()
+    for line in told:
+        assert f"warning: {line}\n" in errors
+        assert line in card
+
+
+@pytest.mark.usefixtures("unsteady")
+def test_what_was_trained_outlasts_a_primary_score_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "m-kept").mkdir()  # in use
+    overrides = [*_TINY, _SCORES, "scoring.primary=reconstruction_mae"]
+    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+    with pytest.raises(StageError, match=r"score_reconstruction_mae differs.*is kept in") as caught:
+        train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    assert caught.value.exit_status == 1
+    kept = tmp_path / "m-kept2"
+    assert f"{kept}: model.keras is the model" in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m-kept", "m-kept2"]
+    model = keras.models.load_model(kept / "model.keras")
+    x = Preprocessing(kept / "transform_fn")(digit_pixels()[:5])
+    assert model.infer(x)["reconstruction"].shape == (5, 8, 8, 1)
+    assert read_mapping(kept / "config.yaml") == configuration_to_mapping(
+        config.with_image(configuration_from_mapping(read_mapping(kept / "config.yaml")).image)
+    )
+
+
+def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Trainer.fit
+
+    def taken(self: Trainer) -> dict:
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / "thesis.txt").write_text("mine")
+        return fit(self)
+
+    monkeypatch.setattr(Trainer, "fit", taken)
+    config = train_configuration("ae", overrides=[*_TINY, _SCORES], flags={"epochs": 1})
+    with pytest.raises(OutputError, match=r"exists already: .*the bundle is kept in") as caught:
+        train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    kept = str(caught.value).rpartition("kept in ")[2]
+    assert open_bundle(kept).manifest["training"]["epochs"] == 1
+    assert (tmp_path / "m" / "thesis.txt").read_text() == "mine"
+
+
+def test_alike_images_are_trained_on_and_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "black.npz", x=np.zeros((60, 8, 8), np.uint8))
+    config = train_configuration("ae", overrides=_TINY, flags={"epochs": 1})
+    manifest = train([str(tmp_path / "black.npz")], config, str(tmp_path / "m"))
+    assert manifest["training"]["records"] == {"train": 44, "validation": 8}
+    flags, copies, alike = manifest["training"]["advice"]
+    assert "8 calibration records give no p-value below 0.11" in flags
+    assert copies.startswith("8 of 8 calibration records are near-copies")
+    assert alike.startswith("these scores cannot tell the records apart")
+    assert "score_reconstruction_smoothed" in alike
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert warnings == [f"warning: {line}" for line in (flags, copies, alike)]
+    scores = Scorer(tmp_path / "m", open_bundle(tmp_path / "m").config).score(
+        np.zeros((5, 8, 8, 1), np.uint8)
+    )
+    assert np.isfinite(scores["score"]).all()
+
+
+def test_digits_are_trained_on_without_a_warning(bundle: Bundles) -> None:
+    assert open_bundle(bundle("ae")).manifest["training"]["advice"] == []

@@ -19,7 +19,9 @@ def _batch(pixels: np.ndarray) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pixels_to_arrow(pixels)], [IMAGE])
 
 
-def _scaling(folder: Path, pixels: np.ndarray, scaling: str) -> Preprocessing:
+def _scaling(
+    folder: Path, pixels: np.ndarray, scaling: str, scale: tuple[int, int] | None = None
+) -> Preprocessing:
     """As tf.Transform makes it of the pixels, which come in two batches."""
     image = ImageConfig(*pixels.shape[1:], bits=8 * pixels.dtype.itemsize)
     with beam.Pipeline() as pipeline:
@@ -27,7 +29,11 @@ def _scaling(folder: Path, pixels: np.ndarray, scaling: str) -> Preprocessing:
             pipeline
             | beam.Create([_batch(pixels[:7]), _batch(pixels[7:])])
             | AnalyzePixels(
-                image, PreprocessingConfig(scaling), str(folder / "out"), str(folder / "tmp")
+                image,
+                PreprocessingConfig(scaling),
+                str(folder / "out"),
+                str(folder / "tmp"),
+                scale,
             )
         )
     return Preprocessing(folder / "out")
@@ -70,3 +76,20 @@ def test_levels_are_the_pixels_again(
     levels = scale.levels(scale(pixels), dtype)
     assert levels.dtype == np.float32
     np.testing.assert_allclose(levels, pixels, atol=1e-3 * largest / 255)
+
+
+def test_quantile_is_unit_between_two_levels_and_cut_beyond_them(
+    tmp_path: Path, generator: np.random.Generator
+) -> None:
+    pixels = generator.integers(0, 65535, (12, 3, 5, 2), dtype=np.uint16, endpoint=True)
+    scale = _scaling(tmp_path, pixels, "quantile", (48, 4080))
+    scaled = np.asarray(scale(tf.constant(pixels)))
+    expected = np.clip((pixels.astype(np.float64) - 48) / (4080 - 48), 0, 1)
+    np.testing.assert_allclose(scaled, expected, atol=1e-6)
+    levels = scale.levels(scaled, "uint16")
+    np.testing.assert_allclose(levels, np.clip(pixels, 48, 4080), atol=0.01)
+
+
+def test_quantile_without_its_levels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs the levels"):
+        _scaling(tmp_path, np.zeros((8, 2, 2, 1), np.uint8), "quantile")

@@ -20,8 +20,9 @@ from ae_models.config.configuration import ImageConfig, TrainingConfig
 from ae_models.config.model import DenoisingConfig
 from ae_models.errors import ConfigError
 from ae_models.training.fit import _dataset, _epochs
-from ae_models.training.image_store import ImageStore, write_image_store
+from ae_models.training.image_store import ImageStore, write_image_stores
 from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.splits import TRAIN, SplitOrder, id_hashes
 from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
@@ -125,8 +126,12 @@ def _numbered(folder: Path, count: int) -> ImageStore:
     """Images of which each holds its own number, and targets of which each holds 200 less it."""
     images = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
     ids = [f"r{n}" for n in range(count)]
-    targets = write_image_store(folder / "t.npy", lambda: [(ids, 200 - images)])
-    return ImageStore(write_image_store(folder / "i.npy", lambda: [(ids, images)]).path, targets)
+    order = SplitOrder(id_hashes(ids), {TRAIN: count})
+    targets, inputs = (
+        write_image_stores({TRAIN: folder / name}, order, [(ids, values)])[TRAIN]
+        for name, values in (("t.npy", 200 - images), ("i.npy", images))
+    )
+    return ImageStore(inputs.path, targets)
 
 
 def test_training_sees_each_image_with_its_own_target(tmp_path: Path) -> None:

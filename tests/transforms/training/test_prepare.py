@@ -2,52 +2,54 @@
 
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
 from sklearn.datasets import load_digits
 
 from ae_models.config.configuration import Configuration, ImageConfig, PreprocessingConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.splits import SPLITS
+from ae_models.training.splits import SPLITS, id_hashes
+from pipelines.commands.training_records import Records, analyse, read_records
 from tests.support.digits import digit_ids, digit_pixels, digit_splits
-from transforms.reading.read import ReadImages
-from transforms.training.prepare import PrepareTraining, read_shards, split_reader
+from transforms.records.where import Where
 
 _IMAGE = ImageConfig(8, 8, 1, 8)
 
 
-def _prepare(folder: Path, scaling: str) -> None:
+def _prepare(folder: Path, scaling: str) -> Records:
     preprocessing = PreprocessingConfig(scaling)
     config = Configuration(AutoencoderConfig(), _IMAGE, preprocessing=preprocessing)
-    with beam.Pipeline("FnApiRunner") as pipeline:
-        images = pipeline | ReadImages("builtin:digits", where=["label=1,2"])
-        images | PrepareTraining(config, str(folder / "records"), str(folder / "transform"))
+    options, wheres = PipelineOptions(runner="FnApiRunner"), [Where.parse("label=1,2")]
+    records = read_records(["builtin:digits"], wheres, config, options, folder)
+    analyse(records, config, options, folder / "transform", folder)
+    return records
 
 
-@pytest.mark.parametrize("scaling", ["unit", "standard"])
+@pytest.mark.parametrize("scaling", ["unit", "standard", "quantile"])
 def test_preprocessing_is_that_of_the_training_split_alone(tmp_path: Path, scaling: str) -> None:
-    _prepare(tmp_path, scaling)
-    pixels, ids, split = digit_pixels(), digit_ids(), digit_splits()
-    chosen = np.isin(load_digits().target, [1, 2])
+    pixels, ids = digit_pixels(), digit_ids()
+    split = digit_splits(np.isin(load_digits().target, [1, 2]))
 
-    shards = read_shards(str(tmp_path / "records"))
+    records = _prepare(tmp_path, scaling)
+    ascending = np.argsort(id_hashes(ids)).tolist()
     for name in SPLITS:
-        found = {
-            record: image
-            for records, images in split_reader(shards, name, _IMAGE)()
-            for record, image in zip(records, images, strict=True)
-        }
-        numbers = np.flatnonzero((split == name) & chosen)
-        assert found.keys() == {ids[number] for number in numbers}
-        assert all(np.array_equal(found[ids[number]], pixels[number]) for number in numbers)
+        numbers = [number for number in ascending if split[number] == name]
+        store = records.stores[name]
+        np.testing.assert_array_equal(store.read(0, len(store)), pixels[numbers])
+        if name == "calibration":
+            parts = list(records.calibration(5))
+            assert [i for part, _ in parts for i in part] == [ids[number] for number in numbers]
+            np.testing.assert_array_equal(
+                np.concatenate([images for _, images in parts]), pixels[numbers]
+            )
 
-    seen = pixels[(split == "train") & chosen].astype(np.float64)
+    seen = pixels[split == "train"].astype(np.float64)
     scaled = Preprocessing(tmp_path / "transform")(tf.constant(pixels[:50])).numpy()
-    if scaling == "unit":
-        expected = (pixels[:50] - seen.min()) / (seen.max() - seen.min())
-    else:
+    if scaling == "standard":
         expected = (pixels[:50] - seen.mean()) / seen.std()
+    else:  # a tenth of the pixels is black, a tenth white: nothing is left out
+        expected = (pixels[:50] - seen.min()) / (seen.max() - seen.min())
     np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,131 @@
+"""Whether calibration records are copies, or nearly so, of training records: then training has
+seen them, and p-values of records that it has not seen are too small."""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ae_models.training.image_store import ImageStore, Part
+from ae_models.training.splits import CALIBRATION, TRAIN, SplitOrder
+
+_ROWS, _COLUMNS = 8, 9
+_CANDIDATES = 4  # training records that one calibration record is compared with, by the pixels
+_ALIKE = 0.995  # the correlation of the pixels of near-copies
+_MOST_PIXELS = 1 << 16  # of the images that are compared: larger ones are reduced
+_SAMPLE = 512  # calibration records that are looked at: those of the least hashes
+_BLOCK = 65_536
+_MANY_NEAR, _MANY_EXACT = 0.1, 0.05  # of sets without copies, one in a hundred is so by chance
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """How many calibration records have a copy among the training records.
+
+    Attributes:
+      records: calibration records that were looked at.
+      exact: those that are equal to a training record, pixel by pixel.
+      near: those that are nearly so, the exact ones among them.
+    """
+
+    records: int
+    exact: int
+    near: int
+
+    def advice(self) -> str | None:
+        """A line for people where there are many."""
+        if self.near < _MANY_NEAR * self.records and self.exact < _MANY_EXACT * self.records:
+            return None
+        return (
+            f"{self.near:,} of {self.records:,} calibration records are near-copies of training "
+            f"records, {self.exact:,} of them exact: where new images are not, as of another video "
+            "or part, their p-values are too small and too many are flagged; keep one image of "
+            "each scene"
+        )
+
+
+class Fingerprints:
+    """What copies are found by, of every record as it is written. Memory: 16 bytes a record."""
+
+    def __init__(self, order: SplitOrder):
+        self._contents, self._outlines = (
+            {s: np.empty(order.sizes[s], np.uint64) for s in (TRAIN, CALIBRATION)} for _ in range(2)
+        )
+
+    def __call__(self, part: Part) -> None:
+        if part.split in self._contents:
+            self._contents[part.split][part.places] = content_hashes(part.images)
+            self._outlines[part.split][part.places] = outlines(part.images)
+
+    def copies(self, stores: Mapping[str, ImageStore]) -> Copies:
+        """Once all records are written to the stores of the splits."""
+        sample = min(_SAMPLE, len(self._contents[CALIBRATION]))
+        exact = np.isin(self._contents[CALIBRATION][:sample], self._contents[TRAIN])
+        near = exact.copy()
+        own, others = self._outlines[CALIBRATION][:sample], self._outlines[TRAIN]
+        for row in np.flatnonzero(~exact).tolist():
+            image = stores[CALIBRATION].read(row, row + 1)
+            near[row] = any(
+                correlation(image, stores[TRAIN].read(place, place + 1)) >= _ALIKE
+                for place in _nearest(own[row], others)
+            )
+        return Copies(sample, int(exact.sum()), int(near.sum()))
+
+
+def content_hashes(images: np.ndarray) -> np.ndarray:
+    """A hash of the pixels of each image (N, H, W, C): (N,) uint64."""
+    digests = (hashlib.blake2b(i.tobytes(), digest_size=8).digest() for i in images)
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def outlines(images: np.ndarray) -> np.ndarray:
+    """A perceptual hash of each image (N, H, W, C), its "dHash": (N,) uint64.
+
+    A bit is set where, of the image reduced to 8 × 9, a value is less than its neighbour to the
+    right: of images that differ by noise, light or compression, few bits differ.
+    """
+    small = _reduced(images, _ROWS, _COLUMNS)
+    bits = small[:, :, :-1] < small[:, :, 1:]
+    return np.packbits(bits.reshape(len(images), -1), axis=1).view(np.uint64)[:, 0]
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of the grey levels of two images, (1, H, W, C), reduced to some 65,000 pixels; 0 of a flat
+    one."""
+    height, width = one.shape[1:3]
+    times = math.ceil(math.sqrt(height * width / _MOST_PIXELS))
+    rows, columns = -(-height // times), -(-width // times)
+    a, b = (_reduced(image, rows, columns).reshape(-1) for image in (one, other))
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else 0.0
+
+
+def _nearest(outline: np.uint64, others: np.ndarray) -> list[int]:
+    """Places of those of `others` that differ in the fewest bits. There is no limit: of what is
+    flat, noise decides the bits."""
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(others), _BLOCK):
+        bits = np.bitwise_count(others[start : start + _BLOCK] ^ outline)
+        places = np.argsort(bits, kind="stable")[:_CANDIDATES]
+        found += zip(bits[places].tolist(), (start + places).tolist(), strict=True)
+        found = sorted(found)[:_CANDIDATES]
+    return [place for _, place in found]
+
+
+def _reduced(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Means over the parts of each image's grey levels: (N, H, W, C) → (N, rows, columns)."""
+    grey = images.mean(axis=-1, dtype=np.float32)
+    return _means(grey.shape[1], rows).T @ grey @ _means(grey.shape[2], columns)
+
+
+@functools.cache
+def _means(side: int, parts: int) -> np.ndarray:
+    """The weights of `side` pixels in each of so many equal parts, (side, parts) float32."""
+    edges = np.linspace(0, side, parts + 1)
+    pixels = np.arange(side)[:, None]
+    overlap = np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1])
+    return (np.maximum(overlap, 0) * (parts / side)).astype(np.float32)

@@ -1,0 +1,146 @@
+"""What `latentbeam train` does once the records are there: a model and its SavedModel."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ae_models.bundles.export import ScoringModule, export, save_graph
+from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
+from ae_models.bundles.parity import Agreement
+from ae_models.config.configuration import Configuration
+from ae_models.errors import StageError
+from ae_models.models.base import ImageModel
+from ae_models.models.registry import build_model
+from ae_models.scores import SCORES, primary_score, score_names
+from ae_models.training.fit import fit, initialise
+from ae_models.training.fit_scores import fit_to_records
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.splits import TRAIN, VALIDATION
+from pipelines.console.progress import Progress
+
+_PARITY_RECORDS, _REHEARSED = 64, 16
+
+
+class Exported(NamedTuple):
+    """A configuration whose scores are those of the SavedModel, and lines for people."""
+
+    config: Configuration
+    advice: list[str]
+
+
+class Trainer:
+    """A model, from untrained to exported.
+
+    Args:
+      bundle: the folder that it is written to, with tf.Transform's output in it.
+      config: with the image's shape known.
+      stores: of the training and validation records.
+    """
+
+    def __init__(self, bundle: Path, config: Configuration, stores: dict[str, ImageStore]):
+        self._bundle, self._config = bundle, config
+        self._train, self._validation = stores[TRAIN], stores[VALIDATION]
+        self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
+        self._model: ImageModel = build_model(
+            config.model, config.image.shape, config.training.seed
+        )
+        initialise(self._model, self._preprocessing, self._train)
+
+    def rehearse(self, folder: Path) -> None:
+        """Writes the untrained model and its SavedModel to a folder that is then removed: what
+        cannot be exported is known before hours are spent on it.
+
+        Raises:
+          BundleError: the graph would be larger than one that is ever opened.
+        """
+        folder.mkdir()
+        self._model.save(folder / KERAS_MODEL)
+        save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
+        shutil.rmtree(folder)
+
+    def fit(self) -> dict[str, Any]:
+        """Trains, and writes the Keras model; gives what the manifest says of the training."""
+        epochs = self._config.training.epochs
+        with Progress("training", unit=" batches") as progress:
+            summary = fit(
+                self._model,
+                self._preprocessing,
+                self._train,
+                self._validation,
+                config=self._config.training,
+                on_progress=lambda epoch, done, steps, losses: progress.show(
+                    epoch * steps + done, _note(epoch, epochs, losses)
+                ),
+            )
+        self._model.save(self._bundle / KERAS_MODEL)
+        counts = {TRAIN: len(self._train), VALIDATION: len(self._validation)}
+        return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
+
+    def export(self) -> Exported:
+        """Fits the scores, and writes the SavedModel. Of scores that it does not give as Keras
+        does, it has none; but the primary one must be among them.
+
+        Raises:
+          StageError: it does not give the primary score, or the latents, as Keras does.
+        """
+        config, advice = self._config, list[str]()
+        found = self._export(config)
+        if apart := [one for one in found if not one.holds]:
+            config = _without(config, apart)
+            advice += map(_left_out, apart)
+            shutil.rmtree(self._bundle / SCORING)
+            found = self._export(config)
+            if again := [one for one in found if not one.holds]:
+                raise StageError(_parted(again[0]))
+        if alike := [one.name for one in found if not one.distinct]:
+            advice.append(_indistinct(alike))
+        return Exported(config, advice)
+
+    def _export(self, config: Configuration) -> list[Agreement]:
+        sample = self._validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
+        module = self._module(config)
+        return export(self._bundle, self._model, module, image=config.image, sample=sample)
+
+    def _module(self, config: Configuration, records: int | None = None) -> ScoringModule:
+        """The model with scores that are fitted to so many records; None: to as many as help."""
+        scores = [SCORES[name]() for name in score_names(config)]
+        rows = min(config.batch_rows, records or config.batch_rows)
+        fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
+        return ScoringModule(self._preprocessing, self._model, scores)
+
+
+def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
+    """The configuration with fewer scores, and the same primary one."""
+    primary, names = primary_score(config), {one.name for one in apart}
+    kept = tuple(name for name in score_names(config) if SCORE_PREFIX + name not in names)
+    for one in apart:
+        if one.name == SCORE_PREFIX + primary or not one.name.startswith(SCORE_PREFIX):
+            raise StageError(_parted(one))
+    scoring = dataclasses.replace(config.scoring, scores=kept, primary=primary)
+    return dataclasses.replace(config, scoring=scoring)
+
+
+def _parted(one: Agreement) -> str:
+    return (
+        f"{one.name} differs between Keras and the SavedModel by {one.difference:.1e}, more than "
+        f"{one.allowed:.1e}"
+    )
+
+
+def _left_out(one: Agreement) -> str:
+    return f"{_parted(one)}: the bundle does without it"
+
+
+def _indistinct(names: list[str]) -> str:
+    return (
+        "these scores cannot tell the records apart, which differ in them by rounding alone: "
+        f"{', '.join(names)}; their p-values mean little"
+    )
+
+
+def _note(epoch: int, epochs: int, losses: dict[str, float]) -> str:
+    shown = {"loss": "loss", "val_loss": "validation loss"}
+    parts = [f"{label} {losses[name]:.5g}" for name, label in shown.items() if name in losses]
+    return ", ".join([f"epoch {epoch + 1}/{epochs} at most", *parts])

@@ -1,0 +1,179 @@
+"""What `latentbeam train` does before it trains: images to stores of the splits, and what is to be
+said of them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ae_models.calibration.p_values import none_flagged
+from ae_models.calibration.pareto_tail import LEAST_RECORDS
+from ae_models.config.configuration import Configuration
+from ae_models.errors import ConfigError, InputError
+from ae_models.training import splits
+from ae_models.training.copies import Fingerprints
+from ae_models.training.image_store import Batch, ImageStore, Part, write_image_stores
+from ae_models.training.levels import LevelCounts
+from ae_models.training.splits import (
+    CALIBRATION,
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    SplitOrder,
+    id_hashes,
+    split_sizes,
+    too_few,
+)
+from pipelines.beam.run import decoding_threads, run
+from transforms import ReadImages, ReadOptions
+from transforms.reading.read import RECORDS_READ
+from transforms.records.batches import TARGET
+from transforms.records.where import Where
+from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.training.prepare import (
+    RECORDS_ANALYSED,
+    AnalyzeStore,
+    DecodeToShards,
+    read_shards,
+    record_ids,
+    record_images,
+)
+from transforms.training.rejected import rejected_advice
+
+
+class Records(NamedTuple):
+    """The records of a training, on disk.
+
+    Attributes:
+      stores: of the splits.
+      calibration_ids: in the order of the store.
+      rejected_by_reason: how many were not decoded.
+      scale: the levels that the scaling `quantile` maps to 0 and 1.
+      advice: lines for people, of what makes scores or flags void.
+    """
+
+    stores: dict[str, ImageStore]
+    calibration_ids: list[str]
+    rejected_by_reason: dict[str, int]
+    scale: tuple[int, int]
+    advice: list[str]
+
+    def calibration(self, rows: int) -> Iterator[Batch]:
+        """Ids and images of the calibration records, so many at a time."""
+        for start, images in enumerate(self.stores[CALIBRATION].batches(rows)):
+            yield self.calibration_ids[start * rows :][: len(images)], images
+
+
+def read_records(
+    inputs: Sequence[str],
+    wheres: Sequence[Where],
+    reading: ReadOptions,
+    config: Configuration,
+    options: PipelineOptions,
+    work: Path,
+) -> Records:
+    """Reads, decodes and splits the records, and looks at them.
+
+    Raises:
+      InputError: there are too few records.
+      ConfigError: there are too few to calibrate with `scoring.tail`.
+    """
+    folder = str(work / "records")
+    run(
+        lambda pipeline: (
+            pipeline
+            | ReadImages(inputs, where=wheres, options=reading)
+            | DecodeToShards(config, folder, decoding_threads(options))
+        ),
+        options,
+        "reading",
+        counter=RECORDS_READ,
+    )
+    shards = read_shards(folder)
+    return _stored(shards, _split_order(shards, config), config, work)
+
+
+def analyse(
+    records: Records, config: Configuration, options: PipelineOptions, output: Path, work: Path
+) -> None:
+    """Writes tf.Transform's output for the training records."""
+    analysis = AnalyzeStore(
+        records.stores[TRAIN],
+        config,
+        output=str(output),
+        temporary=str(work / "tft"),
+        scale=records.scale,
+    )
+    run(lambda pipeline: pipeline | analysis, options, "analysing", counter=RECORDS_ANALYSED)
+
+
+def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
+    hashes = np.concatenate([id_hashes([]), *map(id_hashes, record_ids(shards))])
+    training, fpr = config.training, config.scoring.fpr
+    try:
+        sizes = split_sizes(len(hashes), training.validation_share, training.calibration_share, fpr)
+        order = SplitOrder(hashes, sizes)
+        if min(order.sizes.values()) < splits.LEAST_RECORDS:
+            raise InputError(f"{too_few(len(hashes), fpr)}; many have the same id")
+    except InputError as error:
+        raise InputError(f"{error}{_rejected(shards)}") from error
+    held_out = order.sizes[CALIBRATION]
+    if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
+        raise ConfigError(
+            f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more, or "
+            f"raise training.calibration_share. Received: {held_out}"
+        )
+    return order
+
+
+def _rejected(shards: list[Shard]) -> str:
+    reasons = rejected_by_reason(shards)
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    return f" (rejected: {listed})" if listed else ""
+
+
+class _Ids:
+    """The ids of the calibration records, in the order of the store."""
+
+    def __init__(self, count: int):
+        self.ids = [""] * count
+
+    def __call__(self, part: Part) -> None:
+        if part.split == CALIBRATION:
+            for place, name in zip(part.places.tolist(), part.ids, strict=True):
+                self.ids[place] = name
+
+
+def _stored(shards: list[Shard], order: SplitOrder, config: Configuration, work: Path) -> Records:
+    ids, levels = _Ids(order.sizes[CALIBRATION]), LevelCounts(config.image.dtype)
+    fingerprints = Fingerprints(order)
+    stores = write_image_stores(
+        {split: work / f"{split}.npy" for split in SPLITS},
+        order,
+        record_images(shards, config.image),
+        [ids, levels, fingerprints],
+    )
+    if config.target:
+        targets = write_image_stores(
+            {split: work / f"{split}-{TARGET}.npy" for split in (TRAIN, VALIDATION)},
+            order,
+            record_images(shards, config.image, TARGET),
+        )
+        stores |= {split: ImageStore(stores[split].path, own) for split, own in targets.items()}
+    seen = levels.levels()
+    scoring, held_out = config.scoring, order.sizes[CALIBRATION]
+    advice = [
+        rejected_advice(shards),
+        none_flagged(held_out, scoring.fpr) if scoring.tail == "none" else None,
+        seen.advice() if config.preprocessing.scaling == "unit" else None,
+        fingerprints.copies(stores).advice(),
+    ]
+    return Records(
+        stores=stores,
+        calibration_ids=ids.ids,
+        rejected_by_reason=rejected_by_reason(shards),
+        scale=seen.scale,
+        advice=[line for line in advice if line],
+    )
