@@ -15,6 +15,7 @@ from ae_models.training.splits import SPLITS, id_hashes
 from pipelines.commands.training_records import Records, analyse, read_records
 from tests.support.digits import digit_ids, digit_pixels, digit_splits
 from transforms.records.where import Where
+from transforms.sources import ReadOptions
 
 _IMAGE = ImageConfig(8, 8, 1, 8)
 
@@ -23,7 +24,7 @@ def _prepare(folder: Path, scaling: str) -> Records:
     preprocessing = PreprocessingConfig(scaling)
     config = Configuration(AutoencoderConfig(), _IMAGE, preprocessing=preprocessing)
     options, wheres = PipelineOptions(runner="FnApiRunner"), [Where.parse("label=1,2")]
-    records = read_records(["builtin:digits"], wheres, config, options, folder)
+    records = read_records(["builtin:digits"], wheres, ReadOptions(), config, options, folder)
     analyse(records, config, options, folder / "transform", folder)
     return records
 
