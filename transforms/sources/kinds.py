@@ -3,7 +3,6 @@
 Kinds are called as in `options.FORMATS`.
 """
 
-import functools
 import os
 import posixpath
 import re
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from transforms.records.signatures import START_BYTES, Kind, kind_of
 from transforms.sources.options import ReadOptions
 from transforms.sources.recovery.record_file import record_heads
-from transforms.storage.files import is_folder, open_binary
+from transforms.storage.files import open_binary
 from transforms.storage.paths import is_glob, is_local
 
 # Those of PNG, JPEG, WebP, TIFF, BMP and GIF.
@@ -90,10 +89,8 @@ def members(kind: str, uri: str, options: ReadOptions) -> Callable[[str], bool]:
     ending is not known, if `uri` is a pattern that names the ending, or `options` the format. One
     file that is given alone is always of the kind that was found, or said.
     """
-    if not is_glob(uri) and not is_folder(uri):
-        return lambda _: True
     any_name = options.format is not None or (is_glob(uri) and has_ending(uri))
-    return functools.partial(_is_of_kind, kind=kind, any_name=any_name)
+    return lambda path: path == uri or _is_of_kind(path, kind, any_name)
 
 
 def _is_of_kind(path: str, kind: str, any_name: bool) -> bool:

@@ -74,9 +74,9 @@ def _kind(uri: str, options: ReadOptions) -> str:
         return _kind_held(path, named)  # Spark's set.parquet, a folder, holds Parquet
     if named is not None:
         return named
-    if is_glob(path) or is_folder(path):
+    # The second tells where nothing is there, and knows folders that begin with empty markers.
+    if is_glob(path) or is_folder(path) or next(list_files(path), path) != path:
         return _kind_held(path)
-    next(list_files(path), None)  # tells where nothing is there
     if (found := kind_by_bytes(path)) is None:
         raise InputError(f"{_what_is(path)}; {_TAKEN}")
     return found
