@@ -44,7 +44,7 @@ class BundleModel:
     @property
     def range(self) -> tuple[int, int]:
         """The least and the greatest level that a pixel can have."""
-        return 0, int(np.iinfo(self.config.image.dtype).max)
+        return 0, self.config.image.greatest_level
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
         """Raw pixels as the network takes them, (N, H, W, C) float32."""

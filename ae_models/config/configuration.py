@@ -35,9 +35,11 @@ class ImageConfig(Validated):
     A field that is None is taken from the first image that can be decoded. `fit` says how an
     image of another size is brought to it, its aspect ratio kept: scaled to fit inside and padded
     with zeros, or scaled to cover and cropped around the centre. An image with another number of
-    channels or bits is rejected, or converted if `convert` is set. With `reduce`, a JPEG of four
-    times that size a side, or more, is decoded at a half, a quarter or an eighth of its own, which
-    is faster and moves pixels by about a level.
+    channels or bits is rejected, or converted if `convert` is set. `bits` of 9 to 15 are those of
+    cameras that write so many into files of 16: levels stay as they are, white is 2^bits − 1, and
+    an image with a greater level is rejected. With `reduce`, a JPEG of four times that size a side,
+    or more, is decoded at a half, a quarter or an eighth of its own, which is faster and moves
+    pixels by about a level.
     """
 
     section: ClassVar[str] = "image"
@@ -45,7 +47,7 @@ class ImageConfig(Validated):
     height: int | None = None
     width: int | None = None
     channels: int | None = None
-    bits: Literal[8, 16, None] = None
+    bits: int | None = None
     fit: Literal["pad", "crop"] = "pad"
     convert: bool = False
     reduce: bool = True
@@ -55,6 +57,7 @@ class ImageConfig(Validated):
         for field in ("height", "width", "channels"):
             value = getattr(self, field)
             self.require(value is None or value >= 1, field, "at least 1")
+        self.require(self.bits is None or 8 <= self.bits <= 16, "bits", "null, or 8 to 16")
         # Pillow itself refuses twice its limit against decompression bombs.
         self.require(1 <= self.max_pixels <= 178_956_970, "max_pixels", "1 to 178956970")
 
@@ -70,13 +73,20 @@ class ImageConfig(Validated):
         """NumPy's name of the pixel type, once `bits` is known."""
         if self.bits is None:
             raise ConfigError(f"the image's bits are not known yet. Received: {self}")
-        return f"uint{self.bits}"
+        return "uint8" if self.bits == 8 else "uint16"
+
+    @property
+    def greatest_level(self) -> int:
+        """White: 2^bits − 1, once `bits` is known."""
+        if self.bits is None:
+            raise ConfigError(f"the image's bits are not known yet. Received: {self}")
+        return (1 << self.bits) - 1
 
     @property
     def image_bytes(self) -> int:
         """The size of one image's raw pixels."""
         height, width, channels = self.shape
-        return height * width * channels * (self.bits or 8) // 8
+        return height * width * channels * (2 if (self.bits or 8) > 8 else 1)
 
 
 @dataclasses.dataclass(frozen=True)

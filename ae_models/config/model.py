@@ -153,7 +153,7 @@ class VariationalConfig(ModelConfig):
     scale: Literal["per_pixel", "shared", "fixed"] = "per_pixel"
     scale_value: float = 0.1
     min_scale: float = 0.01
-    likelihood_bits: Literal[8, 16] = 8
+    likelihood_bits: int = 8
     objective: Literal["elbo", "iwae"] = "elbo"
     samples: int = 1
     beta: float = 1.0
@@ -166,6 +166,7 @@ class VariationalConfig(ModelConfig):
         super().validate()
         for field, known in _FAMILIES.items():
             self.require_known(field, known)
+        self.require(8 <= self.likelihood_bits <= 16, "likelihood_bits", "8 to 16")
         for field in ("prior_components", "samples", "regret_steps"):
             self.require(getattr(self, field) >= 1, field, "at least 1")
         for field in ("beta", "scale_value", "min_scale"):

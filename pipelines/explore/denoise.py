@@ -47,7 +47,7 @@ def denoise(
     records = choice.find(bundle.config.image)
     corrupted, restored = BundleModel(bundle).corrupted(records.pixels, steps, seed)
     clean = records.pixels.astype(np.float32)
-    largest = float(np.iinfo(records.pixels.dtype).max)
+    largest = float(bundle.config.image.greatest_level)
     before, after = (psnr(clean, images, largest) for images in (corrupted, restored))
     strips = [
         Strip("clean", clean),

@@ -7,15 +7,17 @@ import pyarrow as pa
 
 from ae_models.errors import LatentbeamError, StageError
 from transforms.records.batches import REJECT, REJECT_TYPE
-from transforms.records.rejects import Reason, Stage, reject
+from transforms.records.rejects import Reason, Stage, reject, told
 
 Work = Callable[[Sequence[pa.RecordBatch]], list[pa.RecordBatch]]
-# How lines begin that TensorFlow writes above the one that says what happened.
-_HEADINGS = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", 'File "')
 
 
 def isolated(
-    work: Work, elements: Sequence[pa.RecordBatch], stage: Stage, reason: Reason
+    work: Work,
+    elements: Sequence[pa.RecordBatch],
+    stage: Stage,
+    reason: Reason,
+    of: tuple[type[Exception], ...] = (Exception,),
 ) -> list[pa.RecordBatch]:
     """What `work` makes of batches: one batch of each, of as many rows.
 
@@ -29,6 +31,7 @@ def isolated(
       elements: image records.
       stage: of the rejects.
       reason: of the rejects, but for `out_of_memory`.
+      of: the errors that a record may be blamed for; others are raised as they are.
 
     Raises:
       LatentbeamError: `work` has raised one, which no record can be blamed for.
@@ -38,18 +41,18 @@ def isolated(
         return work(elements)
     except LatentbeamError:
         raise
-    except Exception as error:
+    except of as error:
         # The error itself would keep alive, with its frames, all that did not fit into memory.
         failure = failed(error, stage, reason)
     if len(elements) > 1:
         middle = len(elements) // 2
         halves = (elements[:middle], elements[middle:])
-        return [done for half in halves for done in isolated(work, half, stage, reason)]
+        return [done for half in halves for done in isolated(work, half, stage, reason, of)]
     (element,) = elements
     if len(element) > 1:
         middle = len(element) // 2
         parts = (element.slice(0, middle), element.slice(middle))
-        done = [isolated(work, [part], stage, reason)[0] for part in parts]
+        done = [isolated(work, [part], stage, reason, of)[0] for part in parts]
         return [pa.concat_batches(done)]
     return _as_reject(work, element, stage, failure)
 
@@ -57,11 +60,7 @@ def isolated(
 def failed(error: Exception, stage: Stage, reason: Reason) -> dict[str, str]:
     """The value of the `reject` column for what a stage raised: the first line of its message."""
     exhausted = isinstance(error, _out_of_memory())
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
-    kind = type(error).__name__
-    message = f"{kind}: {told}" if told else kind
-    return reject(stage, Reason.OUT_OF_MEMORY if exhausted else reason, message)
+    return reject(stage, Reason.OUT_OF_MEMORY if exhausted else reason, told(error))
 
 
 def _out_of_memory() -> tuple[type[Exception], ...]:

@@ -15,6 +15,7 @@ from ae_models.config.validated import check_range
 from transforms.execution.background import Ahead
 from transforms.execution.timing import Timed, timed
 from transforms.images.decode_batch import decode_batch, decode_pairs, is_decoded
+from transforms.images.self_test import check_decoders
 from transforms.records.batches import bounded_slices
 
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
@@ -51,6 +52,10 @@ class _DecodeAhead(beam.DoFn):
         self._threads = threads
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
+    def setup(self) -> None:
+        for decoding in self._all_decodings():
+            check_decoders(decoding.config)
+
     def start_bundle(self) -> None:
         self._ahead: Ahead[tuple[Any, Timed[pa.RecordBatch], Any, Any]] = Ahead(
             _SLICES_AHEAD * _SLICE_BYTES * self._threads, self._threads
@@ -63,6 +68,9 @@ class _DecodeAhead(beam.DoFn):
         """Also after a bundle that failed, with images that nobody waits for."""
         if hasattr(self, "_ahead"):
             self._ahead.close()
+
+    def _all_decodings(self) -> Iterable[_Decoding]:
+        raise NotImplementedError
 
     def _decode(
         self, key: Any, batch: pa.RecordBatch, decoding: _Decoding, timestamp: Any, window: Any
@@ -89,6 +97,9 @@ class _Decode(_DecodeAhead):
         super().__init__(threads)
         self._decoding = decoding
 
+    def _all_decodings(self) -> Iterable[_Decoding]:
+        return [self._decoding]
+
     def process(
         self,
         batch: pa.RecordBatch,
@@ -102,6 +113,9 @@ class _DecodeByKey(_DecodeAhead):
     def __init__(self, decodings: Mapping[str, _Decoding], threads: int):
         super().__init__(threads)
         self._decodings = decodings
+
+    def _all_decodings(self) -> Iterable[_Decoding]:
+        return self._decodings.values()
 
     def process(
         self,

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError, InputError
 from transforms.execution.isolation import failed, isolated
-from transforms.images.decoding import decode_image
-from transforms.images.fitting import fit_image
+from transforms.images.decoding import blaming_the_record, decode_image
+from transforms.images.fitting import check_levels, fit_image
 from transforms.images.limits.size import check_pixels
-from transforms.images.plain_png import PlainPngs, plain_png
+from transforms.images.plain_png import PlainPngs, plain_png, plain_pngs_work
 from transforms.records.batches import (
     ID,
     IMAGE,
@@ -44,20 +44,22 @@ def decode_batch(
 ) -> pa.RecordBatch:
     """The same rows with `image` as raw pixels of `config`'s shape and type, all of it known.
 
-    A row whose image cannot be decoded becomes a reject, whatever its decoder raises; one that is a
-    reject stays as it is.
+    A row whose image cannot be decoded becomes a reject; one that is a reject stays as it is.
 
     Args:
       batch: image records, encoded or raw.
       config: of the pixels, all of it known.
       picture_bytes: of pixels, the most that small PNGs are drawn into together.
+
+    Raises:
+      StageError: no image can be decoded, whatever it is.
     """
 
     def each(parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         return [_decoded_rows(part, config, picture_bytes) for part in parts]
 
     # What one image raises is caught there. What is left is memory for all of them.
-    (decoded,) = isolated(each, [batch], Stage.DECODE, Reason.CORRUPT)
+    (decoded,) = isolated(each, [batch], Stage.DECODE, Reason.OUT_OF_MEMORY, of=(MemoryError,))
     return decoded
 
 
@@ -72,9 +74,10 @@ def _decoded_rows(batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int
     if layout == (config.shape, np.dtype(config.dtype)) and not rejected:
         try:
             pixels = pixels_from_arrow(batch.column(IMAGE), *layout)
+            check_levels(pixels, config)
             return with_column(batch, IMAGE, pixels_to_arrow(pixels), metadata)
-        except ValueError:
-            pass  # no bytes, or a wrong number of them: one by one, below
+        except (ValueError, RecordError):
+            pass  # no bytes, a wrong number of them, or too great a level: one by one, below
     images = np.zeros((len(batch), *config.shape), config.dtype)
     rejects = batch.column(REJECT).to_pylist()
     drawn = _draw_plain_pngs(batch, layout, config, images, picture_bytes)
@@ -85,8 +88,8 @@ def _decoded_rows(batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int
             images[index] = _pixels(value.as_buffer(), layout, config)
         except RecordError as error:
             rejects[index] = error.at(Stage.DECODE)
-        except Exception as error:  # one image never ends the run
-            rejects[index] = failed(error, Stage.DECODE, Reason.CORRUPT)
+        except MemoryError as error:
+            rejects[index] = failed(error, Stage.DECODE, Reason.OUT_OF_MEMORY)
     return _with_pixels(batch, images, rejects, config)
 
 
@@ -100,7 +103,7 @@ def _draw_plain_pngs(
     """Fills in the images that are plain PNGs of the very shape, small ones; (N,) bool, which."""
     drawn = np.zeros(len(batch), bool)
     small = max(config.image_bytes, batch.nbytes // max(1, len(batch))) <= _DRAWN_BYTES
-    if layout is not None or config.dtype != "uint8" or not small:
+    if layout is not None or config.dtype != "uint8" or not small or not plain_pngs_work():
         return drawn
     column, rows = batch.column(IMAGE), max(1, picture_bytes // config.image_bytes)
     for start in range(0, len(batch), rows):
@@ -155,7 +158,8 @@ def _pixels(
         raise RecordError(
             Reason.WRONG_SHAPE, f"{data.size} bytes, not the {expected} of {shape} {dtype}"
         )
-    return fit_image(np.frombuffer(data, dtype).reshape(shape), config)
+    with blaming_the_record():
+        return fit_image(np.frombuffer(data, dtype).reshape(shape), config)
 
 
 def _reject_all(batch: pa.RecordBatch, config: ImageConfig, error: RecordError) -> pa.RecordBatch:

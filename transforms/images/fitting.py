@@ -30,9 +30,22 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     if (height, width) == target:
         return pixels
     box = box or (0.0, 0.0, width, height)
-    if config.fit == "crop":
-        return _crop(pixels, target, box)
-    return _pad(pixels, target, box)
+    resized = _crop(pixels, target, box) if config.fit == "crop" else _pad(pixels, target, box)
+    if config.bits in (None, 8, 16):
+        return resized
+    # Bicubic resizing overshoots where dark and bright meet.
+    return np.minimum(resized, config.greatest_level, dtype=pixels.dtype)
+
+
+def check_levels(pixels: np.ndarray, config: ImageConfig) -> None:
+    """Raises RecordError, reason `wrong_bits`, for a level that `config.bits` cannot hold."""
+    greatest = int(pixels.max(initial=0))
+    if greatest > config.greatest_level:
+        raise RecordError(
+            Reason.WRONG_BITS,
+            f"a level of {greatest}, more than image.bits {config.bits} holds: "
+            f"{config.greatest_level}",
+        )
 
 
 def reduction(size: tuple[int, int], config: ImageConfig) -> int:
@@ -53,11 +66,14 @@ def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
     bits = pixels.dtype.itemsize * 8
     if config.bits in (None, bits):
         return pixels
+    if pixels.dtype == config.dtype:
+        check_levels(pixels, config)
+        return pixels
     if not config.convert:
         raise RecordError(Reason.WRONG_BITS, f"{bits} bits, not {config.bits}")
     if config.bits == 8:
         return (pixels // 257).astype(np.uint8)
-    return pixels.astype(np.uint16) * 257
+    return ((pixels.astype(np.uint32) * config.greatest_level + 127) // 255).astype(np.uint16)
 
 
 def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
@@ -71,14 +87,15 @@ def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         squeezed = pixels[..., 0] if channels == 1 else pixels
         converted = np.asarray(Image.fromarray(squeezed, mode).convert(target))
         return converted[..., None] if converted.ndim == 2 else converted
-    return _converted_16_bit(pixels, config.channels)
+    opaque = 65535 if config.bits is None else config.greatest_level
+    return _converted_16_bit(pixels, config.channels, opaque)
 
 
-def _converted_16_bit(pixels: np.ndarray, channels: int) -> np.ndarray:
+def _converted_16_bit(pixels: np.ndarray, channels: int, opaque: int) -> np.ndarray:
     """Grey, colour and alpha into one another for 16 bits, which Pillow's modes do not hold."""
     has_alpha = pixels.shape[-1] in (2, 4)
     colour = pixels[..., :-1] if has_alpha else pixels
-    alpha = pixels[..., -1:] if has_alpha else np.full_like(pixels[..., :1], 65535)
+    alpha = pixels[..., -1:] if has_alpha else np.full_like(pixels[..., :1], opaque)
     if channels <= 2 and colour.shape[-1] == 3:
         luma = colour @ np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow
         colour = np.rint(luma).astype(np.uint16)[..., None]

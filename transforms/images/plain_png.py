@@ -1,10 +1,13 @@
 """The commonest PNGs without a general reader's cost, which for small images is most of it."""
 
+import functools
+import logging
 import struct
 import zlib
 from typing import NamedTuple
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from transforms.images.png import SIGNATURE, chunks, has_right_checksum
@@ -27,6 +30,10 @@ _HARMLESS_TEXTS = {
 _UNDRAWN = (0xA5, 0x5A, 0xC3, 0x3C)
 # Larger ones gain nothing here, and meet limits of Pillow's own.
 _MOST_PIXELS = _MOST_BYTES = 1 << 24
+# Versions of Pillow whose private decoder was tried, from the first to before the last.
+_TRIED = ((11, 0), (13, 0))
+_TRIAL = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+_LOGGER = logging.getLogger(__name__)
 
 
 class PlainPng(NamedTuple):
@@ -83,13 +90,45 @@ def decode_plain_png(data: bytes, max_pixels: int) -> np.ndarray | None:
     wrong. Pixels are those that Pillow's reader gives, whose decoder this is.
     """
     png = plain_png(data, max_pixels)
-    if png is None:
+    if png is None or not plain_pngs_work():
         return None
+    return _drawn(png)
+
+
+def _drawn(png: PlainPng) -> np.ndarray | None:
     picture = PlainPngs(1, png.shape)
     if not picture.draw(0, png):
         return None
     pixels = picture.pixels()
     return pixels[0] if picture.drawn_to_the_end(pixels)[0] else None
+
+
+@functools.cache
+def plain_pngs_work() -> bool:
+    """Whether the private part of Pillow that draws them is one that was tried, and draws an image
+    as it should. If not, the general reader decodes them: said once, as a warning."""
+    fault = _drawing_fault()
+    if fault is not None:
+        _LOGGER.warning(
+            "small PNGs are decoded one by one, which takes longer: Pillow %s, %s",
+            *(PIL.__version__, fault),
+        )
+    return fault is None
+
+
+def _drawing_fault() -> str | None:
+    version = tuple(map(int, PIL.__version__.split(".")[:2]))
+    if not _TRIED[0] <= version < _TRIED[1]:
+        first, last = (".".join(map(str, end)) for end in _TRIED)
+        return f"tried from {first} to before {last}"
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in _TRIAL))
+    try:
+        pixels = _drawn(PlainPng("RGB", _TRIAL.shape, rows))
+    except Exception as error:  # a private part may change in any way
+        return f"{type(error).__name__}: {error}"
+    if pixels is None or not np.array_equal(pixels, _TRIAL):
+        return "draws other pixels"
+    return None
 
 
 def plain_png(data: bytes, max_pixels: int) -> PlainPng | None:

@@ -16,6 +16,8 @@ REJECTS_SCHEMA = pa.schema(
     ]
 )
 _LONGEST_MESSAGE = 500
+# How lines begin that TensorFlow writes above the one that says what happened.
+_HEADINGS = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", 'File "')
 
 
 class Stage(enum.StrEnum):
@@ -36,6 +38,7 @@ class Reason(enum.StrEnum):
     SCHEMA_MISMATCH = "schema_mismatch"  # a column's type differs from the rest of the run
     NOT_AN_IMAGE = "not_an_image"  # no known image format
     CORRUPT = "corrupt"  # an image format, but truncated or damaged
+    DECODE_FAILED = "decode_failed"  # the decoder raised what bad data do not explain, here alone
     TOO_LARGE = "too_large"  # more pixels than image.max_pixels, or more bytes than one may have
     WRONG_CHANNELS = "wrong_channels"
     WRONG_BITS = "wrong_bits"
@@ -56,6 +59,13 @@ class RecordError(Exception):
     def at(self, stage: Stage) -> dict[str, str]:
         """The value of the `reject` column."""
         return reject(stage, self.reason, str(self))
+
+
+def told(error: BaseException) -> str:
+    """An error in one line: its type and the first line of its message that says something."""
+    lines = (line.strip() for line in str(error).splitlines())
+    line = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def reject(stage: Stage, reason: Reason, message: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ def _scaling(
     """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
     with no statistic that it does not use."""
     if name == "full_range":
-        return functools.partial(_full_range, float(np.iinfo(image.dtype).max))
+        return functools.partial(_full_range, float(image.greatest_level))
     if name == "quantile":
         if scale is None:
             raise ValueError("the scaling 'quantile' needs the levels that become 0 and 1")

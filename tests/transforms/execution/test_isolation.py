@@ -288,7 +288,7 @@ def test_whatever_a_decoder_raises_rejects_its_own_image(
     monkeypatch.setattr(PlainPngs, "draw", draw_others)
     batch = decode_batch(image_records([str(n) for n in range(6)], "f", images), GREY)
     reasons = [value and value["reason"] for value in batch["reject"].to_pylist()]
-    reason = "out_of_memory" if isinstance(error, MemoryError) else "corrupt"
+    reason = "out_of_memory" if isinstance(error, MemoryError) else "decode_failed"
     assert reasons == [None] * 3 + [reason] + [None] * 2
     levels = [image and image[0] for image in batch["image"].to_pylist()]
     assert levels == [1, 2, 3, None, 5, 6]

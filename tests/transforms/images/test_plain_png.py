@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images import decoding as image_decoding
 from transforms.images.decode_batch import decode_batch
+from transforms.images.decoders import decoded
 from transforms.images.decoding import decode_image
 from transforms.images.fitting import fit_image
 from transforms.images.plain_png import decode_plain_png
@@ -101,7 +101,7 @@ def _outcome(decode: Callable[[], np.ndarray]) -> tuple[object, object]:
 
 
 def _generally(data: bytes, config: ImageConfig) -> np.ndarray:
-    return image_decoding._decode(data, config)[0]  # the way of all other images
+    return decoded(data, config)[0]  # the way of all other images
 
 
 @settings(deadline=None, max_examples=200)
@@ -279,7 +279,7 @@ def test_sizes_that_no_image_has_are_refused(size: tuple[int, int]) -> None:
     data = _header(*size, 0) + _plain()[33:]
     assert decode_plain_png(data, 100) is None
     found = _outcome(lambda: decode_image(data, ImageConfig()))
-    assert found[0] in (Reason.NOT_AN_IMAGE, Reason.TOO_LARGE)
+    assert found[0] in (Reason.CORRUPT, Reason.TOO_LARGE)
     assert found == _outcome(lambda: _generally(data, ImageConfig()))
 
 

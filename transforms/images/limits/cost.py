@@ -11,6 +11,7 @@ from transforms.images.limits.png import check_png
 from transforms.images.limits.tiff import check_tiff
 from transforms.images.limits.webp import check_webp
 from transforms.images.png import SIGNATURE
+from transforms.records.signatures import START_BYTES, is_headless_bitmap
 
 _JPEG = b"\xff\xd8\xff"
 _GIFS = (b"GIF87a", b"GIF89a")
@@ -31,6 +32,8 @@ def check_cost(data: bytes, max_pixels: int) -> None:
 
     Data that break off, or are of no known format, pass: the decoder says what is wrong.
     """
+    if is_headless_bitmap(data[:START_BYTES]):
+        check_bmp(data, max_pixels, header=0)
     for starts, check in _CHECKS:
         if data.startswith(starts):
             with contextlib.suppress(struct.error, IndexError):  # the data end early
