@@ -40,6 +40,7 @@ from transforms.records.batches import TARGET
 from transforms.records.where import Where
 from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.scoring.bundle_cache import check_place, put_bundle
+from transforms.scoring.bundle_place import put_local_bundle, settle
 from transforms.sources import resolve_inputs
 from transforms.storage.paths import is_local
 from transforms.training.prepare import PrepareTraining, read_shards, split_reader
@@ -147,7 +148,7 @@ def train(
         sealed = seal_bundle(bundle, facts)
         with _kept_on_failure(bundle, output):
             _check_output(output, overwrite)  # hours have passed
-            _put_in_place(sealed, output, work)
+            _put_in_place(sealed, output)
     return sealed.manifest
 
 
@@ -156,6 +157,10 @@ def _check_output(output: str, overwrite: bool) -> None:
         check_place(output, overwrite)
         return
     path = Path(output)
+    try:
+        settle(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {output}: {error}") from error
     is_bundle = (path / MANIFEST).is_file()
     is_empty = path.is_dir() and not any(path.iterdir())
     if path.exists() and not is_empty and not (is_bundle and overwrite):
@@ -193,15 +198,12 @@ def _kept_on_failure(bundle: Path, output: str) -> Iterator[None]:
         raise OutputError(f"{error}; the bundle is kept in {kept}") from error
 
 
-def _put_in_place(bundle: Bundle, output: str, work: Path) -> None:
-    """Makes the finished bundle appear under its name at once; an earlier one goes with `work`."""
-    if not is_local(output):
+def _put_in_place(bundle: Bundle, output: str) -> None:
+    """Makes the finished bundle appear under its name at once."""
+    if is_local(output):
+        put_local_bundle(bundle.path, Path(output))
+    else:
         put_bundle(bundle, output)
-        return
-    path = Path(output)
-    if path.exists():
-        path.rename(work / "earlier")
-    bundle.path.rename(path)
 
 
 def _stores(shards: list[Shard], config: Configuration, work: Path) -> dict[str, ImageStore]:
