@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ae_models.bundles.names import FILES, FORMAT_VERSION, GRAPHS, MANIFEST, OPTIONAL_FILES
+from ae_models.bundles.names import EARLIER, FILES, FORMAT_VERSION, GRAPHS, MANIFEST, OPTIONAL_FILES
 from ae_models.errors import BundleError
 
 FINGERPRINT = "fingerprint"
@@ -31,13 +31,23 @@ def read_manifest(path: Path, name: str) -> dict[str, Any]:
       BundleError: there is no bundle, the manifest was changed, or its format is unknown.
     """
     if not path.is_dir():
-        raise BundleError(f"no such model bundle: {name}")
+        earlier, hint = earlier_place(path), ""
+        if earlier.is_dir() and not path.exists():
+            hint = f"; the one that was being replaced is in {earlier}: move it back, or train anew"
+        raise BundleError(f"no such model bundle: {name}{hint}")
     try:
         _check_file(path / MANIFEST, MANIFEST, name)
         data = (path / MANIFEST).read_bytes()
     except OSError as error:
         raise BundleError(f"{name} is no model bundle: {MANIFEST}: {error}") from error
     return parse_manifest(data, name)
+
+
+def earlier_place(path: Path) -> Path:
+    """Where the earlier bundle of a path is while another is moved there, on file systems that
+    cannot exchange the two at once."""
+    whole = path.absolute()
+    return whole.with_name(EARLIER.format(whole.name))
 
 
 def parse_manifest(data: bytes, name: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ FILES = frozenset(
 )
 # Those written before there was one have none of these.
 OPTIONAL_FILES = frozenset({MODEL_CARD})
+# Where a bundle waits while another is moved to its place.
+EARLIER = ".{}.earlier-bundle"
 
 SCORE_PREFIX = "score_"
 LATENTS = ("latent_mean", "latent_stddev")

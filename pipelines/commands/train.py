@@ -41,6 +41,7 @@ from transforms.reading.probe import probe_image
 from transforms.reading.read import common_carried
 from transforms.records.where import Where
 from transforms.scoring.bundle_cache import check_place, put_bundle
+from transforms.scoring.bundle_place import put_local_bundle, settle
 from transforms.sources import resolve_inputs
 from transforms.storage.paths import is_local
 
@@ -134,7 +135,7 @@ def train(
             (bundle / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
             sealed = seal_bundle(bundle, facts)
             _check_output(output, overwrite)  # hours have passed
-            _put_in_place(sealed, output, work)
+            _put_in_place(sealed, output)
     return sealed.manifest
 
 
@@ -149,6 +150,10 @@ def _check_output(output: str, overwrite: bool) -> None:
         check_place(output, overwrite)
         return
     path = Path(output)
+    try:
+        settle(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {output}: {error}") from error
     is_bundle = (path / MANIFEST).is_file()
     is_empty = path.is_dir() and not any(path.iterdir())
     if path.exists() and not is_empty and not (is_bundle and overwrite):
@@ -204,15 +209,12 @@ def _free_folder(output: str) -> Path:
     return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
-def _put_in_place(bundle: Bundle, output: str, work: Path) -> None:
-    """Makes the finished bundle appear under its name at once; an earlier one goes with `work`."""
-    if not is_local(output):
+def _put_in_place(bundle: Bundle, output: str) -> None:
+    """Makes the finished bundle appear under its name at once."""
+    if is_local(output):
+        put_local_bundle(bundle.path, Path(output))
+    else:
         put_bundle(bundle, output)
-        return
-    path = Path(output)
-    if path.exists():
-        path.rename(work / "earlier")
-    bundle.path.rename(path)
 
 
 def _advice_on_tail(calibration: Mapping[str, Any], scoring: ScoringConfig) -> list[str]:
