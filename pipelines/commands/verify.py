@@ -104,7 +104,8 @@ def _problems(ledger: dict[str, Any], found: int) -> list[str]:
     records = ledger["records"]
     if records["rejected"] is None:
         problems.append("the run did not write its rejects")
-    listed = sum(file["rows"] for file in ledger["files"])
+    kinds = (SCORES, REJECTS)
+    listed = sum(f["rows"] for f in ledger["files"] if f["path"].partition("/")[0] in kinds)
     if found != listed:
         problems.append(f"the files hold {found} rows, the ledger says {listed}")
     if records["read"] not in (None, found):

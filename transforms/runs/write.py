@@ -13,7 +13,14 @@ from apache_beam.pvalue import PCollection
 from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
 from transforms.runs.finish import count_records, finish_run
-from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
+from transforms.runs.gather import (
+    Gathered,
+    gathered,
+    passed_over_shards,
+    portable_scores,
+    separated,
+    watched,
+)
 from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
@@ -43,6 +50,8 @@ class _Finish(beam.DoFn):
         counts = count_records(shards, tallies, self._rejects_known)
         if self._watch is not None:
             self._watch.check(counts["records"], shards)
+        staging = staging_folder(self._output, self._run_id)
+        shards += passed_over_shards(staging, tallies.passed_over)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(
@@ -51,7 +60,8 @@ class _Finish(beam.DoFn):
 
 
 class WriteScores(Composite):
-    """Writes `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last, `_SUCCESS`.
+    """Writes Parquet files in `scores`, `rejects` and `passed_over`, then `run.json`, and last
+    `_SUCCESS`.
 
     Args:
       output: the run folder; nothing in it changes until the run has succeeded.

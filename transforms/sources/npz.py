@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.pixels import checked_dtype, raw_metadata, three_dimensional
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
 from transforms.sources.recovery.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files, open_binary
+from transforms.storage.files import open_binary
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 _SKIPPED_BYTES = 1 << 20
@@ -71,13 +72,15 @@ class NpzArrays(Source):
         return split_npz(self.uri)[1]
 
     def listings(self) -> Iterator[Listing]:
-        for path in list_files(self.path):
+        passed_over = PassedOver()
+        for path in self.files(passed_over):
             firsts, rows = [0], None
             with contextlib.suppress(InputError):  # reading it tells why
                 firsts, rows = self._range_starts(path)
             for first, end in zip(firsts, [*firsts[1:], None], strict=True):
                 records = None if rows is None else (rows if end is None else end) - first
-                yield Listing(Rows(path, first, end), records=records)
+                yield Listing(Rows(path, first, end), passed_over.taken(), records)
+        yield Listing(None, passed_over.taken())
 
     def _range_starts(self, path: str) -> tuple[list[int], int]:
         """The first rows of an archive's tasks, and how many rows there are."""
@@ -92,8 +95,13 @@ class NpzArrays(Source):
         return [task.path]
 
     def read(
-        self, task: Rows, limits: BatchLimits, images: bool = True
+        self,
+        task: Rows,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
+        del passed_over  # arrays are taken by their names
         name = f"{self.relative(task.path)}#{self.part}"
         try:
             yield from self._read_rows(task, f"{name}/" if self.part else name, limits, images)
@@ -143,7 +151,7 @@ class NpzArrays(Source):
                     raise InputError("the archive is cut short, behind these images")
 
     def carried(self) -> pa.Schema:
-        return first_schema(list_files(self.path), self._carried)
+        return first_schema(self.files(), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:

@@ -18,11 +18,12 @@ from transforms.records.batches import (
     carried_name,
     image_records,
 )
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import holds_images, raw_layout, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files, open_binary
+from transforms.storage.files import open_binary
 from transforms.storage.paths import matches
 
 # Of damaged metadata, numbers and names may be anything.
@@ -58,10 +59,10 @@ class ParquetFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        for path in list_files(self.uri):
+        passed_over = PassedOver()
+        for path in self.files(passed_over):
             if not matches(path, _PATTERNS):  # a folder of Parquet files holds others too
-                passed_over += 1
+                passed_over.add(Cause.OTHER_KIND, path)
                 continue
             try:
                 with _open(path) as file:
@@ -74,15 +75,19 @@ class ParquetFiles(Source):
                         row += rows
             except _READ_ERRORS:
                 yield Listing(RowGroup(path))  # reading it tells why
-        if passed_over:
-            yield Listing(None, passed_over)
+        yield Listing(None, passed_over.taken())
 
     def paths(self, task: RowGroup) -> list[str]:
         return [task.path]
 
     def read(
-        self, task: RowGroup, limits: BatchLimits, images: bool = True
+        self,
+        task: RowGroup,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         path, group, row, *size = task
         try:
             with _open(path) as file:
@@ -172,7 +177,7 @@ class ParquetFiles(Source):
         return pc.coalesce(_texts(column), numbered)
 
     def carried(self) -> pa.Schema:
-        paths = (path for path in list_files(self.uri) if matches(path, _PATTERNS))
+        paths = (path for path in self.files() if matches(path, _PATTERNS))
         return first_schema(paths, _carried)
 
 

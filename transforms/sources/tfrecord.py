@@ -15,11 +15,11 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.sources.array_records import numbered_ids
 from transforms.sources.recovery.record_file import Damage, record_batches
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files
 
 _ID_FEATURE = "image/filename"
 _IMAGE_FEATURES = ("image/encoded", "image")
@@ -38,13 +38,22 @@ class TFRecordFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        for path in list_files(self.uri):
-            yield Listing(path)
+        passed_over = PassedOver()
+        for path in self.files(passed_over):
+            yield Listing(path, passed_over.taken())
+        yield Listing(None, passed_over.taken())
 
     def paths(self, task: str) -> list[str]:
         return [task]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+    def read(
+        self,
+        task: str,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         number, prefix = 0, f"{self.relative(task)}#"
         rows = ExampleRows(task, prefix, self.carried(), images)
         for records in record_batches(task, limits):
@@ -62,7 +71,7 @@ class TFRecordFiles(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(list_files(self.uri), _carried)
+        return first_schema(self.files(), _carried)
 
 
 def _carried(path: str) -> pa.Schema:

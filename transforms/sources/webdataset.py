@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
 from transforms.sources.image_files import IMAGE_ENDINGS
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
-from transforms.storage.files import list_files, open_decompressed
+from transforms.storage.files import open_decompressed
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
@@ -54,13 +55,22 @@ class WebDataset(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        for path in list_files(self.uri):
-            yield Listing(path)
+        passed_over = PassedOver()
+        for path in self.files(passed_over):
+            yield Listing(path, passed_over.taken())
+        yield Listing(None, passed_over.taken())
 
     def paths(self, task: str) -> list[str]:
         return [task]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+    def read(
+        self,
+        task: str,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         name = self.relative(task)
         samples = _Samples(task, images, limits.record_bytes)
         while samples.are_left:
@@ -87,7 +97,7 @@ class WebDataset(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(list_files(self.uri), _carried)
+        return first_schema(self.files(), _carried)
 
 
 @dataclasses.dataclass
