@@ -23,7 +23,10 @@ Gathered = list[Shard | pa.RecordBatch]  # all finished files and all tallies
 
 
 def watched(scored: ScoredRecords, watch: RejectWatch) -> None:
-    """Counts scores and rejects while they come: a run with too many rejects ends early."""
+    """Counts scores and rejects while they come: a run with too many rejects ends early, if its
+    limit can be told to be passed before its end."""
+    if not watch.limit.ends_early:
+        return
     seen = Shared()
     scored.scores | "WatchScores" >> beam.ParDo(WatchRejects(watch, SCORES, seen))
     scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch, REJECTS, seen))
@@ -42,10 +45,14 @@ def gathered(
     if scored.rejects is not None:
         parts.append(scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, limits))
     if scored.tallies is not None:
-        # One batch of them: those of every task may be as many names as there are tasks, and more.
-        summed = beam.CombineGlobally(_summed).without_defaults()
-        parts.append(scored.tallies | "SumTallies" >> summed)
+        parts.append(summed(scored.tallies))
     return parts | "Parts" >> beam.Flatten() | "Gather" >> beam.combiners.ToList()
+
+
+def summed(tallies: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+    """One batch of the sums, for those of every task may name as much as there are tasks, and more;
+    none of no tallies."""
+    return tallies | "SumTallies" >> beam.CombineGlobally(_summed).without_defaults()
 
 
 def _summed(tallies: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
