@@ -64,7 +64,8 @@ def outcome(data: bytes) -> tuple[str, str, str]:
         return name, str(error.reason), str(error)
     if not expected.size:
         return name, "READ", told
-    config = ImageConfig(*found.shape, bits=8 if found.dtype == np.uint8 else 16)
+    height, width, channels = found.shape
+    config = ImageConfig(height, width, channels, bits=8 if found.dtype == np.uint8 else 16)
     batch = decode_batch(image_records(["a"], "file", [data]), config)
     equal = batch["image"][0].as_py() == found.tobytes() and same(found, expected)
     return name, "equal" if equal else "UNEQUAL", ""

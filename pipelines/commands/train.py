@@ -35,6 +35,7 @@ from pipelines.beam.run import pipeline_options, versions
 from pipelines.commands.training_model import Trainer
 from pipelines.commands.training_records import analyse, read_records
 from pipelines.console.progress import say
+from pipelines.console.unread import warn_of_unread
 from transforms import ReadOptions
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import probe_image
@@ -104,6 +105,7 @@ def train(
         bundle = work / "bundle"
         bundle.mkdir()
         records = read_records(inputs, wheres, read_options, config, options, work)
+        warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
         advice = _said(records.advice)
         analyse(records, config, options, bundle / TRANSFORM_OUTPUT, work)
         trainer = Trainer(bundle, config, records.stores)
@@ -127,6 +129,7 @@ def train(
                     "where": list(where),
                     "reading": read_options.given(),
                     "rejected_by_reason": records.rejected_by_reason,
+                    "passed_over": records.passed_over.by_cause(),
                     **training,
                     "advice": advice,
                 },

@@ -30,6 +30,7 @@ from pipelines.beam.run import decoding_threads, run
 from transforms import ReadImages, ReadOptions
 from transforms.reading.read import RECORDS_READ
 from transforms.records.batches import TARGET
+from transforms.records.passed_over import PassedOver
 from transforms.records.where import Where
 from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.training.prepare import (
@@ -37,6 +38,7 @@ from transforms.training.prepare import (
     AnalyzeStore,
     DecodeToShards,
     read_shards,
+    read_tallies,
     record_ids,
     record_images,
 )
@@ -50,6 +52,7 @@ class Records(NamedTuple):
       stores: of the splits.
       calibration_ids: in the order of the store.
       rejected_by_reason: how many were not decoded.
+      passed_over: what was found and not read.
       scale: the levels that the scaling `quantile` maps to 0 and 1.
       advice: lines for people, of what makes scores or flags void.
     """
@@ -57,6 +60,7 @@ class Records(NamedTuple):
     stores: dict[str, ImageStore]
     calibration_ids: list[str]
     rejected_by_reason: dict[str, int]
+    passed_over: PassedOver
     scale: tuple[int, int]
     advice: list[str]
 
@@ -92,7 +96,8 @@ def read_records(
         counter=RECORDS_READ,
     )
     shards = read_shards(folder)
-    return _stored(shards, _split_order(shards, config), config, work)
+    passed_over = read_tallies(folder).passed_over
+    return _stored(shards, _split_order(shards, config), config, passed_over, work)
 
 
 def analyse(
@@ -146,7 +151,13 @@ class _Ids:
                 self.ids[place] = name
 
 
-def _stored(shards: list[Shard], order: SplitOrder, config: Configuration, work: Path) -> Records:
+def _stored(
+    shards: list[Shard],
+    order: SplitOrder,
+    config: Configuration,
+    passed_over: PassedOver,
+    work: Path,
+) -> Records:
     ids, levels = _Ids(order.sizes[CALIBRATION]), LevelCounts(config.image.dtype)
     fingerprints = Fingerprints(order)
     stores = write_image_stores(
@@ -174,6 +185,7 @@ def _stored(shards: list[Shard], order: SplitOrder, config: Configuration, work:
         stores=stores,
         calibration_ids=ids.ids,
         rejected_by_reason=rejected_by_reason(shards),
+        passed_over=passed_over,
         scale=seen.scale,
         advice=[line for line in advice if line],
     )

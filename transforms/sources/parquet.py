@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,16 +22,17 @@ from transforms.records.batches import (
     image_records,
     with_column,
 )
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import raw_layout, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.kinds import members
+from transforms.sources.kinds import files_of_kind
 from transforms.sources.layouts.image_paths import path_within, read_image_file
 from transforms.sources.layouts.parquet_images import Part, first_items, image_parts
 from transforms.sources.layouts.parquet_layout import Form, Layout, find_layout, is_list, plain_type
 from transforms.sources.layouts.partition_columns import partition_schema, partition_values
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import fixed_root, list_files, open_binary
+from transforms.storage.files import fixed_root, open_binary
 from transforms.storage.paths import relative_path
 
 # Of damaged metadata, numbers and names may be anything.
@@ -94,12 +95,8 @@ class ParquetFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        is_parquet = self._is_member
-        for path in list_files(self.uri):
-            if not is_parquet(path):  # a folder of Parquet files holds others too
-                passed_over += 1
-                continue
+        passed_over = PassedOver()
+        for path in self._files(passed_over):
             try:
                 with _open(path) as file:
                     if isinstance(self._file(file, path), str):
@@ -111,18 +108,16 @@ class ParquetFiles(Source):
                         row += rows
             except _READ_ERRORS:
                 yield Listing(RowGroup(path))  # reading it tells why
-        if passed_over:
-            yield Listing(None, passed_over)
+        yield Listing(None, passed_over.taken())
 
-    @property
-    def _is_member(self) -> Callable[[str], bool]:
-        """Which of the files are read. Those whose name, or whose folder's, begins with an
-        underscore are other programs' notes."""
-        is_parquet, root = members("parquet", self.uri, self.options), self._root
-        return lambda path: (
-            is_parquet(path)
-            and (path == self.uri or not _NOTE.search(f"/{relative_path(path, root)}"))
-        )
+    def _files(self, passed_over: PassedOver | None = None) -> Iterator[str]:
+        """Those whose name, or whose folder's, begins with an underscore are other programs'
+        notes."""
+        for path in files_of_kind(self, "parquet", passed_over):
+            if path == self.uri or not _NOTE.search(f"/{relative_path(path, self._root)}"):
+                yield path
+            elif passed_over is not None:
+                passed_over.add(Cause.OTHER_KIND, path)
 
     def paths(self, task: RowGroup) -> list[str]:
         return [task.path, *dict.fromkeys(self._image_files(task))]
@@ -141,8 +136,13 @@ class ParquetFiles(Source):
                         yield self.within(text, path)
 
     def read(
-        self, task: RowGroup, limits: BatchLimits, images: bool = True
+        self,
+        task: RowGroup,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         path, group, row, *size = task
         try:
             with _open(path) as file:
@@ -165,8 +165,7 @@ class ParquetFiles(Source):
         return name if group is None else f"{name}#row_group={group}"
 
     def carried(self) -> pa.Schema:
-        is_parquet = self._is_member
-        return first_schema(filter(is_parquet, list_files(self.uri)), self._carried)
+        return first_schema(self._files(), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         try:
@@ -196,10 +195,7 @@ class ParquetFiles(Source):
     @functools.cached_property
     def _partition(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return partition_schema(
-            relative_path(path, self._root)
-            for path in filter(self._is_member, list_files(self.uri))
-        )
+        return partition_schema(relative_path(path, self._root) for path in self._files())
 
     def within(self, text: str, path: str) -> str:
         """The image file that a record of `path` names; RecordError where it leads out of the

@@ -71,24 +71,24 @@ def _kind(uri: str, options: ReadOptions) -> str:
     path, part = split_npz(uri)
     named = "npz" if part else kind_by_name(path)
     if is_local(path) and not is_glob(path) and os.path.isdir(path):
-        return _kind_held(path, named)  # Spark's set.parquet, a folder, holds Parquet
+        return _kind_held(path, options, named)  # Spark's set.parquet, a folder, holds Parquet
     if named is not None:
         return named
     # The second tells where nothing is there, and knows folders that begin with empty markers.
     if is_glob(path) or is_folder(path) or next(list_files(path), path) != path:
-        return _kind_held(path)
+        return _kind_held(path, options)
     if (found := kind_by_bytes(path)) is None:
         raise InputError(f"{_what_is(path)}; {_TAKEN}")
     return found
 
 
-def _kind_held(uri: str, named: str | None = None) -> str:
+def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
     """The kind of a folder's files, or a pattern's: images if one is an image, else the one kind
     that there is; what the folder's own name says, if it is none."""
     found: dict[str, str] = {}
     others: list[str] = []
     count = looked_into = 0
-    for path in _visible(uri):
+    for path in _visible(uri, options):
         kind = kind_by_name(path)
         if kind is None and not has_ending(path) and looked_into < _MOST_LOOKED_INTO:
             looked_into += is_local(path)
@@ -117,18 +117,18 @@ def _by_bytes(paths: Iterable[str]) -> dict[str, str]:
     return {kind: path for kind, path in kinds if kind is not None}
 
 
-def _visible(uri: str) -> Iterator[str]:
+def _visible(uri: str, options: ReadOptions) -> Iterator[str]:
     """The files of a folder or a pattern, but for hidden ones; the first of many remote ones."""
     root = fixed_root(uri)
-    for path in itertools.islice(_listed(uri), None if is_local(uri) else _MOST_REMOTE):
+    for path in itertools.islice(_listed(uri, options), None if is_local(uri) else _MOST_REMOTE):
         parts = relative_path(path, root).split("/")
         if not any(part.startswith(".") for part in parts):
             yield path
 
 
-def _listed(uri: str) -> Iterator[str]:
+def _listed(uri: str, options: ReadOptions) -> Iterator[str]:
     if is_local(uri) or is_glob(uri):
-        return list_files(uri)
+        return list_files(uri, exclude=options.exclude, follow_links=options.follow_links)
     try:
         found = remote.matched(remote.below(uri), _MOST_REMOTE)
     except OSError as error:

@@ -24,6 +24,8 @@ from transforms.reading.read import ImageRecords
 from transforms.records.batches import ID, IMAGE, TARGET
 from transforms.records.pixels import pixels_from_arrow, pixels_to_arrow
 from transforms.records.rejects import good_rows, reject_rows
+from transforms.records.tallies import Tallies
+from transforms.runs.gather import summed
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
@@ -31,7 +33,7 @@ from transforms.training.analysis import AnalyzePixels
 
 RECORDS_ANALYSED = "records_analysed"  # a metric
 _RECORDS, _REJECTS = "records", "rejects"
-_SHARDS = "shards.json"
+_SHARDS, _TALLIES = "shards.json", "tallies.json"
 _ID_ROWS = 65_536
 # Pixels are read back once, in whole row groups: small ones, and no time spent on compression.
 _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
@@ -53,6 +55,10 @@ class _Part(beam.DoFn):
         if len(records):
             yield records
         self._progress.add(len(batch))
+
+
+def _write_tallies(tallies: pa.RecordBatch, path: str) -> None:
+    write_text(path, json.dumps(tallies.to_pylist(), indent=2))
 
 
 def _write_list(shards: list[Shard], path: str) -> str:
@@ -88,6 +94,9 @@ class DecodeToShards(Composite):
             >> DecodeImages(config.image, config.batch_rows, config.target, self._decoding_threads)
             | "Part" >> beam.ParDo(_Part(columns)).with_outputs(_REJECTS, main=_RECORDS)
         )
+        summed(images.tallies) | "WriteTallies" >> beam.Map(
+            _write_tallies, posixpath.join(self._folder, _TALLIES)
+        )
         shards = [
             parted[name]
             | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS, lasting=False)
@@ -105,6 +114,12 @@ def read_shards(folder: str) -> list[Shard]:
     """The shards that a finished `DecodeToShards` left in `folder`."""
     with open_binary(posixpath.join(folder, _SHARDS)) as file:
         return [Shard(**values) for values in json.load(file)]
+
+
+def read_tallies(folder: str) -> Tallies:
+    """What was read and passed over by the `DecodeToShards` that has finished in `folder`."""
+    with open_binary(posixpath.join(folder, _TALLIES)) as file:
+        return Tallies().add(json.load(file))
 
 
 def record_ids(shards: Iterable[Shard]) -> Iterator[list[str]]:
