@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -39,18 +40,21 @@ class TFRecordFiles(Source):
 
     def listings(self) -> Iterator[Listing]:
         for path in list_files(self.uri):
-            yield Listing(path)
+            yield Listing(os.fsencode(path))  # text would have to be Unicode
 
-    def paths(self, task: str) -> list[str]:
-        return [task]
+    def paths(self, task: bytes) -> list[str]:
+        return [os.fsdecode(task)]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        number, prefix = 0, f"{self.relative(task)}#"
-        rows = ExampleRows(task, prefix, self.carried(), images)
-        for records in record_batches(task, limits):
+    def read(
+        self, task: bytes, limits: BatchLimits, images: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        path = os.fsdecode(task)
+        number, prefix = 0, f"{self.relative(path)}#"
+        rows = ExampleRows(path, prefix, self.carried(), images)
+        for records in record_batches(path, limits):
             if isinstance(records, Damage):  # as many records as there may have been count as one
                 ids = [f"{prefix}{number}"]
-                yield rejected_records(ids, task, records.reason, records.message)
+                yield rejected_records(ids, path, records.reason, records.message)
                 number += 1
             else:
                 yield rows.columnar(number, records) or rows.one_by_one(number, records)

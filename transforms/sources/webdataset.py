@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -55,18 +56,21 @@ class WebDataset(Source):
 
     def listings(self) -> Iterator[Listing]:
         for path in list_files(self.uri):
-            yield Listing(path)
+            yield Listing(os.fsencode(path))  # text would have to be Unicode
 
-    def paths(self, task: str) -> list[str]:
-        return [task]
+    def paths(self, task: bytes) -> list[str]:
+        return [os.fsdecode(task)]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        name = self.relative(task)
-        samples = _Samples(task, images, limits.record_bytes)
+    def read(
+        self, task: bytes, limits: BatchLimits, images: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        path = os.fsdecode(task)
+        name = self.relative(path)
+        samples = _Samples(path, images, limits.record_bytes)
         while samples.are_left:
             try:
                 for batch in bounded_batches(samples, _size, limits):
-                    yield _records(batch, name, task, self.carried(), images)
+                    yield _records(batch, name, path, self.carried(), images)
             except _READ_ERRORS as error:
                 yield self._damage(name, samples, error)
 
