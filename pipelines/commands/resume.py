@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_models.errors import OutputError
+from transforms.records.text import printable_facts
 from transforms.runs.checkpoint_plan import Plan, differences, read_plan
 from transforms.runs.ledger import finished_ledger
 from transforms.runs.output_folder import check_free, discard_unfinished
@@ -67,7 +68,7 @@ def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
         "relabelled": facts.get("relabelled"),
         "versions": facts.get("versions"),
     }
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(printable_facts(found)))
 
 
 def _other_size(planned: int, every: int | None) -> list[str]:

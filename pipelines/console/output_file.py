@@ -5,7 +5,7 @@ import posixpath
 
 from ae_models.errors import OutputError
 from transforms.storage.changes import write_whole
-from transforms.storage.paths import is_local
+from transforms.storage.paths import check_no_pattern, is_local
 from transforms.storage.staging import output_errors
 
 
@@ -18,11 +18,13 @@ def check_file(path: str, ending: str, what: str) -> None:
       what: it is, for people.
 
     Raises:
-      OutputError: the name has another ending, is a folder's, or its folder is not there.
+      OutputError: the name has another ending, is a folder's, its folder is not there, or an object
+        store would take it for a pattern.
     """
     if not path.lower().endswith(ending):
         raise OutputError(f"a {what}'s name must end in {ending}. Received: {path!r}")
     if not is_local(path):
+        check_no_pattern(path)
         return
     if os.path.isdir(path):
         raise OutputError(f"{path} is a folder")

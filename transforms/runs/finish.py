@@ -8,6 +8,7 @@ from typing import Any
 
 from ae_models.errors import OutputError
 from transforms.records.tallies import Tallies
+from transforms.records.text import printable_facts
 from transforms.runs.ledger import (
     FAILED,
     FORMAT_VERSION,
@@ -66,7 +67,8 @@ def finish_run(
       output: the run folder.
       run_id: of this run, which `staging_folder` was made with.
       shards: the finished files of the run.
-      facts: what the ledger says besides the files.
+      facts: what the ledger says besides the files; a name's bytes that are no UTF-8 are written as
+        `\\xe9` there.
       overwrite: whether results of another run may be taken away.
       kinds: the folders of the result, which are there even if no shard is.
       model: a staged file that becomes `MODEL`; None where the result has none.
@@ -85,7 +87,8 @@ def finish_run(
                 return finished
         places = _places(shards, kinds)
         files = [{"path": place, "rows": shard.rows} for shard, place in places]
-        ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **facts, "files": files}
+        known = printable_facts(facts)
+        ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **known, "files": files}
         moves = [(shard.path, place) for shard, place in places]
         moves += [] if model is None else [(model, MODEL)]
         _finish(output, run_id, ledger=ledger, kinds=kinds, moves=moves, overwrite=overwrite)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_models.errors import InputError
+from transforms.records.text import printable_facts
 from transforms.storage.changes import write_text
 from transforms.storage.files import exists, files_below, open_binary
 from transforms.storage.paths import check_one
@@ -36,7 +37,7 @@ def write_failure(output: str, facts: Mapping[str, Any]) -> None:
     Raises:
       OSError: it cannot be written.
     """
-    text = json.dumps({"format_version": FORMAT_VERSION, **facts}, indent=2)
+    text = json.dumps({"format_version": FORMAT_VERSION, **printable_facts(facts)}, indent=2)
     with client_errors():
         write_text(posixpath.join(output, FAILED), text + "\n")
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import os
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -61,27 +62,29 @@ class TFRecordFiles(Source):
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
         for path in files_of_kind(self, "tfrecord", passed_over):
-            yield Listing(path, passed_over.taken())
+            # Text would have to be Unicode.
+            yield Listing(os.fsencode(path), passed_over.taken())
         yield Listing(None, passed_over.taken())
 
-    def paths(self, task: str) -> list[str]:
-        return [task]
+    def paths(self, task: bytes) -> list[str]:
+        return [os.fsdecode(task)]
 
     def read(
         self,
-        task: str,
+        task: bytes,
         limits: BatchLimits,
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
         del passed_over
-        number, prefix = 0, f"{self.relative(task)}#"
+        path = os.fsdecode(task)
+        number, prefix = 0, f"{self.relative(path)}#"
         features, carried = self._layout
-        rows = ExampleRows(task, prefix, carried, images, features)
-        for records in record_batches(task, limits):
+        rows = ExampleRows(path, prefix, carried, images, features)
+        for records in record_batches(path, limits):
             if isinstance(records, Damage):  # as many records as there may have been count as one
                 ids = [f"{prefix}{number}"]
-                yield rejected_records(ids, task, records.reason, records.message)
+                yield rejected_records(ids, path, records.reason, records.message)
                 number += 1
                 continue
             at_once = rows.columnar(number, records)

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -57,26 +58,28 @@ class WebDataset(Source):
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
         for path in files_of_kind(self, "webdataset", passed_over):
-            yield Listing(path, passed_over.taken())
+            # Text would have to be Unicode.
+            yield Listing(os.fsencode(path), passed_over.taken())
         yield Listing(None, passed_over.taken())
 
-    def paths(self, task: str) -> list[str]:
-        return [task]
+    def paths(self, task: bytes) -> list[str]:
+        return [os.fsdecode(task)]
 
     def read(
         self,
-        task: str,
+        task: bytes,
         limits: BatchLimits,
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
         del passed_over
-        name = self.relative(task)
-        samples = _Samples(task, images, limits.record_bytes)
+        path = os.fsdecode(task)
+        name = self.relative(path)
+        samples = _Samples(path, images, limits.record_bytes)
         while samples.are_left:
             try:
                 for batch in bounded_batches(samples, _size, limits):
-                    yield _records(batch, name, task, self.carried(), images)
+                    yield _records(batch, name, path, self.carried(), images)
             except _READ_ERRORS as error:
                 yield self._damage(name, samples, error)
 
