@@ -43,3 +43,9 @@ class TooManyRejectsError(LatentbeamError):
     """A run of which more records were rejected than its limit allows; the message counts them."""
 
     exit_status = 1
+
+
+class EmptyRunError(LatentbeamError):
+    """A run that scored no record and was not to end so; the message counts what it read."""
+
+    exit_status = 1

@@ -131,8 +131,10 @@ def train(
               help="Go on with the unfinished run of the same command in --output, if there is "
                    "one; leave a finished one as it is.")  # fmt: skip
 @click.option("--max_rejects", metavar="N|SHARE",
-              help="End with exit status 1 if more records are rejected: 1000, 1%, 0.01.  "
-                   "[default: no limit]")  # fmt: skip
+              help="End with exit status 1 if more records are rejected: 1000, 1%, 0.01; 100% for "
+                   "no limit.  [default: end so if all are]")  # fmt: skip
+@click.option("--fail_if_empty", is_flag=True,
+              help="End with exit status 1 if no record is scored.")  # fmt: skip
 @overwrite_option
 @json_option
 @click.pass_context
@@ -151,6 +153,7 @@ def score(
     checkpoint_every: int | None,
     resume: bool,
     max_rejects: str | None,
+    fail_if_empty: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -175,6 +178,7 @@ def score(
         checkpoint_every=checkpoint_every,
         resume=resume,
         max_rejects=max_rejects,
+        fail_if_empty=fail_if_empty,
     )
     print_result(ledger, as_json, lambda _: summaries.scored_lines(ledger, output))
 

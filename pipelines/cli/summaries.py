@@ -19,6 +19,7 @@ def trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
         f"records: {training['records']['train']} train, "
         f"{training['records']['validation']} validation, {calibration['records']} calibration, "
         f"{sum(training['rejected_by_reason'].values())} rejected",
+        *_passed_over_lines(training.get("passed_over", {})),
         f"epochs: {training['epochs']}, best {training['best_epoch']} "
         f"(validation loss {training['validation_loss']:.5g})",
     ]
@@ -30,15 +31,21 @@ def scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
         return job_lines(ledger["job"])
     records = ledger["records"]
     reasons = ", ".join(f"{n} {reason}" for reason, n in records["rejected_by_reason"].items())
-    passed_over = ledger["files_passed_over"]
     return [
         f"run: {output}",
         f"records: {records['read']} read, {records['scored']} scored, "
         f"{records['rejected']} rejected" + (f" ({reasons})" if reasons else ""),
-        *([f"files passed over: {passed_over}"] if passed_over else []),
+        *_passed_over_lines(ledger.get("passed_over", {}), "; named in passed_over/"),
         *_tail_lines(ledger["model"]["pareto_tail"]),
         f"seconds: {ledger['seconds']}",
     ]
+
+
+def _passed_over_lines(by_cause: Mapping[str, int], where: str = "") -> list[str]:
+    if not by_cause:
+        return []
+    counted = ", ".join(f"{count} {cause}" for cause, count in by_cause.items())
+    return [f"passed over: {counted}{where}"]
 
 
 def job_lines(job: Mapping[str, Any]) -> list[str]:
@@ -136,7 +143,8 @@ def evaluated_lines(result: Mapping[str, Any]) -> list[str]:
     ]
     flagged = result["flagged"]
     return [
-        f"records: {result['records']}, {result['anomalous']} anomalous",
+        f"records: {result['records']}, {result['anomalous']} anomalous"
+        + (f"; {result['unlabelled']} without a label left out" if result["unlabelled"] else ""),
         *metrics,
         f"flagged: {flagged['true_positive_rate']:.1%} of the anomalous, "
         f"{flagged['false_positive_rate']:.1%} of the others",
@@ -150,7 +158,9 @@ def _measured(metric: Mapping[str, float | None], percent: str) -> str:
 
 
 def verified_lines(result: Mapping[str, Any]) -> list[str]:
-    """That all is accounted for, or each problem."""
+    """That all is accounted for, or each problem; and what the run passed over."""
+    passed_over = _passed_over_lines(result["passed_over"], " in the run")
     if result["ok"]:
-        return [f"ok: all {result['expected']} records are in exactly one of scores and rejects"]
-    return [f"{problem}" for problem in result["problems"]]
+        ok = f"ok: all {result['expected']} records are in exactly one of scores and rejects"
+        return [ok, *passed_over]
+    return [*result["problems"], *passed_over]

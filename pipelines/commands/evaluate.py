@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ae_models.calibration.ranking import auroc, average_precision
 from ae_models.errors import InputError
@@ -19,14 +20,16 @@ _SEED = 0
 
 def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
     """AUROC and average precision of `score`, each with a bootstrap interval, and what the flag
-    `is_anomaly` found.
+    `is_anomaly` found. Records without a value of the condition's column are neither normal nor
+    anomalous: they are left out, and counted.
 
     Raises:
       InputError: no finished run, or no records of one of the two kinds.
       ConfigError: the condition names no column of the scores.
     """
     where = Where.parse(anomalous)
-    table = _read(scores, where)
+    found = _read(scores, where)
+    table = found.filter(pc.invert(pc.is_null(found[where.column], nan_is_null=True)))
     truth = where.mask(table[where.column]).to_numpy()
     score, flags = table["score"].to_numpy(), table["is_anomaly"].to_numpy()
     if truth.all() or not truth.any():
@@ -37,6 +40,7 @@ def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
     return {
         "records": len(truth),
         "anomalous": int(truth.sum()),
+        "unlabelled": len(found) - len(table),
         "auroc": _with_interval(auroc, truth, score),
         "average_precision": _with_interval(average_precision, truth, score),
         "flagged": {

@@ -1,6 +1,7 @@
 """`latentbeam score`: images through a bundle to a run folder."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.scorer import check_outputs
 from ae_models.config.validated import check_range
-from ae_models.errors import ConfigError
+from ae_models.errors import ConfigError, EmptyRunError
 from ae_models.scores import primary_score
 from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
 from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
 from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
+from pipelines.console.progress import say
+from pipelines.console.unread import warn_of_unread
 from transforms import ReadImages, ReadOptions, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
+from transforms.results.passed_over import passed_over_names
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
@@ -43,6 +47,7 @@ def score(
     checkpoint_every: int | None = None,
     resume: bool = False,
     max_rejects: str | int | float | None = None,
+    fail_if_empty: bool = False,
 ) -> dict[str, Any]:
     """Scores the inputs and gives the ledger of the finished run.
 
@@ -56,10 +61,11 @@ def score(
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
-      TooManyRejectsError: more records were rejected than `max_rejects` allows.
+      TooManyRejectsError: more records were rejected than `max_rejects` allows; without it, all.
+      EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
     asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
-    limit = None if max_rejects is None else RejectLimit.parse(max_rejects)
+    limit = RejectLimit.usual() if max_rejects is None else RejectLimit.parse(max_rejects)
     read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
@@ -90,6 +96,7 @@ def score(
             facts=facts,
             portable_schema=portable_schema,
             max_rejects=limit,
+            fail_if_empty=fail_if_empty,
         )
 
     if is_handed_over(options):  # it outlives this process and all that it could hold
@@ -98,15 +105,28 @@ def score(
     with held(output) as check_held:
         finished, plan = finished_or_plan(output, facts, checkpoint_every, resume, overwrite)
         if finished is not None:
+            if fail_if_empty and not finished["records"]["scored"]:
+                raise EmptyRunError(f"the run in {output} has scored no record")
             return finished
         if plan is not None:
-            watch = None if limit is None else RejectWatch(limit, output, facts)
+            watch = RejectWatch(limit, output, facts, fail_if_empty)
             work = PartedRun(
                 output, inputs, where, read_options, scoring, portable_schema, options, watch
             )
-            return score_in_parts(work, plan, facts, overwrite, check_held)
-        run(whole, options, "scoring", counter=RECORDS_READ)
-    return read_ledger(output)
+            score_in_parts(work, plan, facts, overwrite, check_held)
+        else:
+            run(whole, options, "scoring", counter=RECORDS_READ)
+    ledger = read_ledger(output)
+    _warn(output, ledger)
+    return ledger
+
+
+def _warn(output: str, ledger: Mapping[str, Any]) -> None:
+    """Says on stderr what may be missing."""
+    if not ledger["records"]["scored"]:
+        say("warning: no record was scored")
+    names = functools.partial(passed_over_names, output)
+    warn_of_unread(ledger["passed_over"], names)
 
 
 def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions) -> None:

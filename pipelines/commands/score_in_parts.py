@@ -1,6 +1,5 @@
 """`latentbeam score --checkpoint_every`: a run in parts, each a pipeline of its own."""
 
-import collections
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from ae_models.errors import OutputError
 from pipelines.beam.run import run
 from pipelines.console.progress import say
 from transforms.reading.read import RECORDS_READ, ReadTasks, open_inputs
-from transforms.records.tallies import READ
+from transforms.records.tallies import Tallies
 from transforms.records.where import Where
 from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
 from transforms.runs.checkpoints import (
@@ -25,6 +24,7 @@ from transforms.runs.checkpoints import (
     remember_files,
 )
 from transforms.runs.finish import count_records, finish_run
+from transforms.runs.gather import passed_over_shards
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import discard_unfinished, is_finishing
 from transforms.runs.partition import Part, divided
@@ -32,6 +32,7 @@ from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import Shard
 from transforms.runs.write_part import WritePart
 from transforms.sources import ReadOptions
+from transforms.storage.staging import staging_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,9 @@ def _finished(
     facts: Mapping[str, Any],
     overwrite: bool,
 ) -> dict[str, Any]:
-    shards = _shards(results)
+    tallies = _tallies(results)
+    staging = staging_folder(output, plan.run_id)
+    shards = _shards(results) + passed_over_shards(staging, tallies.passed_over)
     counts = _counts(results)
     checkpoints = {"every": plan.every, "parts": len(results)}
     seconds = round(sum(result.seconds for result in results), 1)
@@ -155,10 +158,14 @@ def _check_rejects(work: PartedRun, results: Sequence[PartResult], finished: boo
 
 
 def _counts(results: Sequence[PartResult]) -> dict[str, Any]:
-    tallies = collections.Counter[str]()
+    return count_records(_shards(results), _tallies(results), rejects_known=True)
+
+
+def _tallies(results: Sequence[PartResult]) -> Tallies:
+    total = Tallies()
     for result in results:
-        tallies.update(result.tallies)
-    return count_records(_shards(results), tallies, rejects_known=True)
+        total.add(result.tallies.rows())
+    return total
 
 
 def _shards(results: Sequence[PartResult]) -> list[Shard]:
@@ -166,4 +173,4 @@ def _shards(results: Sequence[PartResult]) -> list[Shard]:
 
 
 def _records(results: Sequence[PartResult]) -> int:
-    return sum(result.tallies.get(READ, 0) for result in results)
+    return _tallies(results).read or 0

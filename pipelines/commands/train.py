@@ -32,6 +32,7 @@ from ae_models.training.preprocessing import Preprocessing
 from pipelines.beam.dataflow import is_handed_over
 from pipelines.beam.run import decoding_threads, pipeline_options, run, versions
 from pipelines.console.progress import Progress, say
+from pipelines.console.unread import warn_of_unread
 from transforms import ReadImages, ReadOptions
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import probe_image
@@ -42,7 +43,7 @@ from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
 from transforms.storage.paths import is_local
-from transforms.training.prepare import PrepareTraining, read_shards, split_reader
+from transforms.training.prepare import PrepareTraining, read_shards, read_tallies, split_reader
 
 _LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
 _PARITY_RECORDS = 64
@@ -119,6 +120,8 @@ def train(
             "reading and analysing",
             counter=RECORDS_READ,
         )
+        passed_over = read_tallies(str(records)).passed_over
+        warn_of_unread(passed_over.by_cause(), passed_over.names)
         shards = read_shards(str(records))
         training = _write_model(bundle, config, _stores(shards, config, work))
         calibration = write_calibration(
@@ -136,6 +139,7 @@ def train(
                 "where": list(where),
                 "reading": read_options.given(),
                 "rejected_by_reason": rejected_by_reason(shards),
+                "passed_over": passed_over.by_cause(),
                 **training,
             },
             "calibration": calibration,

@@ -10,11 +10,12 @@ from pipelines.console.native_lines import native_lines_hidden
 from pipelines.console.progress import Progress
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import ID, BatchLimits
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.where import Where
 from transforms.results.reconcile import reconcile
 from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import open_shard
-from transforms.sources import ReadOptions, resolve_inputs
+from transforms.sources import ReadOptions, Source, resolve_inputs
 from transforms.storage.files import open_binary
 
 _LIMITS = BatchLimits(rows=4096)
@@ -23,7 +24,8 @@ _LIMITS = BatchLimits(rows=4096)
 def verify(
     scores: str, inputs: Sequence[str], reading: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Reads the ids of the inputs again, under the run's own conditions, and compares.
+    """Reads the ids of the inputs again, under the run's own conditions, and compares them, and
+    how many files were passed over.
 
     Args:
       scores: the run folder.
@@ -31,8 +33,9 @@ def verify(
       reading: fields of `ReadOptions` that differ from those of the run.
 
     Returns:
-      `ok`, `problems` as sentences and, where every file can be read, counts of `expected`,
-      `found`, `missing`, `unexpected` and `repeated` records and `examples` of ids.
+      `ok`, `problems` as sentences, `passed_over` as the ledger counts it and, where every file can
+      be read, counts of `expected`, `found`, `missing`, `unexpected` and `repeated` records and
+      `examples` of ids.
 
     Raises:
       InputError: no finished run, or an input that is not there.
@@ -42,23 +45,21 @@ def verify(
     options = ReadOptions.from_ledger(ledger).with_given(ReadOptions(**(reading or {})))
     with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
         sources = resolve_inputs(inputs, options)
-    carried = common_carried(sources)
+    passed_over = PassedOver()
+    told = {"passed_over": ledger.get("passed_over", {})}
 
     def expected() -> Iterator[list[str]]:
-        for source in sources:
-            for task in source.tasks():
-                for batch, _ in read_task(
-                    source, task, _LIMITS, carried=carried, wheres=wheres, images=False
-                ):
-                    yield batch.column(ID).to_pylist()
+        passed_over.taken()  # it may be called again
+        return _expected(sources, wheres, passed_over)
 
     problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
     problems += _unreadable(scores)
     if problems:  # what the files hold cannot be compared
-        return {"problems": problems, "ok": False}
+        return {**told, "problems": problems, "ok": False}
     with Progress("verifying") as progress:
         differences = reconcile(_shown(expected, progress), lambda: _found(scores))
     problems = _problems(ledger, differences.found)
+    problems += _passed_over_otherwise(ledger, passed_over)
     for name in ("missing", "unexpected", "repeated"):
         if count := getattr(differences, name):
             examples = ", ".join(differences.examples[name])
@@ -68,7 +69,7 @@ def verify(
             f"the inputs hold {differences.expected} records, the run {differences.found}: "
             "some ids are there twice"
         )
-    return {**vars(differences), "problems": problems, "ok": not problems}
+    return {**vars(differences), **told, "problems": problems, "ok": not problems}
 
 
 def _shown(batches: Any, progress: Progress) -> Any:
@@ -98,13 +99,43 @@ def _found(scores: str) -> Iterator[list[str]]:
                 yield batch.column(ID).to_pylist()
 
 
+def _expected(
+    sources: Sequence[Source], wheres: Sequence[Where], passed_over: PassedOver
+) -> Iterator[list[str]]:
+    """The ids that the inputs hold; `passed_over` is told of what their listings pass over."""
+    carried = common_carried(sources)
+    for source in sources:
+        for listing in source.listings():
+            if listing.passed_over is not None:
+                passed_over.update(listing.passed_over)
+            if listing.task is None:
+                continue
+            for batch, _ in read_task(
+                source, listing.task, _LIMITS, carried=carried, wheres=wheres, images=False
+            ):
+                yield batch.column(ID).to_pylist()
+
+
+def _passed_over_otherwise(ledger: Mapping[str, Any], now: PassedOver) -> Iterator[str]:
+    """Of files and folders, where the inputs are not as the run found them; a ledger of an earlier
+    version does not say."""
+    if (then := ledger.get("passed_over")) is None:
+        return
+    for cause in filter(lambda cause: cause.is_of_files, Cause):
+        if (found := now.counts[cause]) != (counted := then.get(cause, 0)):
+            names = now.names(cause)
+            example = f", such as {names[0]}" if names else ""
+            yield f"passed over as {cause} are {found}{example}, and were {counted} in the run"
+
+
 def _problems(ledger: dict[str, Any], found: int) -> list[str]:
     """Where the ledger and the files disagree."""
     problems = []
     records = ledger["records"]
     if records["rejected"] is None:
         problems.append("the run did not write its rejects")
-    listed = sum(file["rows"] for file in ledger["files"])
+    kinds = (SCORES, REJECTS)
+    listed = sum(f["rows"] for f in ledger["files"] if f["path"].partition("/")[0] in kinds)
     if found != listed:
         problems.append(f"the files hold {found} rows, the ledger says {listed}")
     if records["read"] not in (None, found):

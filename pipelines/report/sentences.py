@@ -24,9 +24,16 @@ def counts(ledger: Mapping[str, Any], summary: RunSummary) -> list[tuple[str, st
         f"flagged ({share:.2%})": summary.flagged,
         "rejected": records.get("rejected"),
         "excluded by --where": records.get("excluded_by_where") or None,
-        "files passed over": ledger.get("files_passed_over") or None,
+        **_passed_over(ledger),
     }
     return [(name, number(value)) for name, value in found.items() if value is not None]
+
+
+def _passed_over(ledger: Mapping[str, Any]) -> dict[str, int | None]:
+    """By cause; of earlier versions' runs the number of files alone is known."""
+    if "passed_over" not in ledger:
+        return {"files passed over": ledger.get("files_passed_over") or None}
+    return {f"passed over: {cause}": count for cause, count in ledger["passed_over"].items()}
 
 
 def histogram_note(summary: RunSummary, name: str, threshold: float, fpr: float, n: int) -> str:

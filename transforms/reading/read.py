@@ -24,6 +24,7 @@ from transforms.records.batches import (
     conform,
     image_records,
 )
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, Stage, reject
 from transforms.records.tallies import tally
 from transforms.records.where import Where
@@ -61,12 +62,14 @@ def read_task(
     carried: pa.Schema,
     wheres: Sequence[Where] = (),
     images: bool = True,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """The image records of a task with the run's carried columns, and how many were excluded.
 
-    A record that could not be read far enough to know its column is not excluded by it.
+    `passed_over` is told of what is in the files and not read. A record that could not be read far
+    enough to know its column is not excluded by it.
     """
-    for batch in source.read(task, limits, images):
+    for batch in source.read(task, limits, images, passed_over):
         conformed = _conformed(batch, carried)
         kept = _filter(conformed, wheres)
         yield kept, len(conformed) - len(kept)
@@ -107,11 +110,14 @@ def _filter(batch: pa.RecordBatch, wheres: Sequence[Where]) -> pa.RecordBatch:
 
 class _List(beam.DoFn):
     def process(self, source: Source) -> Iterable[Any]:
+        passed_over = PassedOver()
         for listing in source.listings():
-            if listing.passed_over:
-                yield TaggedOutput(_TALLIES, tally(passed_over=listing.passed_over))
+            if listing.passed_over is not None:
+                passed_over.update(listing.passed_over)
             if listing.task is not None:
                 yield source, listing.task
+        if passed_over.counts:
+            yield TaggedOutput(_TALLIES, tally(passed_over=passed_over))
 
 
 @with_output_types(pa.RecordBatch)
@@ -124,7 +130,15 @@ class _Read(beam.DoFn):
     def process(self, element: tuple[Source, Any]) -> Iterable[Any]:
         read = excluded = 0
         source, name = element
-        task = read_task(source, name, self._limits, carried=self._carried, wheres=self._wheres)
+        passed_over = PassedOver()
+        task = read_task(
+            source,
+            name,
+            self._limits,
+            carried=self._carried,
+            wheres=self._wheres,
+            passed_over=passed_over,
+        )
         with contextlib.closing(read_ahead(each_timed(task))) as batches:
             for (batch, left_out), milliseconds in batches:
                 self._milliseconds.update(milliseconds)
@@ -132,7 +146,7 @@ class _Read(beam.DoFn):
                 if len(batch):
                     yield batch
         self._records.inc(read)
-        yield TaggedOutput(_TALLIES, tally(read=read, excluded=excluded))
+        yield TaggedOutput(_TALLIES, tally(read, excluded, passed_over))
 
 
 class ReadImages(Composite):
@@ -223,13 +237,22 @@ def open_inputs(
       ConfigError: a condition names a column that the inputs do not have.
     """
     sources = resolve_inputs(inputs, options)
+    for source in sources:
+        _check_not_empty(source)
     carried = common_carried(sources)
     for where in wheres:
         where.check(carried)
-    for source in sources:
-        if next(source.listings(), None) is None:
-            raise InputError(f"no record in {source.uri}")
     return sources, carried
+
+
+def _check_not_empty(source: Source) -> None:
+    passed_over = PassedOver()
+    for listing in source.listings():
+        if listing.task is not None:
+            return
+        if listing.passed_over is not None:
+            passed_over.update(listing.passed_over)
+    raise InputError(f"no record in {source.uri}{passed_over.in_brackets()}")
 
 
 def _read(tasks: PCollection[tuple[Source, Any]], read: _Read) -> Any:

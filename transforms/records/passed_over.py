@@ -1,17 +1,19 @@
 """What was found in the inputs and not read: counted by cause, and the first of each named."""
 
 import collections
+import dataclasses
 import enum
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import pyarrow as pa
 
+from transforms.records.text import printable
+
 MOST_NAMED = 100  # of each cause
-SCHEMA = pa.schema(
+SCHEMA = pa.schema(  # of the file that names them
     [
         pa.field("cause", pa.string(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("names", pa.list_(pa.string()), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
     ]
 )
 
@@ -24,48 +26,94 @@ class Cause(enum.StrEnum):
     LINK = "link"  # one that leads out of the input, to a folder above it, or to nothing
     NOT_ENTERED = "not_entered"  # a folder that cannot be listed
     EXCLUDED = "excluded"  # by --exclude
-    FURTHER_PAGE = "further_page"  # of an image with several
     FURTHER_IMAGE = "further_image"  # of a record that has one already
-    MEMBER = "member"  # of an archive, that belongs to no record
+    MEMBER = "member"  # of an archive, that is no part of a record
     LATE_COLUMN = "late_column"  # one that appears after the columns of the run were chosen
 
+    @property
+    def is_of_files(self) -> bool:
+        """Whether whole files, or folders with all that is in them, are counted: what a listing
+        tells. The others are found in files that are read."""
+        return self in _OF_FILES
 
+
+_OF_FILES = (Cause.HIDDEN, Cause.OTHER_KIND, Cause.LINK, Cause.NOT_ENTERED, Cause.EXCLUDED)
+
+
+@dataclasses.dataclass
 class PassedOver:
-    """A count and at most `MOST_NAMED` names of each cause. Sums do not depend on their order but
-    for which are named."""
+    """How many were passed over for each cause, and the `MOST_NAMED` of them whose names come
+    first: whoever sums up parts, in whatever order, gets the same.
 
-    def __init__(self) -> None:
-        self.counts: collections.Counter[Cause] = collections.Counter()
-        self.names: dict[Cause, list[str]] = {}
+    A name is that of a file or folder as `source` has it, or `FILE#WHAT` for something in a file.
+    A folder counts once, with all that is in it.
+    """
+
+    counts: collections.Counter[Cause] = dataclasses.field(default_factory=collections.Counter)
+    _names: dict[Cause, list[str]] = dataclasses.field(default_factory=dict)
 
     def add(self, cause: Cause, name: str, count: int = 1) -> None:
         """Counts `count` more, of which one is called `name`."""
         self.counts[cause] += count
-        named = self.names.setdefault(cause, [])
-        if len(named) < MOST_NAMED:
-            named.append(name)
+        self._name(cause, [name])
 
-    def __bool__(self) -> bool:
-        return bool(self.counts)
+    def update(self, other: "PassedOver") -> None:
+        """Adds what another has."""
+        self.counts.update(other.counts)
+        for cause, names in other._names.items():
+            self._name(cause, names)
 
-    def to_arrow(self) -> pa.RecordBatch:
-        """One row a cause, of `SCHEMA`."""
-        causes = list(self.counts)
-        columns = {
-            "cause": [str(cause) for cause in causes],
-            "count": [self.counts[cause] for cause in causes],
-            "names": [self.names.get(cause, []) for cause in causes],
-        }
-        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    def add_named(self, cause: Cause, count: int, names: list[str]) -> None:
+        """Counts `count` more, some of which are called so."""
+        self.counts[cause] += count
+        self._name(cause, names)
 
-    @classmethod
-    def total(cls, batches: Iterable[pa.RecordBatch]) -> "PassedOver":
-        """The sum of batches of `SCHEMA`."""
-        found = cls()
-        for batch in batches:
-            for row in batch.to_pylist():
-                cause = Cause(row["cause"])
-                found.counts[cause] += row["count"]
-                named = found.names.setdefault(cause, [])
-                named += row["names"][: MOST_NAMED - len(named)]
-        return found
+    def names(self, cause: Cause) -> list[str]:
+        """The first of those that were passed over for the cause, in order."""
+        return sorted(self._names.get(cause, []))[:MOST_NAMED]
+
+    def taken(self) -> "PassedOver | None":
+        """What this has, None for nothing; this has nothing then."""
+        if not self.counts:
+            return None
+        taken = PassedOver(self.counts, self._names)
+        self.counts, self._names = collections.Counter(), {}
+        return taken
+
+    @property
+    def files(self) -> int:
+        """How many files and folders."""
+        return sum(count for cause, count in self.counts.items() if cause.is_of_files)
+
+    def by_cause(self) -> dict[str, int]:
+        """The counts by the causes' names, in their order."""
+        return {str(cause): self.counts[cause] for cause in Cause if self.counts[cause]}
+
+    def to_arrow(self) -> pa.Table:
+        """What is named, of `SCHEMA`."""
+        rows = [
+            {"cause": str(cause), "name": printable(name)}
+            for cause in Cause
+            for name in self.names(cause)
+        ]
+        return pa.Table.from_pylist(rows, SCHEMA)
+
+    def _name(self, cause: Cause, names: list[str]) -> None:
+        held = self._names.setdefault(cause, [])
+        held += names
+        if len(held) > 2 * MOST_NAMED:
+            held[:] = sorted(held)[:MOST_NAMED]
+
+    def in_brackets(self) -> str:
+        """What to say of an input of which nothing is read, behind a space; nothing if nothing was
+        passed over."""
+        if not self.counts:
+            return ""
+        links = self.counts[Cause.LINK]
+        hint = f"; {links} links lead out of it or to nothing: --follow_links follows the former"
+        return f" (passed over: {counts_text(self.by_cause())}{hint if links else ''})"
+
+
+def counts_text(by_cause: Mapping[str, int]) -> str:
+    """`60 link, 1 excluded`: as reasons of rejects are told."""
+    return ", ".join(f"{count} {cause}" for cause, count in by_cause.items())

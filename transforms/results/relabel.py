@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError, OutputError
-from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.ledger import SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.changes import create
 from transforms.storage.files import open_binary
@@ -56,7 +56,7 @@ def relabel_files(
     scores: str, staging: str, threshold: float, show: Callable[[int], None]
 ) -> tuple[list[Shard], int]:
     """Writes every file of a finished run again into `staging`: scores with `is_anomaly` set to
-    p_value <= threshold and all else as it was, rejects byte by byte.
+    p_value <= threshold and all else as it was, the other files byte by byte.
 
     Args:
       scores: the folder of the finished run.
@@ -82,10 +82,10 @@ def relabel_files(
         kind = listed["path"].partition("/")[0]
         source = posixpath.join(scores, listed["path"])
         target = posixpath.join(staging, f"{kind}-{number:05d}.parquet")
-        if kind == REJECTS:
-            _copy(source, target)
-        else:
+        if kind == SCORES:
             _relabel_file(source, target, threshold, count)
+        else:
+            _copy(source, target)
         # Files without a first id are ordered by their paths, and so stay in the run's order.
         shards.append(Shard(kind, target, listed["rows"], "", {}))
     return shards, flagged

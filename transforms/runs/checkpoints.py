@@ -6,6 +6,7 @@ import posixpath
 from typing import Any
 
 from ae_models.errors import InputError
+from transforms.records.tallies import Tallies
 from transforms.runs.partition import Part, first_change
 from transforms.runs.shards import Shard, open_shard
 from transforms.storage.changes import remove, write_whole
@@ -19,13 +20,13 @@ class PartResult:
 
     digest: of the part's files, as `Part` has it.
     shards: in the staging folder.
-    tallies: counts, by their names in `tallies`.
+    tallies: counts of what was read and passed over.
     seconds: that it took.
     """
 
     digest: str
     shards: list[Shard]
-    tallies: dict[str, int]
+    tallies: Tallies
     seconds: float
 
 
@@ -41,7 +42,7 @@ def commit(output: str, run_id: str, number: int, result: PartResult) -> None:
         if exists(path):
             return
     shards = [{**vars(shard), "path": posixpath.basename(shard.path)} for shard in result.shards]
-    text = json.dumps({**vars(result), "shards": shards})
+    text = json.dumps({**vars(result), "shards": shards, "tallies": result.tallies.rows()})
     with output_errors(output):
         write_whole(path, text.encode(), staging_folder(output, run_id))
 
@@ -60,7 +61,8 @@ def committed(output: str, run_id: str, number: int) -> PartResult | None:
         with open_binary(path) as file:
             found = json.load(file)
         shards = [_shard(part_folder(output, run_id, number), s) for s in found.pop("shards")]
-        return PartResult(shards=shards, **found)
+        tallies = Tallies().add(found.pop("tallies"))
+        return PartResult(shards=shards, tallies=tallies, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # power failed, perhaps
         return None
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ae_models.errors import OutputError
-from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.records.tallies import Tallies
 from transforms.runs.ledger import (
     FAILED,
     FORMAT_VERSION,
     LEDGER,
     MODEL,
+    PASSED_OVER,
     REJECTS,
     RESULTS,
     SCORES,
@@ -26,9 +27,7 @@ from transforms.storage.files import exists, present
 from transforms.storage.staging import output_errors, staging_folder
 
 
-def count_records(
-    shards: Sequence[Shard], tallies: Mapping[str, int], rejects_known: bool
-) -> dict[str, Any]:
+def count_records(shards: Sequence[Shard], tallies: Tallies, rejects_known: bool) -> dict[str, Any]:
     """The ledger's counts. `read` is counted where records are read, the others where they are
     written, so that one can be held against the other; None means not known."""
     rows = collections.Counter[str]()
@@ -36,13 +35,14 @@ def count_records(
         rows[shard.kind] += shard.rows
     return {
         "records": {
-            "read": tallies.get(READ),
+            "read": tallies.read,
             "scored": rows[SCORES],
             "rejected": rows[REJECTS] if rejects_known else None,
             "rejected_by_reason": rejected_by_reason(shards),
-            "excluded_by_where": tallies.get(EXCLUDED, 0),
+            "excluded_by_where": tallies.excluded,
         },
-        "files_passed_over": tallies.get(PASSED_OVER, 0),
+        "files_passed_over": tallies.passed_over.files,
+        "passed_over": tallies.passed_over.by_cause(),
     }
 
 
@@ -53,7 +53,7 @@ def finish_run(
     shards: Iterable[Shard],
     facts: Mapping[str, Any],
     overwrite: bool = False,
-    kinds: Sequence[str] = (SCORES, REJECTS),
+    kinds: Sequence[str] = (SCORES, REJECTS, PASSED_OVER),
     model: str | None = None,
 ) -> dict[str, Any]:
     """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.

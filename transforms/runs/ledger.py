@@ -13,11 +13,12 @@ from transforms.storage.remote import client_errors
 
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
-SCORES, REJECTS = "scores", "rejects"
+SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
 CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
 MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
-RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS, CLUSTERS, CLASSES, MODEL)  # as they are taken away
+# As they are taken away.
+RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS, PASSED_OVER, CLUSTERS, CLASSES, MODEL)
 
 
 def finished_ledger(output: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from transforms.records.batches import IMAGE, BatchLimits
+from transforms.records.passed_over import PassedOver
 from transforms.records.text import printable
 from transforms.sources import Source
 from transforms.sources.source import Listing
@@ -26,14 +27,14 @@ class Part:
 
     number: from 0.
     tasks: each with its source.
-    passed_over: files that were passed over to find them.
+    passed_over: what was passed over to find them.
     records: at least so many, counted or, where a listing cannot tell, estimated.
     files: `STATE PATH` of each file of each task, the state as `FileStates` has it.
     """
 
     number: int
     tasks: tuple[tuple[Source, Any], ...]
-    passed_over: int
+    passed_over: PassedOver
     records: int
     files: tuple[str, ...]
 
@@ -56,13 +57,14 @@ def divided(sources: Sequence[Source], records: int) -> Iterator[Part]:
     """
     tasks: list[tuple[Source, Any]] = []
     files: list[str] = []
-    passed_over = found = 0
+    passed_over, found = PassedOver(), 0
     numbers = itertools.count()
     for source, listing, count, states in _listed(sources):
         if listing.task is not None and found >= records:
             yield Part(next(numbers), tuple(tasks), passed_over, found, tuple(files))
-            tasks, files, passed_over, found = [], [], 0, 0
-        passed_over += listing.passed_over
+            tasks, files, passed_over, found = [], [], PassedOver(), 0
+        if listing.passed_over is not None:
+            passed_over.update(listing.passed_over)
         found += count
         if listing.task is not None:
             tasks.append((source, listing.task))

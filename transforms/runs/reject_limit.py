@@ -17,12 +17,16 @@ _RECORDS_THAT_TELL_A_SHARE, _DEVIATIONS = 1000, 4
 class RejectLimit:
     """The most rejects of a run: a count, or a share of the records read. One of the two is given.
 
+    Args:
+      not_all: whether it is also too many if every record is rejected.
+
     Raises:
       ConfigError: the count is negative, or the share is not between 0 and 1.
     """
 
     count: int | None = None
     share: Fraction | None = None
+    not_all: bool = False
 
     def __post_init__(self) -> None:
         if (self.count is None) == (self.share is None):
@@ -31,6 +35,17 @@ class RejectLimit:
             raise ConfigError(f"a count of rejects cannot be negative. Received: {self.count}")
         if self.share is not None and not 0 <= self.share <= 1:
             raise ConfigError(f"a share of rejects is from 0 to 1. Received: {float(self.share)}")
+
+    @classmethod
+    def usual(cls) -> "RejectLimit":
+        """What a run is held to where nothing is asked for: that not every record is rejected. It
+        is told once the run is at its end."""
+        return cls(share=Fraction(1), not_all=True)
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether a run may be known to have too many while it goes on."""
+        return not self.not_all
 
     @classmethod
     def parse(cls, value: "str | int | float | RejectLimit") -> "RejectLimit":
@@ -58,6 +73,8 @@ class RejectLimit:
         return cls(share=Fraction(number))
 
     def __str__(self) -> str:
+        if self.not_all:
+            return "not all"
         return str(self.count) if self.share is None else f"{float(100 * self.share):g}%"
 
     def is_exceeded(self, rejected: int, read: int, finished: bool) -> bool:
@@ -67,6 +84,8 @@ class RejectLimit:
           finished: False while there may be more records: a share then counts from 1,000 records
             on, and where it is not by chance that it is above the limit.
         """
+        if self.not_all and rejected == read:
+            return finished and bool(rejected)
         if self.share is None:
             return self.count is not None and rejected > self.count
         excess = rejected - self.share * read
@@ -80,6 +99,8 @@ class RejectLimit:
         most_first = sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count} {reason}" for reason, count in most_first)
         rejected = sum(by_reason.values())
+        if self.not_all and rejected == read:
+            return f"all {read} records rejected ({reasons}); --max_rejects 100% allows that"
         return f"{rejected} of {read} records rejected, more than max_rejects = {self} ({reasons})"
 
 

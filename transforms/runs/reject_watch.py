@@ -12,7 +12,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
-from ae_models.errors import InputError, TooManyRejectsError
+from ae_models.errors import EmptyRunError, InputError, TooManyRejectsError
 from transforms.runs.ledger import FAILED, REJECTS, write_failure
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.shards import Shard, open_shard
@@ -23,16 +23,21 @@ _SCORED = "scored"  # beside the reasons, of which none is called so
 
 @dataclasses.dataclass(frozen=True)
 class RejectWatch:
-    """The limit of one run, and where to write what it was ended for."""
+    """The limit of one run, and where to write what it was ended for.
+
+    fail_if_empty: whether a run that has scored no record is ended too.
+    """
 
     limit: RejectLimit
     output: str
     facts: Mapping[str, Any]
+    fail_if_empty: bool = False
 
     def check(
         self, records: Mapping[str, Any], shards: Sequence[Shard], finished: bool = True
     ) -> None:
-        """Raises TooManyRejectsError if a run of these counts and files has too many.
+        """Raises TooManyRejectsError if a run of these counts and files has too many, EmptyRunError
+        if it has none that was scored and that is not allowed.
 
         Args:
           finished: whether that is the whole run; else it is the parts of it that are done.
@@ -42,6 +47,9 @@ class RejectWatch:
         if self.limit.is_exceeded(rejected, rejected + scored, finished):
             rejects = (shard.path for shard in shards if shard.kind == REJECTS)
             raise self.failure(by_reason, scored, list(_examples(rejects)), complete=finished)
+        if finished and self.fail_if_empty and not scored:
+            message = f"no record was scored: {records['read'] or rejected} were read"
+            raise EmptyRunError(self._told(message, by_reason, scored, [], complete=True))
 
     def failure(
         self,
@@ -56,8 +64,19 @@ class RejectWatch:
           examples: rows of rejects.
           complete: whether this is all that there is; else it is what one worker saw, or parts.
         """
+        message = self.limit.message(by_reason, scored + sum(by_reason.values()))
+        return TooManyRejectsError(self._told(message, by_reason, scored, examples, complete))
+
+    def _told(
+        self,
+        message: str,
+        by_reason: Mapping[str, int],
+        scored: int,
+        examples: list[dict[str, Any]],
+        complete: bool,
+    ) -> str:
+        """The message, and where `failed.json` is, once it is written."""
         rejected = sum(by_reason.values())
-        message = self.limit.message(by_reason, scored + rejected)
         ledger = {
             "error": message,
             "max_rejects": str(self.limit),
@@ -73,8 +92,9 @@ class RejectWatch:
         }
         with contextlib.suppress(OSError):  # a worker may have no access; the message says it all
             write_failure(self.output, ledger)
-            message = f"{message}; examples are in {FAILED} of {self.output}"
-        return TooManyRejectsError(message)
+            where = f"{FAILED} of {self.output}"
+            return f"{message}; examples are in {where}" if examples else f"{message}; see {where}"
+        return message
 
 
 def _examples(paths: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,14 @@ from apache_beam.pvalue import PCollection
 from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
 from transforms.runs.finish import count_records, finish_run
-from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
+from transforms.runs.gather import (
+    Gathered,
+    gathered,
+    passed_over_shards,
+    portable_scores,
+    separated,
+    watched,
+)
 from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
@@ -43,6 +50,8 @@ class _Finish(beam.DoFn):
         counts = count_records(shards, tallies, self._rejects_known)
         if self._watch is not None:
             self._watch.check(counts["records"], shards)
+        staging = staging_folder(self._output, self._run_id)
+        shards += passed_over_shards(staging, tallies.passed_over)
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(
@@ -51,7 +60,8 @@ class _Finish(beam.DoFn):
 
 
 class WriteScores(Composite):
-    """Writes `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last, `_SUCCESS`.
+    """Writes Parquet files in `scores`, `rejects` and `passed_over`, then `run.json`, and last
+    `_SUCCESS`.
 
     Args:
       output: the run folder; nothing in it changes until the run has succeeded.
@@ -59,6 +69,7 @@ class WriteScores(Composite):
       facts: what `run.json` says besides the counts: model, options, versions.
       portable_schema: plain list<float> latents, double scores, string models.
       limits: of row groups and files.
+      fail_if_empty: a run that scores no record ends likewise, in an EmptyRunError.
       max_rejects: the most rejects of a run, as `RejectLimit.parse` reads it: a count, or a share
         of the records. With more the run ends: while it goes on, as soon as one worker has seen too
         many (of a share, among 1,000 records at least), else before anything is moved to its place.
@@ -74,6 +85,7 @@ class WriteScores(Composite):
       OutputError: the folder holds results and `overwrite` is not set.
       ConfigError: `max_rejects` is no limit, or the rejects are not among the input.
       TooManyRejectsError: when it runs, more records were rejected than `max_rejects` allows.
+      EmptyRunError: when it runs, none was scored, and `fail_if_empty` is set.
     """
 
     def __init__(
@@ -85,9 +97,11 @@ class WriteScores(Composite):
         portable_schema: bool = False,
         limits: ShardLimits | None = None,
         max_rejects: str | int | float | RejectLimit | None = None,
+        fail_if_empty: bool = False,
     ):
         super().__init__()
         self._max_rejects = None if max_rejects is None else RejectLimit.parse(max_rejects)
+        self._fail_if_empty = fail_if_empty
         self._output, self._overwrite = str(output).rstrip("/"), overwrite
         self._facts, self._portable, self._limits = dict(facts or {}), portable_schema, limits
 
@@ -124,12 +138,16 @@ class WriteScores(Composite):
 
     def _watch(self, scored: ScoredRecords) -> RejectWatch | None:
         """What a run with a limit is watched by, which both scores and rejects pass."""
-        if self._max_rejects is None:
-            return None
-        if scored.rejects is None:
+        limit = self._max_rejects
+        if limit is None:
+            if not self._fail_if_empty:
+                return None
+            limit = RejectLimit.parse("100%")
+        elif scored.rejects is None:
             raise ConfigError(
                 "max_rejects: the rejects are not known where scores alone are written"
             )
-        watch = RejectWatch(self._max_rejects, self._output, self._facts)
-        watched(scored, watch)
+        watch = RejectWatch(limit, self._output, self._facts, self._fail_if_empty)
+        if self._max_rejects is not None:
+            watched(scored, watch)
         return watch

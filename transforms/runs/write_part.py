@@ -7,6 +7,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from transforms.execution.composite import Composite
+from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import tally
 from transforms.runs.checkpoints import PartResult, commit, part_folder
 from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
@@ -24,7 +25,7 @@ class _Commit(beam.DoFn):
         *,
         number: int,
         digest: str,
-        passed_over: int,
+        passed_over: PassedOver,
         started: float,
     ):
         self._output, self._run_id, self._number, self._digest = output, run_id, number, digest

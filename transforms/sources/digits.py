@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import PassedOver
 from transforms.sources.array_records import array_records
 from transforms.sources.source import Listing, Source
 
@@ -29,8 +30,14 @@ class Digits(Source):
         del task  # it comes with scikit-learn
         return []
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
-        del task  # there is one
+    def read(
+        self,
+        task: str,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        del task, passed_over  # there is one, and it is read as a whole
         levels, labels = _digits()
         pixels = np.rint(levels * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
         for start in range(0, len(pixels), limits.rows):

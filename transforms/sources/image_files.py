@@ -11,10 +11,11 @@ import pyarrow as pa
 from ae_models.errors import InputError
 from transforms.execution.background import Ahead
 from transforms.records.batches import BatchLimits, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, Stage, reject
-from transforms.sources.kinds import IMAGE_ENDINGS, members
+from transforms.sources.kinds import IMAGE_ENDINGS, files_of
 from transforms.sources.source import Listing, Source
-from transforms.storage.files import TooLargeError, list_files, read_whole
+from transforms.storage.files import TooLargeError, read_whole
 from transforms.storage.paths import is_local, parent_name
 
 _Content = tuple[bytes | None, dict[str, str] | None]  # and why it is a reject
@@ -37,30 +38,31 @@ class ImageFiles(Source):
 
     def listings(self) -> Iterator[Listing]:
         paths: list[str] = []
-        found, passed_over = False, 0
-        is_image = members("images", self.uri, self.options)
-        for path in list_files(self.uri):
-            if not is_image(path):
-                passed_over += 1
-                continue
+        found, passed_over = False, PassedOver()
+        for path in files_of("images", self, passed_over):
             paths.append(path)
             if len(paths) == self.task_paths:
                 found = True
-                yield Listing(_packed(paths), passed_over, len(paths))
-                paths, passed_over = [], 0
+                yield Listing(_packed(paths), passed_over.taken(), len(paths))
+                paths = []
         if not found and not paths:
             raise InputError(
-                f"no image file in {self.uri} ({passed_over} other files passed over; "
-                f"image endings: {', '.join(IMAGE_ENDINGS)})"
+                f"no image file in {self.uri}{passed_over.in_brackets()}; "
+                f"image endings: {', '.join(IMAGE_ENDINGS)}"
             )
-        yield Listing(_packed(paths) if paths else None, passed_over, len(paths))
+        yield Listing(_packed(paths) if paths else None, passed_over.taken(), len(paths))
 
     def paths(self, task: bytes) -> list[str]:
         return _unpacked(task)
 
     def read(
-        self, task: bytes, limits: BatchLimits, images: bool = True
+        self,
+        task: bytes,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
+        del passed_over  # what is in an image is no matter of reading it
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
         with contextlib.closing(self._contents(paths, images, limits.record_bytes)) as contents:
@@ -83,7 +85,8 @@ class ImageFiles(Source):
         if not images:
             yield from ((None, None) for _ in paths)
         elif is_local(paths[0]):
-            yield from (_read_file(path, most) for path in paths)
+            within = self.real_root()
+            yield from (_read_file(path, most, within) for path in paths)
         else:
             yield from self._read_ahead(paths, most)
 
@@ -120,9 +123,9 @@ def _unpacked(task: bytes) -> list[str]:
     return zlib.decompress(task).decode("utf-8", "surrogateescape").split("\0")
 
 
-def _read_file(path: str, most: int) -> _Content:
+def _read_file(path: str, most: int, within: str | None = None) -> _Content:
     try:
-        content = read_whole(path, most)
+        content = read_whole(path, most, within)
     except TooLargeError as error:
         return None, reject(Stage.READ, Reason.TOO_LARGE, str(error))
     except OSError as error:

@@ -8,11 +8,13 @@ import posixpath
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.signatures import START_BYTES, Kind, kind_of
 from transforms.sources.options import ReadOptions
 from transforms.sources.recovery.record_file import record_heads
+from transforms.sources.source import Source
 from transforms.storage.files import open_binary
 from transforms.storage.paths import is_glob, is_local
 
@@ -91,6 +93,20 @@ def members(kind: str, uri: str, options: ReadOptions) -> Callable[[str], bool]:
     """
     any_name = options.format is not None or (is_glob(uri) and has_ending(uri))
     return lambda path: path == uri or _is_of_kind(path, kind, any_name)
+
+
+def files_of(kind: str, source: Source, passed_over: PassedOver | None = None) -> Iterator[str]:
+    """The files of a source that are of its kind; `passed_over` is told of the others.
+
+    Raises:
+      InputError: nothing is there, or it cannot be listed.
+    """
+    is_member = members(kind, source.path, source.options)
+    for path in source.files(passed_over):
+        if is_member(path):
+            yield path
+        elif passed_over is not None:
+            passed_over.add(Cause.OTHER_KIND, path)
 
 
 def _is_of_kind(path: str, kind: str, any_name: bool) -> bool:

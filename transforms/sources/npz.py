@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
-from transforms.sources.kinds import members
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.axes import of_many
 from transforms.sources.layouts.levels import Levels, find_levels
 from transforms.sources.layouts.npy_stream import (
@@ -28,7 +29,7 @@ from transforms.sources.layouts.npy_stream import (
 from transforms.sources.layouts.npz_arrays import Arrays, choose_arrays
 from transforms.sources.recovery.cut_zip import CutZipFile
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files, open_binary
+from transforms.storage.files import open_binary
 
 _NPY = b"\x93NUMPY"
 _MOST_LABEL_BYTES = 64 << 10  # of a row
@@ -112,20 +113,15 @@ class NpzArrays(Source):
         return split_npz(self.uri)[1]
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        is_npz = members("npz", self.path, self.options)
-        for path in list_files(self.path):
-            if not is_npz(path):
-                passed_over += 1
-                continue
+        passed_over = PassedOver()
+        for path in files_of("npz", self, passed_over):
             firsts, rows = [0], None
             with contextlib.suppress(InputError):  # reading it tells why
                 firsts, rows = self._range_starts(path)
             for first, end in zip(firsts, [*firsts[1:], None], strict=True):
                 records = None if rows is None else (rows if end is None else end) - first
-                yield Listing(Rows(path, first, end), records=records)
-        if passed_over:
-            yield Listing(None, passed_over)
+                yield Listing(Rows(path, first, end), passed_over.taken(), records)
+        yield Listing(None, passed_over.taken())
 
     def _range_starts(self, path: str) -> tuple[list[int], int]:
         """The first rows of a file's tasks, and how many rows there are."""
@@ -142,8 +138,13 @@ class NpzArrays(Source):
         return [task.path]
 
     def read(
-        self, task: Rows, limits: BatchLimits, images: bool = True
+        self,
+        task: Rows,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
+        del passed_over  # arrays are taken by their names
         name = f"{self.relative(task.path)}#{self.part}"
         try:
             yield from self._read_rows(task, f"{name}/" if self.part else name, limits, images)
@@ -185,8 +186,7 @@ class NpzArrays(Source):
                     raise InputError("the archive is cut short, behind these images")
 
     def carried(self) -> pa.Schema:
-        is_npz = members("npz", self.path, self.options)
-        return first_schema(filter(is_npz, list_files(self.path)), self._carried)
+        return first_schema(files_of("npz", self), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:

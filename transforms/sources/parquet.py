@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,17 +23,18 @@ from transforms.records.batches import (
     image_records,
     with_column,
 )
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import raw_layout, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.kinds import members
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.image_paths import path_within, read_image_file
 from transforms.sources.layouts.parquet_images import Part, first_items, image_parts
 from transforms.sources.layouts.parquet_layout import Form, Layout, find_layout, is_list, plain_type
 from transforms.sources.layouts.partition_columns import partition_schema, partition_values
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import fixed_root, list_files, open_binary
-from transforms.storage.paths import relative_path
+from transforms.storage.files import fixed_root, open_binary
+from transforms.storage.paths import is_local, relative_path
 
 # Of damaged metadata, numbers and names may be anything.
 _READ_ERRORS = (
@@ -94,12 +96,8 @@ class ParquetFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        is_parquet = self._is_member
-        for path in list_files(self.uri):
-            if not is_parquet(path):  # a folder of Parquet files holds others too
-                passed_over += 1
-                continue
+        passed_over = PassedOver()
+        for path in self._members(passed_over):
             try:
                 with _open(path) as file:
                     if isinstance(self._file(file, path), str):
@@ -111,18 +109,16 @@ class ParquetFiles(Source):
                         row += rows
             except _READ_ERRORS:
                 yield Listing(RowGroup(path))  # reading it tells why
-        if passed_over:
-            yield Listing(None, passed_over)
+        yield Listing(None, passed_over.taken())
 
-    @property
-    def _is_member(self) -> Callable[[str], bool]:
-        """Which of the files are read. Those whose name, or whose folder's, begins with an
-        underscore are other programs' notes."""
-        is_parquet, root = members("parquet", self.uri, self.options), self._root
-        return lambda path: (
-            is_parquet(path)
-            and (path == self.uri or not _NOTE.search(f"/{relative_path(path, root)}"))
-        )
+    def _members(self, passed_over: PassedOver | None = None) -> Iterator[str]:
+        """The files that are read. Those whose name, or whose folder's, begins with an underscore
+        are other programs' notes."""
+        for path in files_of("parquet", self, passed_over):
+            if path == self.uri or not _NOTE.search(f"/{relative_path(path, self._root)}"):
+                yield path
+            elif passed_over is not None:
+                passed_over.add(Cause.OTHER_KIND, path)
 
     def paths(self, task: RowGroup) -> list[str]:
         return [task.path, *dict.fromkeys(self._image_files(task))]
@@ -141,7 +137,11 @@ class ParquetFiles(Source):
                         yield self.within(text, path)
 
     def read(
-        self, task: RowGroup, limits: BatchLimits, images: bool = True
+        self,
+        task: RowGroup,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
         path, group, row, *size = task
         try:
@@ -154,7 +154,8 @@ class ParquetFiles(Source):
                     return
                 if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
                     raise pa.ArrowInvalid("it changed while it was read")
-                reader = _GroupReader(self, found, path, limits, images)
+                told = PassedOver() if passed_over is None else passed_over
+                reader = _GroupReader(self, found, path, limits, images, told)
                 yield from reader.read(file, group, row)
         except _READ_ERRORS as error:
             yield rejected_records([self.file_id(path, group)], path, Reason.UNREADABLE, str(error))
@@ -165,8 +166,7 @@ class ParquetFiles(Source):
         return name if group is None else f"{name}#row_group={group}"
 
     def carried(self) -> pa.Schema:
-        is_parquet = self._is_member
-        return first_schema(filter(is_parquet, list_files(self.uri)), self._carried)
+        return first_schema(self._members(), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         try:
@@ -194,12 +194,16 @@ class ParquetFiles(Source):
         return fixed_root(self.uri)
 
     @functools.cached_property
+    def real_root_of_images(self) -> str | None:
+        """The real path of the local folder that image files lie in, when they are opened."""
+        if self.options.follow_links or not is_local(self.uri):
+            return None
+        return os.path.realpath(self._root or ".")
+
+    @functools.cached_property
     def _partition(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return partition_schema(
-            relative_path(path, self._root)
-            for path in filter(self._is_member, list_files(self.uri))
-        )
+        return partition_schema(relative_path(path, self._root) for path in self._members())
 
     def within(self, text: str, path: str) -> str:
         """The image file that a record of `path` names; RecordError where it leads out of the
@@ -215,6 +219,7 @@ class _GroupReader:
       source: what the file is of.
       found: what is known of it.
       images: whether images are wanted.
+      passed_over: is told of further images of a record.
     """
 
     source: ParquetFiles
@@ -222,6 +227,7 @@ class _GroupReader:
     path: str
     limits: BatchLimits
     images: bool
+    passed_over: PassedOver
 
     def read(self, file: pq.ParquetFile, group: int, first: int) -> Iterator[pa.RecordBatch]:
         """The records of a row group, whose first row is `first` in the file."""
@@ -270,9 +276,14 @@ class _GroupReader:
         if not self.images:
             yield records
             return
-        column, _ = first_items(batch.column(layout.image))
+        column, further = first_items(batch.column(layout.image))
+        if further:
+            self.passed_over.add(Cause.FURTHER_IMAGE, f"{self.path}#{layout.image}", further)
         read_file = functools.partial(
-            read_image_file, within=self._within, most=self.limits.record_bytes
+            read_image_file,
+            find=self._within,
+            most=self.limits.record_bytes,
+            within=self.source.real_root_of_images,
         )
         start = 0
         for part in image_parts(column, layout.form, self.found.metadata, read_file, self.limits):

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, TypeVar
@@ -10,21 +11,24 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import ID, BatchLimits
+from transforms.records.passed_over import PassedOver
 from transforms.sources.options import USUAL, ReadOptions
-from transforms.storage.paths import relative_path
+from transforms.storage.files import fixed_root, is_folder, list_files
+from transforms.storage.paths import is_glob, is_local, relative_path
 
 Item = TypeVar("Item")
 
 
 class Listing(NamedTuple):
-    """A part of a source for one worker to read, and how many files were passed over to find it.
+    """A part of a source for one worker to read, and what was passed over to find it.
 
-    `task` is small and can be pickled; it is None where only passed-over files are told. `records`
-    is how many it has, None where only reading it would tell.
+    `task` is small and can be pickled; it is None where only what was passed over is told.
+    `passed_over` is None for nothing. `records` is how many it has, None where only reading it
+    would tell.
     """
 
     task: Any
-    passed_over: int = 0
+    passed_over: PassedOver | None = None
     records: int | None = None
 
 
@@ -101,13 +105,21 @@ class Source(abc.ABC):
         """The files that reading a task reads."""
 
     @abc.abstractmethod
-    def read(self, task: Any, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+    def read(
+        self,
+        task: Any,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
         """The image records of a task, what cannot be read among them as rejects.
 
         Args:
           task: from `listings`.
           limits: what one batch may hold.
           images: False where ids and carried columns alone are wanted; `image` is then null.
+          passed_over: is told of what is in the files and not read, by the time that the last
+            batch has come. None: nobody asks.
         """
 
     def holding(self, task: Any, ids: AbstractSet[str]) -> Any:
@@ -124,6 +136,29 @@ class Source(abc.ABC):
         Raises:
           InputError: no file is of this kind.
         """
+
+    def files(self, passed_over: PassedOver | None = None) -> Iterator[str]:
+        """The files of `path` that the options do not leave out; `passed_over` is told of others.
+
+        Raises:
+          InputError: nothing is there, or it cannot be listed.
+        """
+        return list_files(
+            self.path,
+            passed_over,
+            exclude=self.options.exclude,
+            follow_links=self.options.follow_links,
+        )
+
+    def real_root(self) -> str | None:
+        """The real path of the local folder that all files of this source must lie in, links
+        followed, when they are opened; None where they may lie anywhere: behind links that are
+        followed, or where one file is given by its own path."""
+        if self.options.follow_links or not is_local(self.path):
+            return None
+        if not (is_glob(self.path) or is_folder(self.path)):
+            return None
+        return os.path.realpath(fixed_root(self.path) or ".")
 
     def relative(self, path: str) -> str:
         """The file's part of a record id."""

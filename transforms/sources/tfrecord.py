@@ -15,11 +15,12 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.signatures import START_BYTES
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.kinds import members
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.raw_runs import layout_runs
 from transforms.sources.layouts.tfrecord_features import (
     DEPTHS,
@@ -32,7 +33,6 @@ from transforms.sources.layouts.tfrecord_features import (
 )
 from transforms.sources.recovery.record_file import Damage, record_batches
 from transforms.sources.source import Listing, Source, first_schema
-from transforms.storage.files import list_files
 
 _RECORDS_THAT_TELL_COLUMNS = 100
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
@@ -59,20 +59,22 @@ class TFRecordFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        is_tfrecord = members("tfrecord", self.uri, self.options)
-        for path in list_files(self.uri):
-            if is_tfrecord(path):
-                yield Listing(path)
-            else:
-                passed_over += 1
-        if passed_over:
-            yield Listing(None, passed_over)
+        passed_over = PassedOver()
+        for path in files_of("tfrecord", self, passed_over):
+            yield Listing(path, passed_over.taken())
+        yield Listing(None, passed_over.taken())
 
     def paths(self, task: str) -> list[str]:
         return [task]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+    def read(
+        self,
+        task: str,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         number, prefix = 0, f"{self.relative(task)}#"
         features, carried = self._layout
         rows = ExampleRows(task, prefix, carried, images, features)
@@ -92,8 +94,7 @@ class TFRecordFiles(Source):
     @functools.cached_property
     def _layout(self) -> _Columns:
         """Looked up once: workers get it with the source that they are sent."""
-        is_tfrecord = members("tfrecord", self.uri, self.options)
-        return first_schema(filter(is_tfrecord, list_files(self.uri)), self._layout_of)
+        return first_schema(files_of("tfrecord", self), self._layout_of)
 
     def _layout_of(self, path: str) -> _Columns:
         kinds, scalars, starts = dict[str, str](), dict[str, pa.DataType](), dict[str, bytes]()

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
-from transforms.sources.kinds import IMAGE_ENDINGS, members
+from transforms.sources.kinds import IMAGE_ENDINGS, files_of
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
 from transforms.sources.unpacked import open_unpacked
-from transforms.storage.files import list_files
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
@@ -55,20 +55,22 @@ class WebDataset(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = 0
-        is_archive = members("webdataset", self.uri, self.options)
-        for path in list_files(self.uri):
-            if is_archive(path):
-                yield Listing(path)
-            else:
-                passed_over += 1
-        if passed_over:
-            yield Listing(None, passed_over)
+        passed_over = PassedOver()
+        for path in files_of("webdataset", self, passed_over):
+            yield Listing(path, passed_over.taken())
+        yield Listing(None, passed_over.taken())
 
     def paths(self, task: str) -> list[str]:
         return [task]
 
-    def read(self, task: str, limits: BatchLimits, images: bool = True) -> Iterator[pa.RecordBatch]:
+    def read(
+        self,
+        task: str,
+        limits: BatchLimits,
+        images: bool = True,
+        passed_over: PassedOver | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        del passed_over
         name = self.relative(task)
         samples = _Samples(task, images, limits.record_bytes)
         while samples.are_left:
@@ -95,8 +97,7 @@ class WebDataset(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        is_archive = members("webdataset", self.uri, self.options)
-        return first_schema(filter(is_archive, list_files(self.uri)), _carried)
+        return first_schema(files_of("webdataset", self), _carried)
 
 
 @dataclasses.dataclass

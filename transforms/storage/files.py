@@ -1,36 +1,47 @@
 """Looking at files and folders, and reading them, here and on object stores."""
 
+import dataclasses
 import functools
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from ae_models.errors import InputError
+from transforms.records.passed_over import PassedOver
 from transforms.storage import remote
+from transforms.storage.exclusion import excluder
 from transforms.storage.paths import before_wildcard, is_glob, is_local
+from transforms.storage.walk import Rules, open_within, walk
 
 _READ_BYTES = 16 << 20  # of a remote file, at once
 
 
-def open_binary(path: str) -> BinaryIO:
+def open_binary(path: str, within: str | None = None) -> BinaryIO:
     """Opens a file for reading its bytes as they are.
 
+    Args:
+      path: of the file.
+      within: the real path of a local folder that the file must lie in, wherever links have led
+        to it by now; None: it may lie anywhere.
+
     Raises:
-      OSError: it cannot be opened.
+      OSError: it cannot be opened, or lies elsewhere.
     """
-    if is_local(path):
-        return open(path, "rb")
-    return remote.open_object(path)
+    if not is_local(path):
+        return remote.open_object(path)
+    return open(path, "rb") if within is None else open_within(path, within)
 
 
 class TooLargeError(OSError):
     """A file that is larger than it may be."""
 
 
-def read_whole(path: str, most: int) -> bytes:
+def read_whole(path: str, most: int, within: str | None = None) -> bytes:
     """The bytes of a file, at most `most`: of a larger one, no more are read.
+
+    `within` is as `open_binary` has it.
 
     Raises:
       TooLargeError: it is larger.
@@ -42,7 +53,7 @@ def read_whole(path: str, most: int) -> bytes:
             raise OSError(f"{path} is no plain file")
         if facts.st_size > most:
             raise TooLargeError(f"{facts.st_size} bytes, more than {most}")
-    with open_binary(path) as file:
+    with open_binary(path, within) as file:
         if is_local(path):
             return file.read()
         content = b""
@@ -77,21 +88,46 @@ def is_folder(path: str) -> bool:
         raise InputError(f"cannot list {path}: {error}") from error
 
 
-def list_files(path: str) -> Iterator[str]:
+def list_files(
+    path: str,
+    passed_over: PassedOver | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    follow_links: bool = False,
+) -> Iterator[str]:
     """The files of a folder, all levels down, of a glob, or the one file: in a fixed order.
 
-    A local folder is walked as it is listed; other listings are held in memory.
+    A local folder is walked as it is listed (`walk`); a remote listing is held in memory. Names
+    that begin with a dot are passed over, unless the path or the pattern itself has them. What a
+    pattern does not match is nobody's business.
+
+    Args:
+      path: the folder, glob or file, as the user gave it.
+      passed_over: is told of what is passed over, by the time that the last file has come.
+      exclude: patterns of paths relative to the folder, or to the last one before a glob's first
+        wildcard, as `excluder` has them. A file that is given by its own path is read.
+      follow_links: whether local links that lead out of that folder are followed.
 
     Raises:
-      InputError: nothing is there.
+      InputError: nothing is there, or it cannot be listed.
     """
-    if is_local(path) and not is_glob(path):
-        if os.path.isdir(path):
-            return _walk(path)
-        if os.path.exists(path):
-            return iter([path])
-        raise InputError(f"no such file or folder: {path}")
-    return iter(_found(path) if is_glob(path) else _found(remote.below(path), path))
+    passed_over = PassedOver() if passed_over is None else passed_over
+    rules = Rules(
+        excluder(exclude),
+        follow_links,
+        hidden=is_glob(path) and _names_hidden(path),
+    )
+    if not is_local(path):
+        found = _found(path) if is_glob(path) else _found(remote.below(path), path)
+        return _kept(found, path, rules, passed_over)
+    if is_glob(path):
+        pattern = path if "/" in path else f"./{path}"
+        return _matching(path, dataclasses.replace(rules, pattern=pattern), passed_over)
+    if os.path.isdir(path):
+        return walk(path, rules, passed_over)
+    if os.path.exists(path):
+        return iter([path])
+    raise InputError(f"no such file or folder: {path}")
 
 
 def exists(path: str) -> bool:
@@ -190,16 +226,34 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder, onerror=_unlisted):
-        folders.sort()
-        for name in sorted(names):
-            yield os.path.join(parent, name)
+def _matching(pattern: str, rules: Rules, passed_over: PassedOver) -> Iterator[str]:
+    """The local files that match."""
+    root = pattern[: before_wildcard(pattern).rfind("/") + 1] or "./"
+    found = False
+    if os.path.isdir(root):
+        for path in walk(root, rules, passed_over):
+            found = True
+            yield path
+    if not found:
+        raise InputError(f"no file matches {pattern}{passed_over.in_brackets()}")
 
 
-def _unlisted(error: OSError) -> None:
-    """A folder that cannot be listed hides records: nobody could count them."""
-    raise InputError(f"cannot list {error.filename}: {error.strerror}") from error
+def _kept(paths: list[str], given: str, rules: Rules, passed_over: PassedOver) -> Iterator[str]:
+    """The remote files that are read, of those that a listing of `given` has found."""
+    root = posixpath.dirname(before_wildcard(given) + "x") if is_glob(given) else given
+    start = len(root.rstrip("/")) + 1
+    for path in paths:
+        cause = None if path == given else rules.cause(path[start:])
+        if cause is None:
+            yield path
+        else:
+            passed_over.add(cause, path)
+
+
+def _names_hidden(pattern: str) -> bool:
+    """Whether a part of it that is a pattern, or comes behind one, begins with a dot."""
+    parts = pattern[before_wildcard(pattern).rfind("/") + 1 :].split("/")
+    return any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _found(*patterns: str) -> list[str]:

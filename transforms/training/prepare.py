@@ -22,13 +22,15 @@ from transforms.reading.read import ImageRecords
 from transforms.records.batches import ID, IMAGE, TARGET
 from transforms.records.pixels import pixels_from_arrow
 from transforms.records.rejects import good_rows, reject_rows
+from transforms.records.tallies import Tallies
+from transforms.runs.gather import summed
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
 from transforms.training.analysis import AnalyzePixels
 
 _REJECTS = "rejects"
-_SHARDS = "shards.json"
+_SHARDS, _TALLIES = "shards.json", "tallies.json"
 # Pixels are read back once, in whole row groups: small ones, and no time spent on compression.
 _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
 
@@ -53,6 +55,10 @@ class _Split(beam.DoFn):
             if len(own):
                 yield TaggedOutput(split, own)
         self._progress.add(len(batch))
+
+
+def _write_tallies(tallies: pa.RecordBatch, path: str) -> None:
+    write_text(path, json.dumps(tallies.to_pylist(), indent=2))
 
 
 def _write_list(shards: list[Shard], path: str) -> str:
@@ -97,6 +103,9 @@ class PrepareTraining(Composite):
             self._transform_output,
             posixpath.join(self._folder, "tft"),
         )
+        summed(images.tallies) | "WriteTallies" >> beam.Map(
+            _write_tallies, posixpath.join(self._folder, _TALLIES)
+        )
         shards = [
             split[name] | f"Write_{name}" >> WriteShards(self._folder, name, _LIMITS)
             for name in (*SPLITS, _REJECTS)
@@ -113,6 +122,12 @@ def read_shards(folder: str) -> list[Shard]:
     """The shards that a finished `PrepareTraining` left in `folder`."""
     with open_binary(posixpath.join(folder, _SHARDS)) as file:
         return [Shard(**values) for values in json.load(file)]
+
+
+def read_tallies(folder: str) -> Tallies:
+    """What was read and passed over by the `PrepareTraining` that has finished in `folder`."""
+    with open_binary(posixpath.join(folder, _TALLIES)) as file:
+        return Tallies().add(json.load(file))
 
 
 def split_reader(

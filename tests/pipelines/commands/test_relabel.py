@@ -182,7 +182,7 @@ def test_the_ledger_is_the_earlier_one_and_what_changed(run: Path, tmp_path: Pat
     assert earlier["model"].pop("fpr") == FPR
     assert ledger == earlier
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        *("_SUCCESS", "rejects", "run.json", "scores")
+        *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
     ]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from ae_models.errors import OutputError
 from tests.support.staged_shards import staged_shards
-from transforms.records.tallies import EXCLUDED, PASSED_OVER, READ
+from transforms.records.passed_over import Cause, PassedOver
+from transforms.records.tallies import Tallies
 from transforms.runs import finish as module
 from transforms.runs.checkpoint_plan import Plan, write_plan
 from transforms.runs.finish import count_records, finish_run
@@ -72,7 +73,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
         {"path": "rejects/part-00000-of-00001.parquet", "rows": 12},
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("_SUCCESS", "rejects", "run.json", "scores")
+        *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
     ]
     assert result_files(str(tmp_path), REJECTS) == [
         f"{tmp_path}/rejects/part-00000-of-00001.parquet"
@@ -159,7 +160,7 @@ def test_a_run_that_is_not_finished_gives_way_to_one_that_is(tmp_path: Path) -> 
         finish_run(output, "new", shards=shards, facts={})
     finish_run(output, "new", shards=shards, facts={}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("_SUCCESS", "rejects", "run.json", "scores")
+        *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
     ]
 
 
@@ -201,7 +202,10 @@ def test_counts_of_a_run() -> None:
         Shard(REJECTS, "c", 3, "", {"empty": 1, "corrupt": 2}),
         Shard(REJECTS, "d", 1, "", {"empty": 1}),
     ]
-    tallies = {READ: 16, EXCLUDED: 4, PASSED_OVER: 2}
+    passed_over = PassedOver()
+    passed_over.add(Cause.LINK, "a", 2)
+    passed_over.add(Cause.MEMBER, "b#c")
+    tallies = Tallies(16, 4, passed_over)
     assert count_records(shards, tallies, rejects_known=True) == {
         "records": {
             "read": 16,
@@ -211,9 +215,10 @@ def test_counts_of_a_run() -> None:
             "excluded_by_where": 4,
         },
         "files_passed_over": 2,
+        "passed_over": {"link": 2, "member": 1},
     }
 
 
 def test_counts_that_are_not_known_are_none() -> None:
-    records = count_records([], {}, rejects_known=False)["records"]
+    records = count_records([], Tallies(), rejects_known=False)["records"]
     assert (records["read"], records["rejected"], records["scored"]) == (None, None, 0)

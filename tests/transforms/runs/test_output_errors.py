@@ -106,7 +106,7 @@ def test_a_disk_that_fills_up_while_the_run_finishes(small_disk: Path, left: int
         message = "none"
     if message == "none":
         assert left > 16_000
-        assert sorted(_visible(run)) == ["_SUCCESS", "rejects", "run.json", "scores"]
+        assert sorted(_visible(run)) == ["_SUCCESS", "passed_over", "rejects", "run.json", "scores"]
     else:
         assert left < 24_000
         assert message == f"cannot write to {run}: No space left on device"

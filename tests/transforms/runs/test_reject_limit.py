@@ -1,5 +1,6 @@
 """`--max_rejects`: a run that is going wrong ends, and says what it had counted."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -25,6 +26,7 @@ from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import REJECTS_SCHEMA
 from transforms.records.tallies import tally
 from transforms.runs.checkpoints import committed
@@ -192,7 +194,7 @@ def test_a_run_within_its_limit_succeeds_and_takes_the_failure_away(
     ledger = score([bad_rows], str(bundle("ae")), str(output), max_rejects=limit)
     assert ledger["records"]["rejected"] == 309
     assert sorted(path.name for path in output.iterdir()) == [
-        *("_SUCCESS", "rejects", "run.json", "scores")
+        *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
     ]
     assert verify(str(output), [bad_rows])["ok"]
 
@@ -291,23 +293,23 @@ def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
 def test_a_part_that_failed_and_is_tried_again_in_this_process_is_counted_once(
     tmp_path: Path,
 ) -> None:
-    """The first attempt sees six rejects, then fails in its last stage, over a broken tally."""
+    """The first attempt sees six rejects, then fails in its last stage, over a broken part."""
     watch = RejectWatch(RejectLimit(count=10), str(tmp_path), {})
-    part = Part(0, (), passed_over=0, records=6, files=())
-    broken = pa.RecordBatch.from_pydict({"name": ["read"]})
+    part = Part(0, (), passed_over=PassedOver(), records=6, files=())
+    broken = dataclasses.replace(part, passed_over="broken")  # type: ignore[arg-type]
 
-    def attempt(tallied: pa.RecordBatch) -> None:
+    def attempt(part: Part) -> None:
         with beam.Pipeline("FnApiRunner") as pipeline:
             scores = pipeline | "Scores" >> beam.Create([], reshuffle=False)
             rejects = pipeline | "Rejects" >> beam.Create([_rejects(3), _rejects(3)])
-            tallies = pipeline | "Tallies" >> beam.Create([tallied])
+            tallies = pipeline | "Tallies" >> beam.Create([tally(read=6)])
             scored = ScoredRecords(scores, rejects, tallies)
             scored | WritePart(str(tmp_path), "one", part=part, watch=watch)
 
     for _ in range(2):
-        with pytest.raises(ValueError, match="not enough values"):
+        with pytest.raises(AttributeError, match="no attribute"):
             attempt(broken)
-    attempt(tally(read=6))
+    attempt(part)
     result = committed(str(tmp_path), "one", 0)
     assert result is not None
     assert rejected_by_reason(result.shards) == {"empty": 6}
