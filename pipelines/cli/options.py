@@ -37,7 +37,7 @@ def inputs_option_of(required: bool) -> Any:
         metavar="URI...",
         multiple=True,
         required=required,
-        help="Folder or glob of images, *.parquet, *.tfrecord, *.tar, FILE.npz#test, "
+        help="Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, "
         "builtin:digits.",
     )
 

@@ -13,7 +13,7 @@ from transforms.execution.background import Ahead
 from transforms.records.batches import BatchLimits, image_records
 from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, Stage, reject
-from transforms.sources.kinds import IMAGE_ENDINGS, files_of_kind
+from transforms.sources.kinds import IMAGE_ENDINGS, files_of
 from transforms.sources.source import Listing, Source
 from transforms.storage.files import TooLargeError, read_whole
 from transforms.storage.paths import is_local, parent_name
@@ -39,7 +39,7 @@ class ImageFiles(Source):
     def listings(self) -> Iterator[Listing]:
         paths: list[str] = []
         found, passed_over = False, PassedOver()
-        for path in files_of_kind(self, "images", passed_over):
+        for path in files_of("images", self, passed_over):
             paths.append(path)
             if len(paths) == self.task_paths:
                 found = True

@@ -95,11 +95,8 @@ def members(kind: str, uri: str, options: ReadOptions) -> Callable[[str], bool]:
     return lambda path: path == uri or _is_of_kind(path, kind, any_name)
 
 
-def files_of_kind(
-    source: Source, kind: str, passed_over: PassedOver | None = None
-) -> Iterator[str]:
-    """The files of a source that are of the kind that is read there; `passed_over` is told of the
-    others.
+def files_of(kind: str, source: Source, passed_over: PassedOver | None = None) -> Iterator[str]:
+    """The files of a source that are of its kind; `passed_over` is told of the others.
 
     Raises:
       InputError: nothing is there, or it cannot be listed.

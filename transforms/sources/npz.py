@@ -15,7 +15,7 @@ from transforms.records.passed_over import PassedOver
 from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, Stage, reject, rejected_records
 from transforms.sources.array_records import array_records, numbered_ids
-from transforms.sources.kinds import files_of_kind
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.axes import of_many
 from transforms.sources.layouts.levels import Levels, find_levels
 from transforms.sources.layouts.npy_stream import (
@@ -114,7 +114,7 @@ class NpzArrays(Source):
 
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
-        for path in files_of_kind(self, "npz", passed_over):
+        for path in files_of("npz", self, passed_over):
             firsts, rows = [0], None
             with contextlib.suppress(InputError):  # reading it tells why
                 firsts, rows = self._range_starts(path)
@@ -186,7 +186,7 @@ class NpzArrays(Source):
                     raise InputError("the archive is cut short, behind these images")
 
     def carried(self) -> pa.Schema:
-        return first_schema(files_of_kind(self, "npz"), self._carried)
+        return first_schema(files_of("npz", self), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -26,14 +27,14 @@ from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import raw_layout, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, reject, rejected_records
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.kinds import files_of_kind
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.image_paths import path_within, read_image_file
 from transforms.sources.layouts.parquet_images import Part, first_items, image_parts
 from transforms.sources.layouts.parquet_layout import Form, Layout, find_layout, is_list, plain_type
 from transforms.sources.layouts.partition_columns import partition_schema, partition_values
 from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import fixed_root, open_binary
-from transforms.storage.paths import relative_path
+from transforms.storage.paths import is_local, relative_path
 
 # Of damaged metadata, numbers and names may be anything.
 _READ_ERRORS = (
@@ -96,7 +97,7 @@ class ParquetFiles(Source):
 
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
-        for path in self._files(passed_over):
+        for path in self._members(passed_over):
             try:
                 with _open(path) as file:
                     if isinstance(self._file(file, path), str):
@@ -110,10 +111,10 @@ class ParquetFiles(Source):
                 yield Listing(RowGroup(path))  # reading it tells why
         yield Listing(None, passed_over.taken())
 
-    def _files(self, passed_over: PassedOver | None = None) -> Iterator[str]:
-        """Those whose name, or whose folder's, begins with an underscore are other programs'
-        notes."""
-        for path in files_of_kind(self, "parquet", passed_over):
+    def _members(self, passed_over: PassedOver | None = None) -> Iterator[str]:
+        """The files that are read. Those whose name, or whose folder's, begins with an underscore
+        are other programs' notes."""
+        for path in files_of("parquet", self, passed_over):
             if path == self.uri or not _NOTE.search(f"/{relative_path(path, self._root)}"):
                 yield path
             elif passed_over is not None:
@@ -142,7 +143,6 @@ class ParquetFiles(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over
         path, group, row, *size = task
         try:
             with _open(path) as file:
@@ -154,7 +154,8 @@ class ParquetFiles(Source):
                     return
                 if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
                     raise pa.ArrowInvalid("it changed while it was read")
-                reader = _GroupReader(self, found, path, limits, images)
+                told = PassedOver() if passed_over is None else passed_over
+                reader = _GroupReader(self, found, path, limits, images, told)
                 yield from reader.read(file, group, row)
         except _READ_ERRORS as error:
             yield rejected_records([self.file_id(path, group)], path, Reason.UNREADABLE, str(error))
@@ -165,7 +166,7 @@ class ParquetFiles(Source):
         return name if group is None else f"{name}#row_group={group}"
 
     def carried(self) -> pa.Schema:
-        return first_schema(self._files(), self._carried)
+        return first_schema(self._members(), self._carried)
 
     def _carried(self, path: str) -> pa.Schema:
         try:
@@ -193,9 +194,16 @@ class ParquetFiles(Source):
         return fixed_root(self.uri)
 
     @functools.cached_property
+    def real_root_of_images(self) -> str | None:
+        """The real path of the local folder that image files lie in, when they are opened."""
+        if self.options.follow_links or not is_local(self.uri):
+            return None
+        return os.path.realpath(self._root or ".")
+
+    @functools.cached_property
     def _partition(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return partition_schema(relative_path(path, self._root) for path in self._files())
+        return partition_schema(relative_path(path, self._root) for path in self._members())
 
     def within(self, text: str, path: str) -> str:
         """The image file that a record of `path` names; RecordError where it leads out of the
@@ -211,6 +219,7 @@ class _GroupReader:
       source: what the file is of.
       found: what is known of it.
       images: whether images are wanted.
+      passed_over: is told of further images of a record.
     """
 
     source: ParquetFiles
@@ -218,6 +227,7 @@ class _GroupReader:
     path: str
     limits: BatchLimits
     images: bool
+    passed_over: PassedOver
 
     def read(self, file: pq.ParquetFile, group: int, first: int) -> Iterator[pa.RecordBatch]:
         """The records of a row group, whose first row is `first` in the file."""
@@ -266,9 +276,14 @@ class _GroupReader:
         if not self.images:
             yield records
             return
-        column, _ = first_items(batch.column(layout.image))
+        column, further = first_items(batch.column(layout.image))
+        if further:
+            self.passed_over.add(Cause.FURTHER_IMAGE, f"{self.path}#{layout.image}", further)
         read_file = functools.partial(
-            read_image_file, within=self._within, most=self.limits.record_bytes
+            read_image_file,
+            find=self._within,
+            most=self.limits.record_bytes,
+            within=self.source.real_root_of_images,
         )
         start = 0
         for part in image_parts(column, layout.form, self.found.metadata, read_file, self.limits):

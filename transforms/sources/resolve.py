@@ -15,8 +15,10 @@ from transforms.sources.npz import split_npz
 from transforms.sources.options import FORMATS, USUAL, ReadOptions
 from transforms.sources.source import Source
 from transforms.storage import remote
+from transforms.storage.exclusion import excluder
 from transforms.storage.files import fixed_root, is_folder, list_files, open_binary
-from transforms.storage.paths import common_root, is_glob, is_local, relative_path
+from transforms.storage.paths import common_root, is_glob, is_local
+from transforms.storage.walk import Rules
 
 _BUILTIN = "builtin:"
 # Imported when one is read: TFRecord takes TensorFlow, which takes seconds.
@@ -88,7 +90,7 @@ def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
     found: dict[str, str] = {}
     others: list[str] = []
     count = looked_into = 0
-    for path in _visible(uri, options):
+    for path in _listed(uri, options):
         kind = kind_by_name(path)
         if kind is None and not has_ending(path) and looked_into < _MOST_LOOKED_INTO:
             looked_into += is_local(path)
@@ -117,23 +119,20 @@ def _by_bytes(paths: Iterable[str]) -> dict[str, str]:
     return {kind: path for kind, path in kinds if kind is not None}
 
 
-def _visible(uri: str, options: ReadOptions) -> Iterator[str]:
-    """The files of a folder or a pattern, but for hidden ones; the first of many remote ones."""
-    root = fixed_root(uri)
-    for path in itertools.islice(_listed(uri, options), None if is_local(uri) else _MOST_REMOTE):
-        parts = relative_path(path, root).split("/")
-        if not any(part.startswith(".") for part in parts):
-            yield path
-
-
 def _listed(uri: str, options: ReadOptions) -> Iterator[str]:
+    """The files of a folder or a pattern that would be read; the first of many remote ones."""
     if is_local(uri) or is_glob(uri):
-        return list_files(uri, exclude=options.exclude, follow_links=options.follow_links)
+        files = list_files(uri, exclude=options.exclude, follow_links=options.follow_links)
+        return itertools.islice(files, None if is_local(uri) else _MOST_REMOTE)
     try:
         found = remote.matched(remote.below(uri), _MOST_REMOTE)
     except OSError as error:
         raise InputError(f"cannot list {uri}: {error}") from error
-    return iter(sorted(it.path for it in found)) if found else list_files(uri)
+    if not found:
+        return list_files(uri)
+    rules, root = Rules(excluder(options.exclude)), uri.rstrip("/")
+    paths = sorted(file.path for file in found)
+    return (path for path in paths if rules.cause(path[len(root) + 1 :]) is None)
 
 
 def _what_is(path: str) -> str:

@@ -21,7 +21,7 @@ from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.signatures import START_BYTES
 from transforms.sources.array_records import numbered_ids
-from transforms.sources.kinds import files_of_kind
+from transforms.sources.kinds import files_of
 from transforms.sources.layouts.raw_runs import layout_runs
 from transforms.sources.layouts.tfrecord_features import (
     DEPTHS,
@@ -61,7 +61,7 @@ class TFRecordFiles(Source):
 
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
-        for path in files_of_kind(self, "tfrecord", passed_over):
+        for path in files_of("tfrecord", self, passed_over):
             # Text would have to be Unicode.
             yield Listing(os.fsencode(path), passed_over.taken())
         yield Listing(None, passed_over.taken())
@@ -97,7 +97,7 @@ class TFRecordFiles(Source):
     @functools.cached_property
     def _layout(self) -> _Columns:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(files_of_kind(self, "tfrecord"), self._layout_of)
+        return first_schema(files_of("tfrecord", self), self._layout_of)
 
     def _layout_of(self, path: str) -> _Columns:
         kinds, scalars, starts = dict[str, str](), dict[str, pa.DataType](), dict[str, bytes]()

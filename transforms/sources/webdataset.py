@@ -19,7 +19,7 @@ from transforms.records.batches import BatchLimits, carried_name, image_records
 from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
-from transforms.sources.kinds import IMAGE_ENDINGS, files_of_kind
+from transforms.sources.kinds import IMAGE_ENDINGS, files_of
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
 from transforms.sources.source import Listing, Source, bounded_batches, first_schema
 from transforms.sources.unpacked import open_unpacked
@@ -57,7 +57,7 @@ class WebDataset(Source):
 
     def listings(self) -> Iterator[Listing]:
         passed_over = PassedOver()
-        for path in files_of_kind(self, "webdataset", passed_over):
+        for path in files_of("webdataset", self, passed_over):
             # Text would have to be Unicode.
             yield Listing(os.fsencode(path), passed_over.taken())
         yield Listing(None, passed_over.taken())
@@ -100,7 +100,7 @@ class WebDataset(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(files_of_kind(self, "webdataset"), _carried)
+        return first_schema(files_of("webdataset", self), _carried)
 
 
 @dataclasses.dataclass

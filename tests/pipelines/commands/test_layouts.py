@@ -14,16 +14,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.cli import main
 from tests.support.command import run_command
 from tests.support.made_once import made_once
 
 pytestmark = pytest.mark.slow
-COUNT = 40
+COUNT = 160
 Write = Callable[[Path], Any]
 
 
 def _pixels() -> np.ndarray:
-    """(40, 32, 32, 3) uint8: waves, and noise on them."""
+    """(160, 32, 32, 3) uint8: waves, and noise on them."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:32, :32]
     waves = 128 + 60 * np.sin(x / 5 + 6.28 * random.random((COUNT, 1, 1))) + 40 * np.cos(y / 4)
@@ -46,7 +47,7 @@ ROWS = [{"bytes": png, "path": f"{number}.png"} for number, png in enumerate(PNG
 def _images(folder: Path, ending: str = ".png") -> None:
     folder.mkdir(parents=True)
     for number, png in enumerate(PNGS):
-        (folder / f"{number:02}{ending}").write_bytes(png)
+        (folder / f"{number:03}{ending}").write_bytes(png)
 
 
 def _parquet(path: Path, **columns: Any) -> None:
@@ -90,7 +91,7 @@ def _tar(path: Path) -> None:
     path.parent.mkdir(parents=True)
     with tarfile.open(path, "w:gz") as archive:
         for number, png in enumerate(PNGS):
-            member = tarfile.TarInfo(f"{number:02}.png")
+            member = tarfile.TarInfo(f"{number:03}.png")
             member.size = len(png)
             archive.addfile(member, io.BytesIO(png))
 
@@ -101,19 +102,16 @@ def _npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 RAW = {"image_raw": [image.tobytes() for image in PIXELS]}
-SIDES = dict(
-    zip(("height", "width", "depth"), ([side] * COUNT for side in (32, 32, 3)), strict=True)
-)
-NAMED_PATHS = [f"files/{number:02}.png" for number in range(COUNT)]
+SIDES = {"height": [32] * COUNT, "width": [32] * COUNT, "depth": [3] * COUNT}
+LISTS = pa.list_(STRUCT)
+NAMED_PATHS = [f"files/{number:03}.png" for number in range(COUNT)]
 # By name: what writes the input, what of it is given, and flags.
 LAYOUTS: dict[str, tuple[Write, str, list[str]]] = {
     "no_endings": (lambda d: _images(d, ""), "", []),
     "other_endings": (lambda d: _images(d, ".img"), "*.img", []),
     "parquet_img": (lambda d: _parquet(d / "a.parquet", img=pa.array(ROWS, STRUCT)), "", []),
     "parquet_list": (
-        lambda d: _parquet(
-            d / "a.parquet", image=pa.array([[row] for row in ROWS], pa.list_(STRUCT))
-        ),
+        lambda d: _parquet(d / "a.parquet", image=pa.array([[row] for row in ROWS], LISTS)),
         "a.parquet",
         [],
     ),
@@ -182,8 +180,6 @@ def images_and_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _status(*arguments: Any) -> int:
-    from pipelines.cli import main  # noqa: PLC0415
-
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
     return int(exit_.value.code or 0)

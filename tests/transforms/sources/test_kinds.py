@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ae_models.errors import InputError
-from tests.support.reading import read_rows
+from tests.support.reading import passed_over_by, read_rows
 from transforms.sources import ReadOptions, Source, resolve_inputs
 from transforms.sources.kinds import IMAGE_ENDINGS, has_ending, kind_by_name
 
@@ -117,9 +117,8 @@ def test_a_folder_is_of_the_kind_of_its_files(
     for uri in (folder, f"{folder}/", f"{folder}/data/*", f"{folder}/*/train-*"):
         source = _source(uri)
         assert type(source).__name__ == CLASSES[kind]
-        rows = [row for row in read_rows(source) if not row["id"].startswith(".")]
-        assert len(rows) == 1
-    assert sum(listing.passed_over for listing in _source(folder).listings()) >= 1
+        assert len(read_rows(source)) == 1
+    assert passed_over_by(folder)["hidden"] == 1
 
 
 def test_a_pattern_that_names_an_ending_means_all_files_of_it(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_images_count_before_other_kinds_and_two_of_these_are_refused(tmp_path: 
     _images(tmp_path / "z")
     source = _source(tmp_path)
     assert [row["id"] for row in read_rows(source)] == ["z"]
-    assert sum(listing.passed_over for listing in source.listings()) == 2
+    assert passed_over_by(source) == {"other_kind": 2}
 
 
 def test_a_folder_named_as_a_file_is_what_it_holds(tmp_path: Path) -> None:
@@ -203,7 +202,7 @@ def test_image_files_are_read_whatever_they_are_called(tmp_path: Path, name: str
     (tmp_path / "negative.nef").write_bytes(_image("TIFF"))  # a camera's file has a TIFF's bytes
     source = _source(tmp_path)
     assert [row["id"] for row in read_rows(source)] == [name]
-    assert sum(listing.passed_over for listing in source.listings()) == 2
+    assert passed_over_by(source) == {"other_kind": 2}
 
 
 def test_what_is_no_input_is_named(tmp_path: Path) -> None:
@@ -245,6 +244,14 @@ def test_a_folder_of_an_input_beside_it_is_refused(tmp_path: Path) -> None:
     _parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="twice"):
         resolve_inputs([str(tmp_path), str(tmp_path / "a.parquet")])
+
+
+def test_what_is_left_out_says_no_kind(tmp_path: Path) -> None:
+    _images(tmp_path / "preview.png")
+    _parquet(tmp_path / "a.parquet")
+    source = _source(tmp_path, exclude=("*.png",))
+    assert [row["id"] for row in read_rows(source)] == ["a.parquet#0"]
+    assert passed_over_by(source) == {"excluded": 1}
 
 
 def test_only_some_files_are_looked_into(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from PIL import Image
 
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
-from tests.support.reading import read_rows
+from tests.support.reading import passed_over_by, read_rows
 from transforms.images.decode_batch import decode_batch
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import raw_layout
 from transforms.sources import ReadOptions, Source, resolve_inputs
 
@@ -213,6 +214,17 @@ def test_files_that_paths_name_are_watched_and_bounded(tmp_path: Path) -> None:
     assert {row["reject"]["reason"] for row in rows[:-1]} == {"too_large"}
 
 
+def test_further_images_of_a_record_are_counted(tmp_path: Path) -> None:
+    lists = [ROWS[:3], [], None, ROWS[:1], ROWS[:2], [None, ROWS[0]]]
+    source = _source(_written(tmp_path, {"image": pa.array(lists, pa.list_(STRUCT))}))
+    told = PassedOver()
+    batches = [b for task in source.tasks() for b in source.read(task, BatchLimits(), True, told)]
+    images = [image for batch in batches for image in batch.column("image").to_pylist()]
+    assert images == [PNGS[0], None, None, PNGS[0], PNGS[0], None]
+    assert told.by_cause() == {"further_image": 4}
+    assert told.names(Cause.FURTHER_IMAGE)[0] == f"{tmp_path}/a.parquet#image"
+
+
 def test_columns_can_be_named(tmp_path: Path) -> None:
     columns = {
         "left": PNGS,
@@ -281,7 +293,7 @@ def test_folders_of_parquet_have_partition_columns_as_pyarrow_has_them(tmp_path:
         assert source.carried().field(name).type == expected.schema.field(name).type
         assert found[name].to_pylist() == expected[name].to_pylist()
     assert found["id"].to_pylist()[0] == "label=good/year=2020/part-0.parquet#0"
-    assert sum(listing.passed_over for listing in source.listings()) == 3
+    assert passed_over_by(source) == {"other_kind": 3}
     renamed = read_rows(_source(tmp_path, label_column="year"))
     assert {row["label"] for row in renamed} == {2020, -3, 7}
 

@@ -13,19 +13,20 @@ from transforms.storage.paths import is_local, scheme
 _FILE_SCHEME = "file:"
 
 
-def read_image_file(text: str, within: Callable[[str], str], most: int) -> bytes:
+def read_image_file(text: str, find: Callable[[str], str], most: int, within: str | None) -> bytes:
     """What is in the file that a record's path names.
 
     Args:
       text: the path, as the record has it.
-      within: gives the file of a path, as `path_within` does.
+      find: gives the file of a path, as `path_within` does.
       most: of bytes, that a file may have.
+      within: the real path of the folder that the file must lie in, as `read_whole` has it.
 
     Raises:
       RecordError: there is no such file, or it is empty, too large or not to be read.
     """
     try:
-        content = read_whole(within(text), most)
+        content = read_whole(find(text), most, within)
     except TooLargeError as error:
         raise RecordError(Reason.TOO_LARGE, f"{printable(text)}: {error}") from error
     except (OSError, ValueError) as error:  # the second is of a name that can be none
