@@ -95,8 +95,8 @@ class PreprocessingConfig(Validated):
 
     `unit`: (x − min) / (max − min) over all pixels; `full_range`: x / (2^bits − 1), whatever the
     records hold; `standard`: (x − mean) / stddev per channel; `quantile`: as `unit`, but between
-    the levels that leave out one value in ten thousand, half of them low and half high, and cut to
-    0 and 1: a few hot or dead pixels set no scale.
+    the levels that leave out one value in ten thousand, half of them low and half high, which are
+    cut to −1 and 2: a few hot or dead pixels set no scale.
     """
 
     section: ClassVar[str] = "preprocessing"
@@ -105,7 +105,8 @@ class PreprocessingConfig(Validated):
 
     @property
     def bounded(self) -> bool:
-        """Whether the training records' scaled values lie between 0 and 1."""
+        """Whether the training records' scaled values lie between 0 and 1, all or all but one in
+        ten thousand."""
         return self.scaling != "standard"
 
 

@@ -19,6 +19,9 @@ from ae_models.training.preprocessing import PIXELS
 from transforms.records.batches import IMAGE
 from transforms.records.pixels import pixels_from_arrow
 
+# Of `quantile`: an anomaly brighter or darker than all normal records is seen to be so, and a hot
+# pixel weighs no more than that.
+_QUANTILE_CUT = (-1.0, 2.0)
 _SMALLEST_SCALE = 1e-6  # of a data set whose pixels are all alike
 
 
@@ -42,7 +45,7 @@ def _full_range(largest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Te
 
 def _quantile(low: int, high: int, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     scaled = (inputs[PIXELS] - low) / max(high - low, 1)
-    return {PIXELS: tf.clip_by_value(scaled, 0.0, 1.0)}
+    return {PIXELS: tf.clip_by_value(scaled, *_QUANTILE_CUT)}
 
 
 def _scaling(

@@ -78,16 +78,16 @@ def test_levels_are_the_pixels_again(
     np.testing.assert_allclose(levels, pixels, atol=1e-3 * largest / 255)
 
 
-def test_quantile_is_unit_between_two_levels_and_cut_beyond_them(
+def test_quantile_is_unit_between_two_levels_and_cut_far_beyond_them(
     tmp_path: Path, generator: np.random.Generator
 ) -> None:
     pixels = generator.integers(0, 65535, (12, 3, 5, 2), dtype=np.uint16, endpoint=True)
-    scale = _scaling(tmp_path, pixels, "quantile", (48, 4080))
+    scale = _scaling(tmp_path, pixels, "quantile", (5048, 9080))
     scaled = np.asarray(scale(tf.constant(pixels)))
-    expected = np.clip((pixels.astype(np.float64) - 48) / (4080 - 48), 0, 1)
+    expected = np.clip((pixels.astype(np.float64) - 5048) / (9080 - 5048), -1, 2)
     np.testing.assert_allclose(scaled, expected, atol=1e-6)
     levels = scale.levels(scaled, "uint16")
-    np.testing.assert_allclose(levels, np.clip(pixels, 48, 4080), atol=0.01)
+    np.testing.assert_allclose(levels, np.clip(pixels, 1016, 13112), atol=0.01)
 
 
 def test_quantile_without_its_levels_is_refused(tmp_path: Path) -> None:
