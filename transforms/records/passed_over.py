@@ -27,7 +27,7 @@ class Cause(enum.StrEnum):
     NOT_ENTERED = "not_entered"  # a folder that cannot be listed
     EXCLUDED = "excluded"  # by --exclude
     FURTHER_IMAGE = "further_image"  # of a record that has one already
-    MEMBER = "member"  # of an archive, that is no part of a record
+    MEMBER = "member"  # of an archive, that is not read: its record needs none, or it has none
     LATE_COLUMN = "late_column"  # one that appears after the columns of the run were chosen
 
     @property

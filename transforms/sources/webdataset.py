@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, carried_name, image_records
-from transforms.records.passed_over import PassedOver
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.text import printable
 from transforms.sources.kinds import IMAGE_ENDINGS, files_of
@@ -48,7 +48,7 @@ class WebDataset(Source):
 
     The first member with an image's ending is the image. `.cls`, an integer or a text, becomes
     `label`; scalar fields of `.json` keep their names, and give way to `.cls`. Columns are those
-    of the first file's first 100 samples. Other members, and files without a key, are not read;
+    of the first file's first 100 samples. Other members, and files without a key, are passed over;
     a link is not followed, its sample has no image. A task is one archive.
 
     Where a tar that is not compressed is damaged, the next member's header is searched for. The
@@ -72,10 +72,9 @@ class WebDataset(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over
         path = os.fsdecode(task)
         name = self.relative(path)
-        samples = _Samples(path, images, limits.record_bytes)
+        samples = _Samples(path, images, limits.record_bytes, passed_over)
         while samples.are_left:
             try:
                 for batch in bounded_batches(samples, _size, limits):
@@ -127,8 +126,9 @@ class _Samples:
     with a failure, but not at all where it is the one that was at hand.
     """
 
-    def __init__(self, path: str, images: bool, most: int):
+    def __init__(self, path: str, images: bool, most: int, passed_over: PassedOver | None = None):
         self.path, self._images, self._most = path, images, most
+        self._passed_over = PassedOver() if passed_over is None else passed_over
         self.key: str | None = None
         self.start = self.place = self._behind = 0
         self._told: str | None = (
@@ -160,6 +160,7 @@ class _Samples:
             for member, archive in self._members(file):
                 key, extension = split_name(member.name)
                 if key is None:
+                    self._pass_over(Cause.MEMBER, member)
                     continue
                 if sample is None or key != sample.key:
                     if sample is not None and sample.key != self._told:
@@ -200,6 +201,7 @@ class _Samples:
         if len(sample.extensions) > _MOST_MEMBERS:
             raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members are of {sample.key}")
         if not member.isreg():
+            self._pass_over(Cause.MEMBER, member)
             return
         most = _MOST_TEXT_BYTES if extension in (_CLASS, _FIELDS) else self._most
         if extension in (_CLASS, _FIELDS, *IMAGE_ENDINGS) and member.size > most:
@@ -210,6 +212,12 @@ class _Samples:
             sample.texts[extension] = _content(member, archive)
         elif extension in IMAGE_ENDINGS and sample.image is None:
             sample.image = _content(member, archive) if self._images else b""
+        else:
+            is_image = extension in IMAGE_ENDINGS
+            self._pass_over(Cause.FURTHER_IMAGE if is_image else Cause.MEMBER, member)
+
+    def _pass_over(self, cause: Cause, member: tarfile.TarInfo) -> None:
+        self._passed_over.add(cause, f"{self.path}#{member.name}")
 
 
 def split_name(name: str) -> tuple[str | None, str]:

@@ -10,11 +10,13 @@ import apache_beam as beam
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
 from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
@@ -245,6 +247,32 @@ def test_a_gathered_batch_scores_as_its_elements_do(bundle: Bundles) -> None:
     assert [len(scored) for scored in together] == [len(element) for element in elements]
     (alone,) = handler.run_inference([decoded], loaded)
     assert pa.Table.from_batches(together).combine_chunks().equals(pa.Table.from_batches([alone]))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.float64(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_records_without_a_label_are_neither_normal_nor_anomalous(
+    digits_run: Runs, tmp_path: Path, kind: pa.DataType
+) -> None:
+    run = shutil.copytree(digits_run("ae"), tmp_path / "run")
+    part = run / "scores" / "part-00000-of-00001.parquet"
+    table = pq.read_table(part)
+    labels = table["label"].combine_chunks()
+    unknown = pa.array([number % 3 == 0 for number in range(len(table))])
+    column = pc.if_else(unknown, None, labels.cast(pa.string() if kind != pa.float64() else kind))
+    if kind == pa.float64():
+        column = pc.fill_null(column, float("nan"))
+    index = table.schema.get_field_index("label")
+    pq.write_table(table.set_column(index, "label", column.cast(kind)), part)
+    known = table.filter(pc.invert(unknown))
+    truth = pc.not_equal(known["label"], 0).to_numpy()
+    for condition, expected in (("label!=0", truth), ("label=0", ~truth)):
+        found = evaluate(str(run), condition)
+        assert (found["records"], found["unlabelled"]) == (len(known), len(table) - len(known))
+        assert found["anomalous"] == expected.sum()
+        score = known["score"].to_numpy()
+        assert found["auroc"]["value"] == pytest.approx(roc_auc_score(expected, score))
 
 
 def test_verify_finds_files_that_are_gone_or_foreign(digits_run: Runs, tmp_path: Path) -> None:

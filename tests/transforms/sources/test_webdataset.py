@@ -23,6 +23,8 @@ from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support.reading import read_rows
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import Cause, PassedOver
+from transforms.sources import resolve_inputs
 from transforms.sources.recovery.tar_headers import headers
 from transforms.sources.webdataset import split_name
 
@@ -419,3 +421,32 @@ def test_score_and_verify_of_an_archive(bundle: Callable[[str], Path], tmp_path:
     assert table["id"].to_pylist() == [f"a.tar/digits/{n}" for n in range(10)]
     assert table["label"].to_pylist() == list(range(10))
     assert verify(str(run), [str(tmp_path / "*.tar")])["ok"]
+
+
+def test_members_that_are_not_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    image = _plain(1)[0][1]
+    members = [("README", b""), ("a.png", image), ("a.cls", b"1"), ("a.txt", b"a"), ("a.jpg", b"")]
+    _write(path, [*members, ("__meta__/x.json", b"{}"), ("b.png", image)])
+    (source,) = resolve_inputs([str(path)])
+    passed_over = PassedOver()
+    rows = [len(b) for b in source.read(str(path), BatchLimits(rows=1), passed_over=passed_over)]
+    assert rows == [1, 1]
+    assert passed_over.by_cause() == {"further_image": 1, "member": 3}
+    assert passed_over.names(Cause.FURTHER_IMAGE) == [f"{path}#a.jpg"]
+    members = [f"{path}#{name}" for name in ("README", "__meta__/x.json", "a.txt")]
+    assert passed_over.names(Cause.MEMBER) == members
+
+
+def test_a_run_counts_members_that_are_not_read(
+    bundle: Callable[[str], Path], tmp_path: Path
+) -> None:
+    image = _plain(1)[0][1]
+    for name in "ab":
+        _write(tmp_path / f"{name}.tar", [("1.png", image), ("1.txt", b"a"), ("1.gif", b"")])
+    inputs, run = [f"{tmp_path}/*.tar"], str(tmp_path / "run")
+    limit = "100%"  # the images are not of the bundle's size, perhaps
+    ledger = score(inputs, str(bundle("ae")), run, max_rejects=limit)
+    assert ledger["passed_over"] == {"further_image": 2, "member": 2}
+    assert ledger["files_passed_over"] == 0
+    assert verify(run, inputs)["ok"]

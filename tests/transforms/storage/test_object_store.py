@@ -33,15 +33,16 @@ from pipelines.commands.train import train, train_configuration
 from pipelines.commands.verify import verify
 from tests.support.object_store import ROOT, BucketFileSystem, get, objects, put, upload
 from tests.support.project import PROJECT
-from tests.support.reading import in_small_tasks, passed_over_by, read_rows
+from tests.support.reading import in_small_tasks, listed_passed_over, passed_over_by, read_rows
 from tests.support.signing import write_signed
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import Cause
 from transforms.runs.finish import finish_run
 from transforms.runs.ledger import read_ledger, result_files
 from transforms.runs.output_folder import check_free
 from transforms.runs.shards import Shard
 from transforms.scoring.bundle_cache import local_bundle, put_bundle
-from transforms.sources import resolve_inputs
+from transforms.sources import ReadOptions, resolve_inputs
 from transforms.storage.paths import common_root
 from transforms.storage.staging import staging_folder
 
@@ -136,6 +137,21 @@ def test_files_beside_a_folder_are_no_part_of_it(data: Path) -> None:
     assert [row["id"] for row in read_rows(f"{FOLDER}/img")] == [
         *("cat/a.png", "cat/b.PNG", "cat/empty.png", "dog/a.png", "dog/deep/c.png")
     ]
+
+
+def test_hidden_and_excluded_objects_are_named(data: Path) -> None:
+    for name in ("img/.git/a.png", "img/dog/._a.png", "img/.x.png"):
+        put(f"{FOLDER}/{name}", _png(1))
+    options = ReadOptions(exclude=("deep/", "cat/b.*"))
+    found = listed_passed_over(f"{FOLDER}/img/", options=options)
+    assert found.by_cause() == {"hidden": 3, "other_kind": 1, "excluded": 2}
+    excluded = [f"{FOLDER}/img/cat/b.PNG", f"{FOLDER}/img/dog/deep/c.png"]
+    assert found.names(Cause.EXCLUDED) == excluded
+    rows = read_rows(f"{FOLDER}/img/", options=options)
+    assert [row["id"] for row in rows] == ["cat/a.png", "cat/empty.png", "dog/a.png"]
+    assert passed_over_by(f"{FOLDER}/img/*/*.png", options=options) == {"hidden": 2}
+    rows = read_rows(f"{FOLDER}/img/.*/*.png", f"{FOLDER}/img/.x.png", options=options)
+    assert [row["id"] for row in rows] == [".git/a.png", ".x.png"]
 
 
 def test_objects_that_mark_folders_are_no_files(data: Path) -> None:
