@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ae_models.config.family import Family
 from ae_models.errors import InputError
+from transforms.records.passed_over import PassedOver
 from transforms.records.signatures import START_BYTES, foreign
 from transforms.records.text import printable
 from transforms.sources.kinds import ENDINGS, has_ending, kind_by_bytes, kind_by_name
@@ -90,7 +91,8 @@ def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
     found: dict[str, str] = {}
     others: list[str] = []
     count = looked_into = 0
-    for path in _listed(uri, options):
+    passed_over = PassedOver()
+    for path in _listed(uri, options, passed_over):
         kind = kind_by_name(path)
         if kind is None and not has_ending(path) and looked_into < _MOST_LOOKED_INTO:
             looked_into += is_local(path)
@@ -110,7 +112,9 @@ def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
     kind = next(iter(found), named)
     if kind is None:
         such = f", such as {_what_is(others[0])}" if others else ""
-        raise InputError(f"no input in {uri}: {count} files{such}; {_TAKEN}")
+        raise InputError(
+            f"no input in {uri}: {count} files{such}{passed_over.in_brackets()}; {_TAKEN}"
+        )
     return kind
 
 
@@ -119,10 +123,12 @@ def _by_bytes(paths: Iterable[str]) -> dict[str, str]:
     return {kind: path for kind, path in kinds if kind is not None}
 
 
-def _listed(uri: str, options: ReadOptions) -> Iterator[str]:
+def _listed(uri: str, options: ReadOptions, passed_over: PassedOver) -> Iterator[str]:
     """The files of a folder or a pattern that would be read; the first of many remote ones."""
     if is_local(uri) or is_glob(uri):
-        files = list_files(uri, exclude=options.exclude, follow_links=options.follow_links)
+        files = list_files(
+            uri, passed_over, exclude=options.exclude, follow_links=options.follow_links
+        )
         return itertools.islice(files, None if is_local(uri) else _MOST_REMOTE)
     try:
         found = remote.matched(remote.below(uri), _MOST_REMOTE)
