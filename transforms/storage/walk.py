@@ -130,6 +130,7 @@ class _Walk:
     def __init__(self, root: str, rules: Rules, passed_over: PassedOver):
         self._rules, self._passed_over = rules, passed_over
         self._root = _Folder(root, "", os.path.realpath(root), None)
+        self._real_folder = functools.lru_cache(maxsize=4096)(os.path.realpath)
         self._visits = collections.Counter[str]()
 
     def files(self) -> Iterator[str]:
@@ -182,9 +183,9 @@ class _Walk:
 
     def _target(self, folder: _Folder, path: str, is_folder: bool) -> str | None:
         """The real path of a link that is followed."""
-        if not os.path.exists(path):
+        if not (is_folder or os.path.exists(path)):
             return None
-        real = os.path.realpath(path)
+        real = self._real_path(folder, path)
         if not (self._rules.follow_links or _is_in(real, self._root.real)):
             return None
         if is_folder:
@@ -192,6 +193,14 @@ class _Walk:
             if folder.is_within(real) or self._visits[real] > MOST_VISITS:
                 return None
         return real
+
+    def _real_path(self, folder: _Folder, path: str) -> str:
+        """That of a link in the folder. Links lie beside each other as what they lead to does: the
+        real paths of folders are looked up once for many of them."""
+        parent, name = os.path.split(os.readlink(path))
+        real = os.path.join(self._real_folder(os.path.join(folder.real, parent)), name)
+        is_plain = name not in ("", ".", "..") and not os.path.islink(real)
+        return real if is_plain else os.path.realpath(path)
 
 
 _FOLDER, _LINK = "folder", "link"
