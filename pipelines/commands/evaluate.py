@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from ae_models.calibration.ranking import auroc, average_precision
 from ae_models.errors import InputError
 from transforms.records.where import Where
+from transforms.results.read_shards import check_columns, shard_batches
 from transforms.runs.ledger import SCORES, result_files
-from transforms.runs.shards import open_shard
+from transforms.runs.shards import open_shard, read_errors
 
 _RESAMPLES = 500
 _MOST_RESAMPLED = 20_000
@@ -52,14 +53,18 @@ def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
 
 
 def _read(scores: str, where: Where) -> pa.Table:
-    tables = []
+    tables: list[pa.Table] = []
     for path in result_files(scores, SCORES):
         with open_shard(path) as parquet:
-            where.check(parquet.schema_arrow)
-            tables.append(parquet.read(columns=[where.column, "score", "is_anomaly"]))
+            schema = parquet.schema_arrow
+        check_columns(path, schema, ["score", "is_anomaly"])
+        where.check(schema)
+        columns = list(dict.fromkeys([where.column, "score", "is_anomaly"]))
+        tables += map(pa.table, shard_batches(path, columns))
     if not tables:
         raise InputError(f"{scores} holds no scored record")
-    return pa.concat_tables(tables)
+    with read_errors(scores):
+        return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[str, float | None]:

@@ -42,8 +42,8 @@ from transforms.reading.probe import probe_image
 from transforms.reading.read import common_carried
 from transforms.records.where import Where
 from transforms.scoring.bundle_cache import check_place, put_bundle
-from transforms.scoring.bundle_place import put_local_bundle, settle
 from transforms.sources import resolve_inputs
+from transforms.storage.bundle_place import put_local_bundle, settle
 from transforms.storage.paths import is_local
 
 

@@ -3,20 +3,24 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from ae_models.errors import InputError
+from ae_models.errors import ConfigError, InputError
 from pipelines.console.native_lines import native_lines_hidden
 from pipelines.console.progress import Progress
 from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import ID, BatchLimits
 from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.where import Where, conditions
-from transforms.results.reconcile import reconcile
-from transforms.runs.ledger import REJECTS, SCORES, read_ledger, result_files, unlisted_files
-from transforms.runs.shards import open_shard
+from transforms.results.read_shards import check_whole, shard_batches
+from transforms.results.reconcile import Differences, reconcile
+from transforms.runs.ledger import (
+    REJECTS,
+    SCORES,
+    DamagedLedgerError,
+    read_ledger,
+    result_files,
+    unlisted_files,
+)
 from transforms.sources import ReadOptions, Source, resolve_inputs
-from transforms.storage.files import open_binary
 
 _LIMITS = BatchLimits(rows=4096)
 
@@ -33,16 +37,22 @@ def verify(
       reading: fields of `ReadOptions` that differ from those of the run.
 
     Returns:
-      `ok`, `problems` as sentences, `passed_over` as the ledger counts it and, where every file can
-      be read, counts of `expected`, `found`, `missing`, `unexpected` and `repeated` records and
-      `examples` of ids.
+      `ok`, `problems` as sentences, `passed_over` as the ledger counts it and, where every file is
+      as it was written, counts of `expected`, `found`, `missing`, `unexpected` and `repeated`
+      records and `examples` of ids.
 
     Raises:
       InputError: no finished run, or an input that is not there.
+      ConfigError: the inputs have no such column as the run's conditions name.
     """
-    ledger = read_ledger(scores)
-    options = ReadOptions.from_ledger(ledger).with_given(ReadOptions(**(reading or {})))
-    wheres = conditions(ledger)
+    given = ReadOptions(**(reading or {}))
+    try:
+        ledger = read_ledger(scores)
+        wheres, options = conditions(ledger), ReadOptions.from_ledger(ledger).with_given(given)
+    except (DamagedLedgerError, ConfigError) as error:
+        return {"passed_over": {}, "problems": [str(error)], "ok": False}
+    if not isinstance(ledger.get("records"), dict):
+        raise InputError(f"{scores} is no run that score has written")
     with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
         sources = resolve_inputs(inputs, options)
     passed_over = PassedOver()
@@ -52,23 +62,14 @@ def verify(
         passed_over.taken()  # it may be called again
         return _expected(sources, wheres, passed_over)
 
-    problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
-    problems += _unreadable(scores)
-    if problems:  # what the files hold cannot be compared
+    if problems := _damage(scores, ledger):  # what the files hold cannot be compared
         return {**told, "problems": problems, "ok": False}
-    with Progress("verifying") as progress:
-        differences = reconcile(_shown(expected, progress), lambda: _found(scores))
-    problems = _problems(ledger, differences.found)
-    problems += _passed_over_otherwise(ledger, passed_over)
-    for name in ("missing", "unexpected", "repeated"):
-        if count := getattr(differences, name):
-            examples = ", ".join(differences.examples[name])
-            problems.append(f"{count} {name} records, such as {examples}")
-    if not problems and not differences.none:
-        problems.append(
-            f"the inputs hold {differences.expected} records, the run {differences.found}: "
-            "some ids are there twice"
-        )
+    try:
+        with Progress("verifying") as progress:
+            differences = reconcile(_shown(expected, progress), lambda: _found(scores))
+    except _UnreadableError as error:
+        return {**told, "problems": [str(error)], "ok": False}
+    problems = _problems(ledger, differences, passed_over)
     return {**vars(differences), **told, "problems": problems, "ok": not problems}
 
 
@@ -83,20 +84,30 @@ def _shown(batches: Any, progress: Progress) -> Any:
     return shown
 
 
-def _unreadable(scores: str) -> Iterator[str]:
-    for path in result_files(scores, SCORES, REJECTS):
-        try:
-            with open_shard(path):
-                pass
-        except InputError as error:
-            yield str(error)
+def _damage(scores: str, ledger: Mapping[str, Any]) -> list[str]:
+    """The files that are not as they were written, or not the run's."""
+    problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
+    with Progress("checking files", len(ledger["files"]), unit=" files") as progress:
+        for number, listed in enumerate(ledger["files"], 1):
+            try:
+                check_whole(scores, listed)
+            except InputError as error:
+                problems.append(str(error))
+            progress.show(number)
+    return problems
+
+
+class _UnreadableError(Exception):
+    """Of the run's files, not of the inputs."""
 
 
 def _found(scores: str) -> Iterator[list[str]]:
-    for path in result_files(scores, SCORES, REJECTS):
-        with open_binary(path) as file, pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(_LIMITS.rows, columns=[ID]):
+    try:
+        for path in result_files(scores, SCORES, REJECTS):
+            for batch in shard_batches(path, [ID], rows=_LIMITS.rows):
                 yield batch.column(ID).to_pylist()
+    except InputError as error:
+        raise _UnreadableError(str(error)) from error
 
 
 def _expected(
@@ -104,6 +115,8 @@ def _expected(
 ) -> Iterator[list[str]]:
     """The ids that the inputs hold; `passed_over` is told of what their listings pass over."""
     carried = common_carried(sources)
+    for where in wheres:
+        where.check(carried)
     for source in sources:
         for listing in source.listings():
             if listing.passed_over is not None:
@@ -128,16 +141,33 @@ def _passed_over_otherwise(ledger: Mapping[str, Any], now: PassedOver) -> Iterat
             yield f"passed over as {cause} are {found}{example}, and were {counted} in the run"
 
 
-def _problems(ledger: dict[str, Any], found: int) -> list[str]:
+def _problems(
+    ledger: Mapping[str, Any], differences: Differences, passed_over: PassedOver
+) -> list[str]:
+    problems = _miscounted(ledger, differences.found)
+    problems += _passed_over_otherwise(ledger, passed_over)
+    for name in ("missing", "unexpected", "repeated"):
+        if count := getattr(differences, name):
+            examples = ", ".join(differences.examples[name])
+            problems.append(f"{count} {name} records, such as {examples}")
+    if not problems and not differences.none:
+        problems.append(
+            f"the inputs hold {differences.expected} records, the run {differences.found}: "
+            "some ids are there twice"
+        )
+    return problems
+
+
+def _miscounted(ledger: Mapping[str, Any], found: int) -> list[str]:
     """Where the ledger and the files disagree."""
     problems = []
     records = ledger["records"]
-    if records["rejected"] is None:
+    if records.get("rejected") is None:
         problems.append("the run did not write its rejects")
     kinds = (SCORES, REJECTS)
     listed = sum(f["rows"] for f in ledger["files"] if f["path"].partition("/")[0] in kinds)
     if found != listed:
         problems.append(f"the files hold {found} rows, the ledger says {listed}")
-    if records["read"] not in (None, found):
-        problems.append(f"{records['read']} records were read, {found} were written")
+    if (read := records.get("read")) not in (None, found):
+        problems.append(f"{read} records were read, {found} were written")
     return problems

@@ -15,12 +15,12 @@ from ae_models.config.validated import check_range
 from ae_models.errors import InputError
 from ae_models.training.splits import id_hashes
 from transforms.records.batches import ID
+from transforms.results.read_shards import shard_batches
 from transforms.runs.ledger import SCORES, read_ledger, result_files
-from transforms.runs.shards import open_shard
+from transforms.runs.shards import open_shard, read_errors
 
 ROWS_READ = "rows_read"  # a metric
 LATENT_MEAN, LATENT_STDDEV = "latent_mean", "latent_stddev"
-_BATCH_ROWS = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +86,7 @@ def read_row_group(group: RowGroup, columns: Sequence[str]) -> Iterator[pa.Recor
     Raises:
       InputError: the file cannot be read.
     """
-    with open_shard(group.path) as parquet:
-        parts = parquet.iter_batches(_BATCH_ROWS, row_groups=[group.index], columns=list(columns))
-        for batch in parts:
-            yield batch.select(list(columns))
+    yield from shard_batches(group.path, columns, group=group.index)
 
 
 def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -148,18 +145,21 @@ def sample_rows(
             kept.append((hashes[chosen], pa.table(batch.take(pa.array(chosen)))))
             held, done = held + len(chosen), done + len(batch)
             if held > 2 * count:
-                kept = [_least(kept, count)]
+                kept = [_least(kept, count, scores)]
                 held, least = count, int(kept[0][0][-1])
             show(done)
-    return _least(kept, count)[1]
+    return _least(kept, count, scores)[1]
 
 
-def _least(kept: list[tuple[np.ndarray, pa.Table]], count: int) -> tuple[np.ndarray, pa.Table]:
+def _least(
+    kept: list[tuple[np.ndarray, pa.Table]], count: int, scores: str
+) -> tuple[np.ndarray, pa.Table]:
     """The rows of the `count` least hashes, in their order."""
     hashes = np.concatenate([part for part, _ in kept])
     order = np.argsort(hashes, kind="stable")[:count]
     # Dictionaries may differ between files.
-    table = pa.concat_tables([part for _, part in kept]).unify_dictionaries()
+    with read_errors(scores):
+        table = pa.concat_tables([part for _, part in kept]).unify_dictionaries()
     return hashes[order], table.take(pa.array(order)).combine_chunks()
 
 

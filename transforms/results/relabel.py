@@ -3,17 +3,18 @@
 import contextlib
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_models.errors import InputError, OutputError
+from transforms.results.read_shards import check_whole, shard_batches
 from transforms.runs.ledger import SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.changes import create
-from transforms.storage.files import open_binary
+from transforms.storage.sealed_file import SealedFile, open_plain
 
 _P_VALUE, _FLAG = "p_value", "is_anomaly"
 _COPIED_BYTES = 1 << 20
@@ -29,14 +30,12 @@ def scored_rows(scores: str) -> int:
         raise InputError(f"{path} is not in the ledger")
     rows = 0
     for listed in read_ledger(scores)["files"]:
-        path = posixpath.join(scores, listed["path"])
-        with open_shard(path) as parquet:
-            found = parquet.metadata.num_rows
-            if found != listed["rows"]:
-                raise InputError(f"{path} holds {found} rows, the ledger says {listed['rows']}")
-            if listed["path"].partition("/")[0] == SCORES:
+        check_whole(scores, listed)
+        if listed["path"].partition("/")[0] == SCORES:
+            path = posixpath.join(scores, listed["path"])
+            with open_shard(path) as parquet:
                 _check_columns(path, parquet.schema_arrow)
-                rows += found
+            rows += listed["rows"]
     return rows
 
 
@@ -47,9 +46,8 @@ def p_values(scores: str, rows: int = 65_536) -> Iterator[np.ndarray]:
       InputError: a file cannot be read.
     """
     for path in result_files(scores, SCORES):
-        with open_shard(path) as parquet:
-            for batch in parquet.iter_batches(rows, columns=[_P_VALUE]):
-                yield batch.column(0).to_numpy(zero_copy_only=False)
+        for batch in shard_batches(path, [_P_VALUE], rows=rows):
+            yield batch.column(0).to_numpy(zero_copy_only=False)
 
 
 def relabel_files(
@@ -82,22 +80,23 @@ def relabel_files(
         kind = listed["path"].partition("/")[0]
         source = posixpath.join(scores, listed["path"])
         target = posixpath.join(staging, f"{kind}-{number:05d}.parquet")
-        if kind == SCORES:
-            _relabel_file(source, target, threshold, count)
-        else:
-            _copy(source, target)
+        with _created(target) as sink:
+            if kind == SCORES:
+                _relabel_file(source, sink, threshold, count)
+            else:
+                _copy(source, sink)
         # Files without a first id are ordered by their paths, and so stay in the run's order.
-        shards.append(Shard(kind, target, listed["rows"], "", {}))
+        shards.append(Shard(kind, target, listed["rows"], "", {}, sink.sha256))
     return shards, flagged
 
 
 def _relabel_file(
-    source: str, target: str, threshold: float, written: Callable[[np.ndarray], None]
+    source: str, sink: SealedFile, threshold: float, written: Callable[[np.ndarray], None]
 ) -> None:
-    """Writes `target`; `written` is told the flags of each row group once it is."""
+    """Writes `sink`; `written` is told the flags of each row group once it is."""
     with open_shard(source) as parquet:
         schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
-    with _created(target) as sink, pq.ParquetWriter(sink, schema, **options) as writer:
+    with pq.ParquetWriter(sink, schema, **options) as writer:
         for table in _row_groups(source):
             flags = table[_P_VALUE].to_numpy() <= threshold
             index = table.schema.get_field_index(_FLAG)
@@ -109,7 +108,9 @@ def _relabel_file(
 def _row_groups(path: str) -> Iterator[pa.Table]:
     with open_shard(path) as parquet:
         for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group)
+            table = parquet.read_row_group(group)
+            table.validate(full=True)
+            yield table
 
 
 def _writer_options(metadata: pq.FileMetaData) -> dict[str, Any]:
@@ -120,25 +121,25 @@ def _writer_options(metadata: pq.FileMetaData) -> dict[str, Any]:
     return {
         "compression": {n: "none" if c == "uncompressed" else c for n, c in codecs.items()},
         "use_dictionary": [c.path_in_schema for c in columns if c.has_dictionary_page],
+        "write_page_checksum": True,
     }
 
 
-def _copy(source: str, target: str) -> None:
-    with _created(target) as sink:
-        for part in _parts(source):
-            sink.write(part)
+def _copy(source: str, sink: SealedFile) -> None:
+    for part in _parts(source):
+        sink.write(part)
 
 
 def _parts(path: str) -> Iterator[bytes]:
-    with read_errors(path), open_binary(path) as file:
+    with read_errors(path), open_plain(path) as file:
         while part := file.read(_COPIED_BYTES):
             yield part
 
 
 @contextlib.contextmanager
-def _created(path: str) -> Iterator[BinaryIO]:
+def _created(path: str) -> Iterator[SealedFile]:
     try:
-        with create(path, "application/vnd.apache.parquet") as sink:
+        with SealedFile(create(path, "application/vnd.apache.parquet")) as sink:
             yield sink
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error

@@ -11,6 +11,7 @@ from ae_models.calibration.drift import ScoreCounts
 from ae_models.errors import InputError
 from transforms.records.batches import ID
 from transforms.results.reader import read_row_group, row_groups
+from transforms.runs.shards import read_errors
 
 SCORE, P_VALUE, FLAG, MODEL_COLUMN = "score", "p_value", "is_anomaly", "model"
 _P_VALUE_BINS = 20
@@ -80,7 +81,8 @@ def summarise_run(
             _count(result, batch)
             for name, counted in counts.items():
                 counted.add(_numbers(batch, name))
-            tops = [_top([*tops, pa.table(batch.select(kept))], most)]
+            with read_errors(group.path):
+                tops = [_top([*tops, pa.table(batch.select(kept))], most)]
             show(result.records)
     result.top = tops[0]
     return result

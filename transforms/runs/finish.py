@@ -86,7 +86,7 @@ def finish_run(
                 changes.remove(staging_folder(output, run_id))
                 return finished
         places = _places(shards, kinds)
-        files = [{"path": place, "rows": shard.rows} for shard, place in places]
+        files = [shard.listed(place) for shard, place in places]
         known = printable_facts(facts)
         ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **known, "files": files}
         moves = [(shard.path, place) for shard, place in places]

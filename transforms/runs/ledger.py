@@ -2,13 +2,14 @@
 
 import json
 import posixpath
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ae_models.errors import InputError
 from transforms.records.text import printable_facts
 from transforms.storage.changes import write_text
-from transforms.storage.files import exists, files_below, open_binary
+from transforms.storage.files import exists, files_below, read_whole
 from transforms.storage.paths import check_one
 from transforms.storage.remote import client_errors
 
@@ -18,8 +19,15 @@ SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
 CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
 MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
+_MOST_BYTES = 256 << 20  # of a ledger: some two million files
 # As they are taken away.
 RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS, PASSED_OVER, CLUSTERS, CLASSES, MODEL)
+_PATH = re.compile(r"(scores|rejects|passed_over|clusters|classes)/(?!\.)[^/\\\0]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class DamagedLedgerError(InputError):
+    """A folder that says it holds a finished run, and a ledger that is not as it was written."""
 
 
 def finished_ledger(output: str) -> dict[str, Any] | None:
@@ -47,8 +55,10 @@ def read_ledger(output: str) -> dict[str, Any]:
 
     Raises:
       InputError: `output` is no folder of a finished run.
+      DamagedLedgerError: it says it is, and its ledger cannot be read, or is none.
     """
     check_one(output)
+    path = posixpath.join(output, LEDGER)
     try:
         finished = exists(posixpath.join(output, SUCCESS))
     except OSError as error:
@@ -56,25 +66,18 @@ def read_ledger(output: str) -> dict[str, Any]:
     if not finished:
         raise InputError(f"{output} holds no finished run: there is no {SUCCESS} in it")
     try:
-        with open_binary(posixpath.join(output, LEDGER)) as file:
-            ledger = json.load(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {posixpath.join(output, LEDGER)}: {error}") from error
-    if not _is_known(ledger):
-        raise InputError(f"{posixpath.join(output, LEDGER)} is of no known format")
+        ledger = json.loads(read_whole(path, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedLedgerError(f"cannot read {path}: {error}") from error
+    if not isinstance(ledger, dict):
+        raise DamagedLedgerError(f"{path} is of no known format")
+    if ledger.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path} is of no known format")
+    try:
+        _check_ledger(ledger)
+    except (ValueError, RecursionError) as error:
+        raise DamagedLedgerError(f"{path} was changed: {error}") from error
     return ledger
-
-
-def _is_known(ledger: Any) -> bool:
-    if not isinstance(ledger, dict) or ledger.get("format_version") != FORMAT_VERSION:
-        return False
-    files = ledger.get("files")
-    return isinstance(files, list) and all(
-        isinstance(file, dict)
-        and isinstance(file.get("path"), str)
-        and isinstance(file.get("rows"), int)
-        for file in files
-    )
 
 
 def result_files(output: str, *kinds: str) -> list[str]:
@@ -100,3 +103,93 @@ def unlisted_files(output: str) -> list[str]:
     except OSError as error:
         raise InputError(f"cannot look into {output}: {error}") from error
     return sorted(set(found) - listed)
+
+
+def _check_ledger(ledger: Any) -> None:
+    """Raises ValueError if a ledger lacks what all have, or something in it is of another type."""
+    if not isinstance(ledger, dict):
+        raise ValueError("it is no mapping")
+    for name in ("run_id", "files"):
+        if name not in ledger:
+            raise ValueError(f"{name!r} is missing")
+    for name, fits in _KINDS.items():
+        if name in ledger and not fits(ledger[name]):
+            raise ValueError(f"{name!r} cannot be {_short(ledger[name])}")
+    seen = set()
+    for file in ledger["files"]:
+        if not _is_file(file):
+            raise ValueError(f"'files' cannot hold {_short(file)}")
+        if file["path"] in seen:
+            raise ValueError(f"{file['path']} is listed twice")
+        seen.add(file["path"])
+
+
+def _is_file(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("path"), str)
+        and _PATH.fullmatch(value["path"]) is not None
+        and _is_count(value.get("rows"))
+        and (value.get("sha256") is None or _is_digest(value["sha256"]))
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _mapping(**members: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Those members that are there, of these types; None is one that is not known."""
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            value.get(name) is None or member(value[name]) for name, member in members.items()
+        )
+
+    return fits
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_count, value.values()))
+
+
+def _is_records(value: Any) -> bool:
+    """Of a run a count of each kind of record, of what is made of one a single count."""
+    counts = dict.fromkeys(("read", "scored", "rejected", "excluded_by_where"), _is_count)
+    return _is_count(value) or _mapping(**counts, rejected_by_reason=_is_counts)(value)
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "run_id": _is_text,
+    "files": lambda value: isinstance(value, list),
+    "records": _is_records,
+    "model": _mapping(
+        path=_is_text, kind=_is_text, fingerprint=_is_text, primary_score=_is_text, fpr=_is_number
+    ),
+    "where": _list_of(_is_text),
+    "inputs": _list_of(_is_text),
+    "seconds": _is_number,
+    "passed_over": _is_counts,
+    **dict.fromkeys(("options", "versions", "reading", "relabelled"), _mapping()),
+}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -7,6 +7,7 @@ import dataclasses
 import posixpath
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -23,7 +24,7 @@ from transforms.execution.timing import Timed, timed
 from transforms.records.batches import ID
 from transforms.runs.ledger import REJECTS
 from transforms.storage.changes import create
-from transforms.storage.files import open_binary
+from transforms.storage.sealed_file import SealedFile, open_plain
 from transforms.storage.staging import output_errors
 
 # Columns whose values repeat; for the others a dictionary costs more than it saves.
@@ -62,6 +63,12 @@ class Shard:
     rows: int
     first_id: str
     reasons: dict[str, int]
+    sha256: str | None = None
+
+    def listed(self, place: str) -> dict[str, Any]:
+        """What the ledger says of it at its final place."""
+        entry = {"path": place, "rows": self.rows}
+        return entry if self.sha256 is None else {**entry, "sha256": self.sha256}
 
 
 def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
@@ -79,7 +86,11 @@ def open_shard(path: str) -> Iterator[pq.ParquetFile]:
     Raises:
       InputError: it cannot be read, at once or later.
     """
-    with read_errors(path), open_binary(path) as file, pq.ParquetFile(file) as parquet:
+    with (
+        read_errors(path),
+        open_plain(path) as file,
+        pq.ParquetFile(file, page_checksum_verification=True) as parquet,
+    ):
         yield parquet
 
 
@@ -88,7 +99,8 @@ def read_errors(path: str) -> Iterator[None]:
     """Turns what goes wrong in reading `path` into an InputError that names it."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    # Damage may be numbers that Python, too, can make nothing of.
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
@@ -139,7 +151,16 @@ class ShardWriter:
             self._writer.close()
             self._file.close()
         self._writer = None
-        return [Shard(self._kind, self._path, self._rows, self._first_id, dict(self._reasons))]
+        return [
+            Shard(
+                self._kind,
+                self._path,
+                self._rows,
+                self._first_id,
+                dict(self._reasons),
+                self._file.sha256,
+            )
+        ]
 
     def abandon(self) -> None:
         """Closes the file that is open, if one is, as it is: nobody will be told of it."""
@@ -153,12 +174,15 @@ class ShardWriter:
         self._path = posixpath.join(self._folder, f"{self._kind}-{uuid.uuid4().hex}.parquet")
         names = batch.schema.names
         with self._writing():
-            self._file = create(self._path, "application/vnd.apache.parquet", self._lasting)
+            self._file = SealedFile(
+                create(self._path, "application/vnd.apache.parquet", self._lasting)
+            )
             self._writer = pq.ParquetWriter(
                 self._file,
                 batch.schema,
                 compression=self._limits.compression,
                 use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
+                write_page_checksum=True,
             )
         self._rows, self._reasons = 0, collections.Counter[str]()
         self._first_id = batch.column(ID)[0].as_py() if len(batch) else ""

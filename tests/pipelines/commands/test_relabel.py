@@ -1,5 +1,6 @@
 """Setting the flags of a finished run anew: what changes, what stays, what is refused."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -179,6 +180,13 @@ def test_the_ledger_is_the_earlier_one_and_what_changed(run: Path, tmp_path: Pat
     assert ledger.pop("run_id") != earlier.pop("run_id")
     assert ledger["model"].pop("fpr") == changed["threshold"]
     assert earlier["model"].pop("fpr") == FPR
+    digests = [file.pop("sha256") for file in ledger["files"]]
+    assert digests == [
+        hashlib.sha256((tmp_path / "new" / file["path"]).read_bytes()).hexdigest()
+        for file in ledger["files"]
+    ]
+    for file in earlier["files"]:
+        file.pop("sha256")
     assert ledger == earlier
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
@@ -209,6 +217,7 @@ def test_a_p_value_that_is_null_is_never_flagged(run: Path, tmp_path: Path) -> N
     table = pq.read_table(path)
     index = table.schema.get_field_index("p_value")
     pq.write_table(table.set_column(index, "p_value", pa.array([None], pa.float64())), path)
+    _unseal(run)
     relabel(str(run), str(tmp_path / "new"), fpr=0.99)
     new = pq.read_table(tmp_path / "new" / "scores" / path.name)
     assert (new["p_value"].to_pylist(), new["is_anomaly"].to_pylist()) == ([None], [False])
@@ -244,7 +253,11 @@ def test_files_with_the_same_first_id_keep_their_names(tmp_path: Path) -> None:
     for number, file in enumerate(ledger["files"][:12]):
         file["rows"] = number + 1
     (run / "run.json").write_text(json.dumps(ledger))
-    assert relabel(str(run), str(tmp_path / "new"), fpr=0.3)["files"] == ledger["files"]
+    _unseal(run)
+    found = relabel(str(run), str(tmp_path / "new"), fpr=0.3)["files"]
+    for number, file in enumerate(found[:12]):
+        assert file["path"] == f"scores/part-{number:05d}-of-00012.parquet"
+        assert file["rows"] == number + 1
 
 
 def test_memory_is_that_of_a_row_group(tmp_path: Path) -> None:
@@ -273,6 +286,14 @@ def test_memory_is_that_of_a_row_group(tmp_path: Path) -> None:
 
 def _remove(path: Path) -> None:
     path.unlink()
+
+
+def _unseal(run: Path) -> None:
+    """Makes a ledger of a time when they had no digests."""
+    ledger = json.loads((run / "run.json").read_text())
+    for file in ledger["files"]:
+        file.pop("sha256")
+    (run / "run.json").write_text(json.dumps(ledger))
 
 
 def _cut(path: Path) -> None:
@@ -320,13 +341,19 @@ def _without(name: str) -> Callable[[Path], None]:
         (_without("is_anomaly"), "no column 'is_anomaly' of type bool"),
     ],
 )
+@pytest.mark.parametrize("sealed", [True, False])
 def test_a_damaged_run_is_refused_and_leaves_nothing(
     run: Path,
     tmp_path: Path,
     damage: Callable[[Path], None],
     message: str,
     rule: dict[str, float],
+    sealed: bool,
 ) -> None:
+    if sealed:
+        message = f"{message}|part-00001-of-00003.parquet was changed since the run was written"
+    else:
+        _unseal(run)
     damage(run / "scores" / "part-00001-of-00003.parquet")
     with pytest.raises(InputError, match=message):
         relabel(str(run), str(tmp_path / "new"), **rule)

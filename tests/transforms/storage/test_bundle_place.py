@@ -14,8 +14,8 @@ from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.manifest import earlier_place
 from ae_models.errors import BundleError, OutputError
 from pipelines.commands.train import train, train_configuration
-from transforms.scoring import bundle_place
-from transforms.scoring.bundle_place import put_local_bundle, settle
+from transforms.storage import bundle_place
+from transforms.storage.bundle_place import put_local_bundle, settle
 
 Bundles = Callable[[str], Path]
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.manifest import earlier_place
 from ae_models.errors import BundleError, OutputError
-from transforms.scoring import bundle_place
+from transforms.storage import bundle_place
 
 old, new, folder = map(Path, sys.argv[1:4])
 ends, exchanges = sys.argv[4] == "dies", sys.argv[5] == "exchanged"

@@ -1,0 +1,108 @@
+"""The rows of a finished run's files: the one way to read them, whatever was done to the files."""
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ae_models.errors import InputError
+from transforms.records.batches import ID
+from transforms.runs.shards import open_shard, read_errors
+from transforms.storage.sealed_file import sha256_of
+
+_BATCH_ROWS = 8192
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind))
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and pa.types.is_floating(kind.value_type)
+
+
+# Of columns that every run has under these names, or none has: what they may hold.
+_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
+    **dict.fromkeys((ID, "source", "model", "stage", "reason", "message", "class"), _is_text),
+    **dict.fromkeys(("score", "p_value", "probability", "outlier_score"), pa.types.is_floating),
+    **dict.fromkeys(("distance_to_center", "log_evidence"), pa.types.is_floating),
+    **dict.fromkeys(("latent_mean", "latent_stddev", "probabilities"), _is_vector),
+    "is_anomaly": pa.types.is_boolean,
+    "cluster": pa.types.is_integer,
+}
+_NEVER_NULL = (ID, "score", "is_anomaly", "cluster")
+
+
+def shard_batches(
+    path: str,
+    columns: Sequence[str] | None = None,
+    *,
+    rows: int = _BATCH_ROWS,
+    group: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a file, in batches.
+
+    Args:
+      path: of the file.
+      columns: to be read; None: all.
+      rows: the most of a batch.
+      group: the row group that is read; None: all of them.
+
+    Raises:
+      InputError: the file is damaged, or has not these columns of such types.
+    """
+    with open_shard(path) as parquet:
+        names = list(parquet.schema_arrow.names if columns is None else columns)
+        check_columns(path, parquet.schema_arrow, names)
+        groups = range(parquet.num_row_groups) if group is None else [group]
+        metadata = parquet.metadata
+        left = sum(metadata.row_group(index).num_rows for index in groups)
+        for batch in parquet.iter_batches(rows, row_groups=list(groups), columns=names):
+            batch.validate(full=True)  # a file's texts are taken for UTF-8 unseen
+            for name in _NEVER_NULL:
+                if name in names and batch.column(name).null_count:
+                    raise InputError(f"cannot read {path}: a value of {name!r} is missing")
+            left -= len(batch)
+            yield batch.select(names)
+        if left:
+            raise InputError(f"cannot read {path}: {left} rows are missing")
+
+
+def check_columns(path: str, schema: pa.Schema, columns: Sequence[str]) -> None:
+    """Raises InputError unless a file has these columns, each once, and those that every run has of
+    the type that they have there."""
+    for name in columns:
+        if schema.names.count(name) != 1:
+            raise InputError(f"{path} has no column {name!r}")
+        kind, is_usual = schema.field(name).type, _KINDS.get(name)
+        if is_usual is None and name.startswith("score_"):
+            is_usual = pa.types.is_floating
+        if is_usual is not None and not is_usual(kind):
+            raise InputError(f"{path}: column {name!r} cannot be of type {kind}")
+
+
+def check_whole(folder: str, listed: Mapping[str, Any]) -> None:
+    """Holds a file against what the ledger says of it: every byte, of runs that have the digests of
+    their files; of older ones, all that can be read.
+
+    Args:
+      folder: of the run.
+      listed: the file's entry in the ledger.
+
+    Raises:
+      InputError: the file is not as it was written.
+    """
+    path = posixpath.join(folder, listed["path"])
+    with open_shard(path) as parquet:
+        rows = parquet.metadata.num_rows
+    if rows != listed["rows"]:
+        raise InputError(f"{path} holds {rows} rows, the ledger says {listed['rows']}")
+    if (expected := listed.get("sha256")) is None:
+        for _ in shard_batches(path):
+            pass
+        return
+    with read_errors(path):
+        if sha256_of(path) != expected:
+            raise InputError(f"{path} was changed since the run was written")
