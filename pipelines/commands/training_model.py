@@ -1,7 +1,6 @@
 """What `latentbeam train` does once the records are there: a model and its SavedModel."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.console.progress import Progress
+from transforms.storage import local
 
 _PARITY_RECORDS, _REHEARSED = 64, 16
 
@@ -58,7 +58,7 @@ class Trainer:
         folder.mkdir()
         self._model.save(folder / KERAS_MODEL)
         save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
-        shutil.rmtree(folder)
+        local.remove(str(folder))
 
     def fit(self) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
@@ -90,7 +90,7 @@ class Trainer:
         if apart := [one for one in found if not one.holds]:
             config = _without(config, apart)
             advice += map(_left_out, apart)
-            shutil.rmtree(self._bundle / SCORING)
+            local.remove(str(self._bundle / SCORING))
             found = self._export(config)
             if again := [one for one in found if not one.holds]:
                 raise StageError(_parted(again[0]))

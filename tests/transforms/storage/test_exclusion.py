@@ -54,7 +54,7 @@ def _is_path(path: str) -> bool:
     st.text("ab*?/", min_size=1, max_size=6).filter(_is_plain),
     st.lists(st.text("ab/", min_size=1, max_size=6).filter(_is_path), min_size=1, max_size=40),
 )
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_as_git_ignores(
     tmp_path_factory: pytest.TempPathFactory, pattern: str, paths: list[str]
 ) -> None:

@@ -664,7 +664,7 @@ def test_finishing_asks_the_store_little_more_for_many_files_than_for_few(
     assert few.pop("rename") == 3  # each file, and the ledger
     assert many.pop("rename") == 16 + 1  # sixteen lists at once
     # Like that of gs://, deleting asks for each of the few files that the first run has left.
-    assert few["list"] < 20
+    assert few["list"] <= 20  # two or three for each name that a run folder may have
     assert many["list"] <= few["list"]
     assert many["exists"] < few["exists"] + 10
     assert many["delete"] < few["delete"] + 10

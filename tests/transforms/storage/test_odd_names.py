@@ -14,6 +14,7 @@ from pipelines.commands.relabel import relabel
 from pipelines.console.output_file import write_file
 from tests.support.finished_run import write_run
 from tests.support.odd_names import NASTY, contents, drawn, matches_any, neighbours, settle
+from transforms.records.tallies import Tallies
 from transforms.results.derived_folder import DerivedFolder
 from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
 from transforms.runs.checkpoints import PartResult, commit, committed, forget, part_folder
@@ -42,7 +43,7 @@ def _everything(output: str, source: str) -> None:
         write_plan(output, Plan("parts", 10, {}))
         for number in range(2):
             shards = [_shard(part_folder(output, "parts", number))]
-            commit(output, "parts", number, PartResult("0", shards, {}, 1.0))
+            commit(output, "parts", number, PartResult("0", shards, Tallies(), 1.0))
         forget(output, "parts", 0)
         assert committed(output, "parts", 0) is None
         discard_unfinished(output)
