@@ -8,7 +8,7 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
 
-.PHONY: help locked demo test test-all flink-up flink-test flink-down engines-test lint types format bench bench-flink
+.PHONY: help locked demo test test-all long-test flink-up flink-test flink-down engines-test lint types format bench bench-flink
 .PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard dist lock clean
 
 help: ## this list
@@ -42,7 +42,10 @@ test: $(READY) ## the tests, slow ones left out, in two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not engines and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long and not engines and not browser"
+
+long-test: $(READY) ## every crash, 10,000 names: what the slow tests draw from (an hour or two)
+	$(BIN)/python -m pytest -s -m long
 
 flink-up: $(READY) ## a Flink cluster on this machine (Java 17, Maven); prints the flags that choose it
 	$(BIN)/python -m deploy.local.flink_cluster up

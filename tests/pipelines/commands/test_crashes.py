@@ -88,9 +88,9 @@ def _replayed(
     return _Replay(recording, disk, known, again).check(tmp_path, tried)
 
 
-few_or_all = pytest.mark.parametrize(
-    "tried", [2, pytest.param(None, marks=pytest.mark.slow)], ids=["few", "all"]
-)
+_SOME, _ALL = pytest.param(6, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.long)
+few_or_all = pytest.mark.parametrize("tried", [2, _SOME, _ALL], ids=["few", "some", "all"])
+some_or_all = pytest.mark.parametrize("tried", [_SOME, _ALL], ids=["some", "all"])
 
 
 @few_or_all
@@ -127,8 +127,7 @@ def test_scoring(
     assert _replayed(disk, tmp_path, run, again, tried, old) > 15
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tried", [None])
+@some_or_all
 def test_going_on_after_a_part_is_gone(
     bundle: Bundles,
     image_folder: Path,
@@ -170,8 +169,7 @@ def test_relabelling(
     assert _replayed(disk, tmp_path, again, again, tried, old=True) > 15
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tried", [None])
+@some_or_all
 def test_clustering(
     digits_run: Callable[..., Path], disk: Path, tmp_path: Path, tried: int | None
 ) -> None:

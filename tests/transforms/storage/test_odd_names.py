@@ -132,11 +132,14 @@ def test_what_others_have_stays_as_it_is(
     assert count > 10 * tried
 
 
-@pytest.mark.slow
-def test_what_others_have_stays_as_it_is_ten_thousand_times(
-    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(200, marks=pytest.mark.slow), pytest.param(10_000, marks=pytest.mark.long)],
+)
+def test_what_others_have_stays_as_it_is_many_times(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    names = list(drawn(10_000, 0))
+    names = list(drawn(number, 0))
     tried, count = _try_all(names, tmp_path, source, monkeypatch)
     print(f"{tried:,} names, {count:,} neighbours: no byte of theirs changed")
 
