@@ -96,13 +96,16 @@ class ParquetFiles(Source):
     """
 
     def listings(self) -> Iterator[Listing]:
-        passed_over = PassedOver()
+        passed_over, known = PassedOver(), self.carried().names
         for path in self._members(passed_over):
             try:
                 with _open(path) as file:
-                    if isinstance(self._file(file, path), str):
+                    found = self._file(file, path)
+                    if isinstance(found, str):
                         yield Listing(RowGroup(path))
                         continue
+                    for name in set(found.output().names).difference(known):
+                        passed_over.add(Cause.LATE_COLUMN, f"{path}#{name}")
                     row, size = 0, (file.num_row_groups, file.metadata.num_rows)
                     for group, rows in enumerate(_group_rows(file)):
                         yield Listing(RowGroup(path, group, row, *size), records=rows)

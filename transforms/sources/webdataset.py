@@ -75,12 +75,17 @@ class WebDataset(Source):
         path = os.fsdecode(task)
         name = self.relative(path)
         samples = _Samples(path, images, limits.record_bytes, passed_over)
+        carried, late = self.carried(), set[str]()
         while samples.are_left:
             try:
                 for batch in bounded_batches(samples, _size, limits):
-                    yield _records(batch, name, path, self.carried(), images)
+                    late.update(*(_fields_beyond(carried, sample) for sample in batch))
+                    yield _records(batch, name, path, carried, images)
             except _READ_ERRORS as error:
                 yield self._damage(name, samples, error)
+        if passed_over is not None:
+            for field in late:
+                passed_over.add(Cause.LATE_COLUMN, f"{path}#{field}")
 
     def _damage(self, name: str, samples: "_Samples", error: Exception) -> pa.RecordBatch:
         """A reject for the sample at hand, which may have lost members; those that are lost as a
@@ -373,6 +378,14 @@ def _fields(sample: _Sample) -> dict[str, Any]:
 def _valid(text: str) -> str:
     """JSON can hold halves of surrogate pairs, Arrow cannot."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _fields_beyond(carried: pa.Schema, sample: _Sample) -> set[str]:
+    """The names of fields that became no columns: the samples that tell columns had none such."""
+    with contextlib.suppress(RecordError):  # told as the record's reject
+        names = {*_fields(sample), *(["label"] if _CLASS in sample.texts else [])}
+        return names.difference(carried.names)
+    return set()
 
 
 def _values(sample: _Sample, carried: pa.Schema) -> dict[str, Any]:

@@ -225,6 +225,20 @@ def test_further_images_of_a_record_are_counted(tmp_path: Path) -> None:
     assert told.names(Cause.FURTHER_IMAGE)[0] == f"{tmp_path}/a.parquet#image"
 
 
+def test_columns_of_later_files_are_named(tmp_path: Path) -> None:
+    for name, columns in {"a": ["x"], "b": ["x", "y"], "c": ["y", "z"]}.items():
+        table = {"image": PNGS[:1], **{column: [1] for column in columns}}
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
+    told = PassedOver()
+    (source,) = resolve_inputs([str(tmp_path)])
+    for listing in source.listings():
+        if listing.passed_over is not None:
+            told.update(listing.passed_over)
+    assert told.names(Cause.LATE_COLUMN) == [
+        f"{tmp_path}/{name}" for name in ("b.parquet#y", "c.parquet#y", "c.parquet#z")
+    ]
+
+
 def test_columns_can_be_named(tmp_path: Path) -> None:
     columns = {
         "left": PNGS,

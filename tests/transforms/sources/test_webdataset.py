@@ -438,6 +438,23 @@ def test_members_that_are_not_read_are_named(tmp_path: Path) -> None:
     assert passed_over.names(Cause.MEMBER) == members
 
 
+def test_fields_that_come_too_late_to_be_columns_are_named(tmp_path: Path) -> None:
+    image = _plain(1)[0][1]
+    members = []
+    for number in range(102):  # the first hundred tell the columns
+        fields = {"a": number} if number < 101 else {"a": number, "late": "x"}
+        members += [(f"{number}.png", image), (f"{number}.json", json.dumps(fields).encode())]
+    _write(tmp_path / "a.tar", [*members, ("101.cls", b"1")])
+    (source,) = resolve_inputs([str(tmp_path / "a.tar")])
+    passed_over = PassedOver()
+    (task,) = source.tasks()
+    for batch in source.read(task, BatchLimits(), passed_over=passed_over):
+        assert batch.schema.names == ["id", "source", "a", "image", "reject"]
+    assert passed_over.names(Cause.LATE_COLUMN) == [
+        f"{tmp_path}/a.tar#{name}" for name in ("label", "late")
+    ]
+
+
 def test_a_run_counts_members_that_are_not_read(
     bundle: Callable[[str], Path], tmp_path: Path
 ) -> None:
