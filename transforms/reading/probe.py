@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_models.config.configuration import ImageConfig
-from ae_models.errors import InputError, LatentbeamError
+from ae_models.errors import InputError
 from transforms.execution.isolation import failed
 from transforms.images.decoding import decode_as_is
 from transforms.images.limits.size import check_pixels
@@ -77,10 +77,8 @@ def _layouts_in(batch: pa.RecordBatch, max_pixels: int, looked_at: LookedAt) -> 
                 layout = _layout(image, metadata, max_pixels)
             except RecordError as error:
                 reject = error.at(Stage.DECODE)
-            except LatentbeamError:
-                raise
-            except Exception as error:  # as `decode_batch` has it: one image never ends a run
-                reject = failed(error, Stage.DECODE, Reason.CORRUPT)
+            except MemoryError as error:
+                reject = failed(error, Stage.DECODE, Reason.OUT_OF_MEMORY)
             else:
                 yield layout
                 continue
