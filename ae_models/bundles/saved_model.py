@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ae_models.bundles.names import SCORING
+from ae_models.bundles.plain_path import plain_path
 from ae_models.config.configuration import ImageConfig
 
 SCORE, SCORE_WITH_MAPS, RECONSTRUCT = "score", "score_with_maps", "reconstruct"
@@ -30,7 +31,8 @@ class SavedModel:
     """
 
     def __init__(self, path: Path, image: ImageConfig, outputs: Collection[str]):
-        self._model = tf.saved_model.load(str(path / SCORING))
+        with plain_path(path) as plain:
+            self._model = tf.saved_model.load(str(plain / SCORING))
         self._signatures: Mapping[str, Any] = dict(self._model.signatures)
         _check_signatures(self._signatures, image, outputs)
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ae_models.bundles.plain_path import plain_path
+
 PIXELS = "pixels"  # the one feature that goes into tf.Transform's graph and comes out of it
 
 
@@ -15,7 +17,8 @@ class Preprocessing(tf.Module):
 
     def __init__(self, transform_output: str | Path):
         super().__init__(name="preprocessing")
-        self.graph = tf.saved_model.load(str(Path(transform_output) / "transform_fn"))
+        with plain_path(transform_output) as plain:
+            self.graph = tf.saved_model.load(str(plain / "transform_fn"))
 
     def __call__(self, pixels: Any) -> tf.Tensor:
         """(N, H, W, C) uint8 or uint16 → (N, H, W, C) float32."""

@@ -17,6 +17,7 @@ from ae_models.bundles.names import (
     MODEL_CARD,
     TRANSFORM_OUTPUT,
 )
+from ae_models.bundles.plain_path import plain_path
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.p_values import none_flagged
 from ae_models.config.configuration import (
@@ -172,13 +173,13 @@ def _work_folder(output: str) -> Iterator[Path]:
     try:
         if is_local(output):
             path.parent.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent)
+            folder = tempfile.TemporaryDirectory(prefix=".latentbeam-", dir=path.parent)
         else:
             folder = tempfile.TemporaryDirectory(prefix="latentbeam-")
     except OSError as error:
         raise OutputError(f"cannot write {output}: {error}") from error
-    with folder as name:
-        yield Path(name)
+    with folder as name, plain_path(name) as plain:
+        yield plain
 
 
 @contextlib.contextmanager

@@ -168,6 +168,7 @@ def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_pa
     assert len(_scores(tmp_path / "run")) == second["records"]["scored"] < 1797
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "_SUCCESS",
+        "passed_over",
         "rejects",
         "run.json",
         "scores",
