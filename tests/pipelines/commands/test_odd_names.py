@@ -37,7 +37,9 @@ class _Place:
         return out if status == 0 else err
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+)
 def test_every_output_may_have_it(
     bundle: Bundles,
     image_folder: Path,
