@@ -94,13 +94,14 @@ class ClassModel:
           held_out: the share of the records whose evidence `p_values` compares with.
 
         Raises:
-          ConfigError: `components` is less than 1, `seed` negative, or `held_out` not above 0 and
-            below 1.
+          ConfigError: `components` is less than 1, `seed` negative, or `held_out` not from 0
+            on and below 1.
           InputError: a latent is not finite, or a class has too few records.
         """
         check_range(1, components=components)
         check_range(0, seed=seed)
-        check_rate(held_out=held_out)
+        if held_out != 0:
+            check_rate(held_out=held_out)
         check_latents(latents, stddevs)
         order = np.random.default_rng(seed).permutation(len(latents))
         fitted, apart = np.split(order, [len(order) - int(held_out * len(order))])

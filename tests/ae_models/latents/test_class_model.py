@@ -253,7 +253,7 @@ def test_what_cannot_be_fitted_is_one_line(sample: Sample) -> None:
         ClassModel.fit(latents, stddevs, few, held_out=0)
     with pytest.raises(InputError, match=r"class 'c' .*20 Gaussians need at least 200"):
         ClassModel.fit(latents, stddevs, labels, components=20)
-    with pytest.raises(ConfigError, match=r"components must be at least 1. Received: 0"):
+    with pytest.raises(ConfigError, match=r"components must be .* at least 1. Received: 0"):
         ClassModel.fit(latents, stddevs, labels, components=0)
     with pytest.raises(InputError, match="no record with a label"):
         ClassModel.fit(latents[:0], None, [])

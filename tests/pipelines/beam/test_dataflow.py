@@ -305,7 +305,7 @@ def _hints(
         (_dry_run("--resource_hint=gpu=1"), "Unknown resource hint: gpu"),
         (
             _dry_run(*_HINTS, "--dataflow_service_options=worker_accelerator=type:nvidia-l4"),
-            "accelerators are asked for twice: .*worker_accelerator=type:nvidia-l4",
+            "accelerators are asked for twice: give either --resource_hint",
         ),
     ],
 )

@@ -23,7 +23,7 @@ Work = Callable[[Path], object]  # on a disk, in whose folder `run` the result i
 
 def _rows(run: Path) -> list[dict[str, Any]]:
     """Of a result, whatever its files."""
-    kinds = [path for path in run.iterdir() if path.is_dir()]
+    kinds = [path for path in run.iterdir() if path.is_dir() and path.name != "passed_over"]
     tables = [pq.read_table(path).sort_by("id") for path in sorted(kinds) if any(path.iterdir())]
     return [row for table in tables for row in table.to_pylist()]
 

@@ -161,7 +161,7 @@ def test_a_run_with_too_many_rejects_ends_early_with_one_line(
         "source": bad_rows,
         "stage": "decode",
         "reason": "not_an_image",
-        "message": "no known image format",
+        "message": "text, not an image",
     }
 
 
