@@ -145,7 +145,7 @@ def test_a_run_with_every_option_that_may_be_a_secret_tells_none(
     assert NOT_RECORDED in (out / "page.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_worker_processes_tell_no_secret(
     bundle: Callable[[str], Path],
     tmp_path: Path,

@@ -43,7 +43,7 @@ def test_a_few_drawn_lines_that_are_wrong(
         _check(places, number, capsys)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("share", range(10))
 def test_many_drawn_lines_that_are_wrong(
     share: int, places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

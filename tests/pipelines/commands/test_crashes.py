@@ -88,7 +88,7 @@ def _replayed(
     return _Replay(recording, disk, known, again).check(tmp_path, tried)
 
 
-_SOME, _ALL = pytest.param(6, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.long)
+_SOME, _ALL = pytest.param(6, marks=pytest.mark.long), pytest.param(None, marks=pytest.mark.long)
 few_or_all = pytest.mark.parametrize("tried", [2, _SOME, _ALL], ids=["few", "some", "all"])
 some_or_all = pytest.mark.parametrize("tried", [_SOME, _ALL], ids=["some", "all"])
 
@@ -97,9 +97,9 @@ some_or_all = pytest.mark.parametrize("tried", [_SOME, _ALL], ids=["some", "all"
 @pytest.mark.parametrize(
     ("every", "old"),
     [
-        pytest.param(None, False, marks=pytest.mark.slow),
-        pytest.param(None, True, marks=pytest.mark.slow),
-        pytest.param(15, False, marks=pytest.mark.slow),
+        pytest.param(None, False, marks=pytest.mark.long),
+        pytest.param(None, True, marks=pytest.mark.long),
+        pytest.param(15, False, marks=pytest.mark.long),
         (15, True),
     ],
     ids=["new", "overwritten", "in parts", "overwritten in parts"],
@@ -181,7 +181,7 @@ def test_clustering(
     assert _replayed(disk, tmp_path, again, again, tried) > 15
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_failing(bundle: Bundles, image_folder: Path, disk: Path, tmp_path: Path) -> None:
     model = str(bundle("ae"))
     with recorded(disk) as recording, pytest.raises(TooManyRejectsError):

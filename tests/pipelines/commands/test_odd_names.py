@@ -38,7 +38,7 @@ class _Place:
 
 
 @pytest.mark.parametrize(
-    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])]
 )
 def test_every_output_may_have_it(
     bundle: Bundles,
