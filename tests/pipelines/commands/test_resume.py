@@ -358,7 +358,7 @@ def test_a_run_that_dies_while_it_finishes_is_finished(
     assert changes > 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_an_object_store(
     scoring: _Scoring, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
