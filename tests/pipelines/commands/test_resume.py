@@ -358,7 +358,7 @@ def test_a_run_that_dies_while_it_finishes_is_finished(
     assert changes > 10
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_on_an_object_store(
     scoring: _Scoring, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,7 +396,7 @@ def test_on_an_object_store(
     assert tables[0].equals(tables[1])
     assert verify(run, scoring.inputs)["ok"]
     names = {path.removeprefix(f"{run}/").partition("/")[0] for path in object_store.objects(run)}
-    assert names == {"_SUCCESS", "passed_over", "rejects", "run.json", "scores"}
+    assert names == {"_SUCCESS", "rejects", "run.json", "scores"}
     scoring(run, overwrite=True, checkpoint_every=EVERY)
     assert verify(run, scoring.inputs)["ok"]
 
