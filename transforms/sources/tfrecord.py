@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,7 +33,8 @@ from transforms.sources.layouts.tfrecord_features import (
     raw_shape,
 )
 from transforms.sources.recovery.record_file import Damage, record_batches
-from transforms.sources.source import Listing, Source, first_schema
+from transforms.sources.source import first_schema
+from transforms.sources.whole_files import WholeFiles
 
 _RECORDS_THAT_TELL_COLUMNS = 100
 _ARROW_TYPES = {"bytes_list": pa.string(), "int64_list": pa.int64(), "float_list": pa.float32()}
@@ -48,7 +49,7 @@ class _Columns(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TFRecordFiles(Source):
+class TFRecordFiles(WholeFiles):
     """The record id is the feature that is named, or `image/filename`, else `FILE#N`; images are
     the feature that is named, or `image/encoded`, `image` or `image_raw`, or the only one that
     begins as an image does. Raw pixels have their `height` and `width`, and maybe `depth`, beside
@@ -59,15 +60,7 @@ class TFRecordFiles(Source):
     lost together, where their number is not known, are one reject and take one number.
     """
 
-    def listings(self) -> Iterator[Listing]:
-        passed_over = PassedOver()
-        for path in files_of("tfrecord", self, passed_over):
-            # Text would have to be Unicode.
-            yield Listing(os.fsencode(path), passed_over.taken())
-        yield Listing(None, passed_over.taken())
-
-    def paths(self, task: bytes) -> list[str]:
-        return [os.fsdecode(task)]
+    kind: ClassVar[str] = "tfrecord"
 
     def read(
         self,
@@ -97,7 +90,7 @@ class TFRecordFiles(Source):
     @functools.cached_property
     def _layout(self) -> _Columns:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(files_of("tfrecord", self), self._layout_of)
+        return first_schema(files_of(self.kind, self), self._layout_of)
 
     def _layout_of(self, path: str) -> _Columns:
         kinds, scalars, starts = dict[str, str](), dict[str, pa.DataType](), dict[str, bytes]()

@@ -10,7 +10,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 
@@ -21,8 +21,9 @@ from transforms.records.rejects import Reason, RecordError, Stage, rejected_reco
 from transforms.records.text import printable
 from transforms.sources.kinds import IMAGE_ENDINGS, files_of
 from transforms.sources.recovery.tar_headers import BLOCK_BYTES, find_header
-from transforms.sources.source import Listing, Source, bounded_batches, first_schema
+from transforms.sources.source import bounded_batches, first_schema
 from transforms.sources.unpacked import open_unpacked
+from transforms.sources.whole_files import WholeFiles
 
 _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
@@ -42,7 +43,7 @@ _ARROW_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.
 
 
 @dataclasses.dataclass(frozen=True)
-class WebDataset(Source):
+class WebDataset(WholeFiles):
     """A sample is the consecutive members of one key: the path within the archive up to the first
     dot of the name; the rest, in lower case, is the extension. The record id is `FILE/key`.
 
@@ -55,15 +56,7 @@ class WebDataset(Source):
     samples next to the gap may have lost members to it: both are rejects.
     """
 
-    def listings(self) -> Iterator[Listing]:
-        passed_over = PassedOver()
-        for path in files_of("webdataset", self, passed_over):
-            # Text would have to be Unicode.
-            yield Listing(os.fsencode(path), passed_over.taken())
-        yield Listing(None, passed_over.taken())
-
-    def paths(self, task: bytes) -> list[str]:
-        return [os.fsdecode(task)]
+    kind: ClassVar[str] = "webdataset"
 
     def read(
         self,
@@ -104,7 +97,7 @@ class WebDataset(Source):
     @functools.cached_property
     def _columns(self) -> pa.Schema:
         """Looked up once: workers get it with the source that they are sent."""
-        return first_schema(files_of("webdataset", self), _carried)
+        return first_schema(files_of(self.kind, self), _carried)
 
 
 @dataclasses.dataclass
