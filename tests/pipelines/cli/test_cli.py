@@ -1,5 +1,6 @@
 """The command: what it prints, where, and with which exit status."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.cli import main
+from pipelines.cli import cli, main
 from pipelines.cli.entry import repeat_flags
 from tests.support.command import run_command
+from transforms.sources.options import FORMATS, ReadOptions
 
 Bundles = Callable[[str], Path]
 
@@ -238,3 +240,11 @@ def test_help_has_an_example_and_stderr_is_clean(tmp_path: Path) -> None:
     failed = subprocess.run(missing, capture_output=True, text=True, check=False)
     assert failed.returncode == 2
     assert failed.stderr == f"latentbeam: no such model bundle: {tmp_path / 'none'}\n"
+
+
+def test_reading_flags_are_the_fields_of_their_options() -> None:
+    """The flags are written out, as `--help` imports no transforms."""
+    flags = {option.name: option for option in cli.commands["score"].params}
+    fields = dataclasses.fields(ReadOptions)
+    assert {field.name for field in fields} <= flags.keys()
+    assert tuple(flags["format"].type.choices) == FORMATS
