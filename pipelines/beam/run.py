@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -85,8 +86,7 @@ def run(
       JobError: an engine outside of this process could not be reached, or gave up; a local worker
         process died.
     """
-    with _own_workers(options):
-        pipeline = _pipeline(options)
+    with _own_workers(options), _pipeline(options) as pipeline:
         build(pipeline)
         if is_handed_over(options):
             return hand_over(pipeline, options)
@@ -105,13 +105,19 @@ def run(
     return None
 
 
-def _pipeline(options: PipelineOptions) -> beam.Pipeline:
-    try:
-        trial = beam.Pipeline(runner=_LOCAL_RUNNER, options=options)
-        _ = trial | beam.Create([0]) | beam.Reshuffle()  # some options are first read there
-        return beam.Pipeline(options=options)
-    except Exception as error:  # whatever it is, there is nothing but options that it can come of
-        raise ConfigError(f"Beam cannot use these flags: {error}") from error
+@contextlib.contextmanager
+def _pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+    """A pipeline, whose folder Beam itself would only remove after a run."""
+    with contextlib.ExitStack() as folders:
+        try:
+            trial = beam.Pipeline(runner=_LOCAL_RUNNER, options=options)
+            folders.callback(shutil.rmtree, trial.local_tempdir, ignore_errors=True)
+            _ = trial | beam.Create([0]) | beam.Reshuffle()  # some options are first read there
+            pipeline = beam.Pipeline(options=options)
+        except Exception as error:  # there is nothing but options that it can come of
+            raise ConfigError(f"Beam cannot use these flags: {error}") from error
+        folders.callback(shutil.rmtree, pipeline.local_tempdir, ignore_errors=True)
+        yield pipeline
 
 
 def decoding_threads(options: PipelineOptions) -> int:

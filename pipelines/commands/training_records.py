@@ -123,7 +123,8 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
         if min(order.sizes.values()) < splits.LEAST_RECORDS:
             raise InputError(f"{too_few(len(hashes), fpr)}; many have the same id")
     except InputError as error:
-        raise InputError(f"{error}{_rejected(shards)}") from error
+        lines = [str(error), rejected_advice(shards)]
+        raise InputError("; ".join(line for line in lines if line)) from error
     held_out = order.sizes[CALIBRATION]
     if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
         raise ConfigError(
@@ -131,12 +132,6 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
             f"raise training.calibration_share. Received: {held_out}"
         )
     return order
-
-
-def _rejected(shards: list[Shard]) -> str:
-    reasons = rejected_by_reason(shards)
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-    return f" (rejected: {listed})" if listed else ""
 
 
 class _Ids:

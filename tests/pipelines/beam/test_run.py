@@ -1,5 +1,6 @@
 """Running pipelines: TensorFlow's threads in local worker processes, other engines' errors."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -131,3 +132,20 @@ def test_other_errors_stay_what_they_are() -> None:
         run(
             lambda p: _numbers(p, lambda x: 1 // x), pipeline_options([]), "testing", counter="none"
         )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_temporary_folder_stays(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def build(pipeline: beam.Pipeline) -> object:
+        assert list(tmp_path.iterdir()) != []
+        if fails:
+            raise OutputError("full")
+        return pipeline | beam.Create([0])
+
+    with pytest.raises(OutputError) if fails else contextlib.nullcontext():
+        run(build, pipeline_options([]), "testing", counter="none")
+    assert list(tmp_path.iterdir()) == []
