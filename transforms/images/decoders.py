@@ -102,6 +102,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
         levels = np.asarray(image).astype(np.uint16)[..., None]
         # Pillow turns levels of 8 bits over whose white is 0, but not those of 16.
         return 65535 - levels if tags.get(_PHOTOMETRIC_TAG) == 0 else levels
+    if image.mode == "P" and image.palette is None:
+        raise RecordError(Reason.CORRUPT, f"{image.format}: palette indices without a palette")
     mode = _PLAIN_MODES.get(image.mode)
     if mode is None:
         mode = "RGBA" if image.has_transparency_data else "RGB"

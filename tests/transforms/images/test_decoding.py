@@ -123,6 +123,15 @@ def test_palette_is_expanded_to_its_colours() -> None:
         np.testing.assert_array_equal(decoded, expected)
 
 
+def test_indices_without_a_palette_are_corrupt() -> None:
+    data = _encode(_image(_noise(9, 6, 3)).quantize(16), "PNG")
+    start = data.index(b"PLTE") - 4
+    size = int.from_bytes(data[start : start + 4], "big")
+    with pytest.raises(RecordError, match="PNG: palette indices without a palette") as caught:
+        decode_image(data[:start] + data[start + size + 12 :], AS_IS)
+    assert caught.value.reason == Reason.CORRUPT
+
+
 def test_palette_with_transparency_keeps_its_alpha() -> None:
     palette = _image(_noise(9, 6, 3)).quantize(16)
     decoded = decode_image(_encode(palette, "PNG", transparency=3), AS_IS)
