@@ -16,6 +16,7 @@ from transforms.execution.background import read_ahead
 from transforms.execution.composite import Composite
 from transforms.execution.timing import each_timed
 from transforms.execution.whole_input import check_start
+from transforms.images.pages import MOST_START_BYTES, has_further_pages, may_have_pages
 from transforms.records.batches import (
     ID,
     IMAGE,
@@ -25,7 +26,8 @@ from transforms.records.batches import (
     conform,
     image_records,
 )
-from transforms.records.passed_over import PassedOver
+from transforms.records.passed_over import Cause, PassedOver
+from transforms.records.pixels import raw_layout
 from transforms.records.rejects import Reason, Stage, reject
 from transforms.records.tallies import tally
 from transforms.records.where import Where
@@ -73,7 +75,20 @@ def read_task(
     for batch in source.read(task, limits, images, passed_over):
         conformed = _conformed(batch, carried)
         kept = _filter(conformed, wheres)
+        if passed_over is not None:
+            _count_pages(kept, passed_over)
         yield kept, len(conformed) - len(kept)
+
+
+def _count_pages(batch: pa.RecordBatch, passed_over: PassedOver) -> None:
+    """Tells of the images that have further pages; few are looked at beyond their first bytes."""
+    images = batch.column(IMAGE)
+    if raw_layout(batch.schema.field(IMAGE).metadata) is not None:
+        return
+    starts = pc.binary_slice(images, 0, MOST_START_BYTES).to_pylist()
+    for row, start in enumerate(starts):
+        if start and may_have_pages(start) and has_further_pages(images[row].as_py()):
+            passed_over.add(Cause.FURTHER_PAGE, batch.column(ID)[row].as_py())
 
 
 def _conformed(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:

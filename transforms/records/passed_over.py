@@ -27,6 +27,7 @@ class Cause(enum.StrEnum):
     NOT_ENTERED = "not_entered"  # a folder that cannot be listed
     EXCLUDED = "excluded"  # by --exclude
     FURTHER_IMAGE = "further_image"  # of a record that has one already
+    FURTHER_PAGE = "further_page"  # those of an image, a TIFF or an animation; counts once an image
     MEMBER = "member"  # of an archive, that is not read: its record needs none, or it has none
     LATE_COLUMN = "late_column"  # one that appears after the columns of the run were chosen
 
@@ -45,8 +46,8 @@ class PassedOver:
     """How many were passed over for each cause, and the `MOST_NAMED` of them whose names come
     first: whoever sums up parts, in whatever order, gets the same.
 
-    A name is that of a file or folder as `source` has it, or `FILE#WHAT` for something in a file.
-    A folder counts once, with all that is in it.
+    A name is that of a file or folder as `source` has it, `FILE#WHAT` for something in a file, or
+    the id of a record with further pages. A folder counts once, with all that is in it.
     """
 
     counts: collections.Counter[Cause] = dataclasses.field(default_factory=collections.Counter)
@@ -69,8 +70,8 @@ class PassedOver:
         self._name(cause, names)
 
     def names(self, cause: Cause) -> list[str]:
-        """The first of those that were passed over for the cause, in order."""
-        return sorted(self._names.get(cause, []))[:MOST_NAMED]
+        """The first of those that were passed over for the cause, in order, each once."""
+        return sorted(set(self._names.get(cause, [])))[:MOST_NAMED]
 
     def taken(self) -> "PassedOver | None":
         """What this has, None for nothing; this has nothing then."""
@@ -102,7 +103,7 @@ class PassedOver:
         held = self._names.setdefault(cause, [])
         held += names
         if len(held) > 2 * MOST_NAMED:
-            held[:] = sorted(held)[:MOST_NAMED]
+            held[:] = sorted(set(held))[:MOST_NAMED]
 
     def in_brackets(self) -> str:
         """What to say of an input of which nothing is read, behind a space; nothing if nothing was

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from ae_models.errors import InputError
 from transforms.records.batches import BatchLimits, image_records
-from transforms.records.passed_over import PassedOver
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.pixels import Shape, raw_metadata
 from transforms.records.rejects import Reason, RecordError, Stage, rejected_records
 from transforms.records.signatures import START_BYTES
@@ -69,11 +69,11 @@ class TFRecordFiles(WholeFiles):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over
         path = os.fsdecode(task)
         number, prefix = 0, f"{self.relative(path)}#"
         features, carried = self._layout
-        rows = ExampleRows(path, prefix, carried, images, features)
+        told = PassedOver() if passed_over is None else passed_over
+        rows = ExampleRows(path, prefix, carried, images, features, told)
         for records in record_batches(path, limits):
             if isinstance(records, Damage):  # as many records as there may have been count as one
                 ids = [f"{prefix}{number}"]
@@ -83,6 +83,8 @@ class TFRecordFiles(WholeFiles):
             at_once = rows.columnar(number, records)
             yield from [at_once] if at_once else rows.one_by_one(number, records)
             number += len(records)
+        for column in rows.late:
+            told.add(Cause.LATE_COLUMN, f"{path}#{column}")
 
     def carried(self) -> pa.Schema:
         return self._layout.carried
@@ -161,6 +163,8 @@ class ExampleRows:
       carried: the source's columns.
       images: whether images are wanted.
       features: which of them are images, ids and labels.
+      passed_over: is told of further images of a record.
+      late: columns that records have and the source has not; this finds them.
     """
 
     path: str
@@ -168,6 +172,8 @@ class ExampleRows:
     carried: pa.Schema
     images: bool
     features: Features = _USUAL
+    passed_over: PassedOver = dataclasses.field(default_factory=PassedOver)
+    late: set[str] = dataclasses.field(default_factory=set)
 
     def columnar(self, first: int, records: list[bytes]) -> pa.RecordBatch | None:
         """What `one_by_one` gives, without an object a record; None where some record is unusual:
@@ -176,7 +182,7 @@ class ExampleRows:
             features = _decoded(records)
             columns = self._by_column(features)
             encoded = self._encoded(features)
-            return image_records(
+            found = image_records(
                 ids=self._ids(features, first, len(records)),
                 source=self.path,
                 images=encoded if self.images else pa.nulls(len(records), pa.binary()),
@@ -187,6 +193,10 @@ class ExampleRows:
             )
         except (_UnusualError, RuntimeError, pa.ArrowInvalid):  # the second is the decoder's
             return None
+        names = self.features.of_images(features)
+        self._count_images([(n, _values_of_bytes(features[n])) for n in names], len(records))
+        self._note_columns(name for name, column in features.items() if _has_scalar(column))
+        return found
 
     def _ids(self, features: dict[str, pa.Array], first: int, count: int) -> pa.Array:
         if self.features.identifier not in features:
@@ -217,6 +227,18 @@ class ExampleRows:
         if len(columns) < sum(name is not None for name, _ in named):
             raise _UnusualError
         return columns
+
+    def _count_images(self, images: Iterable[tuple[str, int]], used: int) -> None:
+        """Tells of image features, the one that is used first, with so many values together."""
+        for name, count in images:
+            if count > used:
+                self.passed_over.add(Cause.FURTHER_IMAGE, f"{self.path}#{name}", count - used)
+            used = 0
+
+    def _note_columns(self, names: Iterable[str]) -> None:
+        """Keeps those of the scalar features that are to be carried and have no column."""
+        found = map(self.features.column, names)
+        self.late.update(c for c in found if c is not None and c not in self.carried.names)
 
     def one_by_one(self, first: int, records: list[bytes]) -> list[pa.RecordBatch]:
         """Image records with all that may be wrong with one of them, a batch for each run of
@@ -249,9 +271,16 @@ class ExampleRows:
                 message = f"no feature {self.features.identifier!r} with a value"
                 raise RecordError(Reason.NO_ID, message)
             image, layout = self._image(features)
+            self._look_beyond(features)
         except RecordError as error:
             failure = error.at(Stage.READ)
         return _Row(given or f"{self.prefix}{number}", image, layout, values, failure)
+
+    def _look_beyond(self, features: Any) -> None:
+        names = self.features.of_images(features)
+        counts = [(name, len(features[name].bytes_list.value)) for name in names]
+        self._count_images([(name, count) for name, count in counts if count], 1)
+        self._note_columns(name for name, feature in features.items() if _scalar_type(feature))
 
     def _name(self, features: Any) -> str | None:
         """The record's own id, if it has one: a text or, of a feature that is named, a number."""
@@ -303,6 +332,14 @@ def _decoded(records: list[bytes]) -> dict[str, pa.Array]:
     batch = ExamplesToRecordBatchDecoder().DecodeBatch(records)
     columns = zip(batch.schema.names, batch.columns, strict=True)
     return {name: column for name, column in columns if not pa.types.is_null(column.type)}
+
+
+def _values_of_bytes(column: pa.Array) -> int:
+    return len(column.flatten()) if pa.types.is_large_binary(column.type.value_type) else 0
+
+
+def _has_scalar(column: pa.Array) -> bool:
+    return bool(pc.any(pc.equal(column.value_lengths(), 1)).as_py())
 
 
 def _only_values(column: pa.Array, kind: pa.DataType) -> pa.Array:

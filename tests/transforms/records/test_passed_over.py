@@ -31,7 +31,7 @@ def test_sums_of_parts_are_the_same_in_any_order(
     assert total.passed_over.by_cause() == whole.by_cause()
     assert total.passed_over.to_arrow() == whole.to_arrow()
     for cause in Cause:
-        names = sorted(name for found_cause, name in found if found_cause is cause)
+        names = sorted({name for found_cause, name in found if found_cause is cause})
         assert whole.names(cause) == names[:MOST_NAMED]
 
 

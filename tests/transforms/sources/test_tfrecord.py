@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from ae_models.errors import InputError
 from tests.support.reading import read_batches, read_rows
 from transforms.records.batches import BatchLimits
+from transforms.records.passed_over import Cause, PassedOver
 from transforms.sources import resolve_inputs
 from transforms.sources.recovery.record_file import Damage, record_batches, record_heads
 from transforms.sources.source import bounded_batches
@@ -352,6 +353,25 @@ def test_a_file_that_is_gone_when_it_is_read_is_a_reject(tmp_path: Path, name: s
     assert row["reject"]["message"].startswith("FileNotFoundError: ")
 
 
+@pytest.mark.parametrize("unusual", [False, True])
+def test_further_images_and_late_features_are_passed_over(tmp_path: Path, unusual: bool) -> None:
+    _write(tmp_path / "a.tfrecord", [_plain(0)])
+    more = {"image": [b"y", b"z"], "weight": 0.5, "boxes": [1, 2]}
+    records = [_example(image__encoded=b"x", image__class__label=1, **more)] * 2
+    if unusual:
+        several = {"image__encoded": [b"x", b"y", b"z"], "image__class__label": 1}
+        records += [_example(**several), _example(image=[b"a", b"b"]), b"\xff", _example(weight=1)]
+    path = tmp_path / "b.tfrecord"
+    _write(path, records)
+    (source,) = resolve_inputs([str(tmp_path)])
+    found = PassedOver()
+    list(source.read(bytes(path), BatchLimits(), passed_over=found))
+    first, other = (f"{path}#{name}" for name in ("image/encoded", "image"))
+    assert found.by_cause() == {"further_image": 4 + 3 * unusual, "late_column": 1}
+    assert set(found.names(Cause.FURTHER_IMAGE)) == ({first, other} if unusual else {other})
+    assert found.names(Cause.LATE_COLUMN) == [f"{path}#weight"]
+
+
 def test_later_file_that_is_no_tfrecord_is_one_reject(tmp_path: Path) -> None:
     _write(tmp_path / "a.tfrecord", [_plain(0)])
     (tmp_path / "b.tfrecord").write_bytes(b"no record of any kind")
@@ -414,19 +434,30 @@ def _changed(change: dict[str, Any] | bytes, common: dict[str, Any]) -> bytes:
 
 
 @settings(deadline=None, max_examples=300)
-@given(RECORDS, CHANGES, st.booleans())
-@example([{}, {"image__encoded": [b"a", b"b"]}], {}, True)
-@example([{}, {"weight": [0.5, 1.5], "text": [b"\xff", b"a"]}], {}, True)
+@given(
+    RECORDS, CHANGES, st.booleans(), st.sampled_from([CARRIED, CARRIED.remove(3), pa.schema([])])
+)
+@example([{}, {"image__encoded": [b"a", b"b"]}], {}, True, CARRIED)
+@example([{}, {"weight": [0.5, 1.5], "text": [b"\xff", b"a"]}], {}, True, CARRIED)
+@example([{}, {"image": b"b", "image_raw": [b"c", b"d"]}], {}, True, CARRIED.remove(2))
 def test_records_are_the_same_one_by_one_or_all_at_once(
-    records: list[Any], common: dict[str, Any], images: bool
+    records: list[Any], common: dict[str, Any], images: bool, carried: pa.Schema
 ) -> None:
     serialised = [_changed(record, common) for record in records]
-    rows = ExampleRows("folder/a.tfrecord", "a.tfrecord#", CARRIED, images)
+    rows, apart = (
+        ExampleRows("folder/a.tfrecord", "a.tfrecord#", carried, images, passed_over=PassedOver())
+        for _ in range(2)
+    )
     at_once = rows.columnar(7, serialised)
     if at_once is not None:
         at_once.validate(full=True)
-        (alone,) = rows.one_by_one(7, serialised)
+        (alone,) = apart.one_by_one(7, serialised)
         assert at_once.equals(alone, check_metadata=True)
+        assert rows.late == apart.late
+        assert rows.passed_over.by_cause() == apart.passed_over.by_cause()
+        assert rows.passed_over.to_arrow() == apart.passed_over.to_arrow()
+    else:
+        assert (rows.late, rows.passed_over.by_cause()) == (set(), {})
 
 
 @pytest.mark.parametrize(

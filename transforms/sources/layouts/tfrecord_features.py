@@ -1,7 +1,7 @@
 """Which features of a tf.Example are images, ids and labels: by the usual names, or named."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 
@@ -50,6 +50,10 @@ class Features:
         if name == self.label:
             return _LABEL
         return f"input_{_LABEL}" if name == _LABEL and self.label_apart else carried_name(name)
+
+    def of_images(self, known: Container[str]) -> list[str]:
+        """Those of the features that hold images, the record's own first."""
+        return [name for name in (*self.images, *self.further) if name in known]
 
     def may_be_raw(self, name: str, known: Iterable[str]) -> bool:
         """Whether the image feature `name` may hold pixels: the record says how high and wide."""

@@ -1,0 +1,110 @@
+"""Whether an image file has more images than the one that is read: a TIFF's pages, an animation's
+frames. Told from its structure; no pixels are decoded."""
+
+import contextlib
+import struct
+
+from transforms.images.png import SIGNATURE, chunks
+
+MOST_START_BYTES = 41  # as many first bytes as `may_have_pages` looks at
+_GIFS, _TIFFS = (b"GIF87a", b"GIF89a"), (b"MM\0*", b"II*\0", b"II+\0")
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF 6.0, section 8: overviews, and what is opaque
+_DIRECTORIES = 64  # of a TIFF, as many as are looked at; their chain may be a ring
+_ANIMATED = 2  # a flag of a WebP
+
+
+def may_have_pages(start: bytes) -> bool:
+    """Whether data that begin so may have several images: all but JPEG, BMP and most of PNG."""
+    if start.startswith(SIGNATURE):
+        return start[37:41] != b"IDAT"  # right behind the header, so no animation
+    return start.startswith((*_GIFS, *_TIFFS)) or _is_animated_webp(start)
+
+
+def has_further_pages(data: bytes) -> bool:
+    """Whether there is an image behind the first that is read.
+
+    Of a TIFF, overviews and masks are none, nor is what the tag SubIFDs leads to. Of a JPEG, none
+    are looked for: those in MPO files are previews, gain maps, or what the other eye sees. Damaged
+    data have those that are found before the damage.
+    """
+    # The data end early, or send the reader farther than Python counts.
+    with contextlib.suppress(struct.error, IndexError, OverflowError):
+        if data.startswith(SIGNATURE):
+            return _frames_of_png(data) > 1
+        if data.startswith(_GIFS):
+            return _has_second_frame(data)
+        if data.startswith(_TIFFS):
+            return _has_second_page(data)
+        return _is_animated_webp(data) and _frames_of_webp(data) > 1
+    return False
+
+
+def _frames_of_png(data: bytes) -> int:
+    for kind, start, _ in chunks(data):
+        if kind == b"acTL":
+            return int(struct.unpack_from(">I", data, start)[0])
+        if kind == b"IDAT":
+            break
+    return 1
+
+
+def _has_second_frame(data: bytes) -> bool:
+    """Of a GIF: a second image descriptor (GIF89a specification, section 20)."""
+    place, images = 13 + _colours(data[10]), 0
+    while data[place] != 0x3B:
+        if data[place] == 0x2C:
+            images += 1
+            if images > 1:
+                return True
+            place = _behind_blocks(data, place + 11 + _colours(data[place + 9]))
+        elif data[place] == 0x21:
+            place = _behind_blocks(data, place + 2)
+        else:
+            place += 1  # a stray byte
+    return False
+
+
+def _colours(flags: int) -> int:
+    """The bytes of a GIF's colour table, if the flags say that there is one."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _behind_blocks(data: bytes, place: int) -> int:
+    while size := data[place]:
+        place += size + 1
+    return place + 1
+
+
+def _has_second_page(data: bytes) -> bool:
+    order, big = ">" if data.startswith(b"MM") else "<", data[2] == 43
+    offset, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    (place,) = struct.unpack_from(order + offset, data, 8 if big else 4)
+    for number in range(_DIRECTORIES):
+        if not place:
+            return False
+        if number and not _is_overview(data, place + struct.calcsize(order + count), order, big):
+            return True
+        (tags,) = struct.unpack_from(order + count, data, place)
+        behind = place + struct.calcsize(order + count) + tags * entry
+        (place,) = struct.unpack_from(order + offset, data, behind)
+    return False
+
+
+def _is_overview(data: bytes, entry: int, order: str, big: bool) -> bool:
+    """Whether the first tag of a directory says so: tags are in order, and it is the lowest."""
+    tag, kind = struct.unpack_from(order + "HH", data, entry)
+    (value,) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8 + 4 * big)
+    return tag == _SUBFILE_TYPE and bool(value & _REDUCED_OR_MASK)
+
+
+def _is_animated_webp(data: bytes) -> bool:
+    return data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X" and bool(data[20] & _ANIMATED)
+
+
+def _frames_of_webp(data: bytes) -> int:
+    place, frames = 12, 0
+    while place + 8 <= len(data) and frames < 2:
+        frames += data.startswith(b"ANMF", place)
+        size = struct.unpack_from("<I", data, place + 4)[0]
+        place += 8 + size + size % 2
+    return frames
