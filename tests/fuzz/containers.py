@@ -27,7 +27,7 @@ def container_seeds(images: list[bytes]) -> dict[str, list[tuple[str, bytes]]]:
     return {
         "tfrecord": [
             (".tfrecord", tfrecord(records)),
-            (".tfrecord.gz", gzip.compress(tfrecord(records))),
+            (".tfrecord.gz", gzip.compress(tfrecord(records), mtime=0)),
         ],
         "parquet": [
             *((".parquet", _parquet(several, **options)) for options in _PARQUETS),
@@ -36,7 +36,7 @@ def container_seeds(images: list[bytes]) -> dict[str, list[tuple[str, bytes]]]:
         "tar": [
             (".tar", tar),
             (".tar", _tar(several, tarfile.PAX_FORMAT)),
-            (".tar.gz", gzip.compress(tar)),
+            (".tar.gz", gzip.compress(tar, mtime=0)),
         ],
         "npz": [(".npz", _npz(save, pixels)) for save in (np.savez, np.savez_compressed)],
     }
