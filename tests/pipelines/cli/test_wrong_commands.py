@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import pipelines.cli
 from tests.support.command import run_command
 from tests.support.project import PROJECT
 from tests.support.wrong_commands import Places, commands, wrong_line
 
 _FEW, _MANY = 25, 500
+_PACKAGE = Path(pipelines.cli.__file__).parent  # installed, or the sources
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,9 @@ def test_lines_of_every_command_are_drawn(places: Places) -> None:
 
 
 @pytest.mark.parametrize(
-    "program", [["pipelines/cli"], ["pipelines/cli/__main__.py"], ["-m", "pipelines.cli"]]
+    "program",
+    [[str(_PACKAGE)], [str(_PACKAGE / "__main__.py")], ["-m", "pipelines.cli"]],
+    ids=["folder", "file", "module"],
 )
 def test_every_way_to_start_the_command(program: list[str], tmp_path: Path) -> None:
     """A folder on Python's path must not hide a module of the standard library, as `inspect`."""

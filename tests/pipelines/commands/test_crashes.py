@@ -36,6 +36,11 @@ def disk(tmp_path: Path) -> Path:
     return folder
 
 
+def _inputs(images: Path) -> list[str]:
+    """The folders of images apart: what a source lists at once would be one part."""
+    return sorted(str(path) for path in images.iterdir() if path.is_dir())
+
+
 class _Replay:
     """Of what a command did: every state is checked, and of some, or all, the next run is tried.
 
@@ -118,7 +123,7 @@ def test_scoring(
         score([str(image_folder / "1")], model, str(disk / "run"))
 
     def run(folder: Path, **how: Any) -> None:
-        inputs = [str(image_folder)]
+        inputs = _inputs(image_folder) if every else [str(image_folder)]
         score(inputs, model, str(folder / "run"), overwrite=True, checkpoint_every=every, **how)
 
     def again(folder: Path) -> None:
@@ -139,7 +144,8 @@ def test_going_on_after_a_part_is_gone(
     model = str(bundle("ae"))
 
     def run(folder: Path) -> None:
-        score([str(image_folder)], model, str(folder / "run"), checkpoint_every=15, resume=True)
+        inputs = _inputs(image_folder)
+        score(inputs, model, str(folder / "run"), checkpoint_every=15, resume=True)
 
     with monkeypatch.context() as patch:  # it dies before its third part
         original, parts = score_in_parts.remember_files, itertools.count()
