@@ -44,7 +44,7 @@ test: $(READY) ## the tests, slow ones left out, in two processes
 test-all: $(READY) ## the slow tests too
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long and not engines and not browser"
 
-long-test: $(READY) ## every crash, 10,000 names: what the slow tests draw from (an hour or two)
+long-test: $(READY) ## every crash, 10,000 names: what the slow tests draw from (an hour)
 	$(BIN)/python -m pytest -s -m long
 
 flink-up: $(READY) ## a Flink cluster on this machine (Java 17, Maven); prints the flags that choose it

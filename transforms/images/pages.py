@@ -4,10 +4,12 @@ frames. Told from its structure; no pixels are decoded."""
 import contextlib
 import struct
 
+from transforms.images.limits.gif import SIGNATURES as GIFS
+from transforms.images.limits.gif import colour_table_bytes
 from transforms.images.png import SIGNATURE, chunks
 
 MOST_START_BYTES = 41  # as many first bytes as `may_have_pages` looks at
-_GIFS, _TIFFS = (b"GIF87a", b"GIF89a"), (b"MM\0*", b"II*\0", b"II+\0")
+_TIFFS = (b"MM\0*", b"II*\0", b"II+\0")  # BigTIFF in the other order is refused
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF 6.0, section 8: overviews, and what is opaque
 _DIRECTORIES = 64  # of a TIFF, as many as are looked at; their chain may be a ring
 _ANIMATED = 2  # a flag of a WebP
@@ -17,7 +19,7 @@ def may_have_pages(start: bytes) -> bool:
     """Whether data that begin so may have several images: all but JPEG, BMP and most of PNG."""
     if start.startswith(SIGNATURE):
         return start[37:41] != b"IDAT"  # right behind the header, so no animation
-    return start.startswith((*_GIFS, *_TIFFS)) or _is_animated_webp(start)
+    return start.startswith((*GIFS, *_TIFFS)) or _is_animated_webp(start)
 
 
 def has_further_pages(data: bytes) -> bool:
@@ -31,7 +33,7 @@ def has_further_pages(data: bytes) -> bool:
     with contextlib.suppress(struct.error, IndexError, OverflowError):
         if data.startswith(SIGNATURE):
             return _frames_of_png(data) > 1
-        if data.startswith(_GIFS):
+        if data.startswith(GIFS):
             return _has_second_frame(data)
         if data.startswith(_TIFFS):
             return _has_second_page(data)
@@ -50,23 +52,18 @@ def _frames_of_png(data: bytes) -> int:
 
 def _has_second_frame(data: bytes) -> bool:
     """Of a GIF: a second image descriptor (GIF89a specification, section 20)."""
-    place, images = 13 + _colours(data[10]), 0
+    place, images = 13 + colour_table_bytes(data[10]), 0
     while data[place] != 0x3B:
         if data[place] == 0x2C:
             images += 1
             if images > 1:
                 return True
-            place = _behind_blocks(data, place + 11 + _colours(data[place + 9]))
+            place = _behind_blocks(data, place + 11 + colour_table_bytes(data[place + 9]))
         elif data[place] == 0x21:
             place = _behind_blocks(data, place + 2)
         else:
             place += 1  # a stray byte
     return False
-
-
-def _colours(flags: int) -> int:
-    """The bytes of a GIF's colour table, if the flags say that there is one."""
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _behind_blocks(data: bytes, place: int) -> int:

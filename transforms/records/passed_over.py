@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -51,7 +51,7 @@ class PassedOver:
     """
 
     counts: collections.Counter[Cause] = dataclasses.field(default_factory=collections.Counter)
-    _names: dict[Cause, list[str]] = dataclasses.field(default_factory=dict)
+    _names: dict[Cause, set[str]] = dataclasses.field(default_factory=dict)
 
     def add(self, cause: Cause, name: str, count: int = 1) -> None:
         """Counts `count` more, of which one is called `name`."""
@@ -71,7 +71,7 @@ class PassedOver:
 
     def names(self, cause: Cause) -> list[str]:
         """The first of those that were passed over for the cause, in order, each once."""
-        return sorted(set(self._names.get(cause, [])))[:MOST_NAMED]
+        return sorted(self._names.get(cause, ()))[:MOST_NAMED]
 
     def taken(self) -> "PassedOver | None":
         """What this has, None for nothing; this has nothing then."""
@@ -99,11 +99,11 @@ class PassedOver:
         ]
         return pa.Table.from_pylist(rows, SCHEMA)
 
-    def _name(self, cause: Cause, names: list[str]) -> None:
-        held = self._names.setdefault(cause, [])
-        held += names
+    def _name(self, cause: Cause, names: Iterable[str]) -> None:
+        held = self._names.setdefault(cause, set())
+        held.update(names)
         if len(held) > 2 * MOST_NAMED:
-            held[:] = sorted(set(held))[:MOST_NAMED]
+            self._names[cause] = set(sorted(held)[:MOST_NAMED])
 
     def in_brackets(self) -> str:
         """What to say of an input of which nothing is read, behind a space; nothing if nothing was

@@ -195,7 +195,8 @@ class ExampleRows:
             return None
         names = self.features.of_images(features)
         self._count_images([(n, _values_of_bytes(features[n])) for n in names], len(records))
-        self._note_columns(name for name, column in features.items() if _has_scalar(column))
+        late = self._without_column(features)
+        self.late.update(column for name, column in late if _has_scalar(features[name]))
         return found
 
     def _ids(self, features: dict[str, pa.Array], first: int, count: int) -> pa.Array:
@@ -235,10 +236,11 @@ class ExampleRows:
                 self.passed_over.add(Cause.FURTHER_IMAGE, f"{self.path}#{name}", count - used)
             used = 0
 
-    def _note_columns(self, names: Iterable[str]) -> None:
-        """Keeps those of the scalar features that are to be carried and have no column."""
-        found = map(self.features.column, names)
-        self.late.update(c for c in found if c is not None and c not in self.carried.names)
+    def _without_column(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """The features that would be carried and have no column, and how it would be called."""
+        known = set(self.carried.names)
+        named = ((name, self.features.column(name)) for name in names)
+        return [(name, to) for name, to in named if to is not None and to not in known]
 
     def one_by_one(self, first: int, records: list[bytes]) -> list[pa.RecordBatch]:
         """Image records with all that may be wrong with one of them, a batch for each run of
@@ -280,7 +282,8 @@ class ExampleRows:
         names = self.features.of_images(features)
         counts = [(name, len(features[name].bytes_list.value)) for name in names]
         self._count_images([(name, count) for name, count in counts if count], 1)
-        self._note_columns(name for name, feature in features.items() if _scalar_type(feature))
+        late = self._without_column(features)
+        self.late.update(column for name, column in late if _scalar_type(features[name]))
 
     def _name(self, features: Any) -> str | None:
         """The record's own id, if it has one: a text or, of a feature that is named, a number."""

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 
 from transforms.images.limits.bmp import check_bmp
+from transforms.images.limits.gif import SIGNATURES as GIFS
 from transforms.images.limits.gif import check_gif
 from transforms.images.limits.jpeg import check_jpeg
 from transforms.images.limits.png import check_png
@@ -14,14 +15,13 @@ from transforms.images.png import SIGNATURE
 from transforms.records.signatures import START_BYTES, is_headless_bitmap
 
 _JPEG = b"\xff\xd8\xff"
-_GIFS = (b"GIF87a", b"GIF89a")
 _TIFFS = (b"MM\0*", b"II*\0", b"MM*\0", b"II\0*", b"MM\0+", b"II+\0")
 _CHECKS: tuple[tuple[bytes | tuple[bytes, ...], Callable[[bytes, int], None]], ...] = (
     (_JPEG, check_jpeg),
     (SIGNATURE, check_png),
     (b"RIFF", check_webp),
     (_TIFFS, check_tiff),
-    (_GIFS, check_gif),
+    (GIFS, check_gif),
     (b"BM", check_bmp),
 )
 

@@ -6,13 +6,14 @@ from transforms.records.rejects import Reason, RecordError
 
 # Pillow joins the blocks of a GIF's comment one by one: time grows with the square.
 _COMMENT_BYTES, _EXTENSION_BYTES, _BLOCKS = 64 << 10, 8 << 20, 1 << 17
+SIGNATURES = (b"GIF87a", b"GIF89a")
 _COMMENT, _APPLICATION, _LOOP = 0xFE, 0xFF, b"NETSCAPE2.0"
 
 
 def check_gif(data: bytes, max_pixels: int) -> None:
     """The extensions before the first image, by Pillow's reading of them."""
     del max_pixels
-    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    place = 13 + colour_table_bytes(data[10])
     comment = other = 0
     for blocks, (is_comment, size) in enumerate(_blocks(data, place), 1):
         comment, other = comment + is_comment * size, other + (not is_comment) * size
@@ -22,6 +23,11 @@ def check_gif(data: bytes, max_pixels: int) -> None:
                 f"GIF: {comment} bytes of comment, {other} of others in {blocks} blocks, before "
                 "its image",
             )
+
+
+def colour_table_bytes(flags: int) -> int:
+    """The size of a colour table, 0 if the flags before it say that there is none."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _blocks(data: bytes, place: int) -> Iterator[tuple[bool, int]]:
