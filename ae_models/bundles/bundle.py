@@ -20,6 +20,7 @@ from ae_models.bundles.manifest import (
 from ae_models.bundles.names import CALIBRATION, FORMAT_VERSION, GRAPHS, KERAS_MODEL, MANIFEST
 from ae_models.calibration.pareto_tail import ParetoTail
 from ae_models.config.configuration import Configuration, configuration_from_mapping
+from ae_models.config.model import as_trained
 from ae_models.config.validated import from_mapping
 from ae_models.errors import BundleError, ConfigError
 
@@ -131,7 +132,9 @@ def check_sizes(config: Configuration) -> None:
 
 
 def _as_trained(config: Any) -> Any:
-    """Bundles from before `image.reduce` are of images decoded in full, whatever its default."""
+    """Bundles from before `image.reduce` are of images decoded in full, whatever its default; those
+    from before `model.linear_path` have none."""
     if isinstance(config, dict) and isinstance(image := config.get("image"), dict):
-        return {**config, "image": {"reduce": False, **image}}
+        model = as_trained(config.get("model"))
+        return {**config, "model": model, "image": {"reduce": False, **image}}
     return config

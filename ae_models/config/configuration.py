@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import yaml
 
+from ae_models.config.augmentation import AugmentationStep, parse_augmentation
 from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
@@ -26,6 +27,8 @@ from ae_models.losses import expression
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
+# Steps an epoch, epochs, steps in all, and how long to wait for a better validation loss.
+_LEAST_STEPS, _EPOCHS, _MOST_EPOCHS, _STEPS, _PATIENCE, _PATIENT_STEPS = 30, 60, 400, 1500, 8, 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,14 @@ class TrainingConfig(Validated):
     """How Keras trains. Shares are of all records, by the ranks of the hashes of their ids, and
     exact; each split has at least 8 records.
 
+    `batch_size`, `epochs` and `patience` None follow the number of records, so that few of them are
+    trained on for as many steps as it takes: `for_records` has the rule. `epochs` is the most there
+    will be, `patience` how many of them the validation loss may go without falling.
+
+    `augment` is NAME[:AMOUNT] joined by `+`, such as `flip+shift`: what may be done to an image,
+    input and target alike, anew each time it is seen. None: what helps principal components to
+    rebuild validation records, if anything does; `none`: nothing.
+
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
     the `learning_rate`: fewer, costlier steps, and rates some ten times those of `adam`.
@@ -129,12 +140,13 @@ class TrainingConfig(Validated):
 
     section: ClassVar[str] = "training"
 
-    epochs: int = 60
-    batch_size: int = 128
+    epochs: int | None = None
+    batch_size: int | None = None
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
-    patience: int = 8
+    schedule: Literal["constant", "cosine"] = "cosine"
+    patience: int | None = None
+    augment: str | None = None
     validation_share: float = 0.1
     calibration_share: float = 0.1
     shuffle_mebibytes: int = 256
@@ -144,18 +156,49 @@ class TrainingConfig(Validated):
     seed: int = 0
 
     def validate(self) -> None:
-        for field in ("epochs", "batch_size", "patience", "shuffle_mebibytes"):
-            self.require(getattr(self, field) >= 1, field, "at least 1")
+        for field in ("epochs", "batch_size", "patience"):
+            value = getattr(self, field)
+            self.require(value is None or value >= 1, field, "at least 1")
+        self.require(self.shuffle_mebibytes >= 1, "shuffle_mebibytes", "at least 1")
+        if self.augment is not None:
+            self.parsed("augment", parse_augmentation)
         self.require(self.learning_rate > 0, "learning_rate", "greater than 0")
         for field in ("validation_share", "calibration_share"):
             self.require(0 < getattr(self, field) < 0.5, field, "between 0 and 0.5")
         self.require(self.seed >= 0, "seed", "at least 0")
 
+    @property
+    def augmentation_steps(self) -> tuple[AugmentationStep, ...]:
+        """What `augment` names, in its order; none where it is None."""
+        return () if self.augment is None else self.parsed("augment", parse_augmentation)
+
+    def for_records(self, records: int) -> "TrainingConfig":
+        """The same with a batch size, epochs and patience for so many training records.
+
+        The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs are
+        60, and as many more as 1,500 steps take, up to 400; patience is 8 epochs, and as many more
+        as 200 steps take.
+        """
+        batch = self.batch_size or _power_of_two(records // _LEAST_STEPS)
+        steps = -(-records // batch)
+        return dataclasses.replace(
+            self,
+            batch_size=batch,
+            epochs=self.epochs or min(_MOST_EPOCHS, max(_EPOCHS, -(-_STEPS // steps))),
+            patience=self.patience or max(_PATIENCE, -(-_PATIENT_STEPS // steps)),
+        )
+
+
+def _power_of_two(most: int) -> int:
+    """The greatest one from 16 to 128 that is at most `most`."""
+    return next((size for size in (128, 64, 32) if size <= most), 16)
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
-    `primary` None: `reconstruction_smoothed`. `batch_rows` is the one shape that every batch is
+    `primary` None: `reconstruction_smoothed`; `auto`: the one that finds most of the anomalies made
+    of held-out records. `batch_rows` is the one shape that every batch is
     padded to; None: what suits the network.
 
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal

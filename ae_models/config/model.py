@@ -1,8 +1,8 @@
 """The configuration of the three kinds of model."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from ae_models.config.validated import Validated, from_mapping, to_mapping
 from ae_models.corruptions.expression import Step, parse_corruption
@@ -13,8 +13,6 @@ from ae_models.losses.expression import Loss, parse_loss
 from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +40,6 @@ class ModelConfig(Validated):
         """Raises ConfigError unless the field's value is one of `known`."""
         self.require(getattr(self, field) in known, field, f"one of {', '.join(known)}")
 
-    def parsed(self, field: str, parse: Callable[[str], T]) -> T:
-        """The field's expression as `parse` reads it.
-
-        Raises:
-          ConfigError: `parse` raised a ValueError.
-        """
-        value = getattr(self, field)
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise ConfigError(f"{self._path(field)}: {error}. Received: {value!r}") from error
-
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(ModelConfig):
@@ -61,18 +47,25 @@ class AutoencoderConfig(ModelConfig):
 
     `loss` is [WEIGHT*]NAME joined by `+`, such as `mse` or `0.5*bce+ssim`. `output` is what the
     decoder's last layer goes through; None: a sigmoid where `bce` is in the loss, else nothing.
+
+    `linear_path` puts beside encoder and decoder what principal components of the training records
+    make of an image, for the networks to add what these lack: it is as good as they are before the
+    first step. None: where the output is linear.
     """
 
     kind: ClassVar[str] = "ae"
 
     loss: str = "mse"
     output: Literal["linear", "sigmoid"] | None = None
+    linear_path: bool | None = None
 
     def validate(self) -> None:
         super().validate()
         on_logits = self.parsed("loss", parse_loss).on_logits
         refused = on_logits and self.output == "linear"
         self.require(not refused, "output", "sigmoid, or null, with bce in model.loss")
+        bounded = bool(self.linear_path) and self.sigmoid_output
+        self.require(not bounded, "linear_path", "false, or null, where the output is a sigmoid")
 
     @property
     def loss_terms(self) -> Loss:
@@ -83,6 +76,11 @@ class AutoencoderConfig(ModelConfig):
     def sigmoid_output(self) -> bool:
         """Whether an image is the sigmoid of what the decoder gives."""
         return self.output == "sigmoid" or self.loss_terms.on_logits
+
+    @property
+    def has_linear_path(self) -> bool:
+        """What `linear_path` says, or else the output."""
+        return not self.sigmoid_output if self.linear_path is None else self.linear_path
 
 
 _DEFAULT_CORRUPTION = "gaussian_noise:0.3"
@@ -219,3 +217,13 @@ def model_config_from_mapping(mapping: Any) -> ModelConfig:
 def model_config_to_mapping(config: ModelConfig) -> dict[str, Any]:
     """The inverse of `model_config_from_mapping`."""
     return {"kind": config.kind, **to_mapping(config)}
+
+
+def as_trained(mapping: Any) -> Any:
+    """A model section from before there was a `linear_path`, whatever its default is now."""
+    if isinstance(mapping, Mapping) and mapping.get("kind") in (
+        AutoencoderConfig.kind,
+        DenoisingConfig.kind,
+    ):
+        return {"linear_path": False, **mapping}
+    return mapping

@@ -7,12 +7,13 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ae_models.errors import ConfigError
 
 T = TypeVar("T", bound="Validated")
+P = TypeVar("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,18 @@ class Validated:
             raise ConfigError(
                 f"{self._path(field)} must be {rule}. Received: {getattr(self, field)!r}"
             )
+
+    def parsed(self, field: str, parse: Callable[[str], P]) -> P:
+        """The field's expression as `parse` reads it.
+
+        Raises:
+          ConfigError: `parse` raised a ValueError.
+        """
+        value = getattr(self, field)
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ConfigError(f"{self._path(field)}: {error}. Received: {value!r}") from error
 
     def _path(self, field: str) -> str:
         return f"{self.section}.{field}" if self.section else field

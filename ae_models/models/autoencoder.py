@@ -1,14 +1,20 @@
 """The plain auto-encoder."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from ae_models.config.model import AutoencoderConfig, ModelConfig
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
+from ae_models.networks import linear_path
+from ae_models.ops.principal_components import PrincipalComponents
 from ae_models.ops.tensor import Tensor
+
+_MOST_SEEN = 1 << 16
 
 
 @keras.saving.register_keras_serializable(package="latentbeam")
@@ -17,6 +23,31 @@ class Autoencoder(ImageModel):
 
     config_class: ClassVar[type[ModelConfig]] = AutoencoderConfig
     config: AutoencoderConfig
+
+    def _add_networks(self, seeds: Iterator[int]) -> None:
+        super()._add_networks(seeds)
+        if self.config.has_linear_path:
+            self.encoder = linear_path.encoder_beside(self.encoder)
+            self.decoder = linear_path.decoder_beside(self.decoder)
+
+    @property
+    def first_seen(self) -> int:
+        return _MOST_SEEN if self.config.has_linear_path else 0
+
+    def initialise(self, images: Tensor, targets: Tensor = None) -> None:
+        """A linear path starts as the principal components of the images."""
+        if not self.config.has_linear_path or len(images) < 2:
+            return
+        images = np.asarray(images)
+        found = PrincipalComponents.of(images, self.config.latent_dim, self.seed)
+        linear_path.start_at(
+            self.config.network,
+            self.encoder,
+            self.decoder,
+            **vars(found),
+            images=images,
+            targets=images if targets is None else np.asarray(targets),
+        )
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """The decoder's output, (N, H, W, C): logits where images are its sigmoid."""

@@ -8,7 +8,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ae_models.config.model import ModelConfig, model_config_from_mapping, model_config_to_mapping
+from ae_models.config.model import (
+    ModelConfig,
+    as_trained,
+    model_config_from_mapping,
+    model_config_to_mapping,
+)
 from ae_models.models.inference import Inference
 from ae_models.networks import NETWORKS
 from ae_models.ops.seeds import layer_seeds
@@ -81,8 +86,14 @@ class ImageModel(keras.Model, abc.ABC):
         """The loss of each record, (N,), given the outputs of `call`; `training`: as it is weighed
         in this epoch, else as it is in the end."""
 
-    def initialise(self, images: Tensor) -> None:
-        """Sees a few training images, (n, H, W, C) scaled, before training starts."""
+    @property
+    def first_seen(self) -> int:
+        """How many training images `initialise` is to see at most."""
+        return 0
+
+    def initialise(self, images: Tensor, targets: Tensor = None) -> None:
+        """Sees a few training images, (n, H, W, C) scaled, and their targets, where they are not
+        themselves, before training starts."""
 
     @property
     def warmup_epochs(self) -> int:
@@ -116,7 +127,7 @@ class ImageModel(keras.Model, abc.ABC):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageModel":
         del custom_objects
         values = dict(config)
-        values["config"] = model_config_from_mapping(values["config"])
+        values["config"] = model_config_from_mapping(as_trained(values["config"]))
         values["image_shape"] = tuple(values["image_shape"])
         return cls(**values)
 

@@ -78,9 +78,14 @@ class VariationalAutoencoder(ImageModel):
     def _posterior(self, parameters: Tensor) -> Posterior:
         return self._family(parameters, self.config.latent_dim)
 
-    def initialise(self, images: Tensor) -> None:
+    @property
+    def first_seen(self) -> int:
+        return 1024
+
+    def initialise(self, images: Tensor, targets: Tensor = None) -> None:
         """The decoder starts at the mean image: one that has to find it first learns to do without
         the latent, and many dimensions never come back."""
+        del targets
         self.prior.initialise(images)
         mean = self.likelihood.parameters_of(ops.mean(images, axis=0))
         NETWORKS[self.config.network].start_at(self.decoder, mean)

@@ -3,7 +3,8 @@
 Each architecture gives `default_widths(image_shape)`, `encoder(image_shape, widths, outputs,
 activation, seeds)` and `decoder(image_shape, widths, latent_dim, channels, activation, seeds)`:
 Keras models from (N, H, W, C) to (N, outputs) and from (N, latent_dim) to (N, H, W, channels),
-both float32. `start_at(decoder, image)` sets the bias of the decoder's last layer.
+both float32. `start_at(decoder, image)` sets the bias of the decoder's last layer, whose name is
+`LAST_LAYER`.
 """
 
 from types import ModuleType

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from ae_models.networks.stages import (
+    LAST_LAYER,
     Shape,
     default_widths,
     staged_decoder,
@@ -12,7 +13,7 @@ from ae_models.networks.stages import (
     start_at,
 )
 
-__all__ = ["decoder", "default_widths", "encoder", "start_at"]
+__all__ = ["LAST_LAYER", "decoder", "default_widths", "encoder", "start_at"]
 
 
 def encoder(

@@ -8,6 +8,7 @@ import keras
 from ae_models.networks.layers import activated, hidden_initializer, linear, units_before
 
 Shape = tuple[int, int, int]
+LAST_LAYER = "linear"  # of the decoder
 
 
 def default_widths(image_shape: Shape) -> tuple[int, ...]:
@@ -50,7 +51,7 @@ def decoder(
 
 def start_at(decoder: keras.Model, image: Any) -> None:
     """Makes the decoder's outputs scatter around `image`, (H, W, channels)."""
-    decoder.get_layer("linear").bias.assign(keras.ops.reshape(image, (-1,)))
+    decoder.get_layer(LAST_LAYER).bias.assign(keras.ops.reshape(image, (-1,)))
 
 
 def _hidden(

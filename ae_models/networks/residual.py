@@ -6,6 +6,7 @@ import keras
 
 from ae_models.networks.layers import hidden_initializer
 from ae_models.networks.stages import (
+    LAST_LAYER,
     Shape,
     default_widths,
     staged_decoder,
@@ -13,7 +14,7 @@ from ae_models.networks.stages import (
     start_at,
 )
 
-__all__ = ["decoder", "default_widths", "encoder", "start_at"]
+__all__ = ["LAST_LAYER", "decoder", "default_widths", "encoder", "start_at"]
 
 
 def encoder(

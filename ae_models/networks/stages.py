@@ -12,6 +12,7 @@ import keras
 from ae_models.networks.layers import activated, hidden_initializer, linear, units_before
 
 Shape = tuple[int, int, int]
+LAST_LAYER = "pixels"  # of the decoder
 # A further block of a stage: feature maps, activation, seeds, name → maps of the same shape.
 Block = Callable[[keras.KerasTensor, str, Iterator[int], str], keras.KerasTensor]
 _SMALLEST_SIDE = 8
@@ -75,7 +76,7 @@ def staged_decoder(
 def start_at(decoder: keras.Model, image: Any) -> None:
     """Makes the decoder's outputs scatter around the channels' means of `image`,
     (H, W, channels)."""
-    decoder.get_layer("pixels").bias.assign(keras.ops.mean(image, axis=(0, 1)))
+    decoder.get_layer(LAST_LAYER).bias.assign(keras.ops.mean(image, axis=(0, 1)))
 
 
 def stage_sizes(image_shape: Shape, stages: int) -> list[tuple[int, int]]:
@@ -158,5 +159,5 @@ def _pixels(x: keras.KerasTensor, channels: int, seeds: Iterator[int]) -> keras.
         3,
         padding="same",
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        name="pixels",
+        name=LAST_LAYER,
     )(x)

@@ -32,6 +32,7 @@ SCORES: Family[type[Score]] = Family(
     }
 )
 _DEFAULT_PRIMARY = "reconstruction_smoothed"
+AUTO = "auto"  # what `scoring.primary` is before training has found which one to take
 
 
 def score_names(config: Configuration) -> tuple[str, ...]:
@@ -59,15 +60,15 @@ def score_names(config: Configuration) -> tuple[str, ...]:
 
 
 def primary_score(config: Configuration) -> str:
-    """The name of the score that `score` and `p_value` are made of: where none is named, the
-    default one, or the first of those that were chosen without it.
+    """The name of the score that `score` and `p_value` are made of: where none is named, or it is
+    not known yet, the default one, or the first of those that were chosen without it.
 
     Raises:
       ConfigError: it is not among the configured scores.
     """
     names = score_names(config)
     name = config.scoring.primary
-    if name is None:
+    if name is None or name == AUTO:
         return _DEFAULT_PRIMARY if _DEFAULT_PRIMARY in names else names[0]
     if name not in names:
         raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")

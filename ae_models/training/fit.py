@@ -1,10 +1,9 @@
-"""Training with Keras, streaming from disk."""
+"""Training with Keras, an epoch at a time."""
 
 import dataclasses
-import functools
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,13 +13,15 @@ import tensorflow as tf
 from ae_models.config.configuration import TrainingConfig
 from ae_models.errors import ConfigError
 from ae_models.models.base import ImageModel
-from ae_models.ops.seeds import layer_seeds
+from ae_models.training.batches import TrainingBatches, validation_batches
+from ae_models.training.checkpoint import Checkpoint, Standing
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.replicas import shared_among_devices, working_copy
+from ae_models.training.principal_components import sample, with_augmented
+from ae_models.training.replicas import working_copy
 
-# Training images by which a model may be initialised.
-_FIRST_SEEN, _FIRST_BYTES = 1024, 64 << 20
+_SECONDS_BETWEEN_CHECKPOINTS = 120.0  # within an epoch
+_FIRST_BYTES = 256 << 20  # of scaled images by which a model may be initialised
 
 # Called after each batch with (epoch, batches of it done, batches in it, losses so far).
 ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
@@ -28,20 +29,40 @@ ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSummary:
-    """What the manifest records of a training run."""
+    """What the manifest records of a training run.
+
+    Attributes:
+      epochs: how many there were.
+      best_epoch: counted from 1, the one whose weights were kept; 0: those before the first.
+      loss, validation_loss: of that epoch; `loss` None before the first.
+      seconds: that it took.
+      curves: `loss` of each epoch, and `validation_loss` of each and before the first.
+    """
 
     epochs: int
     best_epoch: int
-    loss: float
+    loss: float | None
     validation_loss: float
     seconds: float
+    curves: dict[str, list[float]]
 
 
-def initialise(model: ImageModel, preprocessing: Preprocessing, train: ImageStore) -> None:
-    """Shows an untrained model its first records, which are a random sample of all."""
-    scaled_bytes = 4 * math.prod(train.shape[1:])
-    count = max(1, min(_FIRST_SEEN, _FIRST_BYTES // scaled_bytes))
-    model.initialise(preprocessing(train.read(0, count)))
+def initialise(
+    model: ImageModel,
+    preprocessing: Preprocessing,
+    train: ImageStore,
+    config: TrainingConfig | None = None,
+) -> None:
+    """Shows an untrained model its first records, which are a random sample of all, and what
+    `config` augments them to."""
+    if not model.first_seen:
+        return
+    config = config or TrainingConfig()
+    steps = config.augmentation_steps
+    stores = (train, train.targets) if train.targets else (train,)
+    most_bytes = _FIRST_BYTES // len(stores) >> len(steps)  # each step doubles what is shown
+    images = [sample(preprocessing, store, most_bytes, model.first_seen) for store in stores]
+    model.initialise(*with_augmented(images, steps, config.seed))
 
 
 def fit(
@@ -52,99 +73,174 @@ def fit(
     *,
     config: TrainingConfig,
     on_progress: ProgressCallback | None = None,
+    checkpoint: Path | None = None,
 ) -> TrainingSummary:
     """Trains until the validation loss stops falling, and leaves the best weights in `model`:
-    those of an epoch after the warm-up, where one is long enough to get there.
+    those it came with, or of an epoch after the warm-up, where one is long enough to get there.
 
     The same model seed, data and configuration give the same weights on one kind of machine.
 
+    Args:
+      model: initialised.
+      preprocessing: from pixels to scaled images.
+      train, validation: the records.
+      config: what is None in it follows the number of records.
+      on_progress: is told of each batch.
+      checkpoint: a file that is written after each epoch and every two minutes; where it is there
+        already, training goes on from it, and ends as if it had not been cut off.
+
     Raises:
       ConfigError: the loss is never finite.
+      InputError: the checkpoint is damaged, or another model's.
     """
-    started = time.monotonic()
+    config = config.for_records(len(train))
     with working_copy(model, config) as copy:
-        history = _history(
-            copy,
-            preprocessing,
-            train=train,
-            validation=validation,
-            config=config,
-            on_progress=on_progress,
+        batches = TrainingBatches(train, preprocessing, config)
+        held_out = validation_batches(validation, preprocessing, config)
+        steps = -(-len(validation) // (config.batch_size or 1))
+        work = _Training(copy, batches, (held_out, steps), config, checkpoint, on_progress)
+        work.run()
+    return work.summary()
+
+
+class _Training:
+    """A model and how far its training is."""
+
+    def __init__(
+        self,
+        model: ImageModel,
+        batches: TrainingBatches,
+        validation: tuple[tf.data.Dataset, int],
+        config: TrainingConfig,
+        checkpoint: Path | None,
+        on_progress: ProgressCallback | None,
+    ):
+        self._model, self._batches, self._validation = model, batches, validation
+        self._config, self._on_progress = config, on_progress
+        self._file = None if checkpoint is None else Checkpoint(checkpoint)
+        self._epochs = config.epochs or 0
+        self._settled = model.warmup_epochs if model.warmup_epochs < self._epochs else 0
+        # XLA on a CPU compiles for longer than it saves on networks of this size.
+        model.compile(optimizer=_optimizer(config, batches.steps), jit_compile=False)
+        # Otherwise the first step does it, whose graph TensorFlow then traces a second time.
+        model.optimizer.build(model.trainable_variables)
+        self._started, self._standing = time.monotonic(), Standing()
+        self._best: list[np.ndarray] = []
+
+    def run(self) -> None:
+        """Trains; leaves the best weights in the model."""
+        self._begin()
+        held_out, steps = self._validation
+        callbacks = [_Steps(self), keras.callbacks.TerminateOnNaN()]
+        while not self._is_done():
+            epoch, done = self._standing.epoch, self._standing.step
+            self._model.begin_epoch(epoch)
+            self._batches.epoch, self._batches.done = epoch, done
+            logs = self._model.fit(
+                self._batches.dataset,
+                validation_data=held_out,
+                validation_steps=steps,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                steps_per_epoch=self._batches.steps - done,
+                callbacks=callbacks,
+                shuffle=False,  # the store does it
+                verbose=0,
+            ).history
+            self._end_epoch(float(logs["loss"][0]), float(logs["val_loss"][0]))
+        if self._best:
+            self._model.set_weights(self._best)
+
+    def _begin(self) -> None:
+        if self._file is not None and self._file.exists():
+            self._standing, self._best = self._file.restore(self._model)
+            self._started -= self._standing.seconds
+            return
+        held_out, steps = self._validation
+        before = float(self._model.evaluate(held_out, steps=steps, verbose=0))
+        self._standing = Standing(validation_losses=(before,))
+        self._best = self._model.get_weights()
+
+    def _is_done(self) -> bool:
+        """Whether all epochs are, or the loss has not fallen for too long, or is no number."""
+        losses = self._standing.validation_losses
+        if self._standing.step:
+            return False
+        diverged = self._standing.epoch > 0 and not np.isfinite(losses[-1])
+        waited = self._standing.epoch - max(_best(losses, self._settled), self._settled)
+        patience = self._config.patience or self._epochs
+        return self._standing.epoch >= self._epochs or diverged or waited >= patience
+
+    def _end_epoch(self, loss: float, validation_loss: float) -> None:
+        losses = (*self._standing.losses, loss)
+        validation_losses = (*self._standing.validation_losses, validation_loss)
+        self._standing = Standing(len(losses), 0, losses, validation_losses, self._seconds())
+        if _best(validation_losses, self._settled) == len(losses):
+            self._best = self._model.get_weights()
+        self.save(self._standing)
+        if self._on_progress:
+            told = {"loss": loss, "val_loss": validation_loss}
+            self._on_progress(len(losses) - 1, self._batches.steps, self._batches.steps, told)
+
+    def end_step(self, done: int, logs: dict[str, float]) -> None:
+        """After a step of an epoch, of which `done` are."""
+        if self._on_progress:
+            self._on_progress(self._standing.epoch, done, self._batches.steps, logs)
+
+    def save_within(self, done: int) -> None:
+        """Keeps what an epoch has done so far."""
+        self.save(dataclasses.replace(self._standing, step=done, seconds=self._seconds()))
+
+    def save(self, standing: Standing) -> None:
+        if self._file is not None:
+            self._file.save(self._model, standing, self._best)
+
+    @property
+    def done_before(self) -> int:
+        """How many steps of the epoch were done before this process."""
+        return self._batches.done
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._started, 1)
+
+    def summary(self) -> TrainingSummary:
+        """Of a training that has ended.
+
+        Raises:
+          ConfigError: the loss was never finite.
+        """
+        losses, validation_losses = self._standing.losses, self._standing.validation_losses
+        if not np.isfinite(validation_losses[1:]).any():
+            raise ConfigError(
+                "training diverged: no validation loss was finite. "
+                f"Received: training.learning_rate {self._config.learning_rate:g}"
+            )
+        best = _best(validation_losses, self._settled)
+        return TrainingSummary(
+            epochs=len(losses),
+            best_epoch=best,
+            loss=losses[best - 1] if best else None,
+            validation_loss=validation_losses[best],
+            seconds=self._standing.seconds,
+            curves={"loss": list(losses), "validation_loss": list(validation_losses)},
         )
-    settled = _settled_epoch(model, config)
-    losses = history["val_loss"]
-    if not np.isfinite(losses[settled:]).any():
-        raise ConfigError(
-            "training diverged: no validation loss was finite. "
-            f"Received: training.learning_rate {config.learning_rate:g}"
-        )
-    best = settled + int(np.nanargmin(losses[settled:]))
-    return TrainingSummary(
-        epochs=len(losses),
-        best_epoch=best + 1,
-        loss=float(history["loss"][best]),
-        validation_loss=float(losses[best]),
-        seconds=round(time.monotonic() - started, 1),
-    )
 
 
-def _history(
-    model: ImageModel,
-    preprocessing: Preprocessing,
-    train: ImageStore,
-    validation: ImageStore,
-    *,
-    config: TrainingConfig,
-    on_progress: ProgressCallback | None,
-) -> dict[str, list[float]]:
-    """`fit` on a model in its place: Keras' losses, one of each name an epoch."""
-    steps = math.ceil(len(train) / config.batch_size)
-    # XLA on a CPU compiles for longer than it saves on networks of this size.
-    model.compile(optimizer=_optimizer(config, steps), jit_compile=False)
-    # Otherwise the first step does it, whose graph TensorFlow then traces a second time.
-    model.optimizer.build(model.trainable_variables)
-    buffer_bytes = (config.shuffle_mebibytes << 20) // (2 if train.targets else 1)
-    stop = keras.callbacks.EarlyStopping(
-        patience=config.patience,
-        restore_best_weights=True,
-        start_from_epoch=_settled_epoch(model, config),
-    )
-    stop.set_model(model)
-    callbacks = [_Epochs(model), stop, keras.callbacks.TerminateOnNaN()]
-    if on_progress:
-        callbacks.append(_Report(on_progress, steps))
-    history: dict[str, list[float]] = model.fit(
-        _dataset(lambda store: _epochs(store, buffer_bytes, config), train, preprocessing, config),
-        validation_data=_dataset(
-            lambda store: store.batch_groups(config.batch_size), validation, preprocessing, config
-        ),
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        validation_steps=math.ceil(len(validation) / config.batch_size),
-        callbacks=callbacks,
-        shuffle=False,  # the store does it
-        verbose=0,
-    ).history
-    return history
-
-
-def _settled_epoch(model: ImageModel, config: TrainingConfig) -> int:
-    """The first epoch, from 0, whose weights may be kept."""
-    return model.warmup_epochs if model.warmup_epochs < config.epochs else 0
-
-
-def _epochs(store: ImageStore, buffer_bytes: int, config: TrainingConfig) -> Iterator[np.ndarray]:
-    """Groups of batches without end, each epoch in an order of its own: the same for images and
-    targets."""
-    generator = np.random.default_rng(config.seed)
-    while True:
-        yield from store.shuffled_batch_groups(config.batch_size, buffer_bytes, generator)
+def _best(validation_losses: Sequence[float], settled: int) -> int:
+    """The place of the least loss, the first of several; 0 before the first epoch. The losses of a
+    warm-up, and of what came before it, are of another weight: they count for nothing, once there
+    are others."""
+    first = settled + 1 if settled and len(validation_losses) > settled + 1 else 0
+    counted = np.asarray(validation_losses[first:])
+    if not np.isfinite(counted).any():
+        return first
+    return first + int(np.nanargmin(np.where(np.isfinite(counted), counted, np.nan)))
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
+        rate = keras.optimizers.schedules.CosineDecay(rate, (config.epochs or 1) * steps)
     optimizer = (
         keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
         if config.optimizer == "muon"
@@ -155,68 +251,29 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
-def _dataset(
-    groups: Callable[[ImageStore], Iterator[np.ndarray]],
-    store: ImageStore,
-    preprocessing: Preprocessing,
-    config: TrainingConfig,
-) -> tf.data.Dataset:
-    """(input, target) pairs of scaled images, the target being the input where none is given."""
-    binarise = None
-    if config.binarise:
-        # One seed that TensorFlow can hold.
-        binarise = functools.partial(_binarised, next(layer_seeds(config.seed)))
+class _Steps(keras.callbacks.Callback):
+    """Tells a training of its steps, and has it kept every so often."""
 
-    def scaled(index: tf.Tensor, pixels: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-        images = [preprocessing(batch) for batch in pixels]
-        if binarise:
-            images = [binarise(index, x) for x in images]
-        return images[0], images[-1]
-
-    stores = (store, store.targets) if store.targets else (store,)
-    pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
-    # Two at once, in the order that they came in.
-    pairs = pixels.enumerate().map(scaled, num_parallel_calls=2, deterministic=True)
-    return shared_among_devices(pairs.prefetch(2))
-
-
-def _pixels(
-    groups: Callable[[ImageStore], Iterator[np.ndarray]], store: ImageStore
-) -> tf.data.Dataset:
-    """The batches of the groups, one by one, (n, H, W, C)."""
-    spec = tf.TensorSpec((None, None, *store.shape[1:]), store.dtype)
-    return tf.data.Dataset.from_generator(lambda: groups(store), output_signature=spec).unbatch()
-
-
-def _binarised(seed: int, index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Each value of the batch 1 with its grey level as the probability, else 0."""
-    seeds = tf.stack([tf.constant(seed, tf.int64), index])
-    return tf.cast(tf.random.stateless_uniform(tf.shape(x), seeds) < x, x.dtype)
-
-
-class _Epochs(keras.callbacks.Callback):
-    """Tells an image model which epoch begins."""
-
-    def __init__(self, model: ImageModel):
+    def __init__(self, training: _Training):
         super().__init__()
-        self._image_model = model
+        self._training, self._first, self._kept = training, 0, time.monotonic()
+        self._sums: list[np.ndarray] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        del logs
+        self._first = self._training.done_before
+        self._sums = [variable.numpy() for variable in self.model.metrics_variables]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        del logs
-        self._image_model.begin_epoch(epoch)
-
-
-class _Report(keras.callbacks.Callback):
-    def __init__(self, on_progress: ProgressCallback, steps: int):
-        super().__init__()
-        self._on_progress, self._steps, self._epoch = on_progress, steps, 0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        del logs
-        self._epoch = epoch
+        """Keras forgets what the losses add up to; of an epoch that goes on, it is put back."""
+        del epoch, logs
+        if self._first:
+            for variable, value in zip(self.model.metrics_variables, self._sums, strict=True):
+                variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._on_progress(self._epoch, batch + 1, self._steps, logs or {})
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._on_progress(epoch, self._steps, self._steps, logs or {})
+        done = self._first + batch + 1
+        self._training.end_step(done, logs or {})
+        if time.monotonic() - self._kept >= _SECONDS_BETWEEN_CHECKPOINTS:
+            self._training.save_within(done)
+            self._kept = time.monotonic()

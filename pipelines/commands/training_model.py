@@ -1,12 +1,17 @@
 """What `latentbeam train` does once the records are there: a model and its SavedModel."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ae_models.bundles.export import ScoringModule, export, save_graph
+from ae_models.bundles.held_out import Control, control
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
 from ae_models.bundles.parity import Agreement
+from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import Configuration
 from ae_models.errors import StageError
 from ae_models.models.base import ImageModel
@@ -17,6 +22,7 @@ from ae_models.training.fit_scores import fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
+from pipelines.commands.training_progress import TrainingProgress
 from pipelines.console.progress import Progress
 from transforms.storage import local
 
@@ -35,18 +41,26 @@ class Trainer:
 
     Args:
       bundle: the folder that it is written to, with tf.Transform's output in it.
-      config: with the image's shape known.
+      config: with the image's shape known, and all that follows from the records.
       stores: of the training and validation records.
+      checkpoint: the file that the training is kept in; where it is there, it goes on from that.
     """
 
-    def __init__(self, bundle: Path, config: Configuration, stores: dict[str, ImageStore]):
-        self._bundle, self._config = bundle, config
+    def __init__(
+        self,
+        bundle: Path,
+        config: Configuration,
+        stores: dict[str, ImageStore],
+        checkpoint: Path | None = None,
+    ):
+        self._bundle, self._config, self._checkpoint = bundle, config, checkpoint
         self._train, self._validation = stores[TRAIN], stores[VALIDATION]
         self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
         self._model: ImageModel = build_model(
             config.model, config.image.shape, config.training.seed
         )
-        initialise(self._model, self._preprocessing, self._train)
+        if checkpoint is None or not checkpoint.exists():
+            initialise(self._model, self._preprocessing, self._train, config.training)
 
     def rehearse(self, folder: Path) -> None:
         """Writes the untrained model and its SavedModel to a folder that is then removed: what
@@ -62,7 +76,6 @@ class Trainer:
 
     def fit(self) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
-        epochs = self._config.training.epochs
         with Progress("training", unit=" batches") as progress:
             summary = fit(
                 self._model,
@@ -70,13 +83,24 @@ class Trainer:
                 self._train,
                 self._validation,
                 config=self._config.training,
-                on_progress=lambda epoch, done, steps, losses: progress.show(
-                    epoch * steps + done, _note(epoch, epochs, losses)
-                ),
+                on_progress=TrainingProgress(progress, self._config.training.epochs or 1),
+                checkpoint=self._checkpoint,
             )
         self._model.save(self._bundle / KERAS_MODEL)
         counts = {TRAIN: len(self._train), VALIDATION: len(self._validation)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
+
+    def control(self, held_out: Iterable[np.ndarray]) -> Control:
+        """Compares the exported model with principal components, on raw pixels of records that it
+        was not trained on, (n, H, W, C), in parts."""
+        return control(
+            Scorer(self._bundle, self._config),
+            self._preprocessing,
+            self._train,
+            held_out,
+            components=self._config.model.latent_dim,
+            seed=self._config.training.seed,
+        )
 
     def export(self) -> Exported:
         """Fits the scores, and writes the SavedModel. Of scores that it does not give as Keras
@@ -86,6 +110,7 @@ class Trainer:
           StageError: it does not give the primary score, or the latents, as Keras does.
         """
         config, advice = self._config, list[str]()
+        local.remove(str(self._bundle / SCORING))  # of an earlier try
         found = self._export(config)
         if apart := [one for one in found if not one.holds]:
             config = _without(config, apart)
@@ -138,9 +163,3 @@ def _indistinct(names: list[str]) -> str:
         "these scores cannot tell the records apart, which differ in them by rounding alone: "
         f"{', '.join(names)}; their p-values mean little"
     )
-
-
-def _note(epoch: int, epochs: int, losses: dict[str, float]) -> str:
-    shown = {"loss": "loss", "val_loss": "validation loss"}
-    parts = [f"{label} {losses[name]:.5g}" for name, label in shown.items() if name in losses]
-    return ", ".join([f"epoch {epoch + 1}/{epochs} at most", *parts])

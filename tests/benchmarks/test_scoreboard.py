@@ -17,7 +17,7 @@ from benchmarks.scoreboard import (
     primary,
     validity,
 )
-from benchmarks.scoreboard.anomalies import ANOMALIES
+from ae_models.training.made_anomalies import ANOMALIES
 from benchmarks.scoreboard.controls import CONTROLS, png_lengths
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.denoising import psnr

@@ -92,7 +92,9 @@ def test_the_cosine_schedule_falls_from_the_rate_to_zero(tmp_path: Path) -> None
 
 
 def test_without_a_schedule_the_rate_stays(tmp_path: Path) -> None:
-    rates = _rates(_model("ae"), _stores(tmp_path), learning_rate=0.02, epochs=2)
+    rates = _rates(
+        _model("ae"), _stores(tmp_path), schedule="constant", learning_rate=0.02, epochs=2
+    )
     np.testing.assert_allclose(rates, np.full(6, 0.02), rtol=1e-6)
 
 

@@ -1,11 +1,12 @@
-"""Anomalies made from normal records: what settings are chosen by, when no anomaly may be seen."""
+"""Anomalies made of normal records: what settings and scores are chosen by, when no anomaly may be
+seen."""
 
 from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
 
-Images = np.ndarray  # (N, H, W, C) uint8
+Images = np.ndarray  # (N, H, W, C) uint8 or uint16
 
 
 def moved_patch(images: Images, generator: np.random.Generator) -> Images:

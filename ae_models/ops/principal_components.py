@@ -1,0 +1,47 @@
+"""The directions in which images vary most."""
+
+import dataclasses
+from typing import Self
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class PrincipalComponents:
+    """The directions of the greatest variance.
+
+    Attributes:
+      mean: of the images, (D,) float32.
+      components: orthonormal rows, (k, D) float32.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+
+    @classmethod
+    def of(cls, images: np.ndarray, count: int, seed: int) -> Self:
+        """Those of images (N, H, W, C), `count` of them or as many as N and D allow (scikit-learn).
+
+        Raises:
+          ValueError: there are fewer than two images.
+        """
+        from sklearn.decomposition import PCA  # noqa: PLC0415 - scoring never fits
+
+        flat = images.reshape(len(images), -1)
+        most = min(count, len(flat) - 1, flat.shape[1])
+        if most < 1:
+            raise ValueError(f"principal components take two images. Received: {len(flat)}")
+        found = PCA(most, random_state=seed).fit(flat)
+        return cls(found.mean_.astype(np.float32), found.components_.astype(np.float32))
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) → (N, k)."""
+        centred = images.reshape(len(images), -1) - self.mean
+        return np.asarray(centred @ self.components.T)
+
+    def squared_errors(self, images: np.ndarray) -> np.ndarray:
+        """The mean squared error of rebuilding each image from its code, (N,), by Pythagoras."""
+        centred = images.reshape(len(images), -1) - self.mean
+        squares = np.square(centred, dtype=np.float64).sum(axis=1)
+        kept = np.square(centred @ self.components.T, dtype=np.float64).sum(axis=1)
+        return np.maximum(squares - kept, 0.0) / images[0].size

@@ -1,0 +1,85 @@
+"""What may be done to training images without making them abnormal: each anew each time it is
+seen, input and target alike."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from ae_models.config.augmentation import AugmentationStep
+
+# Images (N, H, W, C), the amount and a seed (2,) → images of the same shape.
+_Change = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
+
+
+def augmented(
+    images: Sequence[tf.Tensor], steps: Sequence[AugmentationStep], seed: tf.Tensor
+) -> list[tf.Tensor]:
+    """Images (N, H, W, C) float32, scaled, of which each set undergoes the same.
+
+    Args:
+      images: of the same records.
+      steps: in their order.
+      seed: (2,) int64, what all draws follow from.
+    """
+    changed = list(images)
+    for index, step in enumerate(steps):
+        own = tf.random.experimental.stateless_fold_in(seed, index)
+        changed = [CHANGES[step.name](x, step.amount, own) for x in changed]
+    return changed
+
+
+def _drawn(x: tf.Tensor, choices: int, seed: tf.Tensor) -> tf.Tensor:
+    """A whole number below `choices` for each image, (N, 1, 1, 1)."""
+    shape = (tf.shape(x)[0], 1, 1, 1)
+    return tf.random.stateless_uniform(shape, seed, 0, choices, tf.int32)
+
+
+def _flip(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Every other one mirrored, left to right."""
+    del amount
+    return tf.where(_drawn(x, 2, seed) == 1, tf.reverse(x, [2]), x)
+
+
+def _flip_vertical(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Every other one upside down."""
+    del amount
+    return tf.where(_drawn(x, 2, seed) == 1, tf.reverse(x, [1]), x)
+
+
+def _rotation(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Turned by k · 90°; images that are not square by 0° or 180°, which keep their shape."""
+    del amount
+    turns = _drawn(x, 4, seed)
+    if x.shape[1] != x.shape[2]:
+        turns = turns // 2 * 2
+    x = tf.where(turns >= 2, tf.reverse(x, [1, 2]), x)
+    if x.shape[1] != x.shape[2]:
+        return x
+    return tf.where(turns % 2 == 1, tf.reverse(tf.transpose(x, (0, 2, 1, 3)), [1]), x)
+
+
+def _shift(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Moved by up to that share of each side, rounded up; the border is repeated."""
+    for axis in (1, 2):
+        side = x.shape[axis]
+        most = -int(-amount * side // 1)
+        own = tf.random.experimental.stateless_fold_in(seed, axis)
+        moved = _drawn(x, 2 * most + 1, own)[:, 0, 0] - most  # (N, 1)
+        places = tf.clip_by_value(tf.range(side)[None] + moved, 0, side - 1)  # (N, side)
+        x = tf.gather(x, places, axis=axis, batch_dims=1)
+    return x
+
+
+def _brightness(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Lighter or darker by up to that much, in scaled units."""
+    shape = (tf.shape(x)[0], 1, 1, 1)
+    return x + tf.random.stateless_uniform(shape, seed, -amount, amount, x.dtype)
+
+
+CHANGES: dict[str, _Change] = {
+    "flip": _flip,
+    "flip_vertical": _flip_vertical,
+    "rotation": _rotation,
+    "shift": _shift,
+    "brightness": _brightness,
+}

@@ -1,0 +1,130 @@
+"""What Keras is given: (input, target) batches of scaled images, streaming from disk."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from ae_models.config.configuration import TrainingConfig
+from ae_models.ops.seeds import layer_seeds
+from ae_models.training.augmentation import augmented
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.replicas import shared_among_devices
+
+# Numbers of batches, (k,), and their images, (k, rows, H, W, C).
+_Numbered = tuple[np.ndarray, np.ndarray]
+_Pairs = Callable[[tf.Tensor, tuple[tf.Tensor, ...]], tuple[tf.Tensor, tf.Tensor]]
+
+
+class TrainingBatches:
+    """The batches of one epoch, in an order that the seed and the epoch's number decide, as do all
+    draws.
+
+    Attributes:
+      epoch: counted from 0, whose batches a new iteration gives.
+      done: how many of them it leaves out, as they were trained on.
+      steps: how many an epoch has.
+    """
+
+    def __init__(self, store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig):
+        self._store, self._config = store, config
+        self._batch_size = _known(config.batch_size)
+        self.epoch, self.done = 0, 0
+        self.steps = math.ceil(len(store) / self._batch_size)
+        self.dataset = _dataset(self._numbered, store, preprocessing, config, training=True)
+
+    def _numbered(self, store: ImageStore) -> Iterator[_Numbered]:
+        """Groups of batches, alike for images and targets."""
+        buffer_bytes = (self._config.shuffle_mebibytes << 20) // (2 if self._store.targets else 1)
+        generator = np.random.default_rng([self._config.seed, self.epoch])
+        groups = store.shuffled_batch_groups(self._batch_size, buffer_bytes, generator)
+        return _numbered(groups, self.epoch * self.steps, self.done)
+
+
+def validation_batches(
+    store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig
+) -> tf.data.Dataset:
+    """All records of a store in its order, the same each time."""
+    rows = _known(config.batch_size)
+    return _dataset(
+        lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config
+    )
+
+
+def _known(batch_size: int | None) -> int:
+    if batch_size is None:
+        raise ValueError("the batch size follows from TrainingConfig.for_records")
+    return batch_size
+
+
+def _numbered(groups: Iterator[np.ndarray], first: int = 0, done: int = 0) -> Iterator[_Numbered]:
+    """The groups with the numbers of their batches, but for the batches that are done."""
+    for group in groups:
+        numbers = np.arange(first, first + len(group), dtype=np.int64)
+        first += len(group)
+        left, done = group[done:], max(0, done - len(group))
+        if len(left):
+            yield numbers[-len(left) :], left
+
+
+def _dataset(
+    groups: Callable[[ImageStore], Iterator[_Numbered]],
+    store: ImageStore,
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
+    training: bool = False,
+) -> tf.data.Dataset:
+    """(input, target) pairs of scaled images, the target being the input where none is given."""
+    stores = (store, store.targets) if store.targets else (store,)
+    pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
+    pairs = _paired(preprocessing, config, training)
+    # Two at once, in the order that they came in.
+    scaled = pixels.map(
+        lambda *numbered: pairs(numbered[0][0], tuple(images for _, images in numbered)),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    return shared_among_devices(scaled.prefetch(2))
+
+
+def _paired(preprocessing: Preprocessing, config: TrainingConfig, training: bool) -> _Pairs:
+    """A batch's number and pixels → input and target."""
+    binarising, augmenting = itertools.islice(layer_seeds(config.seed), 2)
+    steps = config.augmentation_steps if training else ()
+    binarise = functools.partial(_binarised, binarising) if config.binarise else None
+
+    def pairs(number: tf.Tensor, pixels: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        images = [preprocessing(batch) for batch in pixels]
+        if steps:
+            images = augmented(images, steps, _seeds(augmenting, number))
+        if binarise:
+            images = [binarise(number, x) for x in images]
+        return images[0], images[-1]
+
+    return pairs
+
+
+def _pixels(
+    groups: Callable[[ImageStore], Iterator[_Numbered]], store: ImageStore
+) -> tf.data.Dataset:
+    """Number and images, (n, H, W, C), of one batch after another."""
+    spec = (
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None, None, *store.shape[1:]), store.dtype),
+    )
+    return tf.data.Dataset.from_generator(lambda: groups(store), output_signature=spec).unbatch()
+
+
+def _seeds(seed: int, number: tf.Tensor) -> tf.Tensor:
+    """Of a batch, (2,) int64."""
+    return tf.stack([tf.constant(seed, tf.int64), number])
+
+
+def _binarised(seed: int, number: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Each value of the batch 1 with its grey level as the probability, else 0."""
+    drawn = tf.random.stateless_uniform(tf.shape(x), _seeds(seed, number))
+    return tf.cast(drawn < x, x.dtype)

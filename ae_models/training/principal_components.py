@@ -1,0 +1,51 @@
+"""What principal components of the training records tell: whether an augmentation helps, and
+whether an auto-encoder has learned more than they know."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ae_models.config.augmentation import AugmentationStep
+from ae_models.training.augmentation import augmented
+from ae_models.training.image_store import ImageStore
+from ae_models.training.preprocessing import Preprocessing
+
+_MOST_BYTES = 256 << 20  # of scaled images that components are fitted to
+
+
+def sample(
+    preprocessing: Preprocessing,
+    store: ImageStore,
+    most_bytes: int = _MOST_BYTES,
+    most_records: int | None = None,
+) -> np.ndarray:
+    """The first records of a store, which are a random sample of it: scaled, (n, H, W, C)."""
+    size = 4 * math.prod(store.shape[1:])
+    count = max(2, min(len(store), most_bytes // size, most_records or len(store)))
+    parts = [
+        np.asarray(preprocessing(store.read(start, min(start + 256, count))))
+        for start in range(0, count, 256)
+    ]
+    return np.concatenate(parts)
+
+
+def with_augmented(
+    sets: Sequence[np.ndarray], steps: Sequence[AugmentationStep], seed: int
+) -> list[np.ndarray]:
+    """Each set of images, (N, H, W, C), followed by the same images changed, once for each step
+    and what came before it; alike in all sets."""
+    for index, step in enumerate(steps):
+        mirrored = _MIRRORED.get(step.name)
+        changed: Sequence[Any] = (
+            augmented(sets, [step], tf.constant([seed, index], tf.int64))
+            if mirrored is None
+            else [np.flip(images, mirrored) for images in sets]
+        )
+        sets = [np.concatenate(pair) for pair in zip(sets, changed, strict=True)]
+    return list(sets)
+
+
+_MIRRORED = {"flip": 2, "flip_vertical": 1}  # every image once, by the axis that is reversed

@@ -1,0 +1,203 @@
+"""The folder in which a training works, from which the same command with `--resume` goes on."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ae_models.bundles.plain_path import plain_path
+from ae_models.config.configuration import (
+    Configuration,
+    configuration_from_mapping,
+    configuration_to_mapping,
+)
+from ae_models.errors import ConfigError, LatentbeamError, OutputError
+from ae_models.training.checkpoint import Checkpoint
+from pipelines.console.progress import say
+from transforms.storage import local
+from transforms.storage.paths import is_local
+
+_REQUEST, _CONFIG, _DONE = "request.json", "configuration.json", "{}.done"
+READ, ANALYSED = "records", "analysis"  # stages
+# What may be another when a training goes on: it changes no weight, but for how long there is.
+_FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
+
+
+class UnfinishedTraining:
+    """What a training has done so far, in a folder of its own.
+
+    Args:
+      path: of the folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.bundle = path / "bundle"
+        self.checkpoint = path / "checkpoint.npz"
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage of the work is."""
+        return (self.path / _DONE.format(stage)).is_file()
+
+    def done(self, stage: str) -> None:
+        """Keeps that it is."""
+        with local.create(str(self.path / _DONE.format(stage))):
+            pass
+
+    def configuration(self, asked: Configuration) -> Configuration | None:
+        """The one that the training began with, and what of `asked` may be another; None where it
+        has not begun."""
+        if not self.is_done(_CONFIG):
+            return None
+        mapping = json.loads((self.path / _CONFIG).read_text(encoding="utf-8"))
+        own = configuration_to_mapping(asked)
+        for section, names in _FREE.items():
+            mapping[section] |= {name: own[section][name] for name in names}
+        return configuration_from_mapping(mapping)
+
+    def keep_configuration(self, config: Configuration) -> None:
+        """Of the training, once the images' shape and what is made of the records are known."""
+        _write(self.path / _CONFIG, configuration_to_mapping(config))
+        self.done(_CONFIG)
+
+    def check_same(self, request: Mapping[str, Any]) -> None:
+        """Raises ConfigError, naming what differs, unless the training began with this request, but
+        for what may be another."""
+        began = json.loads((self.path / _REQUEST).read_text(encoding="utf-8"))
+        for name in request:
+            one, other = began.get(name), json.loads(json.dumps(request[name]))
+            if name == "config":
+                one, other = (_of_weights(value) for value in (one, other))
+            if one != other:
+                raise ConfigError(
+                    f"{self.path} holds a training of another command: {_difference(name, one, other)}"
+                    "; give that command again, or --overwrite to start anew"
+                )
+
+    def begin(self, request: Mapping[str, Any]) -> None:
+        """Starts anew, with an empty folder."""
+        for path in self.path.iterdir():
+            local.remove(str(path))
+        _write(self.path / _REQUEST, request)
+
+    @property
+    def has_begun(self) -> bool:
+        return (self.path / _REQUEST).is_file()
+
+    def how_to_go_on(self) -> str | None:
+        """A line for people, of a training that has weights to keep."""
+        file = Checkpoint(self.checkpoint)
+        if not file.exists():
+            return None
+        epochs = file.standing().epoch
+        told = f"{self.path} keeps {epochs:,} epochs of training: the same command with --resume"
+        if not epochs:
+            return f"{told} goes on"
+        return f"{told} goes on, with --resume --epochs {epochs} it ends with the best of them"
+
+
+@contextlib.contextmanager
+def unfinished_training(
+    output: str, request: Mapping[str, Any], *, resume: bool, overwrite: bool
+) -> Iterator[UnfinishedTraining]:
+    """The folder in which a bundle for `output` is trained: beside it and so on its file system, for
+    a remote one in this user's cache. It is gone when the work has succeeded, and when it has failed
+    before there was a weight to keep.
+
+    Raises:
+      OutputError: it cannot be written, another process works in it, or what it holds would be
+        lost.
+      ConfigError: it holds a training of another command, and `resume` is set.
+    """
+    path = _place(output)
+    with contextlib.ExitStack() as scope:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            scope.enter_context(_locked(path))
+        except OSError as error:
+            raise OutputError(f"cannot write {output}: {error}") from error
+        work = UnfinishedTraining(scope.enter_context(plain_path(path)))
+        _settle(work, path, request, resume, overwrite)
+        try:
+            yield work
+        except BaseException as error:
+            _left(work, path, error)
+            raise
+        local.remove(str(path))
+
+
+def _settle(
+    work: UnfinishedTraining, path: Path, request: Mapping[str, Any], resume: bool, overwrite: bool
+) -> None:
+    if resume and work.has_begun:
+        work.check_same(request)
+        return
+    if work.checkpoint.is_file() and not overwrite:
+        raise OutputError(
+            f"{path} holds a training that was not finished: give --resume to go on with it, or "
+            "--overwrite to start anew"
+        )
+    work.begin(request)
+
+
+def _left(work: UnfinishedTraining, path: Path, error: BaseException) -> None:
+    """What becomes of the folder of work that has failed, and of its error."""
+    told = work.how_to_go_on() if work.path.is_dir() else None
+    if told is None and isinstance(error, KeyboardInterrupt) and work.is_done(READ):
+        told = f"{path} keeps what was read: the same command with --resume goes on"
+    if told is None:
+        local.remove(str(path))
+    elif isinstance(error, LatentbeamError):
+        raise type(error)(f"{error}; {told}") from error
+    else:
+        say(told)
+
+
+def _place(output: str) -> Path:
+    if is_local(output):
+        path = Path(output).absolute()
+        return path.with_name(f"{path.name}-unfinished")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    name = hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:32]
+    return Path(home, "latentbeam", "trainings", name)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time; the system lets go when it dies."""
+    folder = os.open(path, os.O_RDONLY)  # not inherited by worker processes
+    try:
+        with contextlib.suppress(OSError):  # no locks on this file system
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(f"another training is at work in {path}") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    with local.create(str(path)) as file:
+        file.write(json.dumps(value, indent=2).encode())
+
+
+def _of_weights(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        section: {k: v for k, v in values.items() if k not in _FREE.get(section, ())}
+        for section, values in config.items()
+    }
+
+
+def _difference(name: str, began: Any, asked: Any) -> str:
+    """The first setting that differs, by its name."""
+    if isinstance(began, dict) and isinstance(asked, dict):
+        for key in sorted(began.keys() | asked.keys()):
+            if began.get(key) != asked.get(key):
+                path = key if name == "config" else f"{name}.{key}"
+                return _difference(path, began.get(key), asked.get(key))
+    return f"its {name} is {began!r}, not {asked!r}"
