@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ae_models.calibration.p_values import rate_interval
 from ae_models.config.configuration import Configuration, configuration_from_mapping
 from ae_models.config.model import DenoisingConfig
 from ae_models.scores import SCORES, primary_score, score_names
@@ -47,7 +48,7 @@ has not been shown to be normal.
 {inputs}
 - Records: {records}.
 - Rejected: {rejected}.
-
+{split}
 They are taken to be normal: what was odd among them was learned as well.
 
 ## Scores
@@ -64,7 +65,7 @@ Also computed: {others}.
 {calibration[records]:,} held-out records, on which nothing was trained or fitted, make
 p-values of the primary score: the share of them, the record itself among them, that scores at
 least as high (split conformal). A record is flagged where its p-value is
-at most {config.scoring.fpr:g}.{warning}
+at most {config.scoring.fpr:g}.{warning}{rate}
 
 {tail}
 
@@ -88,6 +89,9 @@ _TAIL = (
     "p-values below {smallest:.2g} come from a generalised Pareto distribution, fitted to the "
     "highest of these scores: an extrapolation, not a guarantee."
 )
+_RATE = """
+That holds on average over sets of so many. With this one, {low:.2%} to {high:.2%} of normal
+records are flagged, with a probability of 90% (Vovk 2012)."""
 _NONE_FLAGGED = " **None can be: there are too few calibration records.**"
 _QUANTILES = {
     "minimum": "least",
@@ -137,6 +141,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
         meaning=_meaning(primary),
         others=_listed(code(name) for name in score_names(config) if name != primary),
         tail=(_TAIL if has_tail else _NO_TAIL).format(smallest=smallest),
+        split="".join(f"- {line}.\n" for line in _split(config, trained)),
+        rate=_rate(calibration["records"], config.scoring.fpr),
         warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
         # Absent of facts of bundles before there was any.
         advice="".join(f"- In training: {code(line)}.\n" for line in trained.get("advice", ())),
@@ -158,6 +164,25 @@ def _kind(config: Configuration) -> str:
 def _inputs(trained: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"- Input: {code(path)}." for path in trained["inputs"])
     yield from (f"- Only records where {code(condition)}." for condition in trained["where"])
+
+
+def _split(config: Configuration, trained: Mapping[str, Any]) -> Iterator[str]:
+    """Of facts of bundles from before there were any, nothing."""
+    if "groups" in trained:
+        column = code(config.training.group or "")
+        yield f"Groups, by {column}, each in one split: {_counts(trained['groups'])}"
+    if "copies" in trained:
+        told = _listed(
+            f"{found['near']:,} of {found['records']:,} {split} records compared "
+            f"({found['exact']:,} exact)"
+            for split, found in trained["copies"].items()
+        )
+        yield f"Near-copies of training records: {told}"
+
+
+def _rate(records: int, fpr: float) -> str:
+    low, high = rate_interval(records, fpr)
+    return _RATE.format(low=low, high=high) if high else ""
 
 
 def _meaning(score: str) -> str:

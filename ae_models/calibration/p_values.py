@@ -1,11 +1,17 @@
 """Split-conformal p-values against held-out normal records."""
 
 import bisect
+import decimal
 import math
+from fractions import Fraction
 
 import numpy as np
+from scipy.special import betaincinv
 
 from ae_models.calibration.pareto_tail import ParetoTail
+
+_USUAL_SHARE = 0.1  # of all records, that calibrate
+_MOST_SHARE = Fraction(9, 20)
 
 
 def conformal_p_values(
@@ -36,16 +42,58 @@ def least_to_flag(fpr: float) -> int:
     return records
 
 
+def usual_calibration(records: int, fpr: float) -> int:
+    """How many of so many records calibrate, where no share is set: a tenth, or as many as flags at
+    `fpr` take, where that is more and leaves 55 in a hundred of them.
+
+    No more than it takes: only a score above all of 99 to 198 calibration scores has a p-value of
+    0.01 or less, so that more of them would but raise the threshold.
+    """
+    tenth, least = round(_USUAL_SHARE * records), least_to_flag(fpr)
+    return max(tenth, least) if least <= _MOST_SHARE * records else tenth
+
+
+def least_in_all(fpr: float) -> int:
+    """The least number of records of which `usual_calibration` holds out enough to flag any."""
+    return math.ceil(least_to_flag(fpr) / _MOST_SHARE)
+
+
 def none_flagged(records: int, fpr: float) -> str | None:
-    """A line for people where so few calibration records let nothing be flagged."""
+    """A line for people where so few calibration records let nothing be flagged: it says what would
+    let it."""
     smallest = 1 / (records + 1)
     if smallest <= fpr:
         return None
+    upwards = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
+    rate = upwards.divide(decimal.Decimal(1), decimal.Decimal(records + 1))
     return (
         f"{records:,} calibration records give no p-value below {smallest:.2g}, so none is flagged "
-        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; train on more records, raise "
-        "training.calibration_share, or score with a larger --fpr"
+        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; train on {least_in_all(fpr):,} "
+        "records or more, without a training.calibration_share of your own, or score with --fpr "
+        f"{rate:g} or more"
     )
+
+
+def rate_interval(records: int, fpr: float, coverage: float = 0.9) -> tuple[float, float]:
+    """Between which rates normal records are flagged with one set of calibration records.
+
+    Where scores have no ties, the rate that one set has is distributed as Beta(k, n + 1 - k), with
+    k = ⌊fpr (n + 1)⌋ (Vovk 2012, "Conditional validity of inductive conformal predictors"); (0, 0)
+    where k is 0, as nothing is flagged.
+
+    Args:
+      records: n.
+      fpr: p-values up to it are flagged.
+      coverage: the probability of the interval, half of the rest on each side of it.
+    """
+    ranks = int(fpr * (records + 1))
+    while (ranks + 1) / (records + 1) <= fpr:  # as p-values themselves are compared
+        ranks += 1
+    if ranks == 0:
+        return 0.0, 0.0
+    outside = (1 - coverage) / 2
+    low, high = betaincinv(ranks, records + 1 - ranks, [outside, 1 - outside])
+    return float(low), float(high)
 
 
 def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None) -> float:

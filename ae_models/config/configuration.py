@@ -126,6 +126,13 @@ class TrainingConfig(Validated):
     input and target alike, anew each time it is seen. None: what helps principal components to
     rebuild validation records, if anything does; `none`: nothing.
 
+    `calibration_share` None: a tenth of the records, or as many as it takes to flag any at
+    `scoring.fpr`, where that is more and leaves 55 in a hundred of them: with fpr 0.01, 99 records
+    of 220 to 990, a tenth of any other number. `group` names a column: records of one value, as of
+    one part, video or batch, stay on one side of every split, by the ranks of the values' hashes,
+    and held-out splits end with the group that fills them. `source` is the file that a record is
+    of; a record without a value is a group of its own.
+
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
     the `learning_rate`: fewer, costlier steps, and rates some ten times those of `adam`.
@@ -148,7 +155,8 @@ class TrainingConfig(Validated):
     patience: int | None = None
     augment: str | None = None
     validation_share: float = 0.1
-    calibration_share: float = 0.1
+    calibration_share: float | None = None
+    group: str | None = None
     shuffle_mebibytes: int = 256
     binarise: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -163,8 +171,11 @@ class TrainingConfig(Validated):
         if self.augment is not None:
             self.parsed("augment", parse_augmentation)
         self.require(self.learning_rate > 0, "learning_rate", "greater than 0")
-        for field in ("validation_share", "calibration_share"):
-            self.require(0 < getattr(self, field) < 0.5, field, "between 0 and 0.5")
+        self.require(0 < self.validation_share < 0.5, "validation_share", "between 0 and 0.5")
+        share = self.calibration_share
+        usable = share is None or 0 < share < 0.5
+        self.require(usable, "calibration_share", "null, or between 0 and 0.5")
+        self.require(self.group != "", "group", "null, or the name of a column")
         self.require(self.seed >= 0, "seed", "at least 0")
 
     @property

@@ -1,5 +1,5 @@
-"""Whether calibration records are copies, or nearly so, of training records: then training has
-seen them, and p-values of records that it has not seen are too small."""
+"""Whether held-out records are copies, or nearly so, of training records: then training has seen
+them; p-values of records that it has not seen are too small, and it stops too late."""
 
 import dataclasses
 import functools
@@ -10,23 +10,31 @@ from collections.abc import Mapping
 import numpy as np
 
 from ae_models.training.image_store import ImageStore, Part
-from ae_models.training.splits import CALIBRATION, TRAIN, SplitOrder
+from ae_models.training.splits import CALIBRATION, SPLITS, TRAIN, VALIDATION, SplitOrder
 
 _ROWS, _COLUMNS = 8, 9
-_CANDIDATES = 4  # training records that one calibration record is compared with, by the pixels
+_CANDIDATES = 4  # training records that one held-out record is compared with, by the pixels
 _ALIKE = 0.995  # the correlation of the pixels of near-copies
 _MOST_PIXELS = 1 << 16  # of the images that are compared: larger ones are reduced
-_SAMPLE = 512  # calibration records that are looked at: those of the least hashes
+_SAMPLE = 512  # records of a held-out split that are looked at: those of the least hashes
 _BLOCK = 65_536
-_MANY_NEAR, _MANY_EXACT = 0.1, 0.05  # of sets without copies, one in a hundred is so by chance
+# Shares of near-copies, and of exact ones, that are worth a line. Of calibration sets without
+# copies, one in a hundred has so many by chance. A validation loss tells what it should as long as
+# most of its records are new.
+_MANY = {CALIBRATION: (0.1, 0.05), VALIDATION: (0.25, 0.25)}
+_HARM = {
+    CALIBRATION: "where new images are not, as of another video or part, their p-values are too "
+    "small and too many are flagged",
+    VALIDATION: "their loss falls as that of training records does, so that training ends too late",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """How many calibration records have a copy among the training records.
+    """How many records of a held-out split have a copy among the training records.
 
     Attributes:
-      records: calibration records that were looked at.
+      records: that were looked at.
       exact: those that are equal to a training record, pixel by pixel.
       near: those that are nearly so, the exact ones among them.
     """
@@ -35,15 +43,15 @@ class Copies:
     exact: int
     near: int
 
-    def advice(self) -> str | None:
-        """A line for people where there are many."""
-        if self.near < _MANY_NEAR * self.records and self.exact < _MANY_EXACT * self.records:
+    def advice(self, split: str) -> str | None:
+        """A line for people where there are many, of the held-out `split`."""
+        near, exact = _MANY[split]
+        if self.near < near * self.records and self.exact < exact * self.records:
             return None
         return (
-            f"{self.near:,} of {self.records:,} calibration records are near-copies of training "
-            f"records, {self.exact:,} of them exact: where new images are not, as of another video "
-            "or part, their p-values are too small and too many are flagged; keep one image of "
-            "each scene"
+            f"{self.near:,} of {self.records:,} {split} records are near-copies of training "
+            f"records, {self.exact:,} of them exact: {_HARM[split]}; name a column that tells "
+            "videos, parts or batches apart as training.group, or keep one image of each scene"
         )
 
 
@@ -52,22 +60,25 @@ class Fingerprints:
 
     def __init__(self, order: SplitOrder):
         self._contents, self._outlines = (
-            {s: np.empty(order.sizes[s], np.uint64) for s in (TRAIN, CALIBRATION)} for _ in range(2)
+            {s: np.empty(order.sizes[s], np.uint64) for s in SPLITS} for _ in range(2)
         )
 
     def __call__(self, part: Part) -> None:
-        if part.split in self._contents:
-            self._contents[part.split][part.places] = content_hashes(part.images)
-            self._outlines[part.split][part.places] = outlines(part.images)
+        self._contents[part.split][part.places] = content_hashes(part.images)
+        self._outlines[part.split][part.places] = outlines(part.images)
 
-    def copies(self, stores: Mapping[str, ImageStore]) -> Copies:
-        """Once all records are written to the stores of the splits."""
-        sample = min(_SAMPLE, len(self._contents[CALIBRATION]))
-        exact = np.isin(self._contents[CALIBRATION][:sample], self._contents[TRAIN])
+    def copies(self, stores: Mapping[str, ImageStore]) -> dict[str, Copies]:
+        """Of calibration and validation, once all records are written to the stores of the
+        splits."""
+        return {split: self._copies(split, stores) for split in (CALIBRATION, VALIDATION)}
+
+    def _copies(self, split: str, stores: Mapping[str, ImageStore]) -> Copies:
+        sample = min(_SAMPLE, len(self._contents[split]))
+        exact = np.isin(self._contents[split][:sample], self._contents[TRAIN])
         near = exact.copy()
-        own, others = self._outlines[CALIBRATION][:sample], self._outlines[TRAIN]
+        own, others = self._outlines[split][:sample], self._outlines[TRAIN]
         for row in np.flatnonzero(~exact).tolist():
-            image = stores[CALIBRATION].read(row, row + 1)
+            image = stores[split].read(row, row + 1)
             near[row] = any(
                 correlation(image, stores[TRAIN].read(place, place + 1)) >= _ALIKE
                 for place in _nearest(own[row], others)

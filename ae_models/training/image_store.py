@@ -11,6 +11,7 @@ from ae_models.training.splits import SplitOrder, id_hashes
 
 # Ids and images of the same records: (N,) of str, (N, H, W, C).
 Batch = tuple[list[str], np.ndarray]
+GroupedBatch = tuple[list[str], np.ndarray, list[str]]  # and groups, (N,) of str
 
 
 class Part(NamedTuple):
@@ -131,7 +132,7 @@ def _grouped(images: np.ndarray, rows: int) -> Iterator[np.ndarray]:
 def write_image_stores(
     paths: Mapping[str, Path],
     order: SplitOrder,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch | GroupedBatch],
     looks: Iterable[Look] = (),
 ) -> dict[str, ImageStore]:
     """Writes the images of each split to a file, in the order of their ids' hashes.
@@ -139,7 +140,8 @@ def write_image_stores(
     Args:
       paths: the `.npy` files to write, by split; a split without one is passed over.
       order: of all records.
-      batches: ids and images of all records, in whatever order.
+      batches: ids and images of all records, in whatever order; and their groups, where `order`
+        is made of them.
       looks: are shown every image once, those of splits without a file too.
 
     Raises:
@@ -147,13 +149,13 @@ def write_image_stores(
     """
     stores: dict[str, ImageStore] = {}
     ranker, looks = order.ranker(), list(looks)
-    for ids, images in batches:
+    for ids, images, *groups in batches:
         if not stores:
             stores = {
                 split: _empty_store(path, len(order.ranges[split]), images)
                 for split, path in paths.items()
             }
-        ranks = ranker(id_hashes(ids))
+        ranks = ranker(id_hashes(ids), *map(id_hashes, groups))
         for split, within in order.ranges.items():
             rows = np.flatnonzero((ranks >= within.start) & (ranks < within.stop))
             if not len(rows):

@@ -1,11 +1,12 @@
-"""Which records train, validate and calibrate: decided by the ranks of the hashes of their ids."""
+"""Which records train, validate and calibrate: decided by the ranks of the hashes of their ids, or
+of the groups that they belong to."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ae_models.calibration.p_values import least_to_flag
+from ae_models.calibration.p_values import least_to_flag, usual_calibration
 from ae_models.errors import InputError
 
 TRAIN, VALIDATION, CALIBRATION = "train", "validation", "calibration"
@@ -21,20 +22,24 @@ def id_hashes(ids: Iterable[str]) -> np.ndarray:
 
 
 def split_sizes(
-    records: int, validation_share: float, calibration_share: float, fpr: float
+    records: int, validation_share: float, calibration_share: float | None, fpr: float
 ) -> dict[str, int]:
     """How many of so many records each split has: the shares of all, rounded, but at least 8.
 
     Args:
+      calibration_share: None: as `usual_calibration` has it.
       fpr: at which records will be flagged; the message says how many that takes.
 
     Raises:
       InputError: there are not 8 for each.
     """
-    validation, calibration = (
-        max(LEAST_RECORDS, round(share * records))
-        for share in (validation_share, calibration_share)
+    held_out = (
+        usual_calibration(records, fpr)
+        if calibration_share is None
+        else round(calibration_share * records)
     )
+    validation = max(LEAST_RECORDS, round(validation_share * records))
+    calibration = max(LEAST_RECORDS, held_out)
     sizes = {
         TRAIN: records - validation - calibration,
         VALIDATION: validation,
@@ -55,51 +60,135 @@ def too_few(records: int, fpr: float) -> str:
     )
 
 
-class SplitOrder:
-    """The order of all records, by the hash of the id, of which each split is a range.
+def too_few_groups(order: "SplitOrder", column: str) -> str:
+    """Why groups so few or so large cannot be trained on."""
+    groups = sum(order.groups.values())
+    if groups < len(SPLITS):
+        return (
+            f"training.group: too few values of {column!r}: {groups}; it takes {len(SPLITS)} at "
+            "least, one each to train, validate and calibrate"
+        )
+    sizes = ", ".join(f"{size:,} {split}" for split, size in order.sizes.items())
+    return (
+        f"training.group: {column!r} leaves too few records to a split: {sizes}; it takes "
+        f"{LEAST_RECORDS} of each, and groups that are smaller than the splits"
+    )
 
-    The same ids give the same splits, in whatever order they come. Records of one id stay on one
-    side: a split's range ends before those that would be parted. Memory: 8 bytes a record.
+
+def group_advice(order: "SplitOrder", column: str) -> str | None:
+    """A line for people where a split differs from its wanted size by more than half of it, as its
+    groups are large."""
+    wanted, sizes = order.wanted, order.sizes
+    if all(2 * abs(sizes[split] - wanted[split]) <= wanted[split] for split in SPLITS):
+        return None
+    told = ", ".join(f"{sizes[split]:,} {split}, not {wanted[split]:,}" for split in SPLITS)
+    return (
+        f"the groups of training.group {column!r} are too large for splits of the wanted sizes: "
+        f"{told} records; a column of more and smaller groups, if there is one, parts them better"
+    )
+
+
+class SplitOrder:
+    """The order of all records, of which each split is a range.
+
+    A key decides which split a record is of: its group's hash, or its id's. Splits take the keys in
+    ascending order, and records of one key stay on one side: a held-out split ends with the key
+    that fills it, but leaves one for each split that follows. Within a split records have the order
+    of their ids' hashes, so that the first of them are a random part of it, whatever the groups.
+
+    The same records give the same splits, in whatever order they come. Memory: 8 bytes a record.
 
     Args:
       hashes: of all records' ids, (N,) uint64.
-      sizes: how many records each split is to have, N together.
+      wanted: how many records each split is to have, N together.
+      keys: hashes of the same records' groups, (N,) uint64; None: of their ids.
+
+    Attributes:
+      ranges: the ranks of each split's records.
+      groups: how many keys each split has.
     """
 
-    def __init__(self, hashes: np.ndarray, sizes: Mapping[str, int]):
-        self._sorted = np.sort(hashes)
-        self.ranges: dict[str, range] = {}
-        start = end = 0
-        for split in _BY_RANK:
-            end += sizes.get(split, 0)
-            stop = self._first_of_id(end)
-            self.ranges[split] = range(start, stop)
-            start = stop
+    def __init__(
+        self, hashes: np.ndarray, wanted: Mapping[str, int], keys: np.ndarray | None = None
+    ):
+        self.wanted = dict(wanted)
+        ascending = np.sort(hashes if keys is None else keys)
+        self.ranges = _ranges(ascending, wanted)
+        self.groups = {split: _distinct(ascending[_slice(self.ranges[split])]) for split in SPLITS}
+        filled = [within for within in self.ranges.values() if within]
+        self._last_keys = ascending[[within.stop - 1 for within in filled]]
+        self._parts = [ascending[_slice(within)] for within in filled]
+        if keys is not None:
+            part = np.searchsorted(self._last_keys, keys)
+            self._parts = [np.sort(hashes[part == number]) for number in range(len(filled))]
 
     @property
     def sizes(self) -> dict[str, int]:
         """How many records each split has."""
         return {split: len(self.ranges[split]) for split in SPLITS}
 
-    def __len__(self) -> int:
-        return len(self._sorted)
-
     def ranker(self) -> "Ranker":
         """Gives each record its rank, as often as all records are gone through."""
-        return Ranker(self._sorted)
+        return Ranker(self._last_keys, self._parts)
 
-    def _first_of_id(self, rank: int) -> int:
-        if rank >= len(self):
-            return len(self)
-        return int(np.searchsorted(self._sorted, self._sorted[rank], side="left"))
+
+def _ranges(ascending: np.ndarray, wanted: Mapping[str, int]) -> dict[str, range]:
+    ranges, start = {}, 0
+    for number, split in enumerate(_BY_RANK):
+        stop = end = start + wanted.get(split, 0)
+        if end > start:
+            later = sum(wanted.get(other, 0) > 0 for other in _BY_RANK[number + 1 :])
+            last = ascending[min(end, len(ascending)) - 1]
+            stop = int(np.searchsorted(ascending, last, side="right"))
+            stop = max(start, min(stop, _start_of_last(ascending, later)))
+        ranges[split] = range(start, stop)
+        start = stop
+    return ranges
+
+
+def _start_of_last(ascending: np.ndarray, keys: int) -> int:
+    """Where the last so many distinct keys begin."""
+    start = len(ascending)
+    for _ in range(keys):
+        if start:
+            start = int(np.searchsorted(ascending, ascending[start - 1], side="left"))
+    return start
+
+
+def _distinct(ascending: np.ndarray) -> int:
+    return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + (len(ascending) > 0)
+
+
+def _slice(within: range) -> slice:
+    return slice(within.start, within.stop)
 
 
 class Ranker:
-    """Ranks of records that come in parts: of one id, the first to come is the lower one.
+    """Ranks of records that come in parts.
 
     Args:
-      ascending: the hashes of all, (N,) uint64.
+      last_keys: the greatest key of each split that has any, (S,) uint64, ascending.
+      parts: of the same splits, the hashes of their records' ids, ascending.
     """
+
+    def __init__(self, last_keys: np.ndarray, parts: Iterable[np.ndarray]):
+        self._last_keys = last_keys
+        self._places = [_Places(part) for part in parts]
+
+    def __call__(self, hashes: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """Hashes of ids and, where records are grouped, of groups, (n,) uint64 → (n,) int64, each
+        of which is given once."""
+        part = np.searchsorted(self._last_keys, hashes if keys is None else keys)
+        ranks, start = np.empty(len(hashes), np.int64), 0
+        for number, places in enumerate(self._places):
+            rows = part == number
+            ranks[rows] = start + places(hashes[rows])
+            start += len(places)
+        return ranks
+
+
+class _Places:
+    """Places of one split's records: of one id, the first to come is the lower one."""
 
     def __init__(self, ascending: np.ndarray):
         self._sorted = ascending
@@ -107,12 +196,14 @@ class Ranker:
         repeated = ascending[1:][ascending[1:] == ascending[:-1]]
         self._seen = dict.fromkeys(repeated.tolist(), 0)
 
+    def __len__(self) -> int:
+        return len(self._sorted)
+
     def __call__(self, hashes: np.ndarray) -> np.ndarray:
-        """(n,) uint64 → (n,) int64, each of which is given once."""
-        ranks = np.searchsorted(self._sorted, hashes, side="left").astype(np.int64)
+        places = np.searchsorted(self._sorted, hashes, side="left").astype(np.int64)
         if self._seen:
-            for place, value in enumerate(hashes.tolist()):
+            for row, value in enumerate(hashes.tolist()):
                 if value in self._seen:
-                    ranks[place] += self._seen[value]
+                    places[row] += self._seen[value]
                     self._seen[value] += 1
-        return ranks
+        return places

@@ -46,6 +46,7 @@ from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.sources import resolve_inputs
 from transforms.storage.bundle_place import put_local_bundle, settle
 from transforms.storage.paths import is_local
+from transforms.training.groups import check_group
 
 
 def train_configuration(
@@ -98,6 +99,8 @@ def train(
     sources = resolve_inputs(inputs, read_options)
     if config.target:
         check_target(common_carried(sources), config.target)
+    if config.training.group is not None:
+        check_group(common_carried(sources), config.training.group)
     config = config.with_image(probe_image(sources, wheres, config.image))
     primary_score(config)  # again: some scores ask for the shape
     check_sizes(config)
@@ -131,6 +134,7 @@ def train(
                     "reading": read_options.given(),
                     "rejected_by_reason": records.rejected_by_reason,
                     "passed_over": records.passed_over.by_cause(),
+                    **records.facts,
                     **training,
                     "advice": advice,
                 },

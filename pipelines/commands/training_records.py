@@ -1,14 +1,15 @@
 """What `latentbeam train` does before it trains: images to stores of the splits, and what is to be
 said of them."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from ae_models.calibration.p_values import none_flagged
+from ae_models.calibration.p_values import none_flagged, rate_interval
 from ae_models.calibration.pareto_tail import LEAST_RECORDS
 from ae_models.config.configuration import Configuration
 from ae_models.errors import ConfigError, InputError
@@ -22,17 +23,21 @@ from ae_models.training.splits import (
     TRAIN,
     VALIDATION,
     SplitOrder,
+    group_advice,
     id_hashes,
     split_sizes,
     too_few,
+    too_few_groups,
 )
 from pipelines.beam.run import decoding_threads, run
+from pipelines.console.progress import say
 from transforms import ReadImages, ReadOptions
 from transforms.reading.read import RECORDS_READ
-from transforms.records.batches import TARGET
+from transforms.records.batches import ID, TARGET
 from transforms.records.passed_over import PassedOver
 from transforms.records.where import Where
 from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.training.groups import GROUP
 from transforms.training.prepare import (
     RECORDS_ANALYSED,
     AnalyzeStore,
@@ -54,6 +59,7 @@ class Records(NamedTuple):
       rejected_by_reason: how many were not decoded.
       passed_over: what was found and not read.
       scale: the levels that the scaling `quantile` maps to 0 and 1.
+      facts: for the manifest: near-copies of training records, and of grouped ones the groups.
       advice: lines for people, of what makes scores or flags void.
     """
 
@@ -62,6 +68,7 @@ class Records(NamedTuple):
     rejected_by_reason: dict[str, int]
     passed_over: PassedOver
     scale: tuple[int, int]
+    facts: dict[str, Any]
     advice: list[str]
 
     def calibration(self, rows: int) -> Iterator[Batch]:
@@ -81,7 +88,7 @@ def read_records(
     """Reads, decodes and splits the records, and looks at them.
 
     Raises:
-      InputError: there are too few records.
+      InputError: there are too few records, or groups of them.
       ConfigError: there are too few to calibrate with `scoring.tail`.
     """
     folder = str(work / "records")
@@ -97,7 +104,9 @@ def read_records(
     )
     shards = read_shards(folder)
     passed_over = read_tallies(folder).passed_over
-    return _stored(shards, _split_order(shards, config), config, passed_over, work)
+    order = _split_order(shards, config)
+    say(_splits_line(order, config))
+    return _stored(shards, order, config, passed_over, work)
 
 
 def analyse(
@@ -115,13 +124,19 @@ def analyse(
 
 
 def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
-    hashes = np.concatenate([id_hashes([]), *map(id_hashes, record_ids(shards))])
+    hashes, keys = _hashes(shards, ID), None
+    if config.training.group is not None:
+        keys = _hashes(shards, GROUP)
     training, fpr = config.training, config.scoring.fpr
     try:
         sizes = split_sizes(len(hashes), training.validation_share, training.calibration_share, fpr)
-        order = SplitOrder(hashes, sizes)
+        order = SplitOrder(hashes, sizes, keys)
         if min(order.sizes.values()) < splits.LEAST_RECORDS:
-            raise InputError(f"{too_few(len(hashes), fpr)}; many have the same id")
+            raise InputError(
+                f"{too_few(len(hashes), fpr)}; many have the same id"
+                if training.group is None
+                else too_few_groups(order, training.group)
+            )
     except InputError as error:
         lines = [str(error), rejected_advice(shards)]
         raise InputError("; ".join(line for line in lines if line)) from error
@@ -132,6 +147,26 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
             f"raise training.calibration_share. Received: {held_out}"
         )
     return order
+
+
+def _hashes(shards: list[Shard], column: str) -> np.ndarray:
+    return np.concatenate([id_hashes([]), *map(id_hashes, record_ids(shards, column))])
+
+
+def _splits_line(order: SplitOrder, config: Configuration) -> str:
+    sizes = order.sizes
+    line = (
+        f"{sizes[TRAIN]:,} records train, {sizes[VALIDATION]:,} validate, "
+        f"{sizes[CALIBRATION]:,} calibrate"
+    )
+    fpr = config.scoring.fpr
+    low, high = rate_interval(sizes[CALIBRATION], fpr)
+    if high == 0:
+        return line
+    return (
+        f"{line}: at fpr {fpr:g}, {low:.2%} to {high:.2%} of normal records will be flagged, with "
+        "a probability of 90%"
+    )
 
 
 class _Ids:
@@ -155,26 +190,30 @@ def _stored(
 ) -> Records:
     ids, levels = _Ids(order.sizes[CALIBRATION]), LevelCounts(config.image.dtype)
     fingerprints = Fingerprints(order)
+    group = config.training.group
     stores = write_image_stores(
         {split: work / f"{split}.npy" for split in SPLITS},
         order,
-        record_images(shards, config.image),
+        record_images(shards, config.image, grouped=group is not None),
         [ids, levels, fingerprints],
     )
     if config.target:
         targets = write_image_stores(
             {split: work / f"{split}-{TARGET}.npy" for split in (TRAIN, VALIDATION)},
             order,
-            record_images(shards, config.image, TARGET),
+            record_images(shards, config.image, TARGET, grouped=group is not None),
         )
         stores |= {split: ImageStore(stores[split].path, own) for split, own in targets.items()}
     seen = levels.levels()
     scoring, held_out = config.scoring, order.sizes[CALIBRATION]
+    copies = fingerprints.copies(stores)
+    facts = {"copies": {split: dataclasses.asdict(found) for split, found in copies.items()}}
     advice = [
         rejected_advice(shards),
         none_flagged(held_out, scoring.fpr) if scoring.tail == "none" else None,
         seen.advice() if config.preprocessing.scaling == "unit" else None,
-        fingerprints.copies(stores).advice(),
+        group_advice(order, group) if group is not None else None,
+        *(found.advice(split) for split, found in copies.items()),
     ]
     return Records(
         stores=stores,
@@ -182,5 +221,6 @@ def _stored(
         rejected_by_reason=rejected_by_reason(shards),
         passed_over=passed_over,
         scale=seen.scale,
+        facts=facts if group is None else {**facts, "groups": order.groups},
         advice=[line for line in advice if line],
     )

@@ -31,6 +31,7 @@ class _Decoding:
     config: ImageConfig
     rows: int
     target: str | None = None
+    kept: Mapping[str, str] | None = None
 
     def parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         """Sliced before decoding: encoded images are small, their pixels need not be."""
@@ -42,7 +43,7 @@ class _Decoding:
     def decoded(self, batch: pa.RecordBatch) -> Timed[pa.RecordBatch]:
         if self.target is None:
             return timed(decode_batch, batch, self.config)
-        return timed(decode_pairs, batch, self.target, self.config)
+        return timed(decode_pairs, batch, self.target, self.config, self.kept)
 
 
 class _DecodeAhead(beam.DoFn):
@@ -135,15 +136,23 @@ class DecodeImages(beam.PTransform):
       rows: of encoded images, the most that are decoded into one batch.
       target: a column of images too: pairs, as `decode_pairs` gives them.
       threads: that decode at once, for each bundle. One where a runner starts a process a core.
+      kept: of pairs, the further columns that are kept, by the names that they get.
 
     Raises:
       ConfigError: `rows` or `threads` is less than 1.
     """
 
-    def __init__(self, config: ImageConfig, rows: int, target: str | None = None, threads: int = 1):
+    def __init__(
+        self,
+        config: ImageConfig,
+        rows: int,
+        target: str | None = None,
+        threads: int = 1,
+        kept: Mapping[str, str] | None = None,
+    ):
         super().__init__()
         check_range(1, rows=rows, threads=threads)
-        self._arguments = (_Decoding(config, rows, target), threads)
+        self._arguments = (_Decoding(config, rows, target, kept), threads)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(

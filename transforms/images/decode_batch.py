@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -196,9 +196,12 @@ def check_target(carried: pa.Schema, target: str) -> None:
         )
 
 
-def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.RecordBatch:
+def decode_pairs(
+    batch: pa.RecordBatch, target: str, config: ImageConfig, kept: Mapping[str, str] | None = None
+) -> pa.RecordBatch:
     """The same rows with `image`, and as `target` the column of that name in the input, as raw
-    pixels of `config`'s shape and type; other carried columns are left out.
+    pixels of `config`'s shape and type; other columns are left out, but for those that `kept` names
+    as they are to be called.
 
     Targets are encoded where images are, and raw in the same layout where those are. A row of which
     either cannot be decoded becomes a reject.
@@ -220,7 +223,10 @@ def decode_pairs(batch: pa.RecordBatch, target: str, config: ImageConfig) -> pa.
         images.column(ID),
         images.column(SOURCE),
         images.column(IMAGE),
-        carried={TARGET: targets.column(IMAGE)},
+        carried={
+            TARGET: targets.column(IMAGE),
+            **{name: batch.column(column) for name, column in (kept or {}).items()},
+        },
         rejects=images.column(REJECT).to_pylist(),
         image_metadata=raw_metadata(config.shape, config.dtype),
     )

@@ -15,7 +15,7 @@ from apache_beam.typehints import with_output_types
 
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.validated import check_range
-from ae_models.training.image_store import Batch, ImageStore
+from ae_models.training.image_store import Batch, GroupedBatch, ImageStore
 from transforms.execution.composite import Composite
 from transforms.execution.timing import ProgressLog
 from transforms.execution.whole_input import check_whole
@@ -30,6 +30,7 @@ from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
 from transforms.training.analysis import AnalyzePixels
+from transforms.training.groups import GROUP, group_column, group_texts
 
 RECORDS_ANALYSED = "records_analysed"  # a metric
 _RECORDS, _REJECTS = "records", "rejects"
@@ -41,8 +42,10 @@ _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
 
 @with_output_types(pa.RecordBatch)
 class _Part(beam.DoFn):
-    def __init__(self, columns: list[str]):
-        self._columns = columns
+    """Rejects and records; these with the columns that training takes."""
+
+    def __init__(self, columns: list[str], group: str | None):
+        self._columns, self._group = columns, group
 
     def setup(self) -> None:
         self._progress = ProgressLog()
@@ -51,7 +54,10 @@ class _Part(beam.DoFn):
         rejects = reject_rows(batch)
         if len(rejects):
             yield TaggedOutput(_REJECTS, rejects)
-        records = good_rows(batch).select(self._columns)
+        good = good_rows(batch)
+        records = good.select(self._columns)
+        if self._group is not None:
+            records = records.append_column(GROUP, group_texts(good, self._group))
         if len(records):
             yield records
         self._progress.add(len(batch))
@@ -86,13 +92,18 @@ class DecodeToShards(Composite):
 
     def expand(self, images: ImageRecords) -> PCollection[str]:
         check_whole(images.records, "DecodeToShards")
-        config = self._config
+        config, group = self._config, self._config.training.group
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
+        column = None if group is None else group_column(group)
+        kept = {} if column is None else {GROUP: column}
+        decode = DecodeImages(
+            config.image, config.batch_rows, config.target, self._decoding_threads, kept
+        )
+        part = _Part(columns, GROUP if column and config.target else column)
         parted = (
             images.records
-            | "Decode"
-            >> DecodeImages(config.image, config.batch_rows, config.target, self._decoding_threads)
-            | "Part" >> beam.ParDo(_Part(columns)).with_outputs(_REJECTS, main=_RECORDS)
+            | "Decode" >> decode
+            | "Part" >> beam.ParDo(part).with_outputs(_REJECTS, main=_RECORDS)
         )
         summed(images.tallies) | "WriteTallies" >> beam.Map(
             _write_tallies, posixpath.join(self._folder, _TALLIES)
@@ -122,20 +133,23 @@ def read_tallies(folder: str) -> Tallies:
         return Tallies().add(json.load(file))
 
 
-def record_ids(shards: Iterable[Shard]) -> Iterator[list[str]]:
-    """The ids of the records that were not rejected, in bounded parts."""
-    for batch in _batches(shards, _ID_ROWS, [ID]):
-        yield batch.column(ID).to_pylist()
+def record_ids(shards: Iterable[Shard], column: str = ID) -> Iterator[list[str]]:
+    """The ids, or with `column` GROUP the groups, of the records that were not rejected, in bounded
+    parts."""
+    for batch in _batches(shards, _ID_ROWS, [column]):
+        yield batch.column(column).to_pylist()
 
 
 def record_images(
-    shards: Iterable[Shard], image: ImageConfig, column: str = IMAGE
-) -> Iterator[Batch]:
-    """Their ids and images, or with `column` the targets, in bounded batches; in the same order."""
+    shards: Iterable[Shard], image: ImageConfig, column: str = IMAGE, grouped: bool = False
+) -> Iterator[Batch | GroupedBatch]:
+    """Their ids and images, or with `column` the targets, and where they are `grouped` the groups,
+    in bounded batches; in the same order."""
     rows = max(1, min(1024, _LIMITS.group_bytes // image.image_bytes))
-    for batch in _batches(shards, rows, [ID, column]):
+    for batch in _batches(shards, rows, [ID, column, *([GROUP] if grouped else [])]):
+        ids = batch.column(ID).to_pylist()
         pixels = pixels_from_arrow(batch.column(column), image.shape, np.dtype(image.dtype))
-        yield batch.column(ID).to_pylist(), pixels
+        yield (ids, pixels, batch.column(GROUP).to_pylist()) if grouped else (ids, pixels)
 
 
 def _batches(shards: Iterable[Shard], rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
