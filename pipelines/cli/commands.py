@@ -8,6 +8,7 @@ import click
 from pipelines.cli import summaries
 from pipelines.cli.explore import explore
 from pipelines.cli.options import (
+    SizeType,
     WithExample,
     inputs_option,
     json_option,
@@ -65,6 +66,9 @@ def demo(output: str, as_json: bool) -> None:
 )
 @where_option
 @reading_options
+@click.option("--size", type=SizeType(), metavar="SIDE|HxW",
+              help="Pixels that images are brought to: 64, 64x96.  "
+                   "[default: at most as many as 64x64, by the images' median]")  # fmt: skip
 @click.option("--epochs", type=int, help="At most so many; early stopping may end sooner.")
 @click.option("--seed", type=int, help="Same seed, same machine: same weights.")
 @overwrite_option
@@ -80,6 +84,7 @@ def train(
     overrides: Sequence[str],
     where: Sequence[str],
     reading: Mapping[str, Any],
+    size: tuple[int, int] | None,
     epochs: int | None,
     seed: int | None,
     overwrite: bool,
@@ -92,6 +97,8 @@ def train(
     program = load_program("pipelines.commands.train")
 
     beam_flags = _beam_flags(context)
+    if size is not None:
+        overrides = [*overrides, f"image.height={size[0]}", f"image.width={size[1]}"]
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )

@@ -39,7 +39,7 @@ from pipelines.console.progress import say
 from pipelines.console.unread import warn_of_unread
 from transforms import ReadOptions
 from transforms.images.decode_batch import check_target
-from transforms.reading.probe import probe_image
+from transforms.reading.probe import survey_images
 from transforms.reading.read import common_carried
 from transforms.records.where import Where
 from transforms.scoring.bundle_cache import check_place, put_bundle
@@ -98,16 +98,19 @@ def train(
     sources = resolve_inputs(inputs, read_options)
     if config.target:
         check_target(common_carried(sources), config.target)
-    config = config.with_image(probe_image(sources, wheres, config.image))
+    survey = survey_images(sources, wheres, config.image.max_pixels)
+    for line in survey.told(config.image):
+        say(line)
+    advice = _said(survey.advice(config.image))
+    config = config.with_image(survey.chosen(config.image))
     primary_score(config)  # again: some scores ask for the shape
     check_sizes(config)
-    say(f"images are {' x '.join(map(str, config.image.shape))}, {config.image.bits} bits")
     with _work_folder(output) as work:
         bundle = work / "bundle"
         bundle.mkdir()
         records = read_records(inputs, wheres, read_options, config, options, work)
         warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
-        advice = _said(records.advice)
+        advice += _said(records.advice)
         analyse(records, config, options, bundle / TRANSFORM_OUTPUT, work)
         trainer = Trainer(bundle, config, records.stores)
         trainer.rehearse(work / "rehearsal")

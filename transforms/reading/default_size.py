@@ -45,11 +45,11 @@ def aspect_ratio(sizes: Sequence[Size]) -> float:
 def _nearest(wanted: tuple[float, float], most: Size) -> Size:
     """The whole sides next to those wanted that differ least from them, of those that have no more
     than 64 · 64 pixels and are within `most`."""
-    sides = itertools.product(*map(_around, wanted))
     allowed = [
-        size for size in sides
-        if math.prod(size) <= _SIDE**2 and size[0] <= most[0] and size[1] <= most[1]
-    ]  # fmt: skip
+        (height, width)
+        for height, width in itertools.product(_around(wanted[0]), _around(wanted[1]))
+        if height * width <= _SIDE**2 and height <= most[0] and width <= most[1]
+    ]
     if not allowed:  # one side is less than a pixel
         height, width = (max(1, min(round(side), _SIDE**2)) for side in wanted)
         return min(height, most[0]), min(width, most[1])

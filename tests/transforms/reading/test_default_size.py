@@ -48,7 +48,7 @@ def test_images_of_one_size(height: int, width: int, count: int) -> None:
     found = default_size([(height, width)] * count)
     if height * width <= 64 * 64:
         assert found == (height, width)
-    elif 64 <= 8 * min(height, width) and max(height, width) <= 16 * min(height, width):
+    elif 8 * min(height, width) >= 64 and max(height, width) <= 16 * min(height, width):
         assert 50 <= math.sqrt(found[0] * found[1]) <= 64
 
 
