@@ -7,6 +7,7 @@ TRANSFORM_OUTPUT = "transform_fn"
 SCORING = "scoring"
 CALIBRATION = "calibration.parquet"
 MODEL_CARD = "model_card.md"
+CURVES = "curves.png"
 GRAPHS = (SCORING, f"{TRANSFORM_OUTPUT}/transform_fn")
 _VARIABLES = ("variables.data-00000-of-00001", "variables.index")
 # A bundle has all of these files and, but for optional ones, no others.
@@ -20,7 +21,7 @@ FILES = frozenset(
     }
 )
 # Those written before there was one have none of these.
-OPTIONAL_FILES = frozenset({MODEL_CARD})
+OPTIONAL_FILES = frozenset({MODEL_CARD, CURVES})
 # Where a bundle waits while another is moved to its place.
 EARLIER = ".{}.earlier-bundle"
 

@@ -10,6 +10,9 @@ from ae_models.networks import NETWORKS
 from ae_models.ops.tensor import Tensor
 
 _PATH = "linear_path"
+# What the networks give is small beside it: their first steps, before they know a direction, would
+# else undo it.
+_OF_LATENT, _OF_IMAGE = 0.03, 0.1
 
 
 class LinearPath(keras.layers.Layer):
@@ -41,14 +44,14 @@ class LinearPath(keras.layers.Layer):
 
 def encoder_beside(encoder: keras.Model) -> keras.Model:
     """(N, H, W, C) → (N, d): what the encoder gives, and a linear function of the image."""
-    image, latent = encoder.inputs[0], encoder.outputs[0]
+    image, latent = encoder.inputs[0], keras.layers.Rescaling(_OF_LATENT)(encoder.outputs[0])
     linear = LinearPath(latent.shape[-1], name=_PATH)(keras.layers.Flatten()(image))
     return keras.Model(image, keras.layers.Add()([latent, linear]), name=encoder.name)
 
 
 def decoder_beside(decoder: keras.Model) -> keras.Model:
     """(N, d) → (N, H, W, C): what the decoder gives, and a linear function of the latent."""
-    latent, image = decoder.inputs[0], decoder.outputs[0]
+    latent, image = decoder.inputs[0], keras.layers.Rescaling(_OF_IMAGE)(decoder.outputs[0])
     shape = image.shape[1:]
     linear = LinearPath(int(np.prod(shape)), name=_PATH)(latent)
     linear = keras.layers.Reshape(shape)(linear)

@@ -50,9 +50,7 @@ def validation_batches(
 ) -> tf.data.Dataset:
     """All records of a store in its order, the same each time."""
     rows = _known(config.batch_size)
-    return _dataset(
-        lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config
-    )
+    return _dataset(lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config)
 
 
 def _known(batch_size: int | None) -> int:

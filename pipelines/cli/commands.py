@@ -8,6 +8,7 @@ import click
 from pipelines.cli import summaries
 from pipelines.cli.explore import explore
 from pipelines.cli.options import (
+    SizeType,
     WithExample,
     inputs_option,
     json_option,
@@ -65,8 +66,20 @@ def demo(output: str, as_json: bool) -> None:
 )
 @where_option
 @reading_options
-@click.option("--epochs", type=int, help="At most so many; early stopping may end sooner.")
+@click.option("--size", type=SizeType(), metavar="SIDE|HxW",
+              help="Pixels that images are brought to: 64, 64x96.  "
+                   "[default: at most as many as 64x64, by the images' median]")  # fmt: skip
+@click.option("--epochs", type=int,
+              help="At most so many; early stopping may end sooner.  "
+                   "[default: by the number of records]")  # fmt: skip
 @click.option("--seed", type=int, help="Same seed, same machine: same weights.")
+@click.option("--primary", metavar="NAME|auto",
+              help="The score that p-values are of; auto: what finds most anomalies made of "
+                   "held-out images.  [default: reconstruction_smoothed]")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Go on with the unfinished training of the same command, if there is one; leave "
+                   "a finished one as it is.")  # fmt: skip
+@click.option("--tensorboard", metavar="DIR", help="Write each epoch's losses for TensorBoard.")
 @overwrite_option
 @json_option
 @click.pass_context
@@ -80,8 +93,12 @@ def train(
     overrides: Sequence[str],
     where: Sequence[str],
     reading: Mapping[str, Any],
+    size: tuple[int, int] | None,
     epochs: int | None,
     seed: int | None,
+    primary: str | None,
+    resume: bool,
+    tensorboard: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -92,6 +109,10 @@ def train(
     program = load_program("pipelines.commands.train")
 
     beam_flags = _beam_flags(context)
+    if size is not None:
+        overrides = [*overrides, f"image.height={size[0]}", f"image.width={size[1]}"]
+    if primary is not None:
+        overrides = [*overrides, f"scoring.primary={primary}"]
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )
@@ -103,6 +124,8 @@ def train(
         reading=reading,
         beam_flags=beam_flags,
         overwrite=overwrite,
+        resume=resume,
+        tensorboard=tensorboard,
     )
     print_result(manifest, as_json, lambda _: summaries.trained_lines(manifest, output))
 

@@ -6,6 +6,7 @@ Nothing here imports Keras or Beam before a command runs.
 import functools
 import importlib
 import json
+import re
 from typing import Any
 
 import click
@@ -27,6 +28,25 @@ class WithExample(click.Command):
             formatter.write("\nExample:\n\n")
             for line in self._example.splitlines():
                 formatter.write(f"  {line}\n")
+
+
+class SizeType(click.ParamType):
+    """A side, `64`, or a height and a width, `64x96`, as (height, width)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Raises click.BadParameter unless both sides are whole numbers of pixels."""
+        found = re.fullmatch(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?", value, re.IGNORECASE)
+        height, width = (int(side or found[1]) for side in found.groups()) if found else (0, 0)
+        if not (height and width):
+            self.fail(
+                "must be a side in pixels, 64, or a height and a width, 64x96. "
+                f"Received: {value!r}",
+                param,
+                ctx,
+            )
+        return height, width
 
 
 def inputs_option_of(required: bool) -> Any:

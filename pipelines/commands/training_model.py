@@ -8,20 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_models.bundles.export import ScoringModule, export, save_graph
-from ae_models.bundles.held_out import Control, control
+from ae_models.bundles.held_out import Control, Recommendation, control, recommendation
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
 from ae_models.bundles.parity import Agreement
 from ae_models.bundles.scorer import Scorer
+from ae_models.config.augmentation import augmentation_text
 from ae_models.config.configuration import Configuration
+from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import StageError
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
 from ae_models.scores import SCORES, primary_score, score_names
+from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
 from ae_models.training.fit_scores import fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
+from pipelines.commands.tensorboard_log import TensorBoardLog
 from pipelines.commands.training_progress import TrainingProgress
 from pipelines.console.progress import Progress
 from transforms.storage import local
@@ -34,6 +38,24 @@ class Exported(NamedTuple):
 
     config: Configuration
     advice: list[str]
+
+
+def chosen_augmentation(
+    config: Configuration, stores: dict[str, ImageStore], transform_output: Path
+) -> str:
+    """What `training.augment` is where it is left open."""
+    model = config.model
+    if not (
+        isinstance(model, AutoencoderConfig) and model.has_linear_path and config.target is None
+    ):
+        return augmentation_text([])
+    return helpful_augmentation(
+        Preprocessing(transform_output),
+        stores[TRAIN],
+        stores[VALIDATION],
+        components=model.latent_dim,
+        seed=config.training.seed,
+    )
 
 
 class Trainer:
@@ -74,7 +96,7 @@ class Trainer:
         save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
         local.remove(str(folder))
 
-    def fit(self) -> dict[str, Any]:
+    def fit(self, tensorboard: TensorBoardLog | None = None) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
         with Progress("training", unit=" batches") as progress:
             summary = fit(
@@ -83,12 +105,19 @@ class Trainer:
                 self._train,
                 self._validation,
                 config=self._config.training,
-                on_progress=TrainingProgress(progress, self._config.training.epochs or 1),
+                on_progress=TrainingProgress(
+                    progress, self._config.training.epochs or 1, tensorboard
+                ),
                 checkpoint=self._checkpoint,
             )
         self._model.save(self._bundle / KERAS_MODEL)
         counts = {TRAIN: len(self._train), VALIDATION: len(self._validation)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
+
+    def recommendation(self, config: Configuration) -> Recommendation:
+        """Which score of the exported model to take."""
+        scorer = Scorer(self._bundle, config)
+        return recommendation(scorer, self._validation, config.training.seed)
 
     def control(self, held_out: Iterable[np.ndarray]) -> Control:
         """Compares the exported model with principal components, on raw pixels of records that it

@@ -2,6 +2,7 @@
 
 import time
 
+from pipelines.commands.tensorboard_log import TensorBoardLog
 from pipelines.console.progress import Progress, say
 
 _LEAST_STEPS, _LEAST_SECONDS = 5, 5.0  # that are timed, once the first step has made the graph
@@ -14,10 +15,11 @@ class TrainingProgress:
     Args:
       progress: where it is shown.
       epochs: the most there will be.
+      log: is given the losses of each epoch.
     """
 
-    def __init__(self, progress: Progress, epochs: int):
-        self._progress, self._epochs = progress, epochs
+    def __init__(self, progress: Progress, epochs: int, log: TensorBoardLog | None = None):
+        self._progress, self._epochs, self._log = progress, epochs, log
         self._first: tuple[int, float] | None = None  # batches done, and when
         self._said = False
 
@@ -25,6 +27,8 @@ class TrainingProgress:
         total = epoch * steps + done
         parts = [f"{label} {losses[name]:.5g}" for name, label in _SHOWN.items() if name in losses]
         self._progress.show(total, ", ".join([f"epoch {epoch + 1}/{self._epochs} at most", *parts]))
+        if self._log is not None and "val_loss" in losses:
+            self._log.add(epoch + 1, losses)
         if not self._said:
             self._estimate(total, steps)
 
@@ -50,9 +54,9 @@ def duration(seconds: float) -> str:
     >>> [duration(s) for s in (12.3, 61, 5400, 8000)]
     ['13 s', '2 min', '1 h 30 min', '2 h 14 min']
     """
-    if seconds <= 60:  # noqa: PLR2004 - a minute
+    if seconds <= 60:
         return f"{-int(-seconds // 1)} s"
     minutes = -int(-seconds // 60)
-    if minutes < 60:  # noqa: PLR2004 - an hour
+    if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"

@@ -4,7 +4,7 @@ said of them."""
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -49,6 +49,8 @@ from transforms.training.prepare import (
 )
 from transforms.training.rejected import rejected_advice
 
+_READ = "records"  # shards of what was decoded
+
 
 class Records(NamedTuple):
     """The records of a training, on disk.
@@ -71,6 +73,31 @@ class Records(NamedTuple):
     facts: dict[str, Any]
     advice: list[str]
 
+    def to_keep(self) -> dict[str, Any]:
+        """What is not in the folder that they were read into, as JSON has it."""
+        return {
+            "calibration_ids": self.calibration_ids,
+            "scale": list(self.scale),
+            "facts": self.facts,
+            "advice": self.advice,
+        }
+
+    @classmethod
+    def from_kept(cls, kept: dict[str, Any], config: Configuration, work: Path) -> Self:
+        """The records that were read into a folder, and what `to_keep` gave of them."""
+        stores = {split: ImageStore(_file(work, split)) for split in SPLITS}
+        for split in (TRAIN, VALIDATION) if config.target else ():
+            targets = ImageStore(_file(work, split, TARGET))
+            stores[split] = ImageStore(stores[split].path, targets)
+        folder = str(work / _READ)
+        return cls(
+            stores=stores,
+            rejected_by_reason=rejected_by_reason(read_shards(folder)),
+            passed_over=read_tallies(folder).passed_over,
+            scale=tuple(kept["scale"]),
+            **{name: kept[name] for name in ("calibration_ids", "facts", "advice")},
+        )
+
     def calibration(self, rows: int) -> Iterator[Batch]:
         """Ids and images of the calibration records, so many at a time."""
         for start, images in enumerate(self.stores[CALIBRATION].batches(rows)):
@@ -91,7 +118,7 @@ def read_records(
       InputError: there are too few records, or groups of them.
       ConfigError: there are too few to calibrate with `scoring.tail`.
     """
-    folder = str(work / "records")
+    folder = str(work / _READ)
     run(
         lambda pipeline: (
             pipeline
@@ -169,6 +196,10 @@ def _splits_line(order: SplitOrder, config: Configuration) -> str:
     )
 
 
+def _file(work: Path, *names: str) -> Path:
+    return work / f"{'-'.join(names)}.npy"
+
+
 class _Ids:
     """The ids of the calibration records, in the order of the store."""
 
@@ -192,14 +223,14 @@ def _stored(
     fingerprints = Fingerprints(order)
     group = config.training.group
     stores = write_image_stores(
-        {split: work / f"{split}.npy" for split in SPLITS},
+        {split: _file(work, split) for split in SPLITS},
         order,
         record_images(shards, config.image, grouped=group is not None),
         [ids, levels, fingerprints],
     )
     if config.target:
         targets = write_image_stores(
-            {split: work / f"{split}-{TARGET}.npy" for split in (TRAIN, VALIDATION)},
+            {split: _file(work, split, TARGET) for split in (TRAIN, VALIDATION)},
             order,
             record_images(shards, config.image, TARGET, grouped=group is not None),
         )

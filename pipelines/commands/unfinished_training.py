@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ae_models.bundles.plain_path import plain_path
-from ae_models.config.configuration import (
-    Configuration,
-    configuration_from_mapping,
-    configuration_to_mapping,
-)
 from ae_models.errors import ConfigError, LatentbeamError, OutputError
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.console.progress import say
 from transforms.storage import local
 from transforms.storage.paths import is_local
 
-_REQUEST, _CONFIG, _DONE = "request.json", "configuration.json", "{}.done"
-READ, ANALYSED = "records", "analysis"  # stages
+_REQUEST = "request"
+RECORDS = "records"  # the stage that takes long
 # What may be another when a training goes on: it changes no weight, but for how long there is.
 _FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
 
@@ -39,54 +34,47 @@ class UnfinishedTraining:
         self.bundle = path / "bundle"
         self.checkpoint = path / "checkpoint.npz"
 
-    def is_done(self, stage: str) -> bool:
-        """Whether a stage of the work is."""
-        return (self.path / _DONE.format(stage)).is_file()
+    def kept(self, stage: str) -> Any:
+        """What a stage of the work has left for those after it; None where it is not done."""
+        path = self._of(stage)
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
-    def done(self, stage: str) -> None:
-        """Keeps that it is."""
-        with local.create(str(self.path / _DONE.format(stage))):
-            pass
+    def keep(self, stage: str, value: Any) -> None:
+        """Keeps that a stage is done, and a value of JSON, not None, for those after it."""
+        _write(self._of(stage), value)
 
-    def configuration(self, asked: Configuration) -> Configuration | None:
-        """The one that the training began with, and what of `asked` may be another; None where it
-        has not begun."""
-        if not self.is_done(_CONFIG):
-            return None
-        mapping = json.loads((self.path / _CONFIG).read_text(encoding="utf-8"))
-        own = configuration_to_mapping(asked)
-        for section, names in _FREE.items():
-            mapping[section] |= {name: own[section][name] for name in names}
-        return configuration_from_mapping(mapping)
-
-    def keep_configuration(self, config: Configuration) -> None:
-        """Of the training, once the images' shape and what is made of the records are known."""
-        _write(self.path / _CONFIG, configuration_to_mapping(config))
-        self.done(_CONFIG)
+    def _of(self, stage: str) -> Path:
+        return self.path / f"{stage}.json"
 
     def check_same(self, request: Mapping[str, Any]) -> None:
         """Raises ConfigError, naming what differs, unless the training began with this request, but
         for what may be another."""
-        began = json.loads((self.path / _REQUEST).read_text(encoding="utf-8"))
+        began = self.kept(_REQUEST)
         for name in request:
             one, other = began.get(name), json.loads(json.dumps(request[name]))
             if name == "config":
                 one, other = (_of_weights(value) for value in (one, other))
             if one != other:
                 raise ConfigError(
-                    f"{self.path} holds a training of another command: {_difference(name, one, other)}"
-                    "; give that command again, or --overwrite to start anew"
+                    f"{self.path} holds a training of another command: "
+                    f"{_difference(name, one, other)}; give that command again, or --overwrite "
+                    "to start anew"
                 )
 
     def begin(self, request: Mapping[str, Any]) -> None:
         """Starts anew, with an empty folder."""
         for path in self.path.iterdir():
             local.remove(str(path))
-        _write(self.path / _REQUEST, request)
+        self.keep(_REQUEST, request)
 
     @property
     def has_begun(self) -> bool:
-        return (self.path / _REQUEST).is_file()
+        return self.kept(_REQUEST) is not None
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the records are there, decoded."""
+        return self.kept(RECORDS) is not None
 
     def how_to_go_on(self) -> str | None:
         """A line for people, of a training that has weights to keep."""
@@ -104,9 +92,9 @@ class UnfinishedTraining:
 def unfinished_training(
     output: str, request: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> Iterator[UnfinishedTraining]:
-    """The folder in which a bundle for `output` is trained: beside it and so on its file system, for
-    a remote one in this user's cache. It is gone when the work has succeeded, and when it has failed
-    before there was a weight to keep.
+    """The folder in which a bundle for `output` is trained: beside it and so on its file system,
+    for a remote one in this user's cache. It is gone when the work has succeeded, and when it has
+    failed before there was a weight to keep.
 
     Raises:
       OutputError: it cannot be written, another process works in it, or what it holds would be
@@ -133,7 +121,7 @@ def unfinished_training(
 def _settle(
     work: UnfinishedTraining, path: Path, request: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> None:
-    if resume and work.has_begun:
+    if resume and not overwrite and work.has_begun:
         work.check_same(request)
         return
     if work.checkpoint.is_file() and not overwrite:
@@ -147,7 +135,7 @@ def _settle(
 def _left(work: UnfinishedTraining, path: Path, error: BaseException) -> None:
     """What becomes of the folder of work that has failed, and of its error."""
     told = work.how_to_go_on() if work.path.is_dir() else None
-    if told is None and isinstance(error, KeyboardInterrupt) and work.is_done(READ):
+    if told is None and isinstance(error, KeyboardInterrupt) and work.has_read:
         told = f"{path} keeps what was read: the same command with --resume goes on"
     if told is None:
         local.remove(str(path))
@@ -181,9 +169,12 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    with local.create(str(path)) as file:
+def _write(path: Path, value: Any) -> None:
+    """A file that appears under its name at once."""
+    part = path.with_suffix(".part")
+    with local.create(str(part)) as file:
         file.write(json.dumps(value, indent=2).encode())
+    local.move([(str(part), str(path))])
 
 
 def _of_weights(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -100,6 +101,13 @@ class WorkerProgress(logging.Handler):
 def say(line: str) -> None:
     """A line for people, on stderr: stdout is for results."""
     print(shown(line), file=sys.stderr, flush=True)
+
+
+def warned(lines: Sequence[str]) -> list[str]:
+    """The same lines, each of which was said to be a warning."""
+    for line in lines:
+        say(f"warning: {line}")
+    return list(lines)
 
 
 class _OneLine(logging.Formatter):

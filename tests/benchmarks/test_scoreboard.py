@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ae_models.training.made_anomalies import ANOMALIES
 from benchmarks.scoreboard import (
     class_probabilities,
     denoising,
@@ -17,7 +18,6 @@ from benchmarks.scoreboard import (
     primary,
     validity,
 )
-from ae_models.training.made_anomalies import ANOMALIES
 from benchmarks.scoreboard.controls import CONTROLS, png_lengths
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.denoising import psnr

@@ -17,9 +17,10 @@ from transforms.images.fitting import Box, reduction
 from transforms.images.limits.cost import check_cost
 from transforms.images.limits.exif import check_exif
 from transforms.images.limits.size import check_density, check_pixels
-from transforms.images.png import is_16_bit
+from transforms.images.png import CHANNELS, chunks, colour_type, is_16_bit
 from transforms.images.png_rows import row_bytes_missing
 from transforms.images.tiff_samples import tiff_levels
+from transforms.records.pixels import Layout
 from transforms.records.rejects import Reason, RecordError
 from transforms.records.signatures import START_BYTES, foreign, kind_of
 
@@ -36,6 +37,8 @@ _SURPLUS_BYTES = 4 << 20  # of smaller files, what inflates needlessly takes a s
 _SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
+_CHANNELS_OF_MODE = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_TEXTS, _LONGEST_KEYWORD = (b"tEXt", b"zTXt", b"iTXt"), 79  # of a PNG
 
 
 def decoded(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
@@ -45,26 +48,55 @@ def decoded(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
     Raises:
       RecordError: empty, no image, damaged, too large, or of levels that 16 bits do not hold.
     """
+    with _checked(data, config.max_pixels) as image:
+        if is_16_bit(data):
+            _check_surplus(data)
+            return _upright(_decode_16_bit_png(data), None, _orientation(image))
+        if _has_no_mode(image):
+            levels = tiff_levels(data, image, config.max_pixels)
+            tags = getattr(image, "tag_v2", {})
+            return _upright(levels, None, tags.get(_ORIENTATION_TAG, 1))
+        _check_said_bits(image, config)
+        box = _reduce(image, config)
+        image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
+        if image.format == "PNG":
+            _check_rows(image, data)
+        return _upright(_pixels(image), box, _orientation(image))
+
+
+def layout_by_header(data: bytes, max_pixels: int) -> Layout | None:
+    """The shape (H, W, C) and type of the pixels that `decoded` gives of an image as it is, without
+    decoding them: they may be damaged all the same. None where the header alone cannot tell.
+
+    Raises:
+      RecordError: empty, no image, damaged or too large.
+    """
+    with _checked(data, max_pixels) as image:
+        if _has_no_mode(image) or (image.format == "PNG" and _may_be_turned(data)):
+            return None
+        width, height = image.size
+        # A PNG is asked nothing, as it would look behind its pixels; a TIFF has turned its sides.
+        if image.format not in ("PNG", "TIFF") and _orientation(image) in _SIDEWAYS:
+            width, height = height, width
+        if is_16_bit(data):
+            channels = CHANNELS.get(colour_type(data), 0)
+            return ((height, width, channels), np.dtype(np.uint16)) if channels else None
+        if image.mode in _DEPTH_16_MODES:
+            return (height, width, 1), np.dtype(np.uint16)
+        return (height, width, _CHANNELS_OF_MODE[_mode(image)]), np.dtype(np.uint8)
+
+
+@contextlib.contextmanager
+def _checked(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The image opened, not loaded, once all that may be too large has been looked at."""
     if not data:
         raise RecordError(Reason.EMPTY, "zero bytes")
-    check_cost(data, config.max_pixels)
+    check_cost(data, max_pixels)
     with _open(data) as image:
-        check_pixels(image.width, image.height, config.max_pixels)
+        check_pixels(image.width, image.height, max_pixels)
         check_density(image.width, image.height, len(data))
         with _damage(f"{image.format}: "):
-            if is_16_bit(data):
-                _check_surplus(data)
-                return _upright(_decode_16_bit_png(data), None, _orientation(image))
-            if _has_no_mode(image):
-                levels = tiff_levels(data, image, config.max_pixels)
-                tags = getattr(image, "tag_v2", {})
-                return _upright(levels, None, tags.get(_ORIENTATION_TAG, 1))
-            _check_said_bits(image, config)
-            box = _reduce(image, config)
-            image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
-            if image.format == "PNG":
-                _check_rows(image, data)
-            return _upright(_pixels(image), box, _orientation(image))
+            yield image
 
 
 @contextlib.contextmanager
@@ -102,15 +134,29 @@ def _pixels(image: Image.Image) -> np.ndarray:
         levels = np.asarray(image).astype(np.uint16)[..., None]
         # Pillow turns levels of 8 bits over whose white is 0, but not those of 16.
         return 65535 - levels if tags.get(_PHOTOMETRIC_TAG) == 0 else levels
-    if image.mode == "P" and image.palette is None:
-        raise RecordError(Reason.CORRUPT, f"{image.format}: palette indices without a palette")
-    mode = _PLAIN_MODES.get(image.mode)
-    if mode is None:
-        mode = "RGBA" if image.has_transparency_data else "RGB"
+    mode = _mode(image)
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     if _SIGNED in tags.get(_FORMAT_TAG, ()) and pixels.max() > 127:  # as if they were not
         raise RecordError(Reason.WRONG_BITS, "TIFF of 8 bits, signed, with negative levels")
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _mode(image: Image.Image) -> str:
+    """The plain mode that an image of 8 bits is expanded to."""
+    if image.mode == "P" and image.palette is None:
+        raise RecordError(Reason.CORRUPT, f"{image.format}: palette indices without a palette")
+    mode = _PLAIN_MODES.get(image.mode)
+    return mode or ("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _may_be_turned(data: bytes) -> bool:
+    """Whether a PNG has what an orientation may be in: EXIF or XMP, its own or as a text."""
+    for kind, start, end in chunks(data):
+        keyword = data[start : min(end, start + _LONGEST_KEYWORD)].partition(b"\0")[0].lower()
+        is_told = kind in _TEXTS and (b"exif" in keyword or b"xmp" in keyword)
+        if kind == b"eXIf" or is_told:
+            return True
+    return False
 
 
 def _has_no_mode(image: Image.Image) -> bool:

@@ -7,10 +7,11 @@ import numpy as np
 
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import LatentbeamError
-from transforms.images.decoders import decoded
+from transforms.images.decoders import decoded, layout_by_header
 from transforms.images.fitting import fit_image
 from transforms.images.plain_png import decode_plain_png
 from transforms.images.self_test import check_decoders
+from transforms.records.pixels import Layout
 from transforms.records.rejects import Reason, RecordError, told
 
 
@@ -45,6 +46,18 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
       StageError: the decoders fail for any image.
     """
     return decode_image(data, ImageConfig(max_pixels=max_pixels))
+
+
+def told_layout(data: bytes, max_pixels: int) -> Layout | None:
+    """The shape (H, W, C) and type that `decode_as_is` gives, from the image's header alone: its
+    pixels may be damaged all the same. None where only they can tell.
+
+    Raises:
+      RecordError: empty, no image, of a damaged header or too large.
+      StageError: the decoders fail for any image.
+    """
+    with blaming_the_record():
+        return layout_by_header(data, max_pixels)
 
 
 @contextlib.contextmanager

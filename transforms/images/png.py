@@ -7,7 +7,7 @@ from collections.abc import Iterator
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
 _read_chunk, _read_checksum = struct.Struct(">I4s").unpack_from, struct.Struct(">I").unpack_from
-_DEPTH_BYTE = 24  # of the IHDR chunk, which the format puts first
+_DEPTH_BYTE, _COLOUR_TYPE_BYTE = 24, 25  # of the IHDR chunk, which the format puts first
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -35,3 +35,8 @@ def has_right_checksum(data: memoryview, start: int, end: int) -> bool:
 def is_16_bit(data: bytes) -> bool:
     """Whether the data begin as a PNG of 16 bits a channel does."""
     return data.startswith(SIGNATURE) and data[_DEPTH_BYTE : _DEPTH_BYTE + 1] == b"\x10"
+
+
+def colour_type(data: bytes) -> int:
+    """The colour type of data that begin as a PNG does, of which `CHANNELS` are."""
+    return data[_COLOUR_TYPE_BYTE]

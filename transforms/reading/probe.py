@@ -1,34 +1,31 @@
-"""The shape of a run's images, from the first one that can be decoded."""
+"""A look at an input's images before they are read: their sizes, channels and bits."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from ae_models.config.configuration import ImageConfig
 from ae_models.errors import InputError
 from transforms.execution.isolation import failed
-from transforms.images.decoding import decode_as_is
+from transforms.images.decoding import decode_as_is, told_layout
 from transforms.images.limits.size import check_pixels
 from transforms.reading.looked_at import LookedAt
 from transforms.reading.read import common_carried, read_task
+from transforms.reading.spread import Spread
+from transforms.reading.survey import Kind, Looked, Survey
 from transforms.records.batches import ID, IMAGE, REJECT, BatchLimits
-from transforms.records.pixels import raw_layout
+from transforms.records.pixels import Layout, raw_layout
 from transforms.records.rejects import Reason, RecordError, Stage
 from transforms.records.where import Where
 from transforms.sources import Source
 
+MOST_IMAGES = 1000
+_DECODED_PIXELS = 1 << 22  # of small images, which are decoded in full: a tenth of a second
 _LIMITS = BatchLimits(rows=16)
 
-Layout = tuple[tuple[int, int, int], np.dtype]
 
-
-def probe_image(
-    sources: Sequence[Source], wheres: Sequence[Where], config: ImageConfig
-) -> ImageConfig:
-    """`config` with what is None in it taken from the first image that can be decoded.
+def survey_images(sources: Sequence[Source], wheres: Sequence[Where], max_pixels: int) -> Survey:
+    """What a sample of the images has: of encoded ones mostly by their headers.
 
     Raises:
       InputError: no record meets the conditions, or no image can be decoded.
@@ -37,64 +34,87 @@ def probe_image(
     carried = common_carried(sources)
     for where in wheres:
         where.check(carried)
-    if None not in (config.height, config.width, config.channels, config.bits):
-        return config
-    looked_at = LookedAt()
-    layout = next(_layouts(sources, carried, wheres, config.max_pixels, looked_at), None)
-    if layout is None:
-        raise InputError(looked_at.nothing_found([source.uri for source in sources], wheres))
-    (height, width, channels), dtype = layout
-    return dataclasses.replace(
-        config,
-        height=config.height or height,
-        width=config.width or width,
-        channels=config.channels or channels,
-        bits=config.bits or (8 if dtype == np.uint8 else 16),
-    )
+    batches, total = Spread(sources, carried, wheres, MOST_IMAGES).read()
+    look = _Look(max_pixels)
+    found = [looked for batch in batches for looked in look.at(batch)]
+    if look.decoded:
+        return Survey(tuple(found), look.in_vain.reasons.total(), total)
+    return _first_of_all(sources, wheres, carried, max_pixels)
 
 
-def _layouts(
-    sources: Sequence[Source],
-    carried: pa.Schema,
-    wheres: Sequence[Where],
-    max_pixels: int,
-    looked_at: LookedAt,
-) -> Iterator[Layout]:
+def _first_of_all(
+    sources: Sequence[Source], wheres: Sequence[Where], carried: pa.Schema, max_pixels: int
+) -> Survey:
+    """The first image that can be decoded: there are few records that meet the conditions, or few
+    good ones, and the sample has none."""
+    look = _Look(max_pixels)
     for source in sources:
         for task in source.tasks():
             for batch, excluded in read_task(source, task, _LIMITS, carried=carried, wheres=wheres):
-                looked_at.excluded += excluded
-                yield from _layouts_in(batch, max_pixels, looked_at)
+                look.in_vain.excluded += excluded
+                for looked in look.at(batch):
+                    return Survey((looked,), look.in_vain.reasons.total())
+    raise InputError(look.in_vain.nothing_found([source.uri for source in sources], wheres))
 
 
-def _layouts_in(batch: pa.RecordBatch, max_pixels: int, looked_at: LookedAt) -> Iterator[Layout]:
-    metadata = batch.schema.field(IMAGE).metadata
-    rows = zip(*(batch.column(name) for name in (ID, IMAGE, REJECT)), strict=True)
-    for record, image, rejected in rows:
-        reject = rejected.as_py()
-        if reject is None:
-            try:
-                layout = _layout(image, metadata, max_pixels)
-            except RecordError as error:
-                reject = error.at(Stage.DECODE)
-            except MemoryError as error:
-                reject = failed(error, Stage.DECODE, Reason.OUT_OF_MEMORY)
-            else:
-                yield layout
-                continue
-        looked_at.add(record.as_py(), reject)
+@dataclasses.dataclass
+class _Look:
+    """Looks at image records.
 
+    Headers may be those of damaged images. Images are decoded until one can be, and as long as
+    that takes little time.
 
-def _layout(image: pa.Scalar, metadata: Any, max_pixels: int) -> Layout:
-    try:
-        raw = raw_layout(metadata)
-    except InputError as error:
-        raise RecordError(Reason.WRONG_SHAPE, str(error)) from error
-    if not image.is_valid:
-        raise RecordError(Reason.NO_IMAGE, "the record's image is null")
-    if raw is not None:
-        (height, width, _), _ = raw
-        check_pixels(width, height, max_pixels)
-        return raw
-    pixels = decode_as_is(image.as_py(), max_pixels)
-    return pixels.shape, pixels.dtype
+    Args:
+      max_pixels: of an image.
+      decoded: how many images were whole.
+      pixels: how many of them were decoded.
+      in_vain: the records that are no images.
+    """
+
+    max_pixels: int
+    decoded: int = 0
+    pixels: int = 0
+    in_vain: LookedAt = dataclasses.field(default_factory=LookedAt)
+
+    def at(self, batch: pa.RecordBatch) -> Iterator[Looked]:
+        """What is found of each record that is an image."""
+        metadata = batch.schema.field(IMAGE).metadata
+        rows = zip(*(batch.column(name) for name in (ID, IMAGE, REJECT)), strict=True)
+        for record, image, rejected in rows:
+            reject = rejected.as_py()
+            if reject is None:
+                try:
+                    (height, width, channels), dtype = self._layout(image, metadata)
+                except RecordError as error:
+                    reject = error.at(Stage.DECODE)
+                except MemoryError as error:
+                    reject = failed(error, Stage.DECODE, Reason.OUT_OF_MEMORY)
+                else:
+                    yield Looked(height, width, Kind(channels, dtype.itemsize * 8))
+                    continue
+            self.in_vain.add(record.as_py(), reject)
+
+    def _layout(self, image: pa.Scalar, metadata: Mapping[bytes, bytes] | None) -> Layout:
+        try:
+            raw = raw_layout(metadata)
+        except InputError as error:
+            raise RecordError(Reason.WRONG_SHAPE, str(error)) from error
+        if not image.is_valid:
+            raise RecordError(Reason.NO_IMAGE, "the record's image is null")
+        if raw is not None:
+            (height, width, _), _ = raw
+            check_pixels(width, height, self.max_pixels)
+            self.decoded += 1
+            return raw
+        data = image.as_py()
+        if self.decoded and self.pixels >= _DECODED_PIXELS:
+            told = told_layout(data, self.max_pixels)
+            if told is not None:
+                return told
+        return self._decoded(data)
+
+    def _decoded(self, data: bytes) -> Layout:
+        pixels = decode_as_is(data, self.max_pixels)
+        self.decoded += 1
+        self.pixels += pixels.shape[0] * pixels.shape[1]
+        return pixels.shape, pixels.dtype

@@ -1,7 +1,7 @@
 """Reading images of any kind of input as record batches."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -66,7 +66,7 @@ def read_task(
     wheres: Sequence[Where] = (),
     images: bool = True,
     passed_over: PassedOver | None = None,
-) -> Iterator[tuple[pa.RecordBatch, int]]:
+) -> Generator[tuple[pa.RecordBatch, int]]:
     """The image records of a task with the run's carried columns, and how many were excluded.
 
     `passed_over` is told of what is in the files and not read. A record that could not be read far

@@ -11,6 +11,7 @@ from ae_models.errors import InputError
 
 _SHAPE, _DTYPE = b"shape", b"dtype"
 Shape = tuple[int, int, int]
+Layout = tuple[Shape, np.dtype]
 
 
 def holds_images(kind: pa.DataType) -> bool:
@@ -27,9 +28,7 @@ def raw_metadata(shape: tuple[int, ...], dtype: str | np.dtype) -> dict[str, str
     return {"shape": json.dumps(list(shape)), "dtype": str(np.dtype(dtype))}
 
 
-def raw_layout(
-    metadata: Mapping[bytes, bytes] | None,
-) -> tuple[Shape, np.dtype] | None:
+def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
     """The shape (H, W, C) and type of raw pixels, or None where images are encoded.
 
     Raises:

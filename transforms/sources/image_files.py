@@ -5,6 +5,7 @@ import dataclasses
 import zlib
 from collections.abc import Generator, Iterator
 from collections.abc import Set as AbstractSet
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -31,6 +32,8 @@ class ImageFiles(Source):
         tens of milliseconds.
       bytes_ahead: of files that are read before it is their turn.
     """
+
+    picks: ClassVar[bool] = True
 
     task_paths: int = 512
     read_at_once: int = 16

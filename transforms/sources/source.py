@@ -5,7 +5,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -77,7 +77,12 @@ class Source(abc.ABC):
       uri: as the user gave it.
       root: the folder that record ids are relative to.
       options: how it is read.
+
+    Attributes:
+      picks: whether `holding` gives a task of some records that reads no others.
     """
+
+    picks: ClassVar[bool] = False
 
     uri: str
     root: str

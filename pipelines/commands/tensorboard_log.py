@@ -1,0 +1,35 @@
+"""Losses as TensorBoard reads them, which need not be installed to write them."""
+
+import tensorflow as tf
+
+from ae_models.errors import OutputError
+
+_SCALARS = "scalars"  # TensorBoard's plugin of that name
+
+
+class TensorBoardLog:
+    """Event files in a folder, as `tf.summary.scalar` would write them.
+
+    Args:
+      folder: local or remote, as TensorFlow reaches it.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+
+    def __init__(self, folder: str):
+        try:
+            self._writer = tf.summary.create_file_writer(folder)
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise OutputError(f"cannot write {folder}: {error.message}") from error
+        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=_SCALARS)
+        self._metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
+
+    def add(self, epoch: int, losses: dict[str, float]) -> None:
+        """The losses, by name, of an epoch, counted from 1."""
+        with self._writer.as_default():
+            for name, value in losses.items():
+                tensor = tf.constant(value, tf.float32)
+                tf.summary.write(f"epoch_{name}", tensor, epoch, self._metadata)
+        self._writer.flush()

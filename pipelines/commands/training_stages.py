@@ -1,0 +1,127 @@
+"""The stages of a training: each is done once, however often the command is given again."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ae_models.bundles.bundle import check_sizes
+from ae_models.bundles.names import TRANSFORM_OUTPUT
+from ae_models.config.configuration import Configuration, ImageConfig
+from ae_models.scores import AUTO, primary_score
+from ae_models.training.splits import TRAIN
+from pipelines.commands.training_command import TrainingCommand
+from pipelines.commands.training_model import Trainer, chosen_augmentation
+from pipelines.commands.training_records import Records, analyse, read_records
+from pipelines.commands.unfinished_training import RECORDS, UnfinishedTraining
+from pipelines.console.progress import say, warned
+from pipelines.console.unread import warn_of_unread
+from transforms.images.decode_batch import check_target
+from transforms.reading.probe import survey_images
+from transforms.reading.read import common_carried
+from transforms.sources import Source, resolve_inputs
+from transforms.storage import local
+from transforms.training.groups import check_group
+
+SURVEY, ANALYSIS, AUGMENTATION = "survey", "analysis", "augmentation"
+
+
+def checked_sources(command: TrainingCommand) -> list[Source]:
+    """The inputs, once they are found to have what the command asks for."""
+    config, sources = command.config, resolve_inputs(command.inputs, command.reading)
+    if config.target:
+        check_target(common_carried(sources), config.target)
+    if config.training.group is not None:
+        check_group(common_carried(sources), config.training.group)
+    return sources
+
+
+def with_image(
+    work: UnfinishedTraining, command: TrainingCommand, sources: Sequence[Source]
+) -> tuple[Configuration, list[str]]:
+    """The configuration with the images' size and kind, and advice on them."""
+    config, kept = command.config, work.kept(SURVEY)
+    if kept is None:
+        survey = survey_images(sources, command.wheres(), config.image.max_pixels)
+        for line in survey.told(config.image):
+            say(line)
+        image, advice = survey.chosen(config.image), survey.advice(config.image)
+        kept = {"image": dataclasses.asdict(image), "advice": advice}
+        warned(advice)
+    config = config.with_image(ImageConfig(**kept["image"]))
+    primary_score(config)  # again: some scores ask for the shape
+    check_sizes(config)
+    work.keep(SURVEY, kept)
+    return config, list(kept["advice"])
+
+
+def stored_records(
+    work: UnfinishedTraining,
+    command: TrainingCommand,
+    config: Configuration,
+    options: PipelineOptions,
+) -> Records:
+    """The records on disk, and tf.Transform's output of them."""
+    kept, folder = work.kept(RECORDS), work.path / "read"
+    if kept is None:
+        local.remove(str(folder))
+        folder.mkdir()
+        records = read_records(
+            command.inputs, command.wheres(), command.reading, config, options, folder
+        )
+        work.keep(RECORDS, records.to_keep())
+    else:
+        records = Records.from_kept(kept, config, folder)
+    warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
+    output = work.bundle / TRANSFORM_OUTPUT
+    if work.kept(ANALYSIS) is None:
+        local.remove(str(output))
+        local.remove(str(folder / "tft"))
+        analyse(records, config, options, output, folder)
+        work.keep(ANALYSIS, {})
+    return records
+
+
+def for_records(work: UnfinishedTraining, config: Configuration, records: Records) -> Configuration:
+    """The configuration with all that follows from the records."""
+    training, kept = config.training, work.kept(AUGMENTATION)
+    if training.augment is None:
+        if kept is None:
+            kept = chosen_augmentation(config, records.stores, work.bundle / TRANSFORM_OUTPUT)
+            work.keep(AUGMENTATION, kept)
+        training = dataclasses.replace(training, augment=kept)
+    training = training.for_records(len(records.stores[TRAIN]))
+    say(
+        f"batches of {training.batch_size:,}, augmentation {training.augment}, {training.epochs:,} "
+        "epochs at most"
+    )
+    return dataclasses.replace(config, training=training)
+
+
+class Found(NamedTuple):
+    """What an exported model is found to be, for the manifest, and advice on it."""
+
+    facts: dict[str, Any]
+    advice: list[str]
+
+
+def exported(
+    trainer: Trainer, config: Configuration, records: Records
+) -> tuple[Configuration, Found]:
+    """Exports the model, and compares it and its scores on held-out records."""
+    config, advice = trainer.export()
+    found = trainer.recommendation(config)
+    if config.scoring.primary == AUTO:
+        scoring = dataclasses.replace(config.scoring, primary=found.score)
+        config = dataclasses.replace(config, scoring=scoring)
+    say(found.sentence(primary_score(config)))
+    facts: dict[str, Any] = {"recommended": dataclasses.asdict(found)}
+    if config.target is None:  # else it rebuilds other images than it is given
+        held_out = (images for _, images in records.calibration(config.batch_rows))
+        control = trainer.control(held_out)
+        facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
+        say(control.sentence())
+        if config.model.kind != "vae" and (line := control.advice()):
+            advice = [*advice, line]
+    return config, Found(facts, warned(advice))

@@ -1,0 +1,37 @@
+"""Losses by epoch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_INCHES, _DPI = (7.0, 3.2), 120
+
+
+def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], best_epoch: int) -> None:
+    """Writes a PNG of the loss and the validation loss.
+
+    Args:
+      path: of the file.
+      curves: `loss` of each epoch from 1, `validation_loss` of each from 0, before the first.
+      best_epoch: whose weights were kept, which is marked.
+    """
+    figure = Figure(figsize=_INCHES, layout="constrained")
+    axes = figure.subplots()
+    losses, validation_losses = curves["loss"], curves["validation_loss"]
+    axes.plot(np.arange(1, len(losses) + 1), losses, label="loss", color="tab:blue")
+    axes.plot(range(len(validation_losses)), validation_losses, label="validation loss",
+              color="tab:orange")  # fmt: skip
+    axes.plot([best_epoch], [validation_losses[best_epoch]], "o", color="tab:orange",
+              label=f"epoch {best_epoch}, which was kept")  # fmt: skip
+    values = np.array([*losses, *validation_losses], float)
+    if np.nanmin(values) > 0:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.grid(color="0.9")
+    axes.legend()
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
