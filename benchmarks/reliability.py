@@ -18,6 +18,7 @@ from benchmarks.faults.disk import DiskFull
 from benchmarks.faults.finding import Fault, read_findings, write_findings
 from benchmarks.faults.million import ManyBadRecords
 from benchmarks.faults.page import table
+from benchmarks.faults.trainings import TrainingDies
 from benchmarks.page import put
 from benchmarks.scoreboard.data import CACHE
 
@@ -25,6 +26,7 @@ _FOLDER = CACHE / "reliability"
 FAULTS: tuple[Fault, ...] = (
     RunDies("a run is killed, then resumed", 50, checkpoint_every=4_000),
     WorkerDies("a worker process is killed", 20),
+    TrainingDies("a training is killed, then resumed", 20),
     DiskFull("the disk is full in the middle", 5, mebibytes=64),
     ManyBadRecords("1,000,000 records, 1% of them bad", 1, records=1_000_000),
 )

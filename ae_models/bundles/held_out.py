@@ -110,8 +110,8 @@ class Recommendation:
         if self.score == primary:
             return f"{told}; it is the primary score"
         return (
-            f"{told}, {primary}, the primary score, {self.aurocs[primary]:.3f}; --primary auto, or "
-            f"--set scoring.primary={self.score}, takes it"
+            f"{told}; {primary}, the primary score, has {self.aurocs[primary]:.3f}: score with "
+            f"--primary {self.score}, or train with --primary auto"
         )
 
 

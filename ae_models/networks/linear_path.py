@@ -12,13 +12,14 @@ from ae_models.ops.tensor import Tensor
 _PATH = "linear_path"
 # What the networks give is small beside it: their first steps, before they know a direction, would
 # else undo it.
-_OF_LATENT, _OF_IMAGE = 0.03, 0.1
+_OF_LATENT, _OF_IMAGE = 0.01, 0.03
+_ENTRIES = 0.2  # what entries of a linear path start at
 
 
 class LinearPath(keras.layers.Layer):
-    """scale · x·W + b, of x (N, D) → (N, units). The entries of W are about 1, so that an
-    optimiser's step changes them by about its rate, however large D is; the rest is in the scale,
-    which is not trained (an "equalized learning rate", Karras et al. 2018)."""
+    """scale · x·W + b, of x (N, D) → (N, units). The entries of W start at about 0.2, so that an
+    optimiser's step is the same share of them, however large D is; the rest is in the scale, which
+    is not trained (an "equalized learning rate", Karras et al. 2018)."""
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -36,9 +37,9 @@ class LinearPath(keras.layers.Layer):
 
     def start_at(self, matrix: np.ndarray, bias: np.ndarray) -> None:
         """Makes the path x·matrix + bias, of (D, units) and (units,)."""
-        magnitude = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)))) or 1.0
-        self.kernel.assign(matrix / magnitude)
-        self.scale.assign(magnitude)
+        scale = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)))) / _ENTRIES or 1.0
+        self.kernel.assign(matrix / scale)
+        self.scale.assign(scale)
         self.bias.assign(bias)
 
 

@@ -22,8 +22,8 @@ from benchmarks.speed.programs import Program, measure
 EPOCHS = {"dense": 13, "convolutional": 4}
 VALIDATION_SHARE = 0.1
 MODELS = {
-    "dense": AutoencoderConfig(network="dense", widths=(256, 64), latent_dim=10),
-    "convolutional": AutoencoderConfig(),
+    "dense": AutoencoderConfig(network="dense", widths=(256, 64), latent_dim=10, linear_path=False),
+    "convolutional": AutoencoderConfig(linear_path=False),
 }
 
 
@@ -41,7 +41,9 @@ def _of(side: Callable[[str, Path, Path, Path], float], model: str) -> Program:
 
 def _training(model: str) -> TrainingConfig:
     epochs = EPOCHS[model]
-    return TrainingConfig(epochs=epochs, patience=epochs)
+    return TrainingConfig(
+        epochs=epochs, batch_size=128, schedule="constant", patience=epochs, augment="none"
+    )
 
 
 def ours(model_name: str, images: Path, bundle: Path, output: Path) -> float:
@@ -55,7 +57,7 @@ def ours(model_name: str, images: Path, bundle: Path, output: Path) -> float:
     config = _training(model_name)
     model = build_model(MODELS[model_name], train.shape[1:], config.seed)
     initialise(model, preprocessing, train)
-    ends = np.zeros(config.epochs)
+    ends = np.zeros(EPOCHS[model_name])
 
     def on_progress(epoch: int, done: int, steps: int, losses: dict[str, float]) -> None:
         del done, steps, losses

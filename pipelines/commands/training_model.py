@@ -18,7 +18,7 @@ from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import StageError
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
-from ae_models.scores import SCORES, primary_score, score_names
+from ae_models.scores import AUTO, SCORES, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
 from ae_models.training.fit_scores import fit_to_records
@@ -166,13 +166,20 @@ class Trainer:
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
-    """The configuration with fewer scores, and the same primary one."""
-    primary, names = primary_score(config), {one.name for one in apart}
+    """The configuration with fewer scores, and the same primary one if that was chosen."""
+    names = {one.name for one in apart}
     kept = tuple(name for name in score_names(config) if SCORE_PREFIX + name not in names)
+    scoring = dataclasses.replace(config.scoring, scores=kept or None)
+    chosen = scoring.primary not in (None, AUTO)
     for one in apart:
-        if one.name == SCORE_PREFIX + primary or not one.name.startswith(SCORE_PREFIX):
+        if not one.name.startswith(SCORE_PREFIX) or not kept:
             raise StageError(_parted(one))
-    scoring = dataclasses.replace(config.scoring, scores=kept, primary=primary)
+        if chosen and one.name == SCORE_PREFIX + primary_score(config):
+            raise StageError(f"{_parted(one)}: take another with --primary")
+    if not chosen:
+        own = primary_score(config)
+        first = own if own in kept else kept[0]
+        scoring = dataclasses.replace(scoring, primary=scoring.primary or first)
     return dataclasses.replace(config, scoring=scoring)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ae_models.bundles.names import MANIFEST
 from ae_models.bundles.plain_path import plain_path
 from ae_models.errors import ConfigError, LatentbeamError, OutputError
 from ae_models.training.checkpoint import Checkpoint
@@ -78,6 +79,8 @@ class UnfinishedTraining:
 
     def how_to_go_on(self) -> str | None:
         """A line for people, of a training that has weights to keep."""
+        if (self.bundle / MANIFEST).is_file():
+            return f"the bundle is kept in {self.bundle}"
         file = Checkpoint(self.checkpoint)
         if not file.exists():
             return None
@@ -121,9 +124,14 @@ def unfinished_training(
 def _settle(
     work: UnfinishedTraining, path: Path, request: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> None:
-    if resume and not overwrite and work.has_begun:
-        work.check_same(request)
-        return
+    if resume and work.has_begun:
+        try:
+            work.check_same(request)
+        except ConfigError:
+            if not overwrite:
+                raise
+        else:
+            return
     if work.checkpoint.is_file() and not overwrite:
         raise OutputError(
             f"{path} holds a training that was not finished: give --resume to go on with it, or "

@@ -13,9 +13,7 @@ from sklearn.datasets import load_digits
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import (
-    configuration_from_mapping,
     configuration_to_mapping,
-    read_mapping,
 )
 from ae_models.errors import BundleError, ConfigError, InputError, OutputError, StageError
 from ae_models.scores import Score
@@ -211,21 +209,36 @@ def test_a_score_that_differs_from_keras_is_left_out_and_told(
 
 @pytest.mark.usefixtures("unsteady")
 def test_what_was_trained_outlasts_a_primary_score_that_fails(tmp_path: Path) -> None:
-    (tmp_path / "m-kept").mkdir()  # in use
-    overrides = [*_TINY, _SCORES, "scoring.primary=reconstruction_mae"]
-    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
-    with pytest.raises(StageError, match=r"score_reconstruction_mae differs.*is kept in") as caught:
-        train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    def given(primary: str, resume: bool) -> dict:
+        overrides = [*_TINY, _SCORES, f"scoring.primary={primary}"]
+        config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+        return train(
+            ["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=resume
+        )
+
+    with pytest.raises(StageError, match=r"score_reconstruction_mae differs.*--primary") as caught:
+        given("reconstruction_mae", False)
     assert caught.value.exit_status == 1
-    kept = tmp_path / "m-kept2"
-    assert f"{kept}: model.keras is the model" in str(caught.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m-kept", "m-kept2"]
-    model = keras.models.load_model(kept / "model.keras")
-    x = Preprocessing(kept / "transform_fn")(digit_pixels()[:5])
-    assert model.infer(x)["reconstruction"].shape == (5, 8, 8, 1)
-    assert read_mapping(kept / "config.yaml") == configuration_to_mapping(
-        config.with_image(configuration_from_mapping(read_mapping(kept / "config.yaml")).image)
+    unfinished = tmp_path / "m-unfinished"
+    assert f"{unfinished} keeps 1 epochs of training: the same command with --resume" in str(
+        caught.value
     )
+    assert [path.name for path in tmp_path.iterdir()] == ["m-unfinished"]
+    trained = _weights(unfinished / "bundle")
+    manifest = given("reconstruction_mse", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert manifest["config"]["scoring"]["primary"] == "reconstruction_mse"
+    assert all(map(np.array_equal, trained, _weights(tmp_path / "m")))
+
+
+@pytest.mark.usefixtures("unsteady")
+@pytest.mark.parametrize("primary", ["null", "auto"])
+def test_a_primary_score_that_nobody_chose_may_fail(tmp_path: Path, primary: str) -> None:
+    scores = "scoring.scores=[reconstruction_mae, reconstruction_mse]"
+    overrides = [*_TINY, scores, f"scoring.primary={primary}"]
+    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+    manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
+    assert manifest["config"]["scoring"]["primary"] == "reconstruction_mse"
 
 
 def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
@@ -233,10 +246,10 @@ def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
 ) -> None:
     fit = Trainer.fit
 
-    def taken(self: Trainer) -> dict:
+    def taken(self: Trainer, log: None = None) -> dict:
         (tmp_path / "m").mkdir()
         (tmp_path / "m" / "thesis.txt").write_text("mine")
-        return fit(self)
+        return fit(self, log)
 
     monkeypatch.setattr(Trainer, "fit", taken)
     config = train_configuration("ae", overrides=[*_TINY, _SCORES], flags={"epochs": 1})

@@ -1,0 +1,177 @@
+"""A training that is cut off and gone on with ends as one that was not."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ae_models.config.configuration import TrainingConfig
+from ae_models.config.model import model_config_from_mapping
+from ae_models.errors import InputError
+from ae_models.models.base import ImageModel
+from ae_models.models.registry import build_model
+from ae_models.training import fit as fitting
+from ae_models.training.checkpoint import Checkpoint
+from ae_models.training.fit import TrainingSummary, fit, initialise
+from ae_models.training.image_store import ImageStore
+
+SHAPE = (6, 5, 1)
+# Of each kind something that is drawn at random while it trains.
+KINDS: dict[str, dict[str, Any]] = {
+    "ae": {},
+    "dae": {"corruption": "masking+gaussian_noise:0.1"},
+    "vae": {"kl_warmup_epochs": 1},
+}
+
+
+class _CutOffError(Exception):
+    pass
+
+
+def _scaled(pixels: Any) -> tf.Tensor:
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageStore, ImageStore]:
+    folder = tmp_path_factory.mktemp("stores")
+    pixels = np.random.default_rng(3).integers(0, 256, (52, *SHAPE), np.uint8)
+    found = []
+    for name, part in (("train", pixels[:40]), ("validation", pixels[40:])):
+        np.save(folder / f"{name}.npy", part)
+        found.append(ImageStore(folder / f"{name}.npy"))
+    return found[0], found[1]
+
+
+def _config(**more: Any) -> TrainingConfig:
+    values = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "augment": "flip+shift:0.2"}
+    return TrainingConfig(**{**values, **more})
+
+
+def _trained(
+    kind: str,
+    stores: tuple[ImageStore, ImageStore],
+    config: TrainingConfig,
+    checkpoint: Path | None = None,
+    on_progress: Callable[..., None] | None = None,
+) -> tuple[ImageModel, TrainingSummary]:
+    values = {"kind": kind, "network": "dense", "widths": [8], "latent_dim": 3, **KINDS[kind]}
+    model = build_model(model_config_from_mapping(values), SHAPE, seed=1)
+    if checkpoint is None or not checkpoint.exists():
+        initialise(model, _scaled, stores[0], config)  # type: ignore[arg-type]
+    summary = fit(
+        model,
+        _scaled,  # type: ignore[arg-type]
+        *stores,
+        config=config,
+        checkpoint=checkpoint,
+        on_progress=on_progress,
+    )
+    return model, summary
+
+
+def _cut_at(step: int) -> Callable[..., None]:
+    """Ends the training with an error after so many steps."""
+    steps = itertools.count(1)
+
+    def on_progress(epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
+        del epoch, total
+        if done and "val_loss" not in losses and next(steps) == step:
+            raise _CutOffError
+
+    return on_progress
+
+
+def _same(one: ImageModel, other: ImageModel) -> bool:
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_cut_off_within_an_epoch_ends_as_if_it_had_not_been(
+    tmp_path: Path,
+    stores: tuple[ImageStore, ImageStore],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, undisturbed = _trained(kind, stores, _config())
+    monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    file = tmp_path / "checkpoint.npz"
+    for step in (2, 3):  # the second counts from where the first was cut off
+        with pytest.raises(_CutOffError):
+            _trained(kind, stores, _config(), file, _cut_at(step))
+    assert Checkpoint(file).standing().step == 1, "of the second epoch"
+    cut, summary = _trained(kind, stores, _config(), file)
+    assert _same(cut, whole)
+    assert summary.curves == undisturbed.curves
+    assert (summary.epochs, summary.best_epoch) == (undisturbed.epochs, undisturbed.best_epoch)
+
+
+def test_mixed_precision_goes_on_too(tmp_path: Path, stores: tuple[ImageStore, ImageStore]) -> None:
+    config = _config(precision="mixed_float16", epochs=2)
+    whole, _ = _trained("ae", stores, config)
+    file = tmp_path / "checkpoint.npz"
+    with pytest.raises(_CutOffError):
+        _trained("ae", stores, config, file, _cut_at(5))
+    assert Checkpoint(file).standing().epoch == 1
+    assert _same(_trained("ae", stores, config, file)[0], whole)
+
+
+def test_one_that_has_ended_is_not_trained_again(
+    tmp_path: Path, stores: tuple[ImageStore, ImageStore]
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    whole, first = _trained("ae", stores, _config(), file)
+    again, second = _trained("ae", stores, _config(), file, _cut_at(1))
+    assert _same(again, whole)
+    assert second == first
+
+
+def test_fewer_epochs_end_it_with_the_best_weights_so_far(
+    tmp_path: Path, stores: tuple[ImageStore, ImageStore]
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    with pytest.raises(_CutOffError):
+        _trained("ae", stores, _config(epochs=9), file, _cut_at(8))
+    assert Checkpoint(file).standing().epoch == 2
+    model, summary = _trained("ae", stores, _config(epochs=2), file, _cut_at(1))
+    assert summary.epochs == 2
+    best = Checkpoint(file).best()
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), best, strict=True))
+
+
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_damaged_file_is_told_of(
+    tmp_path: Path, stores: tuple[ImageStore, ImageStore], size: int
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    _trained("ae", stores, _config(epochs=1), file)
+    data = file.read_bytes()
+    file.write_bytes(data[:size])
+    with pytest.raises(InputError, match="cannot go on with"):
+        _trained("ae", stores, _config(epochs=2), file)
+
+
+def test_another_models_file_is_refused(
+    tmp_path: Path, stores: tuple[ImageStore, ImageStore]
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    _trained("ae", stores, _config(epochs=1), file)
+    with pytest.raises(InputError, match="is of another model"):
+        _trained("vae", stores, _config(epochs=2), file)
+
+
+def test_weights_from_before_training_are_kept_where_it_makes_them_worse(
+    stores: tuple[ImageStore, ImageStore],
+) -> None:
+    model, summary = _trained("ae", stores, _config(learning_rate=10.0, epochs=2))
+    assert summary.best_epoch == 0
+    assert summary.loss is None
+    assert summary.validation_loss == summary.curves["validation_loss"][0]
+    images = _scaled(stores[1].read(0, 12))
+    error = float(tf.reduce_mean(tf.square(images - model.infer(images)["reconstruction"])))
+    assert error == pytest.approx(summary.validation_loss, rel=1e-5)
