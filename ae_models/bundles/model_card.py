@@ -92,6 +92,7 @@ _TAIL = (
 _RATE = """
 That holds on average over sets of so many. With this one, {low:.2%} to {high:.2%} of normal
 records are flagged, with a probability of 90% (Vovk 2012)."""
+_GROUPED = " Records of one group are alike, which makes that range wider."
 _NONE_FLAGGED = " **None can be: there are too few calibration records.**"
 _QUANTILES = {
     "minimum": "least",
@@ -142,7 +143,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         others=_listed(code(name) for name in score_names(config) if name != primary),
         tail=(_TAIL if has_tail else _NO_TAIL).format(smallest=smallest),
         split="".join(f"- {line}.\n" for line in _split(config, trained)),
-        rate=_rate(calibration["records"], config.scoring.fpr),
+        rate=_rate(calibration["records"], config),
         warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
         # Absent of facts of bundles before there was any.
         advice="".join(f"- In training: {code(line)}.\n" for line in trained.get("advice", ())),
@@ -180,9 +181,10 @@ def _split(config: Configuration, trained: Mapping[str, Any]) -> Iterator[str]:
         yield f"Near-copies of training records: {told}"
 
 
-def _rate(records: int, fpr: float) -> str:
-    low, high = rate_interval(records, fpr)
-    return _RATE.format(low=low, high=high) if high else ""
+def _rate(records: int, config: Configuration) -> str:
+    low, high = rate_interval(records, config.scoring.fpr)
+    grouped = _GROUPED if config.training.group is not None else ""
+    return _RATE.format(low=low, high=high) + grouped if high else ""
 
 
 def _meaning(score: str) -> str:

@@ -181,14 +181,15 @@ def _hashes(shards: list[Shard], column: str) -> np.ndarray:
 
 
 def _splits_line(order: SplitOrder, config: Configuration) -> str:
-    sizes = order.sizes
-    line = (
-        f"{sizes[TRAIN]:,} records train, {sizes[VALIDATION]:,} validate, "
-        f"{sizes[CALIBRATION]:,} calibrate"
+    sizes, groups, fpr = order.sizes, order.groups, config.scoring.fpr
+    grouped = config.training.group is not None
+    train, validate, calibrate = (
+        f"{sizes[split]:,} of {groups[split]:,} groups" if grouped else f"{sizes[split]:,}"
+        for split in SPLITS
     )
-    fpr = config.scoring.fpr
+    line = f"records: {train} train, {validate} validate, {calibrate} calibrate"
     low, high = rate_interval(sizes[CALIBRATION], fpr)
-    if high == 0:
+    if high == 0 or grouped:  # records of one group are alike: it would be too narrow
         return line
     return (
         f"{line}: at fpr {fpr:g}, {low:.2%} to {high:.2%} of normal records will be flagged, with "

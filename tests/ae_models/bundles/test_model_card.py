@@ -105,6 +105,31 @@ def test_the_card_tells_of_rejects_and_of_pairs(facts: dict[str, Any]) -> None:
     assert "make the image in the column `colour` of an input" in _text(model_card(facts))
 
 
+def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) -> None:
+    facts["calibration"]["records"], facts["config"]["scoring"]["fpr"] = 1000, 0.01
+    text = _text(model_card(facts))
+    assert "With this one, 0.54% to 1.57% of normal records are flagged, with a prob" in text
+    assert "Groups, by" not in text
+    facts["training"]["copies"] = {
+        "calibration": {"records": 512, "exact": 1, "near": 7},
+        "validation": {"records": 80, "exact": 0, "near": 2},
+    }
+    facts["training"]["groups"] = {"train": 1300, "validation": 12, "calibration": 13}
+    facts["config"]["training"]["group"] = HOSTILE[1]
+    card = model_card(facts)
+    assert (
+        "Near-copies of training records: 7 of 512 calibration records compared (1 exact), "
+        "2 of 80 validation records compared (0 exact)."
+    ) in _text(card)
+    assert "each in one split: 1,300 train, 12 validation, 13 calibration." in _text(card)
+    assert "Records of one group are alike" in _text(card)
+    assert _headings(card) == ["Model card", *SECTIONS]
+    # Bundles from before there were any.
+    del facts["training"]["copies"], facts["training"]["groups"]
+    del facts["config"]["training"]["group"]
+    assert "Near-copies" not in model_card(facts)
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_every_score_is_told_of_without_marks(facts: dict[str, Any], name: str) -> None:
     """What docstrings say is shown as it stands."""

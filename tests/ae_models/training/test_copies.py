@@ -1,4 +1,4 @@
-"""Copies of training records among those of calibration: found where they are, and nowhere else."""
+"""Copies of training records among those held out: found where they are, and nowhere else."""
 
 from pathlib import Path
 
@@ -12,13 +12,20 @@ from ae_models.training.image_store import write_image_stores
 from ae_models.training.splits import SPLITS, SplitOrder, id_hashes, split_sizes
 from tests.support.digits import digit_pixels
 
+HELD_OUT = ("calibration", "validation")
 
-def _copies(folder: Path, images: np.ndarray) -> Copies:
+
+def _copies(
+    folder: Path, images: np.ndarray, groups: np.ndarray | None = None
+) -> dict[str, Copies]:
     ids = [f"r{number}" for number in range(len(images))]
-    order = SplitOrder(id_hashes(ids), split_sizes(len(ids), 0.1, 0.1, 0.01))
+    names = None if groups is None else list(map(str, groups))
+    keys = None if names is None else id_hashes(names)
+    order = SplitOrder(id_hashes(ids), split_sizes(len(ids), 0.1, 0.1, 0.01), keys)
     fingerprints = Fingerprints(order)
+    columns = [ids, images] if names is None else [ids, images, names]
     batches = (
-        (ids[start : start + 50], images[start : start + 50]) for start in range(0, len(ids), 50)
+        tuple(column[start : start + 50] for column in columns) for start in range(0, len(ids), 50)
     )
     paths = {split: folder / f"{split}.npy" for split in SPLITS}
     stores = write_image_stores(paths, order, batches, [fingerprints])
@@ -35,11 +42,19 @@ def _scenes(count: int, frames: int, noise: float) -> np.ndarray:
 
 def test_frames_on_both_sides_of_a_split_are_told(tmp_path: Path) -> None:
     found = _copies(tmp_path, _scenes(20, 20, noise=2))
-    assert found == Copies(records=40, exact=0, near=40)
-    advice = found.advice()
-    assert advice is not None
-    assert advice.startswith("40 of 40 calibration records are near-copies of training records, 0 ")
-    assert "\n" not in advice
+    assert found == dict.fromkeys(HELD_OUT, Copies(records=40, exact=0, near=40))
+    for split in HELD_OUT:
+        advice = found[split].advice(split)
+        assert advice is not None
+        assert advice.startswith(f"40 of 40 {split} records are near-copies of training records, 0")
+        assert "training.group" in advice
+        assert "\n" not in advice
+
+
+def test_frames_of_grouped_scenes_are_no_copies(tmp_path: Path) -> None:
+    scenes = np.arange(20).repeat(20)
+    found = _copies(tmp_path, _scenes(20, 20, noise=2), scenes)
+    assert found == dict.fromkeys(HELD_OUT, Copies(records=40, exact=0, near=0))
 
 
 def _waves(count: int) -> np.ndarray:
@@ -55,22 +70,24 @@ def _waves(count: int) -> np.ndarray:
     "images", [_scenes(300, 1, noise=3), digit_pixels(), _waves(100)], ids=["scenes", "8", "waves"]
 )
 def test_images_of_one_kind_are_no_copies(tmp_path: Path, images: np.ndarray) -> None:
-    found = _copies(tmp_path, images)
-    assert (found.exact, found.advice()) == (0, None)
-    assert found.near <= 0.05 * found.records
+    for split, found in _copies(tmp_path, images).items():
+        assert (found.exact, found.advice(split)) == (0, None)
+        assert found.near <= 0.05 * found.records
 
 
 def test_exact_copies_are_counted_even_of_flat_images(tmp_path: Path) -> None:
     found = _copies(tmp_path, np.zeros((200, 9, 9, 1), np.uint16))
-    assert found == Copies(records=20, exact=20, near=20)
-    assert found.advice() is not None
+    assert found == dict.fromkeys(HELD_OUT, Copies(records=20, exact=20, near=20))
+    assert all(found[split].advice(split) is not None for split in HELD_OUT)
 
 
 def test_few_copies_by_chance_are_not_worth_a_line() -> None:
-    assert Copies(100, 0, 9).advice() is None
-    assert Copies(100, 0, 10).advice() is not None
-    assert Copies(100, 5, 5).advice() is not None
-    assert Copies(100, 4, 4).advice() is None
+    assert Copies(100, 0, 9).advice("calibration") is None
+    assert Copies(100, 0, 10).advice("calibration") is not None
+    assert Copies(100, 5, 5).advice("calibration") is not None
+    assert Copies(100, 4, 4).advice("calibration") is None
+    assert Copies(100, 24, 24).advice("validation") is None
+    assert Copies(100, 0, 25).advice("validation") is not None
 
 
 def test_an_outline_is_what_pillow_makes_of_it() -> None:

@@ -18,8 +18,10 @@ from ae_models.training.splits import (
     TRAIN,
     VALIDATION,
     SplitOrder,
+    group_advice,
     id_hashes,
     split_sizes,
+    too_few_groups,
 )
 
 SHAPE = (3, 4, 2)
@@ -226,6 +228,88 @@ def test_records_of_one_id_stay_on_one_side(
     assert all(len(sides) == 1 for sides in in_train.values())
 
 
+_GROUPS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40)), min_size=24, max_size=80)
+
+
+@settings(deadline=None)
+@given(records=_GROUPS, seed=st.integers(0, 100), rows=st.integers(1, 30), data=st.data())
+def test_records_of_one_group_stay_on_one_side(
+    records: list[tuple[int, int]], seed: int, rows: int, data: st.DataObject
+) -> None:
+    groups, ids = ([str(value) for value in values] for values in zip(*records, strict=True))
+    hashes, keys, count = id_hashes(ids), id_hashes(groups), len(ids)
+    validation = data.draw(st.integers(0, count))
+    calibration = data.draw(st.integers(0, count - validation))
+    wanted = {VALIDATION: validation, CALIBRATION: calibration}
+    wanted[TRAIN] = count - validation - calibration
+    order = SplitOrder(hashes, wanted, keys)
+    arrival = np.random.default_rng(seed).permutation(count)
+    ranker, ranks = order.ranker(), np.empty(count, int)
+    for start in range(0, count, rows):
+        part = arrival[start : start + rows]
+        ranks[part] = ranker(hashes[part], keys[part])
+    assert sorted(ranks) == list(range(count)), "each place is taken once"
+    by_rank = np.argsort(ranks)
+    held = {split: by_rank[within.start : within.stop] for split, within in order.ranges.items()}
+    sides = {split: {groups[row] for row in rows} for split, rows in held.items()}
+    assert sum(map(len, sides.values())) == len(set(groups)) == sum(order.groups.values())
+    assert {split: len(side) for split, side in sides.items()} == order.groups
+    for rows in held.values():
+        assert np.all(np.diff(hashes[rows].astype(float)) >= 0), "by the ids, whatever the groups"
+    _assert_as_full_as_can_be(order, wanted, groups)
+
+
+def _assert_as_full_as_can_be(order: SplitOrder, wanted: dict[str, int], groups: list[str]) -> None:
+    """Taken from the least hash, a split has the groups that it takes to fill it and no more, but
+    where none would be left for one that follows."""
+    left = sorted(set(groups), key=lambda group: id_hashes([group])[0])
+    for split, later in ((VALIDATION, (CALIBRATION, TRAIN)), (CALIBRATION, (TRAIN,))):
+        spare, size, taken = sum(wanted[name] > 0 for name in later), 0, 0
+        while size < wanted[split] and len(left) > spare:
+            size, taken = size + groups.count(left.pop(0)), taken + 1
+        assert (order.sizes[split], order.groups[split]) == (size, taken)
+
+
+def test_the_first_records_of_grouped_ones_are_a_random_part(tmp_path: Path) -> None:
+    ids, images = _records(3000)
+    groups = [str(number // 100) for number in range(3000)]
+    order = SplitOrder(id_hashes(ids), split_sizes(3000, 0.1, 0.1, 0.01), id_hashes(groups))
+    batches = (
+        (ids[start : start + 70], images[start : start + 70], groups[start : start + 70])
+        for start in range(0, 3000, 70)
+    )
+    store = write_image_stores({TRAIN: tmp_path / "store.npy"}, order, batches)[TRAIN]
+    assert len(store) == 2400
+    numbers = np.array(_numbers(store.read(0, 2400)))
+    assert len({number // 100 for number in numbers}) == 24
+    # As likely of any group as the whole is, and in no order of the numbers.
+    counts = np.unique(numbers[:480] // 100, return_counts=True)[1]
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert stats.kendalltau(np.arange(2400), numbers).pvalue > 1e-3
+
+
+def test_few_or_large_groups_are_told() -> None:
+    def order(*counts: int) -> SplitOrder:
+        ids = list(map(str, range(sum(counts))))
+        groups = np.repeat(np.arange(len(counts)), counts).astype(str).tolist()
+        sizes = split_sizes(len(ids), 0.1, None, 0.01)
+        return SplitOrder(id_hashes(ids), sizes, id_hashes(groups))
+
+    assert too_few_groups(order(50, 50), "part") == (
+        "training.group: too few values of 'part': 2; it takes 3 at least, one each to train, "
+        "validate and calibrate"
+    )
+    large = order(80, 80, 80)
+    assert large.sizes == {TRAIN: 80, VALIDATION: 80, CALIBRATION: 80}
+    assert group_advice(large, "part") == (
+        "the groups of training.group 'part' are too large for splits of the wanted sizes: 80 "
+        "train, not 117, 80 validation, not 24, 80 calibration, not 99 records; a column of more "
+        "and smaller groups, if there is one, parts them better"
+    )
+    assert group_advice(order(*[10] * 24), "part") is None
+    assert "leaves too few records to a split: " in too_few_groups(order(1, 30, 1, 1), "part")
+
+
 def test_each_split_is_written_to_its_file_and_looked_at(tmp_path: Path) -> None:
     ids, images = _records(60)
     order = SplitOrder(id_hashes(ids), split_sizes(60, 0.1, 0.2, 0.01))
@@ -252,10 +336,13 @@ def test_each_split_is_written_to_its_file_and_looked_at(tmp_path: Path) -> None
         (60, (0.1, 0.1), (44, 8, 8)),
         (24, (0.1, 0.1), (8, 8, 8)),
         (107, (0.25, 0.3), (48, 27, 32)),
+        (240, (0.1, None), (117, 24, 99)),
+        (219, (0.1, None), (175, 22, 22)),
+        (1797, (0.1, None), (1437, 180, 180)),
     ],
 )
 def test_shares_are_exact_and_no_split_too_small(
-    records: int, shares: tuple[float, float], sizes: tuple[int, int, int]
+    records: int, shares: tuple[float, float | None], sizes: tuple[int, int, int]
 ) -> None:
     found = split_sizes(records, *shares, 0.01)
     assert tuple(found[split] for split in (TRAIN, VALIDATION, CALIBRATION)) == sizes

@@ -267,13 +267,14 @@ def test_alike_images_are_trained_on_and_said_to_be(
     config = train_configuration("ae", overrides=_TINY, flags={"epochs": 1})
     manifest = train([str(tmp_path / "black.npz")], config, str(tmp_path / "m"))
     assert manifest["training"]["records"] == {"train": 44, "validation": 8}
-    flags, copies, alike = manifest["training"]["advice"]
+    flags, copies, unstopped, alike = manifest["training"]["advice"]
     assert "8 calibration records give no p-value below 0.11" in flags
     assert copies.startswith("8 of 8 calibration records are near-copies")
+    assert unstopped.startswith("8 of 8 validation records are near-copies")
     assert alike.startswith("these scores cannot tell the records apart")
     assert "score_reconstruction_smoothed" in alike
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert warnings == [f"warning: {line}" for line in (flags, copies, alike)]
+    assert warnings == [f"warning: {line}" for line in manifest["training"]["advice"]]
     scores = Scorer(tmp_path / "m", open_bundle(tmp_path / "m").config).score(
         np.zeros((5, 8, 8, 1), np.uint8)
     )
