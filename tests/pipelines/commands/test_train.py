@@ -278,7 +278,8 @@ def test_sizes_and_kinds_are_told_before_training(
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (90, 160) if number < 15 else (90, 160, 3)
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(path)
-    config = train_configuration("ae", overrides=_TINY, flags={"epochs": 1})
+    settings = [*_TINY, "scoring.scores=[reconstruction_mse]"]
+    config = train_configuration("ae", overrides=settings, flags={"epochs": 1})
     manifest = train([str(images)], config, str(tmp_path / "m"))
     lines = capsys.readouterr().err.splitlines()
     mixed = (
