@@ -35,9 +35,11 @@ _LEAST_STEPS, _EPOCHS, _MOST_EPOCHS, _STEPS, _PATIENCE, _PATIENT_STEPS = 30, 60,
 class ImageConfig(Validated):
     """The shape that every image is brought to, in training and in scoring alike.
 
-    A field that is None is taken from the first image that can be decoded. `fit` says how an
-    image of another size is brought to it, its aspect ratio kept: scaled to fit inside and padded
-    with zeros, or scaled to cover and cropped around the centre. An image with another number of
+    A field that is None is chosen by a sample of the images: channels and bits are those of most;
+    height and width have the median aspect ratio, at most 64 · 64 pixels, and no side greater than
+    the median image's. `fit` says how an image of another size is brought to it, its aspect ratio
+    kept: scaled to fit inside and padded with zeros, or scaled to cover and cropped around the
+    centre. An image with another number of
     channels or bits is rejected, or converted if `convert` is set. `bits` of 9 to 15 are those of
     cameras that write so many into files of 16: levels stay as they are, white is 2^bits − 1, and
     an image with a greater level is rejected. With `reduce`, a JPEG of four times that size a side,

@@ -119,16 +119,16 @@ class Trainer:
         scorer = Scorer(self._bundle, config)
         return recommendation(scorer, self._validation, config.training.seed)
 
-    def control(self, held_out: Iterable[np.ndarray]) -> Control:
+    def control(self, config: Configuration, held_out: Iterable[np.ndarray]) -> Control:
         """Compares the exported model with principal components, on raw pixels of records that it
         was not trained on, (n, H, W, C), in parts."""
         return control(
-            Scorer(self._bundle, self._config),
+            Scorer(self._bundle, config),
             self._preprocessing,
             self._train,
             held_out,
-            components=self._config.model.latent_dim,
-            seed=self._config.training.seed,
+            components=config.model.latent_dim,
+            seed=config.training.seed,
         )
 
     def export(self) -> Exported:

@@ -119,7 +119,7 @@ def exported(
     facts: dict[str, Any] = {"recommended": dataclasses.asdict(found)}
     if config.target is None:  # else it rebuilds other images than it is given
         held_out = (images for _, images in records.calibration(config.batch_rows))
-        control = trainer.control(held_out)
+        control = trainer.control(config, held_out)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
         say(control.sentence())
         if config.model.kind != "vae" and (line := control.advice()):

@@ -1,6 +1,7 @@
 """One encoded image to pixels of a given shape. Whatever its decoder raises is a reject."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,7 +46,13 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
       RecordError: empty, no image, damaged or too large, or such that its decoder alone fails.
       StageError: the decoders fail for any image.
     """
-    return decode_image(data, ImageConfig(max_pixels=max_pixels))
+    return decode_image(data, _as_is(max_pixels))
+
+
+@functools.cache
+def _as_is(max_pixels: int) -> ImageConfig:
+    """To make and check one takes longer than to decode a small image."""
+    return ImageConfig(max_pixels=max_pixels)
 
 
 def told_layout(data: bytes, max_pixels: int) -> Layout | None:

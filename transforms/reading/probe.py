@@ -21,7 +21,7 @@ from transforms.sources import Source
 
 MOST_IMAGES = 1000
 _DECODED_PIXELS = 1 << 22  # of small images, which are decoded in full: a tenth of a second
-_LIMITS = BatchLimits(rows=16)
+_LIMITS = BatchLimits(rows=256)
 
 
 def survey_images(sources: Sequence[Source], wheres: Sequence[Where], max_pixels: int) -> Survey:

@@ -12,6 +12,7 @@ from transforms.records.rejects import Reason
 
 _CONVERTIBLE = (1, 2, 3, 4)  # numbers of channels
 _WITH_ALPHA = (2, 4)
+_CONVERT = "; --set image.convert=true takes all"
 
 
 class Kind(NamedTuple):
@@ -116,16 +117,22 @@ class Survey:
         if config.convert or not self._rejected(taken):
             return []
         rejected = [kind for kind in self._kinds() if not _is_of(kind, taken)]
-        reasons = dict.fromkeys(_reason(kind, taken) for kind in rejected)
-        if all(kind.channels in _CONVERTIBLE for kind in rejected):
-            advice = "; --set image.convert=true takes all"
-        else:
-            advice = ""
-        which = "all of them" if len(rejected) == len(self._kinds()) else "the others"
+        reasons = ", ".join(dict.fromkeys(_reason(kind, taken) for kind in rejected))
+        are_convertible = all(kind.channels in _CONVERTIBLE for kind in rejected)
         return [
-            f"{self._mixture(taken)}: training is on {_kind(_kind_of(taken))}, {which} will be "
-            f"rejected ({', '.join(reasons)}){advice}"
+            f"{self._mixture(taken)}: {self._which(rejected, _kind_of(taken))} will be rejected "
+            f"({reasons}){_CONVERT if are_convertible else ''}"
         ]
+
+    def _which(self, rejected: list[Kind], taken: Kind) -> str:
+        """The images of the rejected kinds, as short as the others allow."""
+        if len(rejected) == len(self._kinds()):
+            return f"all that do not have {_kind(taken)}"
+        if all(kind.bits == taken.bits for kind in rejected):
+            return f"those of {_any_channels(kind.channels for kind in rejected)}"
+        if all(kind.channels == taken.channels for kind in rejected):
+            return f"those of {_either(sorted({kind.bits for kind in rejected}))} bits"
+        return f"all but those of {_kind(taken)}"
 
     def _mixture(self, config: ImageConfig) -> str:
         """`of 490 images looked at 412 have 3 channels, 78 have 1`, with bits where those differ,
@@ -173,12 +180,14 @@ def _kind(kind: Kind) -> str:
 
 def _kinds(kinds: Iterable[Kind]) -> str:
     """`1 or 3 channels, 8 bits`."""
-    kinds = list(kinds)
-    if len(kinds) == 1:
-        return _kind(kinds[0])
-    channels, bits = (sorted(set(found)) for found in zip(*kinds, strict=True))
-    said = _channels(channels[0]) if len(channels) == 1 else f"{_either(channels)} channels"
-    return f"{said}, {_either(bits)} bits"
+    channels, bits = zip(*kinds, strict=True)
+    return f"{_any_channels(channels)}, {_either(sorted(set(bits)))} bits"
+
+
+def _any_channels(counts: Iterable[int]) -> str:
+    """`1 channel`, `1 or 3 channels`."""
+    found = sorted(set(counts))
+    return _channels(found[0]) if len(found) == 1 else f"{_either(found)} channels"
 
 
 def _either(numbers: list[int]) -> str:

@@ -20,6 +20,7 @@ from tests.support.signing import write_signed
 Bundles = Callable[[str], Path]
 FILES = [
     "calibration.parquet",
+    "curves.png",
     "model.keras",
     "model_card.md",
     "scoring/fingerprint.pb",

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from ae_models.bundles.bundle import open_bundle
@@ -21,6 +22,7 @@ from ae_models.scores.reconstruction import ReconstructionMAE
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.commands.train import train, train_configuration
 from pipelines.commands.training_model import Trainer
+from tests.support.command import run_command
 from tests.support.digits import digit_pixels, digit_splits
 
 Bundles = Callable[[str], Path]
@@ -279,6 +281,59 @@ def test_alike_images_are_trained_on_and_said_to_be(
         np.zeros((5, 8, 8, 1), np.uint8)
     )
     assert np.isfinite(scores["score"]).all()
+
+
+def test_sizes_and_kinds_are_told_before_training(
+    tmp_path: Path, generator: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    for number in range(60):
+        path = images / ("grey" if number < 15 else "colour") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (90, 160) if number < 15 else (90, 160, 3)
+        Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(path)
+    settings = [*_TINY, "scoring.scores=[reconstruction_mse]"]
+    config = train_configuration("ae", overrides=settings, flags={"epochs": 1})
+    manifest = train([str(images)], config, str(tmp_path / "m"))
+    lines = capsys.readouterr().err.splitlines()
+    mixed = (
+        "of 60 images looked at 45 have 3 channels, 15 have 1: those of 1 channel will be rejected "
+        "(wrong_channels); --set image.convert=true takes all"
+    )
+    assert lines[:3] == [
+        "images: 60 looked at of 60: all 90 x 160 (height x width), 1 or 3 channels, 8 bits",
+        "training on 48 x 84, 3 channels, 8 bits; --size HxW for another",
+        f"warning: {mixed}",
+    ]
+    assert manifest["training"]["advice"][0] == mixed
+    assert mixed in " ".join((tmp_path / "m" / "model_card.md").read_text().split())
+    assert manifest["training"]["rejected_by_reason"] == {"wrong_channels": 15}
+    image = manifest["config"]["image"]
+    assert [image[key] for key in ("height", "width", "channels", "bits")] == [48, 84, 3, 8]
+
+
+@pytest.mark.parametrize(("size", "told"), [("12", "12 x 12"), ("16x12", "16 x 12")])
+def test_a_size_goes_before_the_configuration(
+    size: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There are too few records to go on with."""
+    np.savez(tmp_path / "few.npz", x=np.zeros((3, 8, 8), np.uint8))
+    arguments = ["train", "--input", str(tmp_path / "few.npz"), "--model", "ae", "--size", size]
+    arguments += ["--output", str(tmp_path / "m"), "--set", "image.height=9", "image.width=9"]
+    status, _, err = run_command(arguments, capsys)
+    assert status == 2
+    assert f"training on {told}, 1 channel, 8 bits\n" in err
+
+
+@pytest.mark.parametrize("size", ["0", "64x", "x", "64x0", "-3", "6 4", "64x64x3", "1e2", ""])
+def test_what_is_no_size_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--input", "a", "--model", "ae", "--output", "m", f"--size={size}"]
+    status, _, err = run_command(arguments, capsys)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert (
+        f"must be a side in pixels, 64, or a height and a width, 64x96. Received: {size!r}" in err
+    )
 
 
 def test_digits_are_trained_on_without_a_warning(bundle: Bundles) -> None:
