@@ -13,6 +13,7 @@ _PATH = "linear_path"
 # What the networks give is small beside it: their first steps, before they know a direction, would
 # else undo it.
 _OF_LATENT, _OF_IMAGE = 0.01, 0.03
+_LEAST_SCALE = 1e-4  # of codes, which of images that are all alike are rounding
 _ENTRIES = 0.2  # what entries of a linear path start at
 
 
@@ -80,7 +81,7 @@ def start_at(
     """
     flat, wanted = (np.reshape(x, (len(x), -1)) for x in (images, targets))
     codes = (flat - mean) @ components.T
-    scale = float(np.sqrt(np.mean(np.square(codes)))) or 1.0
+    scale = max(_LEAST_SCALE, float(np.sqrt(np.mean(np.square(codes)))))
     codes /= scale  # of one scale for all latents: their distances are those of the images
     d, values = encoder.output_shape[-1], flat.shape[1]
     into = np.zeros((values, d), np.float32)

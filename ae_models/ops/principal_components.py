@@ -31,7 +31,8 @@ class PrincipalComponents:
         most = min(count, len(flat) - 1, flat.shape[1])
         if most < 1:
             raise ValueError(f"principal components take two images. Received: {len(flat)}")
-        found = PCA(most, random_state=seed).fit(flat)
+        with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+            found = PCA(most, random_state=seed).fit(flat)
         return cls(found.mean_.astype(np.float32), found.components_.astype(np.float32))
 
     def codes(self, images: np.ndarray) -> np.ndarray:

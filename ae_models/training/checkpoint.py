@@ -1,10 +1,11 @@
 """Where a training stands, on disk: whole or not there, whenever it is cut off."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,12 @@ class Checkpoint:
         with self._opened() as arrays:
             return _of(arrays, "best")
 
-    def _opened(self) -> Any:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
         try:
-            return np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            with self._path.open("rb") as file:
+                yield np.load(file, allow_pickle=False)
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"cannot go on with {self._path}: {error}") from error
 
 

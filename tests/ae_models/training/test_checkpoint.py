@@ -101,7 +101,7 @@ def test_a_training_cut_off_within_an_epoch_ends_as_if_it_had_not_been(
     whole, undisturbed = _trained(kind, stores, _config())
     monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     file = tmp_path / "checkpoint.npz"
-    for step in (2, 3):  # the second counts from where the first was cut off
+    for step in (2, 4):  # the second counts from where the first was cut off
         with pytest.raises(_CutOffError):
             _trained(kind, stores, _config(), file, _cut_at(step))
     assert Checkpoint(file).standing().step == 1, "of the second epoch"
