@@ -86,7 +86,7 @@ def rate_interval(records: int, fpr: float, coverage: float = 0.9) -> tuple[floa
       fpr: p-values up to it are flagged.
       coverage: the probability of the interval, half of the rest on each side of it.
     """
-    ranks = int(fpr * (records + 1))
+    ranks = max(0, int(fpr * (records + 1)) - 1)
     while (ranks + 1) / (records + 1) <= fpr:  # as p-values themselves are compared
         ranks += 1
     if ranks == 0:

@@ -66,10 +66,11 @@ def test_what_is_said_of_a_hundred_records() -> None:
     )
 
 
-@given(records=st.integers(1, 20_000), fpr=_RATES, coverage=st.floats(0.1, 0.99))
-def test_the_interval_is_scipys(records: int, fpr: float, coverage: float) -> None:
-    # Scores so low that k others, and no more, are at most as high.
-    p_values = np.arange(1, records + 2) / (records + 1)
+@given(records=st.integers(1, 20_000), data=st.data(), coverage=st.floats(0.1, 0.99))
+def test_the_interval_is_scipys(records: int, data: st.DataObject, coverage: float) -> None:
+    p_values = np.arange(1, records + 2) / (records + 1)  # all that there are
+    at_one = float(p_values[data.draw(st.integers(0, records - 1))])
+    fpr = data.draw(_RATES | st.sampled_from([at_one, float(np.nextafter(at_one, 0))]))
     flagged = int(np.count_nonzero(p_values <= fpr))
     found = rate_interval(records, fpr, coverage)
     if flagged == 0:
