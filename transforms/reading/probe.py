@@ -37,7 +37,7 @@ def survey_images(sources: Sequence[Source], wheres: Sequence[Where], max_pixels
     batches, total = Spread(sources, carried, wheres, MOST_IMAGES).read()
     look = _Look(max_pixels)
     found = [looked for batch in batches for looked in look.at(batch)]
-    if look.decoded:
+    if found:
         return Survey(tuple(found), look.in_vain.reasons.total(), total)
     return _first_of_all(sources, wheres, carried, max_pixels)
 
