@@ -36,15 +36,32 @@ def least_to_flag(fpr: float) -> int:
     return records
 
 
-def none_flagged(records: int, fpr: float) -> str | None:
-    """A line for people where so few calibration records let nothing be flagged."""
+def least_rate(records: int) -> float:
+    """The least p-value that so many calibration records give, rounded up to two digits."""
+    smallest = 1 / (records + 1)
+    unit = 10.0 ** (math.floor(math.log10(smallest)) - 1)
+    return float(f"{math.ceil(smallest / unit - 1e-9) * unit:.2g}")
+
+
+_FOR_TRAINING = (
+    "train on more records, raise training.calibration_share, or score with a larger --fpr"
+)
+
+
+def none_flagged(records: int, fpr: float, advice: str = _FOR_TRAINING) -> str | None:
+    """A line for people where so few calibration records let nothing be flagged.
+
+    Args:
+      records: of the calibration.
+      fpr: a flagged record's p-value is at most that.
+      advice: what to do, at the end of the line.
+    """
     smallest = 1 / (records + 1)
     if smallest <= fpr:
         return None
     return (
         f"{records:,} calibration records give no p-value below {smallest:.2g}, so none is flagged "
-        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; train on more records, raise "
-        "training.calibration_share, or score with a larger --fpr"
+        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; {advice}"
     )
 
 

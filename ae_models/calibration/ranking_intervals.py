@@ -11,7 +11,7 @@ from ae_models.calibration.ranking import Ranked
 # which happen to be alike do not make an interval of no width.
 _MODEL_RECORDS = 40
 _WIDEST = 7.0  # a normal quantile: one record in 10¹² lies beyond
-_RATIO = 3**-0.5  # √((1 − ρ) / (1 + ρ)) at ρ = 1/2
+_RATIO = 3**-0.5  # √((1 − r) / (1 + r)) at the correlation r = 1/2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def measured_average_precision(ranked: Ranked, confidence: float = 0.95) -> Meas
     from the one kind to the other at each place.
 
     Measured for binormal scores: of 95% intervals, 89 to 98 in 100 cover with 10 anomalous records
-    of 200,000, 92 to 97 with 40 of 200,000 or 100 of 1,000,000. The lowest are those where the
+    of 200,000, 92 to 98 with 40 of 200,000 or 100 of 1,000,000. The lowest are those where the
     estimate hangs on whether one anomalous record is above all others.
 
     Args:

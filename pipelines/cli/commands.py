@@ -124,6 +124,9 @@ def train(
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
+@click.option("--primary", metavar="NAME",
+              help="The score that score, p_value and is_anomaly are made of.  "
+                   "[default: the bundle's]")  # fmt: skip
 @click.option("--checkpoint_every", type=int, metavar="N",
               help="Keep what is done after each N records or a few more, for --resume. Each part "
                    "starts a pipeline and loads the model: 100000 and more.")  # fmt: skip
@@ -150,6 +153,7 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     outputs: str | None,
+    primary: str | None,
     checkpoint_every: int | None,
     resume: bool,
     max_rejects: str | None,
@@ -175,6 +179,7 @@ def score(
         portable_schema=portable_schema,
         error_maps=error_maps,
         outputs=None if outputs is None else outputs.split(","),
+        primary=primary,
         checkpoint_every=checkpoint_every,
         resume=resume,
         max_rejects=max_rejects,
@@ -204,6 +209,11 @@ def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
 @click.option("--output", metavar="DIR", required=True, help="Folder of the relabelled run.")
 @click.option("--fpr", type=float, help="Flag p_value <= FPR.")
 @click.option("--fdr", type=float, help="Flag by Benjamini and Hochberg's rule at this rate.")
+@click.option("--score", metavar="NAME",
+              help="Make score and p_value of this score of the run too, by its bundle's "
+                   "calibration.")  # fmt: skip
+@click.option("--model", metavar="BUNDLE",
+              help="With --score: the bundle.  [default: where score found it]")  # fmt: skip
 @overwrite_option
 @json_option
 def relabel(
@@ -212,17 +222,19 @@ def relabel(
     output: str,
     fpr: float | None,
     fdr: float | None,
+    score: str | None,
+    model: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Set a run's flags anew, from its p-values alone: no model, no images.
 
     Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
-    all flags.
+    all flags. --score takes p-values of another score, from the bundle's calibration records.
     """
     program = load_program("pipelines.commands.relabel")
 
-    ledger = program.relabel(scores, output, fpr, fdr, overwrite)
+    ledger = program.relabel(scores, output, fpr, fdr, overwrite, score, model)
     print_result(ledger, as_json, lambda _: summaries.relabelled_lines(ledger, output))
 
 

@@ -93,6 +93,7 @@ def relabelled_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
     changed = ledger["relabelled"]
     return [
         f"run: {output}",
+        *([f"score: {changed['score']}"] if "score" in changed else []),
         f"rule: --{changed['rule']} {changed['rate']:g}, p_value <= {changed['threshold']:.6g}",
         f"flagged: {changed['flagged']} of {ledger['records']['scored']} records",
     ]

@@ -87,7 +87,9 @@ def test_the_variance_is_delongs() -> None:
     generator = np.random.default_rng(0)
     for size in ((3, 4), (12, 50), (40, 7)):
         # Rounded: many are equal.
-        one, other = (np.round(generator.normal(d, 1, n), 1) for d, n in zip((0.7, 0), size))
+        one, other = (
+            np.round(generator.normal(d, 1, n), 1) for d, n in zip((0.7, 0), size, strict=True)
+        )
         wins = np.heaviside(one[:, None] - other, 0.5)
         brute = wins.mean(1).var(ddof=1) / size[0] + wins.mean(0).var(ddof=1) / size[1]
         ranked = Ranked.of(one, np.sort(other))
