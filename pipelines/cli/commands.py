@@ -194,12 +194,22 @@ def score(
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @click.option("--anomalous", metavar="COLUMN=VALUE[,VALUE]", required=True,
               help="Which records are anomalous in truth; != for all others.")  # fmt: skip
+@click.option("--by", metavar="COLUMN",
+              help="A row for each of its values among the anomalous records, too.")  # fmt: skip
+@click.option("--plot", metavar="FILE.png", help="Draw ROC and precision-recall curves.")
 @json_option
-def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
-    """AUROC and average precision of a run's scores, with bootstrap intervals."""
+def evaluate(
+    *, scores: str, anomalous: str, by: str | None, plot: str | None, as_json: bool
+) -> None:
+    """AUROC and average precision of each of a run's scores, with intervals, and what is flagged.
+
+    Rates of flags are those of the run's is_anomaly for the primary score, and at the same p-value
+    for the others.
+    """
     program = load_program("pipelines.commands.evaluate")
 
-    print_result(program.evaluate(scores, anomalous), as_json, summaries.evaluated_lines)
+    result = program.evaluate(scores, anomalous, by, plot)
+    print_result(result, as_json, summaries.evaluated_lines)
 
 
 @cli.command(
