@@ -13,7 +13,6 @@ from ae_models.bundles.scorer import chosen_score
 from ae_models.calibration.p_values import conformal_p_values, score_threshold
 from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
 from ae_models.errors import BundleError
-from ae_models.scores import primary_score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,8 @@ def calibration_of(bundle: Bundle, name: str | None = None) -> ScoreCalibration:
       ConfigError: the bundle has no such score.
       BundleError: it has no calibration records, or none with this score.
     """
-    own, name = primary_score(bundle.config), chosen_score(bundle.config, name)
+    names = bundle.calibrated_scores()
+    own, name = (chosen_score(bundle.config, asked, names) for asked in (None, name))
     if name == own:
         return ScoreCalibration(name, bundle.calibration_scores(), bundle.pareto_tail())
     scores = bundle.calibration_scores(SCORE_PREFIX + name)

@@ -39,16 +39,23 @@ def check_outputs(config: Configuration, outputs: Sequence[str] | None) -> tuple
     return known if outputs is None else tuple(outputs)
 
 
-def chosen_score(config: Configuration, name: str | None) -> str:
+def chosen_score(
+    config: Configuration, name: str | None, names: Sequence[str] | None = None
+) -> str:
     """The score that is asked for by its name or by its column's, `score_<name>`; None: the
     configured primary one.
+
+    Args:
+      config: of the bundle.
+      name: what is asked for.
+      names: of the bundle's scores; None: as the configuration says, which loads Keras.
 
     Raises:
       ConfigError: the bundle has no such score.
     """
+    known = score_names(config) if names is None else names
     if name is None:
-        return primary_score(config)
-    known = score_names(config)
+        return primary_score(config, known)
     for candidate in (name, name.removeprefix(SCORE_PREFIX)):
         if candidate in known:
             return candidate

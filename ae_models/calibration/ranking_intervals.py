@@ -2,6 +2,9 @@
 very many others, where resampling both kinds alike does not."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -11,7 +14,13 @@ from ae_models.calibration.ranking import Ranked
 # which happen to be alike do not make an interval of no width.
 _MODEL_RECORDS = 40
 _WIDEST = 7.0  # a normal quantile: one record in 10¹² lies beyond
-_RATIO = 3**-0.5  # √((1 − r) / (1 + r)) at the correlation r = 1/2
+_HALVINGS, _MOST_LOGITS = 50, 700.0
+_NORMAL = NormalDist()
+# Gauss and Legendre's places from 0 to 1/√3, as 1 + x², and their weights over that. SciPy has all
+# of this, and takes longer to load than `evaluate` does to start.
+_PLACES, _SHARES = np.polynomial.legendre.leggauss(40)
+_SQUARES = 1 + (_PLACES + 1) ** 2 / 12
+_WEIGHTS = _SHARES / (2 * math.sqrt(3)) / _SQUARES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +60,11 @@ def measured_auroc(ranked: Ranked, confidence: float = 0.95) -> Measured:
     ]
     if min(counts.sum() for counts, _ in parts) < 2:
         return Measured(value, None, None)
-    model = float(_share_variance(_normal_quantile(value)))
+    model = share_variance(_normal_quantile(value))
     variances, freedoms = zip(
         *(_pooled(counts, shares, value, model) for counts, shares in parts), strict=True
     )
-    spread = _quantile(variances, freedoms, confidence) * np.sqrt(sum(variances))
+    spread = _quantile(variances, freedoms, confidence) * math.sqrt(sum(variances))
     return Measured(value, _lowest(value, spread), 1 - _lowest(1 - value, spread))
 
 
@@ -113,50 +122,65 @@ def _pooled(
     return ((number - 1) * own + _MODEL_RECORDS) / freedom / number, freedom
 
 
-def _quantile(
-    variances: tuple[float, ...], freedoms: tuple[float, ...], confidence: float
-) -> float:
+def _quantile(variances: Sequence[float], freedoms: Sequence[float], confidence: float) -> float:
     """Student's t for a sum of variances (Satterthwaite 1946)."""
-    from scipy import special  # noqa: PLC0415 - it loads for longer than most commands may take
-
     parts = sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True))
-    freedom = sum(variances) ** 2 / parts if parts else np.inf
-    return float(special.stdtrit(freedom, (1 + confidence) / 2))
+    return student_quantile(sum(variances) ** 2 / parts if parts else math.inf, confidence)
+
+
+def student_quantile(freedom: float, confidence: float) -> float:
+    """What the absolute value of Student's t does not exceed, with this probability: the normal
+    quantile and four terms in 1 / freedom (Abramowitz and Stegun 1964, 26.7.5). At 95%, the error
+    is 0.1% with 3 degrees of freedom and 11% with 1."""
+    x = _NORMAL.inv_cdf((1 + confidence) / 2)
+    terms = (
+        x,
+        (x**3 + x) / 4,
+        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
+        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
+        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
+    )
+    return sum(term / freedom**power for power, term in enumerate(terms))
 
 
 def _lowest(value: float, spread: float) -> float:
-    """The least θ with value ≤ θ + spread·√V(θ)."""
-    from scipy import optimize, special  # noqa: PLC0415
+    """The least θ with value ≤ θ + spread·√V(θ): below `value` the sum rises with θ."""
 
-    def excess(quantile: float) -> float:
-        return float(special.ndtr(quantile) + spread * np.sqrt(_share_variance(quantile)) - value)
+    def is_reached(quantile: float) -> bool:
+        return _below(quantile) + spread * math.sqrt(share_variance(quantile)) >= value
 
-    highest = _normal_quantile(value)
-    if excess(-_WIDEST) >= 0:
+    low, high = -_WIDEST, _normal_quantile(value)
+    if is_reached(low):
         return 0.0
-    if excess(highest) <= 0:
+    if not is_reached(high):
         return value
-    return float(special.ndtr(optimize.brentq(excess, -_WIDEST, highest)))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_reached(middle) else (middle, high)
+    return _below(high)
+
+
+def _below(quantile: float) -> float:
+    """Φ, as precise far below as above."""
+    return math.erfc(-quantile / math.sqrt(2)) / 2
 
 
 def _normal_quantile(probability: float) -> float:
-    from scipy import special  # noqa: PLC0415
+    if not 0 < probability < 1:
+        return math.copysign(_WIDEST, probability - 0.5)
+    return min(max(_NORMAL.inv_cdf(probability), -_WIDEST), _WIDEST)
 
-    return float(np.clip(special.ndtri(probability), -_WIDEST, _WIDEST))
 
-
-def _share_variance(quantile: float) -> float:
-    """V at θ = Φ(quantile)."""
-    from scipy import special  # noqa: PLC0415
-
-    both = special.ndtr(quantile) * special.ndtr(-quantile)
-    return max(0.0, float(both - 2 * special.owens_t(quantile, _RATIO)))
+def share_variance(quantile: float) -> float:
+    """V at θ = Φ(quantile): Owen's T there is ∫ exp(−q²(1 + x²)/2) / (1 + x²) dx / 2π from 0 to
+    1/√3 = √((1 − r) / (1 + r)), at a correlation r of 1/2."""
+    owens_t = _WEIGHTS @ np.exp(-(quantile**2) / 2 * _SQUARES) / (2 * math.pi)
+    both = _below(quantile) * _below(-quantile)
+    return max(0.0, float(both - 2 * owens_t))
 
 
 def _precision_ends(ranked: Ranked, moved: float, confidence: float) -> tuple[float, float]:
     """The interval's ends, of the average precision with so many records moved at each place."""
-    from scipy import special  # noqa: PLC0415
-
     true, false = ranked.anomalous_above - moved, ranked.others_above + moved
     m, n = int(ranked.anomalous.sum()), int(ranked.others.sum())
     weights, total = ranked.anomalous / m, true + false
@@ -172,10 +196,9 @@ def _precision_ends(ranked: Ranked, moved: float, confidence: float) -> tuple[fl
     )
     if not 0 < value < 1 or not sum(variances):
         return value, value
-    spread = _quantile(variances, (m - 1, n - 1), confidence) * np.sqrt(sum(variances))
-    ends = special.logit(value) + np.array([-1, 1]) * spread / (value * (1 - value))
-    low, high = special.expit(ends)
-    return float(low), float(high)
+    spread = _quantile(variances, (m - 1, n - 1), confidence) * math.sqrt(sum(variances))
+    odds, factor = value / (1 - value), math.exp(min(spread / (value * (1 - value)), _MOST_LOGITS))
+    return odds / (odds + factor), odds / (odds + 1 / factor)
 
 
 def _from_here(values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ _DASHES = ("-", "--", ":")
 _CHANCE = "0.6"
 _MOST_POINTS = 1000  # of a curve, along each axis
 _FIRST_POINTS = 200  # that are all drawn: a few records may be a long way
-_WIDTH, _HEIGHT, _NAMES = 12.0, 4.9, 2.1  # inches
+_WIDTH, _HEIGHT, _NAMES = 12.6, 4.9, 2.7  # inches
 
 
 def ranking_curves(

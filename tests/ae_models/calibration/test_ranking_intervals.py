@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn.metrics import average_precision_score
 
 from ae_models.calibration.ranking import Ranked
@@ -13,6 +13,8 @@ from ae_models.calibration.ranking_intervals import (
     delong_variance,
     measured_auroc,
     measured_average_precision,
+    share_variance,
+    student_quantile,
 )
 
 
@@ -81,6 +83,17 @@ def test_coverage_at_any_distance(anomalous: int, records: int, distance: float)
     few = anomalous == 10
     assert 0.92 <= area <= (0.985 if few else 0.97)
     assert (0.88 if few else 0.915) <= precision <= 0.995
+
+
+def test_the_models_variance_and_students_quantiles_are_scipys() -> None:
+    for quantile in (-6.0, -2.5, 0.0, 0.3, 1.0, 4.0, 7.0):
+        both = stats.norm.cdf(quantile) * stats.norm.sf(quantile)
+        expected = both - 2 * special.owens_t(quantile, 1 / np.sqrt(3))
+        assert share_variance(quantile) == pytest.approx(expected, rel=1e-6, abs=1e-30)
+    assert share_variance(0.0) == pytest.approx(1 / 12)  # of a uniform share
+    for freedom, tolerance in ((1, 0.15), (2, 0.01), (3, 2e-3), (9, 1e-4), (99.5, 1e-8)):
+        expected = stats.t.ppf(0.975, freedom)
+        assert student_quantile(freedom, 0.95) == pytest.approx(expected, rel=tolerance)
 
 
 def test_the_variance_is_delongs() -> None:

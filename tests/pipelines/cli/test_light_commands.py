@@ -41,6 +41,8 @@ def test_what_reads_a_finished_run_loads_no_framework(
     commands = [
         ["inspect", str(bundle("vae"))],
         ["relabel", "--scores", folder, "--output", str(tmp_path / "new"), "--fdr", "0.1"],
+        ["relabel", "--scores", folder, "--output", str(tmp_path / "other"), "--fdr", "0.1"]
+        + ["--score", "latent_knn"],
         ["evaluate", "--scores", folder, "--anomalous", "label=0"],
         *(["verify", "--scores", run, "--input", uri] for uri, run in runs.items()),
     ]
