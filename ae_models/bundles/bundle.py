@@ -17,12 +17,20 @@ from ae_models.bundles.manifest import (
     fingerprint,
     read_manifest,
 )
-from ae_models.bundles.names import CALIBRATION, FORMAT_VERSION, GRAPHS, KERAS_MODEL, MANIFEST
+from ae_models.bundles.names import (
+    CALIBRATION,
+    FORMAT_VERSION,
+    GRAPHS,
+    KERAS_MODEL,
+    MANIFEST,
+    SCORE_PREFIX,
+)
 from ae_models.calibration.pareto_tail import ParetoTail
 from ae_models.config.configuration import Configuration, configuration_from_mapping
 from ae_models.config.model import as_trained
 from ae_models.config.validated import from_mapping
 from ae_models.errors import BundleError, ConfigError
+from ae_models.scores import SCORES
 
 _MOST_CALIBRATION_RECORDS = 1 << 26
 _MOST_IMAGE_BYTES, _MOST_LATENT_DIM = 256 << 20, 1 << 20
@@ -59,6 +67,23 @@ class Bundle:
         if column.type != pa.float32() or column.null_count:
             raise BundleError(f"{self.path}: the scores of {CALIBRATION} are no numbers")
         return np.sort(column.to_numpy())
+
+    def calibrated_scores(self) -> tuple[str, ...]:
+        """The names of the scores that the held-out normal records have, in the order of the
+        configuration's, and else of all that there are.
+
+        Raises:
+          BundleError: they have none.
+        """
+        try:
+            columns = set(pq.read_schema(self.path / CALIBRATION).names)
+        except (OSError, pa.ArrowException) as error:
+            raise BundleError(f"{self.path}: cannot read {CALIBRATION}: {error}") from error
+        known = SCORES if self.config.scoring.scores is None else self.config.scoring.scores
+        names = tuple(name for name in known if SCORE_PREFIX + name in columns)
+        if not names:
+            raise BundleError(f"{self.path}: {CALIBRATION} has no scores")
+        return names
 
     def pareto_tail(self) -> ParetoTail | None:
         """What extends p-values beyond the calibration scores; None if nothing does."""

@@ -39,6 +39,29 @@ def check_outputs(config: Configuration, outputs: Sequence[str] | None) -> tuple
     return known if outputs is None else tuple(outputs)
 
 
+def chosen_score(
+    config: Configuration, name: str | None, names: Sequence[str] | None = None
+) -> str:
+    """The score that is asked for by its name or by its column's, `score_<name>`; None: the
+    configured primary one.
+
+    Args:
+      config: of the bundle.
+      name: what is asked for.
+      names: of the bundle's scores; None: as the configuration says, which loads Keras.
+
+    Raises:
+      ConfigError: the bundle has no such score.
+    """
+    known = score_names(config) if names is None else names
+    if name is None:
+        return primary_score(config, known)
+    for candidate in (name, name.removeprefix(SCORE_PREFIX)):
+        if candidate in known:
+            return candidate
+    raise ConfigError(f"the bundle has no score {name!r}{suggestion(name, known)}")
+
+
 class Scorer:
     """A bundle's SavedModel, held in memory.
 
@@ -50,18 +73,25 @@ class Scorer:
       config: the bundle's configuration.
       outputs: of `output_names`, those that are wanted: what only others need is not computed.
         None: all.
+      primary: the score that is called `score` as well (`chosen_score`).
 
     Raises:
-      ConfigError: the bundle has no such output.
+      ConfigError: the bundle has no such output or score.
       BundleError: the SavedModel cannot be loaded.
     """
 
-    def __init__(self, path: Path, config: Configuration, outputs: Sequence[str] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        config: Configuration,
+        outputs: Sequence[str] | None = None,
+        primary: str | None = None,
+    ):
         self._wanted = check_outputs(config, outputs)
         self.image = config.image
         self.batch_rows = config.batch_rows
         self._pool = ThreadPoolExecutor(_calls_at_once(config), "scorer")
-        self.primary = SCORE_PREFIX + primary_score(config)
+        self.primary = SCORE_PREFIX + chosen_score(config, primary)
         from ae_models.bundles.saved_model import SavedModel  # noqa: PLC0415 - imports TensorFlow
 
         try:

@@ -58,19 +58,33 @@ def least_in_all(fpr: float) -> int:
     return math.ceil(least_to_flag(fpr) / _MOST_SHARE)
 
 
-def none_flagged(records: int, fpr: float) -> str | None:
-    """A line for people where so few calibration records let nothing be flagged: it says what would
-    let it."""
+def _to_train(records: int, fpr: float) -> str:
+    return (
+        f"train on {least_in_all(fpr):,} records or more, without a training.calibration_share of "
+        f"your own, or score with --fpr {least_rate(records):g} or more"
+    )
+
+
+def least_rate(records: int) -> float:
+    """The least p-value that so many calibration records give, rounded up to two digits."""
+    upwards = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
+    return float(upwards.divide(decimal.Decimal(1), decimal.Decimal(records + 1)))
+
+
+def none_flagged(records: int, fpr: float, advice: str | None = None) -> str | None:
+    """A line for people where so few calibration records let nothing be flagged.
+
+    Args:
+      records: of the calibration.
+      fpr: a flagged record's p-value is at most that.
+      advice: what to do, at the end of the line; None: what to train with.
+    """
     smallest = 1 / (records + 1)
     if smallest <= fpr:
         return None
-    upwards = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
-    rate = upwards.divide(decimal.Decimal(1), decimal.Decimal(records + 1))
     return (
         f"{records:,} calibration records give no p-value below {smallest:.2g}, so none is flagged "
-        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; train on {least_in_all(fpr):,} "
-        "records or more, without a training.calibration_share of your own, or score with --fpr "
-        f"{rate:g} or more"
+        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; {advice or _to_train(records, fpr)}"
     )
 
 

@@ -1,37 +1,88 @@
 """How well scores rank anomalous records above others, from counts alone."""
 
+import dataclasses
+import functools
+
 import numpy as np
 
 
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """How many records of each kind there are at each place of a ranking, from the highest score.
+
+    A place is a score that occurs, or the others that lie between two anomalous records.
+
+    Attributes:
+      anomalous, others: (k,) int64, not both 0 at any place.
+    """
+
+    anomalous: np.ndarray
+    others: np.ndarray
+
+    @classmethod
+    def of(cls, anomalous: np.ndarray, ascending: np.ndarray) -> "Ranked":
+        """From the scores of each kind, in the time that m searches in n scores take.
+
+        Args:
+          anomalous: (m,) scores, none NaN, in any order.
+          ascending: (n,) scores of the others, sorted.
+        """
+        values, counts = np.unique(anomalous, return_counts=True)
+        ends = [np.searchsorted(ascending, values, side) for side in ("left", "right")]
+        bounds = np.stack(ends, axis=1).ravel()  # where those equal to each value begin and end
+        others = np.diff(bounds, prepend=0, append=len(ascending))
+        at = np.zeros(len(others), np.int64)
+        at[1::2] = counts
+        occurs = (at + others > 0)[::-1]
+        return cls(at[::-1][occurs], others[::-1][occurs])
+
+    @functools.cached_property
+    def anomalous_above(self) -> np.ndarray:
+        """(k,) anomalous records at each place and above."""
+        return np.cumsum(self.anomalous)
+
+    @functools.cached_property
+    def others_above(self) -> np.ndarray:
+        """(k,) the same of the others."""
+        return np.cumsum(self.others)
+
+    @property
+    def anomalous_share_above(self) -> np.ndarray:
+        """(k,) of the anomalous records, those above each place and half of those at it."""
+        return (self.anomalous_above - self.anomalous / 2) / self.anomalous_above[-1]
+
+    @property
+    def others_share_below(self) -> np.ndarray:
+        """(k,) of the others, those below each place and half of those at it."""
+        return 1 - (self.others_above - self.others / 2) / self.others_above[-1]
+
+    def auroc(self) -> float:
+        """The probability that an anomalous record scores higher than another, equal scores
+        counting half: the area under the ROC curve."""
+        return float(self.anomalous @ self.others_share_below / self.anomalous_above[-1])
+
+    def average_precision(self) -> float:
+        """Σ_k (R_k − R_(k−1))·P_k over the places k, from the highest: of the records at k and
+        above, P_k is the share that is anomalous, and R_k their share of all that are."""
+        true, false = self.anomalous_above, self.others_above
+        return float(self.anomalous @ (true / (true + false)) / true[-1])
+
+
 def auroc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """The probability that an anomalous record scores higher than another, equal scores counting
-    half: the area under the ROC curve.
+    """The area under the ROC curve (`Ranked.auroc`).
 
     Args:
       truth: (N,) bool, of both kinds.
       scores: (N,) finite.
     """
-    true, false = _counts_above(truth, scores)
-    twice = np.diff(false, prepend=0) * (true + np.append(0, true[:-1]))
-    return float(twice.sum() / (2 * true[-1] * false[-1]))
+    return Ranked.of(scores[truth], np.sort(scores[~truth])).auroc()
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Σ_k (R_k − R_(k−1))·P_k over the scores k that occur, from the highest: of the records that
-    score at least k, P_k is the share that is anomalous, and R_k their share of all that are.
+    """The average precision (`Ranked.average_precision`).
 
     Args:
       truth: (N,) bool, of which one is true at least.
       scores: (N,) finite.
     """
-    true, false = _counts_above(truth, scores)
-    return float((np.diff(true, prepend=0) / true[-1]) @ (true / (true + false)))
-
-
-def _counts_above(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many anomalous and other records score at least as high as each score that occurs, from
-    the highest: (k,) int64 each."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    true = np.cumsum(truth[order], dtype=np.int64)[ends]
-    return true, ends + 1 - true
+    return Ranked.of(scores[truth], np.sort(scores[~truth])).average_precision()

@@ -59,14 +59,18 @@ def score_names(config: Configuration) -> tuple[str, ...]:
     return config.scoring.scores
 
 
-def primary_score(config: Configuration) -> str:
+def primary_score(config: Configuration, names: Sequence[str] | None = None) -> str:
     """The name of the score that `score` and `p_value` are made of: where none is named, or it is
     not known yet, the default one, or the first of those that were chosen without it.
+
+    Args:
+      config: of the model.
+      names: of the scores that there are; None: `score_names`, which loads Keras.
 
     Raises:
       ConfigError: it is not among the configured scores.
     """
-    names = score_names(config)
+    names = score_names(config) if names is None else names
     name = config.scoring.primary
     if name is None or name == AUTO:
         return _DEFAULT_PRIMARY if _DEFAULT_PRIMARY in names else names[0]

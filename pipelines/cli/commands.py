@@ -147,6 +147,9 @@ def train(
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
+@click.option("--primary", metavar="NAME",
+              help="The score that score, p_value and is_anomaly are made of.  "
+                   "[default: the bundle's]")  # fmt: skip
 @click.option("--checkpoint_every", type=int, metavar="N",
               help="Keep what is done after each N records or a few more, for --resume. Each part "
                    "starts a pipeline and loads the model: 100000 and more.")  # fmt: skip
@@ -173,6 +176,7 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     outputs: str | None,
+    primary: str | None,
     checkpoint_every: int | None,
     resume: bool,
     max_rejects: str | None,
@@ -198,6 +202,7 @@ def score(
         portable_schema=portable_schema,
         error_maps=error_maps,
         outputs=None if outputs is None else outputs.split(","),
+        primary=primary,
         checkpoint_every=checkpoint_every,
         resume=resume,
         max_rejects=max_rejects,
@@ -212,12 +217,22 @@ def score(
 @click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote.")
 @click.option("--anomalous", metavar="COLUMN=VALUE[,VALUE]", required=True,
               help="Which records are anomalous in truth; != for all others.")  # fmt: skip
+@click.option("--by", metavar="COLUMN",
+              help="A row for each of its values among the anomalous records, too.")  # fmt: skip
+@click.option("--plot", metavar="FILE.png", help="Draw ROC and precision-recall curves.")
 @json_option
-def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
-    """AUROC and average precision of a run's scores, with bootstrap intervals."""
+def evaluate(
+    *, scores: str, anomalous: str, by: str | None, plot: str | None, as_json: bool
+) -> None:
+    """AUROC and average precision of each of a run's scores, with intervals, and what is flagged.
+
+    Rates of flags are those of the run's is_anomaly for the primary score, and at the same p-value
+    for the others.
+    """
     program = load_program("pipelines.commands.evaluate")
 
-    print_result(program.evaluate(scores, anomalous), as_json, summaries.evaluated_lines)
+    result = program.evaluate(scores, anomalous, by, plot)
+    print_result(result, as_json, summaries.evaluated_lines)
 
 
 @cli.command(
@@ -227,6 +242,11 @@ def evaluate(scores: str, anomalous: str, as_json: bool) -> None:
 @click.option("--output", metavar="DIR", required=True, help="Folder of the relabelled run.")
 @click.option("--fpr", type=float, help="Flag p_value <= FPR.")
 @click.option("--fdr", type=float, help="Flag by Benjamini and Hochberg's rule at this rate.")
+@click.option("--score", metavar="NAME",
+              help="Make score and p_value of this score of the run too, by its bundle's "
+                   "calibration.")  # fmt: skip
+@click.option("--model", metavar="BUNDLE",
+              help="With --score: the bundle.  [default: where score found it]")  # fmt: skip
 @overwrite_option
 @json_option
 def relabel(
@@ -235,17 +255,19 @@ def relabel(
     output: str,
     fpr: float | None,
     fdr: float | None,
+    score: str | None,
+    model: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Set a run's flags anew, from its p-values alone: no model, no images.
 
     Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
-    all flags.
+    all flags. --score takes p-values of another score, from the bundle's calibration records.
     """
     program = load_program("pipelines.commands.relabel")
 
-    ledger = program.relabel(scores, output, fpr, fdr, overwrite)
+    ledger = program.relabel(scores, output, fpr, fdr, overwrite, score, model)
     print_result(ledger, as_json, lambda _: summaries.relabelled_lines(ledger, output))
 
 

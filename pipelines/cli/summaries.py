@@ -1,7 +1,9 @@
 """What the commands say of their results where no JSON is asked for: lines for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pipelines.console.escape import shown
 
 
 def demo_lines(result: Mapping[str, Any]) -> list[str]:
@@ -93,6 +95,7 @@ def relabelled_lines(ledger: Mapping[str, Any], output: str) -> list[str]:
     changed = ledger["relabelled"]
     return [
         f"run: {output}",
+        *([f"score: {changed['score']}"] if "score" in changed else []),
         f"rule: --{changed['rule']} {changed['rate']:g}, p_value <= {changed['threshold']:.6g}",
         f"flagged: {changed['flagged']} of {ledger['records']['scored']} records",
     ]
@@ -150,26 +153,63 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def evaluated_lines(result: Mapping[str, Any]) -> list[str]:
-    """The metrics, each with its interval."""
+    """A row for each score, then one for each kind of anomaly."""
     percent = f"{result['confidence']:.0%}"
-    metrics = [
-        f"{label}: {_measured(result[name], percent)}"
-        for name, label in (("auroc", "AUROC"), ("average_precision", "average precision"))
-    ]
-    flagged = result["flagged"]
-    return [
+    left_out = result["unlabelled"]
+    heading = ["score", "AUROC", "average precision", "flagged", "of the others"]
+    lines = [
         f"records: {result['records']}, {result['anomalous']} anomalous"
-        + (f"; {result['unlabelled']} without a label left out" if result["unlabelled"] else ""),
-        *metrics,
-        f"flagged: {flagged['true_positive_rate']:.1%} of the anomalous, "
-        f"{flagged['false_positive_rate']:.1%} of the others",
+        + (f"; {left_out} without a label left out" if left_out else ""),
+        *_aligned([heading, *([_score_name(row), *_measures(row)] for row in result["scores"])]),
+        f"* score, p_value and is_anomaly are made of it; in brackets, {percent} intervals",
     ]
+    missing = [row for row in result["scores"] if row["without_score"]]
+    lines += [f"{row['name']}: {row['without_score']} records have none" for row in missing]
+    return lines + (_kind_lines(result["by"]) if "by" in result else [])
 
 
-def _measured(metric: Mapping[str, float | None], percent: str) -> str:
+def _kind_lines(by: Mapping[str, Any]) -> list[str]:
+    """The primary score of each kind, and the score that ranks it highest."""
+    heading = [by["column"], "anomalous", "AUROC", "average precision", "flagged", "highest AUROC"]
+    rows = []
+    for kind in by["kinds"]:
+        primary = kind["scores"][0]
+        best = max((row for row in kind["scores"] if row["auroc"] is not None),
+                   key=lambda row: row["auroc"]["value"], default=None)  # fmt: skip
+        told = "" if best is None else f"{best['auroc']['value']:.4f} {best['name']}"
+        name = "(no value)" if kind["value"] is None else kind["value"]
+        rows.append([name, str(kind["anomalous"]), *_measures(primary)[:3], told])
+    return ["", *_aligned([heading, *rows])]
+
+
+def _score_name(row: Mapping[str, Any]) -> str:
+    return f"{row['name']} *" if row["primary"] else str(row["name"])
+
+
+def _measures(row: Mapping[str, Any]) -> list[str]:
+    flagged = row["flagged"]
+    rates = ["not known"] * 2
+    if flagged is not None:
+        rates = [f"{flagged[f'{kind}_positive_rate']:.2%}" for kind in ("true", "false")]
+    return [_measured(row["auroc"]), _measured(row["average_precision"]), *rates]
+
+
+def _measured(metric: Mapping[str, float | None] | None) -> str:
+    if metric is None:
+        return "not known"
     if metric["low"] is None:
         return f"{metric['value']:.4f}"
-    return f"{metric['value']:.4f} ({percent} interval {metric['low']:.4f} to {metric['high']:.4f})"
+    return f"{metric['value']:.4f} ({metric['low']:.4f} to {metric['high']:.4f})"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, each column as wide as its widest cell."""
+    cells = [[shown(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
 
 
 def verified_lines(result: Mapping[str, Any]) -> list[str]:

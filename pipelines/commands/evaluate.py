@@ -1,101 +1,209 @@
-"""`latentbeam evaluate`: how well scores tell anomalous records, given a label."""
+"""`latentbeam evaluate`: how well each score of a run tells anomalous records, given a label."""
 
+import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from ae_models.calibration.ranking import auroc, average_precision
+from ae_models.bundles.names import SCORE_PREFIX
+from ae_models.calibration.ranking import Ranked
+from ae_models.calibration.ranking_intervals import measured_auroc, measured_average_precision
 from ae_models.errors import InputError
+from pipelines.commands.flag_facts import flags_nothing
+from pipelines.console.output_file import check_file
+from pipelines.console.progress import Progress, say
 from transforms.records.where import Where
-from transforms.results.read_shards import check_columns, shard_batches
-from transforms.runs.ledger import SCORES, result_files
-from transforms.runs.shards import open_shard, read_errors
+from transforms.results.read_shards import score_columns
+from transforms.results.summary import SCORE
+from transforms.results.truth import Truth, read_numbers, read_truth
+from transforms.runs.ledger import read_ledger
 
-_RESAMPLES = 500
-_MOST_RESAMPLED = 20_000
 _CONFIDENCE = 0.95
-_SEED = 0
+_ADVICE = (
+    "relabel with --fpr {rate:g} or more, or train with more calibration records and score again"
+)
 
 
-def evaluate(scores: str, anomalous: str) -> dict[str, Any]:
-    """AUROC and average precision of `score`, each with a bootstrap interval, and what the flag
-    `is_anomaly` found. Records without a value of the condition's column are neither normal nor
-    anomalous: they are left out, and counted.
+def evaluate(
+    scores: str, anomalous: str, by: str | None = None, plot: str | None = None
+) -> dict[str, Any]:
+    """AUROC and average precision of every score of a run, each with an interval, and what flags
+    find. Records without a value of the condition's column are neither normal nor anomalous: they
+    are left out, and counted.
+
+    Memory is that of the labels and of one score at a time, some 20 bytes a record; with `plot`,
+    the curves' too.
+
+    Args:
+      scores: the folder of the finished run.
+      anomalous: the condition that says which records are anomalous in truth.
+      by: a column: the anomalous records with each of its values are also evaluated by themselves,
+        against all normal ones.
+      plot: the PNG file for ROC and precision-recall curves; None: none is drawn.
+
+    Returns:
+      `records`, `anomalous`, `unlabelled`; of the primary score `auroc`, `average_precision` and
+      `flagged`; the intervals' `confidence`; `scores`, these and what else there is of each score,
+      the primary one's first; `advice`, a line where no record can be flagged, or None; with `by`
+      also `by`, its `column` and its `kinds`, each with its `value`, `anomalous` and `scores`.
 
     Raises:
       InputError: no finished run, or no records of one of the two kinds.
-      ConfigError: the condition names no column of the scores.
+      ConfigError: the condition or `by` names no column of the scores, or one of too many values.
+      OutputError: the picture cannot be written.
     """
     where = Where.parse(anomalous)
-    found = _read(scores, where)
-    table = found.filter(pc.invert(pc.is_null(found[where.column], nan_is_null=True)))
-    truth = where.mask(table[where.column]).to_numpy()
-    score, flags = table["score"].to_numpy(), table["is_anomaly"].to_numpy()
-    if truth.all() or not truth.any():
+    if plot is not None:
+        check_file(plot, ".png", "picture")
+    ledger, truth = read_ledger(scores), read_truth(scores, where, by)
+    records, found = int(truth.labelled.sum()), int(truth.anomalous.sum())
+    if found in (0, records):
         raise InputError(
-            f"{scores}: {int(truth.sum())} of {len(truth)} records are anomalous ({where}); "
-            "both kinds are needed"
+            f"{scores}: {found} of {records} records are anomalous ({where}); both kinds are needed"
         )
-    return {
-        "records": len(truth),
-        "anomalous": int(truth.sum()),
-        "unlabelled": len(found) - len(table),
-        "auroc": _with_interval(auroc, truth, score),
-        "average_precision": _with_interval(average_precision, truth, score),
-        "flagged": {
-            "true_positive_rate": float(flags[truth].mean()),
-            "false_positive_rate": float(flags[~truth].mean()),
-        },
+    rows, curves = [], {}
+    kinds: dict[str | None, list[dict[str, Any]]] = {value: [] for value in truth.kinds}
+    anomalies = np.flatnonzero(truth.anomalous)
+    wanted = _scores(scores, ledger)
+    with Progress("evaluating", len(wanted), " scores") as progress:
+        for score in wanted:
+            read = _Evaluated.read(scores, score, truth)
+            rows.append(read.row(anomalies))
+            for value, chosen in truth.kinds.items():
+                kinds[value].append(read.row(chosen))
+            if plot is not None and rows[-1]["auroc"] is not None:
+                curves[score.name] = read.ranked(anomalies)
+            progress.show(len(rows))
+    advice = flags_nothing(ledger, _ADVICE)
+    if advice is not None:
+        say(f"warning: {advice}")
+    if plot is not None:
+        _draw(plot, curves, rows[0]["flagged"], f"{scores}: {found} anomalous of {records} records")
+    result = {
+        "records": records,
+        "anomalous": found,
+        "unlabelled": len(truth.labelled) - records,
+        **{name: rows[0][name] for name in ("auroc", "average_precision", "flagged")},
         "confidence": _CONFIDENCE,
+        "scores": rows,
+        "advice": advice,
     }
+    if by is not None:
+        told = [
+            {"value": value, "anomalous": len(truth.kinds[value]), "scores": of_kind}
+            for value, of_kind in kinds.items()
+        ]
+        result["by"] = {"column": by, "kinds": told}
+    return result
 
 
-def _read(scores: str, where: Where) -> pa.Table:
-    tables: list[pa.Table] = []
-    for path in result_files(scores, SCORES):
-        with open_shard(path) as parquet:
-            schema = parquet.schema_arrow
-        check_columns(path, schema, ["score", "is_anomaly"])
-        where.check(schema)
-        columns = list(dict.fromkeys([where.column, "score", "is_anomaly"]))
-        tables += map(pa.table, shard_batches(path, columns))
-    if not tables:
-        raise InputError(f"{scores} holds no scored record")
-    with read_errors(scores):
-        return pa.concat_tables(tables).unify_dictionaries()
+@dataclasses.dataclass(frozen=True)
+class _Score:
+    """One of a run's scores.
 
-
-def _with_interval(metric: Any, truth: np.ndarray, score: np.ndarray) -> dict[str, float | None]:
-    """The metric over all records, and a percentile interval by resampling each kind apart.
-
-    Of very many records a seeded part is resampled, and the interval narrowed to their number by
-    the square root of the ratio. A kind of one record alone has no interval.
+    Attributes:
+      name: without its column's prefix.
+      column: that it is read from.
+      is_primary: whether `is_anomaly` is made of it.
+      threshold: of the others, what is flagged at least; None where that is not known.
     """
-    generator = np.random.default_rng(_SEED)
-    kinds = [score[truth], score[~truth]]
-    share = min(1.0, _MOST_RESAMPLED / len(score))
-    parts = [
-        generator.choice(kind, max(2, round(len(kind) * share)), replace=False)
-        if share < 1 and len(kind) > 2
-        else kind
-        for kind in kinds
-    ]
-    value = float(metric(truth, score))
-    if min(map(len, parts)) < 2:
-        return {"value": value, "low": None, "high": None}
 
-    def of_kinds(positive: np.ndarray, negative: np.ndarray) -> float:
-        labels = np.repeat([True, False], [len(positive), len(negative)])
-        return float(metric(labels, np.concatenate([positive, negative])))
+    name: str
+    column: str
+    is_primary: bool
+    threshold: float | None = None
 
-    drawn = [part[generator.integers(0, len(part), (_RESAMPLES, len(part)))] for part in parts]
-    resampled = [of_kinds(*kinds) for kinds in zip(*drawn, strict=True)]
-    low, high = np.quantile(resampled, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    centre, narrowing = of_kinds(*parts), np.sqrt(share)
-    return {
-        "value": value,
-        "low": float(value + (low - centre) * narrowing),
-        "high": float(value + (high - centre) * narrowing),
-    }
+
+def _scores(scores: str, ledger: Mapping[str, Any]) -> list[_Score]:
+    """The primary score, then the others in the order of their columns."""
+    model = ledger.get("model") or {}
+    thresholds, primary = model.get("thresholds") or {}, model.get("primary_score")
+    found = [_Score(SCORE if primary is None else primary, SCORE, is_primary=True)]
+    for column in score_columns(scores):
+        name = column.removeprefix(SCORE_PREFIX)
+        if name == primary:
+            continue
+        threshold = thresholds.get(name)
+        if name in thresholds and threshold is None:
+            threshold = np.inf  # no value is flagged
+        found.append(_Score(name, column, False, threshold))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluated:
+    """A score of N records.
+
+    Attributes:
+      score: which.
+      values: (N,) float32; NaN where a record has none.
+      flags: (N,) bool; None where they are not known.
+      normal: the numbers of the normal records that have one.
+      missing: how many normal records have none.
+    """
+
+    score: _Score
+    values: np.ndarray
+    flags: np.ndarray | None
+    normal: np.ndarray
+    missing: int
+
+    @classmethod
+    def read(cls, scores: str, score: _Score, truth: Truth) -> "_Evaluated":
+        values = read_numbers(scores, score.column, len(truth.labelled))
+        flags = truth.flags if score.is_primary else None
+        if score.threshold is not None:
+            flags = values >= score.threshold
+        normal = truth.labelled & ~truth.anomalous
+        known = np.flatnonzero(normal & ~np.isnan(values))
+        return cls(score, values, flags, known, int(normal.sum()) - len(known))
+
+    @functools.cached_property
+    def _ascending(self) -> np.ndarray:
+        return np.sort(self.values[self.normal])
+
+    @functools.cached_property
+    def _falsely_flagged(self) -> float:
+        return 0.0 if self.flags is None else float(self.flags[self.normal].mean())
+
+    def _having(self, records: np.ndarray) -> np.ndarray:
+        return records[~np.isnan(self.values[records])]
+
+    def ranked(self, anomalous: np.ndarray) -> Ranked:
+        """The records of these numbers among all normal ones."""
+        return Ranked.of(self.values[self._having(anomalous)], self._ascending)
+
+    def row(self, anomalous: np.ndarray) -> dict[str, Any]:
+        """What is said of the score where the records of these numbers are the anomalous ones."""
+        known = self._having(anomalous)
+        told: dict[str, Any] = dict.fromkeys(("auroc", "average_precision", "flagged"))
+        if len(known) and len(self.normal):
+            ranked = self.ranked(known)
+            told["auroc"] = dataclasses.asdict(measured_auroc(ranked, _CONFIDENCE))
+            precision = measured_average_precision(ranked, _CONFIDENCE)
+            told["average_precision"] = dataclasses.asdict(precision)
+            if self.flags is not None:
+                told["flagged"] = {
+                    "true_positive_rate": float(self.flags[known].mean()),
+                    "false_positive_rate": self._falsely_flagged,
+                }
+        return {
+            "name": self.score.name,
+            "primary": self.score.is_primary,
+            "anomalous": len(anomalous),
+            "without_score": len(anomalous) - len(known) + self.missing,
+            **told,
+        }
+
+
+def _draw(
+    path: str, curves: Mapping[str, Ranked], flagged: Mapping[str, float] | None, heading: str
+) -> None:
+    from pipelines.drawing.ranking_curves import ranking_curves  # noqa: PLC0415 - it loads matplotlib
+
+    rates = None
+    if flagged is not None:
+        rates = (flagged["true_positive_rate"], flagged["false_positive_rate"])
+    ranking_curves(path, curves, flagged=rates, heading=heading)

@@ -1,24 +1,33 @@
-"""`latentbeam relabel`: a finished run with its flags set by another rule."""
+"""`latentbeam relabel`: a finished run with its flags set by another rule, or by another score."""
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.names import SCORE_PREFIX
+from ae_models.bundles.score_calibration import calibration_of
 from ae_models.calibration.false_discovery import benjamini_hochberg
 from ae_models.config.validated import check_rate
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import ConfigError, InputError, LatentbeamError
 from pipelines.beam.recorded import recorded
-from pipelines.console.progress import Progress
-from transforms.results.relabel import p_values, relabel_files, scored_rows
+from pipelines.commands.flag_facts import calibration_facts, flags_nothing
+from pipelines.console.progress import Progress, say
+from transforms.results.read_shards import score_columns
+from transforms.results.relabel import NewScore, p_values, relabel_files, scored_rows
+from transforms.results.summary import SCORE, check_model
 from transforms.runs.finish import finish_run
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.run_lock import held
+from transforms.scoring.bundle_cache import local_bundle
 from transforms.storage.changes import remove
 from transforms.storage.staging import staging_folder
+
+_ADVICE = "give --fpr {rate:g} or more, or train with more calibration records"
 
 
 def relabel(
@@ -27,8 +36,13 @@ def relabel(
     fpr: float | None = None,
     fdr: float | None = None,
     overwrite: bool = False,
+    score: str | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Writes a finished run anew with `is_anomaly` by another rule; gives the new ledger.
+
+    With `score`, `score` and `p_value` are made of that score too: what `latentbeam score` writes
+    with it as `primary`, and the same bits.
 
     Args:
       scores: the folder of the finished run.
@@ -36,25 +50,65 @@ def relabel(
       fpr: flags p_value <= fpr.
       fdr: flags by Benjamini and Hochberg at this false discovery rate, over all scored records.
       overwrite: replace what `output` holds, once the work has succeeded.
+      score: another of the run's scores, by its name or its column's; None: as it was scored.
+      model: the bundle that scored the run, for its calibration records; None: where it was then.
 
     Raises:
       LatentbeamError: not exactly one of the two rates, one outside 0 to 1, no finished and whole
-        run, or an output that cannot be used.
+        run, no such score, another bundle than the run's, or an output that cannot be used.
     """
     rule, rate = _rule(fpr, fdr)
     check_free(output, overwrite)
     check_not_within(output, scores)
-    earlier, rows = read_ledger(scores), scored_rows(scores)
+    if model is not None and score is None:
+        raise ConfigError(f"--model is the bundle of --score NAME. Received: {model} alone")
+    earlier = read_ledger(scores)
+    bundle = None if score is None else _bundle_of(scores, earlier, model)
+    new = None if bundle is None else _new_score(bundle, score, earlier)
+    rows = scored_rows(scores, new)
     run_id = uuid.uuid4().hex
     with held(output), _removed_on_failure(staging_folder(output, run_id)) as staging:
-        threshold = rate if rule == "fpr" else _discovery_threshold(scores, rows, rate)
+        threshold = rate if rule == "fpr" else _discovery_threshold(scores, rows, rate, new)
         with Progress("relabelling", rows) as progress:
-            shards, flagged = relabel_files(scores, staging, threshold, progress.show)
+            shards, flagged = relabel_files(scores, staging, threshold, progress.show, new)
         if read_ledger(scores) != earlier:
             raise InputError(f"{scores} was written anew while it was read")
         changed = {"rule": rule, "rate": rate, "threshold": threshold, "flagged": flagged}
-        facts = _facts(earlier, changed, scores)
-        return finish_run(output, run_id, shards=shards, facts=facts, overwrite=overwrite)
+        if new is not None:
+            changed["score"] = new.calibration.name
+        facts = _facts(earlier, changed, scores, bundle)
+        ledger = finish_run(output, run_id, shards=shards, facts=facts, overwrite=overwrite)
+    if line := flags_nothing(ledger, _ADVICE):
+        say(f"warning: {line}")
+    return ledger
+
+
+def _bundle_of(scores: str, ledger: Mapping[str, Any], model: str | None) -> Bundle:
+    """The bundle that scored a run.
+
+    Raises:
+      InputError: the run's ledger names none, or the bundle is another one.
+      BundleError: it is not there, or was changed.
+    """
+    known = ledger.get("model") or {}
+    path, fingerprint = known.get("path") if model is None else model, known.get("fingerprint")
+    if fingerprint is None or path is None:
+        what = "model" if fingerprint is None else "place of its bundle: give --model BUNDLE"
+        raise InputError(f"{scores}: the ledger names no {what}")
+    try:
+        bundle = open_bundle(local_bundle(path))
+        check_model(scores, fingerprint, bundle.fingerprint)
+    except LatentbeamError as error:
+        if model is None:
+            raise type(error)(f"{error}: give --model BUNDLE, as it is now elsewhere") from error
+        raise
+    return bundle
+
+
+def _new_score(bundle: Bundle, name: str | None, ledger: Mapping[str, Any]) -> NewScore:
+    calibration = calibration_of(bundle, name)
+    is_primary = calibration.name == ledger["model"].get("primary_score")
+    return NewScore(SCORE if is_primary else SCORE_PREFIX + calibration.name, calibration)
 
 
 @contextlib.contextmanager
@@ -76,14 +130,14 @@ def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
     return name, float(rate)
 
 
-def _discovery_threshold(scores: str, rows: int, rate: float) -> float:
+def _discovery_threshold(scores: str, rows: int, rate: float, new: NewScore | None) -> float:
     """The greatest p-value that Benjamini and Hochberg's rule flags."""
     with Progress("finding the threshold") as progress:
         done = 0
 
         def one_pass() -> Iterator[np.ndarray]:
             nonlocal done
-            for part in p_values(scores):
+            for part in p_values(scores, new=new):
                 done += len(part)
                 progress.show(done)
                 yield part
@@ -91,10 +145,13 @@ def _discovery_threshold(scores: str, rows: int, rate: float) -> float:
         return benjamini_hochberg(one_pass, rows, rate).threshold
 
 
-def _facts(earlier: dict[str, Any], changed: dict[str, Any], scores: str) -> dict[str, Any]:
+def _facts(
+    earlier: dict[str, Any], changed: dict[str, Any], scores: str, bundle: Bundle | None
+) -> dict[str, Any]:
     """The earlier ledger's facts, the rule of its flags replaced.
 
-    `model.fpr` becomes the threshold, so that `is_anomaly` is `p_value <= fpr` in every run.
+    `model.fpr` becomes the threshold, so that `is_anomaly` is `p_value <= fpr` in every run. From
+    where on other scores would be flagged is known to the bundle alone.
     """
     own = ("format_version", "run_id", "files")
     facts = {name: value for name, value in earlier.items() if name not in own}
@@ -103,5 +160,10 @@ def _facts(earlier: dict[str, Any], changed: dict[str, Any], scores: str) -> dic
     model = facts.get("model", {})
     source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
     if model:
-        facts["model"] = {**model, "fpr": changed["threshold"]}
+        known = {name: value for name, value in model.items() if name != "thresholds"}
+        facts["model"] = {**known, "fpr": changed["threshold"]}
+    if bundle is not None:
+        source["primary_score"] = model.get("primary_score")
+        columns = score_columns(scores)
+        facts["model"] |= calibration_facts(bundle, changed["score"], columns, changed["threshold"])
     return {**facts, "relabelled": {**changed, "from": source}}

@@ -63,6 +63,7 @@ def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
         "the bundle": model.get("fingerprint"),
         "--fpr": model.get("fpr"),
         "--outputs": model.get("outputs"),
+        "--primary": model.get("primary_score"),
         "--error_maps": facts.get("error_maps"),
         "--portable_schema": facts.get("portable_schema"),
         "relabelled": facts.get("relabelled"),

@@ -9,12 +9,13 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import check_outputs
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, EmptyRunError
-from ae_models.scores import primary_score
 from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
 from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
+from pipelines.commands.flag_facts import calibration_facts, flags_nothing
 from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from pipelines.console.progress import say
@@ -31,6 +32,8 @@ from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.options import ScoreOptions
 
+_ADVICE = "give --fpr {rate:g} or more, or train with more calibration records"
+
 
 def score(
     inputs: Sequence[str],
@@ -45,6 +48,7 @@ def score(
     portable_schema: bool = False,
     error_maps: bool = False,
     outputs: Sequence[str] | None = None,
+    primary: str | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
     max_rejects: str | int | float | None = None,
@@ -65,7 +69,7 @@ def score(
       TooManyRejectsError: more records were rejected than `max_rejects` allows; without it, all.
       EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
-    asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+    asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs), primary)
     limit = RejectLimit.usual() if max_rejects is None else RejectLimit.parse(max_rejects)
     read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
@@ -85,6 +89,8 @@ def score(
         "options": described_options(options),
         "versions": versions(),
     }
+    if line := flags_nothing(facts, _ADVICE):
+        say(f"warning: {line}")
     threads = decoding_threads(options)
 
     def scoring() -> ScoreImages:
@@ -142,11 +148,12 @@ def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions
 
 
 def _model_facts(bundle: Bundle, asked: ScoreOptions) -> dict[str, Any]:
+    outputs = check_outputs(bundle.config, asked.outputs)
+    columns = [name for name in outputs if name.startswith(SCORE_PREFIX)]
+    fpr = bundle.config.scoring.fpr if asked.fpr is None else asked.fpr
     return {
         "kind": bundle.config.model.kind,
         "fingerprint": bundle.fingerprint,
-        "primary_score": primary_score(bundle.config),
-        "fpr": bundle.config.scoring.fpr if asked.fpr is None else asked.fpr,
-        "outputs": check_outputs(bundle.config, asked.outputs),
-        "pareto_tail": bundle.manifest["calibration"].get("pareto_tail"),
+        "outputs": outputs,
+        **calibration_facts(bundle, asked.primary, columns, fpr),
     }

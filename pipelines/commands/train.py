@@ -34,7 +34,7 @@ from pipelines.commands.training_stages import (
 )
 from pipelines.commands.unfinished_training import unfinished_training
 from pipelines.console.progress import say, warned
-from pipelines.drawing.curves import draw_curves
+from pipelines.drawing.loss_curves import draw_curves
 from transforms import ReadOptions
 from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.storage.bundle_place import put_local_bundle, settle

@@ -7,10 +7,9 @@ import numpy as np
 from bokeh.models import LayoutDOM
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.calibration.p_values import score_threshold
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
-from ae_models.scores import primary_score
+from pipelines.commands.flag_facts import flags_nothing
 from pipelines.console.output_file import check_file, write_file
 from pipelines.console.progress import Progress, say
 from pipelines.report import sentences
@@ -32,6 +31,7 @@ _ANOMALOUS_THUMBNAILS = 1000
 _EXAMPLES = 3
 _MOST_ANOMALIES = 500
 _PROJECTIONS = ("pca", "umap")
+_ADVICE = "relabel with --fpr {rate:g} or more, or train with more calibration records"
 
 
 def report(
@@ -120,9 +120,11 @@ def _html(
     data: RunData, images: FoundImages, model: str, kind: Literal["pca", "umap"], seed: int
 ) -> str:
     summary, manifest = data.summary, data.bundle.manifest
-    calibration, tail = data.calibration[SCORE], data.bundle.pareto_tail()
-    name = primary_score(data.bundle.config)
-    threshold = score_threshold(calibration, data.fpr, tail)
+    name, calibration = data.primary.name, data.primary.scores
+    threshold = data.primary.threshold(data.fpr)
+    advice = _advice(data)
+    if advice is not None:
+        say(f"warning: {advice}")
     edges, drift = summary.score_edges, summary.counts[SCORE].drift()
     held_out = np.histogram(calibration, edges)[0]
     flagged = summary.flagged / summary.records
@@ -146,7 +148,8 @@ def _html(
         counts=sentences.counts(data.ledger, summary),
         rejects=_rejects(data),
         histogram_note=[
-            sentences.histogram_note(summary, name, threshold, data.fpr, len(calibration))
+            sentences.histogram_note(summary, name, threshold, data.fpr, len(calibration)),
+            *([] if advice is None else [f"{advice[0].upper()}{advice[1:]}."]),
         ],
         anomalies_note=sentences.anomalies_note(len(found), name),
         cards=found,
@@ -164,6 +167,13 @@ def _html(
         identity=sentences.identity(data.ledger, manifest, data.scores, model),
     )
     return page_html(page, drawn)
+
+
+def _advice(data: RunData) -> str | None:
+    """A line where no record can be flagged, of older runs too, whose ledgers know less."""
+    facts = {"fpr": data.fpr, "calibration_records": len(data.primary.scores)}
+    tail = {"pareto_tail": data.primary.tail}
+    return flags_nothing({**data.ledger, "model": facts | tail}, _ADVICE)
 
 
 def _rejects(data: RunData) -> list[Rejects] | None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.names import SCORE_PREFIX
+from ae_models.bundles.score_calibration import ScoreCalibration, calibration_of
 from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError, InputError
 from ae_models.latents.clustering.model import NOISE
@@ -54,6 +55,7 @@ class RunData:
       ledger: its `run.json`.
       bundle: that scored it.
       label: the column of labels; None if there is none.
+      primary: the calibration by the score that `score` is.
       calibration: ascending scores of the calibration records by column, `score` first.
       sample: rows of a uniform sample of at most 100,000 records.
       summary: of all rows.
@@ -65,6 +67,7 @@ class RunData:
     ledger: dict[str, Any]
     bundle: Bundle
     label: str | None
+    primary: ScoreCalibration
     calibration: dict[str, np.ndarray]
     sample: pa.Table
     summary: RunSummary
@@ -118,7 +121,9 @@ def read_run(
     check_model(scores, _fingerprint(ledger, bundle), bundle.fingerprint)
     label = _label(scores, label, names)
     scored = [SCORE, *(name for name in names if name.startswith(SCORE_PREFIX))]
-    calibration = {name: bundle.calibration_scores(name) for name in scored}
+    primary = calibration_of(bundle, ledger.get("model", {}).get("primary_score"))
+    others = {name: bundle.calibration_scores(name) for name in scored if name != SCORE}
+    calibration = {SCORE: primary.scores, **others}
     shown = [name for name in names if name in (LATENT_MEAN, label)]
     columns = list(dict.fromkeys([*scored, P_VALUE, FLAG, *shown]))
     with Progress("sampling", rows) as progress:
@@ -138,7 +143,9 @@ def read_run(
     records = _with_top(sample.select([ID, SCORE, P_VALUE, FLAG, *shown]), summary.top)
     ids = records[ID].to_pylist()
     found = None if clusters is None else _read_clusters(clusters, ids, scores)
-    return RunData(scores, ledger, bundle, label, calibration, sample, summary, records, found)
+    return RunData(
+        scores, ledger, bundle, label, primary, calibration, sample, summary, records, found
+    )
 
 
 def _fingerprint(ledger: dict[str, Any], bundle: Bundle) -> str:

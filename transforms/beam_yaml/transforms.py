@@ -136,6 +136,8 @@ class ScoreImages(beam.PTransform):
       error_handling: `output` names a second output, of the records that could not be scored:
         `id`, `source`, `stage`, `reason`, `message`. Without it, the first of them fails the
         pipeline.
+      primary: The score that `score`, `p_value` and `is_anomaly` are made of; by default the
+        bundle's own.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class ScoreImages(beam.PTransform):
         outputs: Optional[Sequence[str]] = None,  # noqa: UP045
         error_maps: bool = False,
         error_handling: Optional[Mapping[str, str]] = None,  # noqa: UP045
+        primary: Optional[str] = None,  # noqa: UP045
     ):
         super().__init__()
         self._config = _ScoreConfig(
@@ -152,13 +155,18 @@ class ScoreImages(beam.PTransform):
             fpr=fpr,
             outputs=outputs,  # type: ignore[arg-type]
             error_maps=error_maps,
+            primary=primary,
         )
         self._rejects = _error_output(error_handling)
 
     def expand(self, rows: PCollection[Any]) -> Any:
         config = self._config
         scoring = score.ScoreImages(
-            config.model, fpr=config.fpr, error_maps=config.error_maps, outputs=config.outputs
+            config.model,
+            fpr=config.fpr,
+            error_maps=config.error_maps,
+            outputs=config.outputs,
+            primary=config.primary,
         )
         scored = rows | "Batches" >> ImagesFromRows() | "Score" >> scoring
         scores = scored.scores | "Rows" >> Rows(self._schema(rows))

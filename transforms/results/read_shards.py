@@ -6,8 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.errors import InputError
 from transforms.records.batches import ID
+from transforms.runs.ledger import SCORES, result_files
 from transforms.runs.shards import open_shard, read_errors
 from transforms.storage.sealed_file import sha256_of
 
@@ -70,6 +72,18 @@ def shard_batches(
             raise InputError(f"cannot read {path}: {left} rows are missing")
 
 
+def score_columns(scores: str) -> list[str]:
+    """The columns `score_<name>` of a finished run; none where it has no file of scores.
+
+    Raises:
+      InputError: no finished run, or a file cannot be read.
+    """
+    for path in result_files(scores, SCORES):
+        with open_shard(path) as parquet:
+            return [name for name in parquet.schema_arrow.names if name.startswith(SCORE_PREFIX)]
+    return []
+
+
 def check_columns(path: str, schema: pa.Schema, columns: Sequence[str]) -> None:
     """Raises InputError unless a file has these columns, each once, and those that every run has of
     the type that they have there."""
@@ -77,7 +91,7 @@ def check_columns(path: str, schema: pa.Schema, columns: Sequence[str]) -> None:
         if schema.names.count(name) != 1:
             raise InputError(f"{path} has no column {name!r}")
         kind, is_usual = schema.field(name).type, _KINDS.get(name)
-        if is_usual is None and name.startswith("score_"):
+        if is_usual is None and name.startswith(SCORE_PREFIX):
             is_usual = pa.types.is_floating
         if is_usual is not None and not is_usual(kind):
             raise InputError(f"{path}: column {name!r} cannot be of type {kind}")

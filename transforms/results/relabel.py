@@ -1,6 +1,8 @@
-"""Setting the flags of a finished run anew from its p-values, a row group at a time."""
+"""Setting the flags of a finished run anew from its p-values, or from another of its scores, a row
+group at a time."""
 
 import contextlib
+import dataclasses
 import posixpath
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,19 +11,43 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_models.bundles.score_calibration import ScoreCalibration
 from ae_models.errors import InputError, OutputError
-from transforms.results.read_shards import check_whole, shard_batches
+from transforms.results.read_shards import check_columns, check_whole, shard_batches
 from transforms.runs.ledger import SCORES, read_ledger, result_files, unlisted_files
 from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.changes import create
 from transforms.storage.sealed_file import SealedFile, open_plain
 
-_P_VALUE, _FLAG = "p_value", "is_anomaly"
+_SCORE, _P_VALUE, _FLAG = "score", "p_value", "is_anomaly"
 _COPIED_BYTES = 1 << 20
 
 
-def scored_rows(scores: str) -> int:
-    """The number of scored records of a finished run, once its files are found to be whole.
+@dataclasses.dataclass(frozen=True)
+class NewScore:
+    """Another score that `score` and `p_value` are made of: its column, and its calibration."""
+
+    column: str
+    calibration: ScoreCalibration
+
+    def p_values(self, values: pa.Array | pa.ChunkedArray, path: str) -> np.ndarray:
+        """(N,) float64, of a column of a file.
+
+        Raises:
+          InputError: one is no finite number.
+        """
+        scores = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        if bad := int((~np.isfinite(scores)).sum()):
+            raise InputError(
+                f"{path}: {self.column} of {bad} records is no finite number: to score with "
+                f"--primary {self.calibration.name} makes rejects of them"
+            )
+        return self.calibration.p_values(scores)
+
+
+def scored_rows(scores: str, new: NewScore | None = None) -> int:
+    """The number of scored records of a finished run, once its files are found to be whole, and to
+    have the column of the new score.
 
     Raises:
       InputError: no finished run, or one whose files are not those of its ledger.
@@ -35,23 +61,34 @@ def scored_rows(scores: str) -> int:
             path = posixpath.join(scores, listed["path"])
             with open_shard(path) as parquet:
                 _check_columns(path, parquet.schema_arrow)
+                if new is not None:
+                    check_columns(path, parquet.schema_arrow, [_SCORE, new.column])
             rows += listed["rows"]
     return rows
 
 
-def p_values(scores: str, rows: int = 65_536) -> Iterator[np.ndarray]:
-    """The p-values of a finished run, (N,) float64, N at most `rows`, in the order of its files.
+def p_values(scores: str, rows: int = 65_536, new: NewScore | None = None) -> Iterator[np.ndarray]:
+    """The p-values of a finished run, or those by a new score, (N,) float64, N at most `rows`, in
+    the order of its files.
 
     Raises:
       InputError: a file cannot be read.
     """
     for path in result_files(scores, SCORES):
-        for batch in shard_batches(path, [_P_VALUE], rows=rows):
-            yield batch.column(0).to_numpy(zero_copy_only=False)
+        column = _P_VALUE if new is None else new.column
+        for batch in shard_batches(path, [column], rows=rows):
+            values = batch.column(0)
+            yield (
+                values.to_numpy(zero_copy_only=False) if new is None else new.p_values(values, path)
+            )
 
 
 def relabel_files(
-    scores: str, staging: str, threshold: float, show: Callable[[int], None]
+    scores: str,
+    staging: str,
+    threshold: float,
+    show: Callable[[int], None],
+    new: NewScore | None = None,
 ) -> tuple[list[Shard], int]:
     """Writes every file of a finished run again into `staging`: scores with `is_anomaly` set to
     p_value <= threshold and all else as it was, the other files byte by byte.
@@ -61,6 +98,7 @@ def relabel_files(
       staging: the folder to write to.
       threshold: what a flagged p-value may not exceed; a NaN is never flagged.
       show: told after each row group how many scored records are done.
+      new: sets `score` and `p_value` too.
 
     Returns:
       The files, and the number of flagged records.
@@ -82,7 +120,7 @@ def relabel_files(
         target = posixpath.join(staging, f"{kind}-{number:05d}.parquet")
         with _created(target) as sink:
             if kind == SCORES:
-                _relabel_file(source, sink, threshold, count)
+                _relabel_file(source, sink, threshold, count, new)
             else:
                 _copy(source, sink)
         # Files without a first id are ordered by their paths, and so stay in the run's order.
@@ -91,18 +129,34 @@ def relabel_files(
 
 
 def _relabel_file(
-    source: str, sink: SealedFile, threshold: float, written: Callable[[np.ndarray], None]
+    source: str,
+    sink: SealedFile,
+    threshold: float,
+    written: Callable[[np.ndarray], None],
+    new: NewScore | None,
 ) -> None:
     """Writes `sink`; `written` is told the flags of each row group once it is."""
     with open_shard(source) as parquet:
         schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
     with pq.ParquetWriter(sink, schema, **options) as writer:
-        for table in _row_groups(source):
+        for group in _row_groups(source):
+            table = group if new is None else _by_score(group, new, source)
             flags = table[_P_VALUE].to_numpy() <= threshold
-            index = table.schema.get_field_index(_FLAG)
-            relabelled = table.set_column(index, table.schema.field(index), pa.array(flags))
+            relabelled = _replaced(table, _FLAG, pa.array(flags))
             writer.write_table(relabelled, row_group_size=max(1, len(table)))
             written(flags)
+
+
+def _by_score(table: pa.Table, new: NewScore, source: str) -> pa.Table:
+    scores = table[new.column]
+    p_values_of = pa.array(new.p_values(scores, source))
+    return _replaced(_replaced(table, _SCORE, scores), _P_VALUE, p_values_of)
+
+
+def _replaced(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    field = table.schema.field(index)
+    return table.set_column(index, field, column.cast(field.type))
 
 
 def _row_groups(path: str) -> Iterator[pa.Table]:

@@ -180,7 +180,15 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "files": lambda value: isinstance(value, list),
     "records": _is_records,
     "model": _mapping(
-        path=_is_text, kind=_is_text, fingerprint=_is_text, primary_score=_is_text, fpr=_is_number
+        path=_is_text,
+        kind=_is_text,
+        fingerprint=_is_text,
+        primary_score=_is_text,
+        fpr=_is_number,
+        calibration_records=_is_count,
+        thresholds=lambda value: (
+            isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
+        ),
     ),
     "where": _list_of(_is_text),
     "inputs": _list_of(_is_text),

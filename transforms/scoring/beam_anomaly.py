@@ -15,7 +15,7 @@ from apache_beam.ml.anomaly.thresholds import FixedThreshold
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.calibration.p_values import score_threshold
+from ae_models.bundles.score_calibration import calibration_of
 from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import REJECT
 from transforms.records.beam_rows import image_batches
@@ -34,17 +34,18 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
 
     Args:
       bundle_path: the bundle's folder; it travels, the weights do not.
+      primary: as of `ScoreOptions`.
 
     Raises:
       BundleError: the bundle is missing or was changed.
     """
 
-    def __init__(self, bundle_path: str, **kwargs: Any):
+    def __init__(self, bundle_path: str, primary: str | None = None, **kwargs: Any):
         config = open_bundle(local_bundle(bundle_path)).config
         rows = config.batch_rows
         super().__init__(min_batch_size=rows, max_batch_size=rows, **kwargs)
         # The primary score is always given; no other one is computed.
-        self._handler = AutoencoderModelHandler(bundle_path, outputs=())
+        self._handler = AutoencoderModelHandler(bundle_path, outputs=(), primary=primary)
         self._image = config.image
 
     def load_model(self) -> LoadedModel:
@@ -83,7 +84,10 @@ def _prediction(score: float, p_value: float, rejected: dict[str, str] | None) -
 
 
 def bundle_detector(
-    bundle_path: str, fpr: float | None = None, model_id: str = "latentbeam"
+    bundle_path: str,
+    fpr: float | None = None,
+    model_id: str = "latentbeam",
+    primary: str | None = None,
 ) -> OfflineDetector:
     """A detector for `AnomalyDetection`, alone or in an ensemble.
 
@@ -94,20 +98,19 @@ def bundle_detector(
       bundle_path: the bundle's folder.
       fpr: None: as the bundle's configuration says.
       model_id: of the predictions.
+      primary: the score that is given, by its name or its column's; None: the bundle's own.
 
     Raises:
       BundleError: the bundle is missing or was changed.
-      ConfigError: `fpr` is not above 0 and below 1.
+      ConfigError: `fpr` is not above 0 and below 1, or the bundle has no such score.
     """
     fpr = ScoreOptions(fpr).fpr
     bundle = open_bundle(local_bundle(bundle_path))
-    threshold = score_threshold(
-        bundle.calibration_scores(),
-        bundle.config.scoring.fpr if fpr is None else fpr,
-        bundle.pareto_tail(),
+    threshold = calibration_of(bundle, primary).threshold(
+        bundle.config.scoring.fpr if fpr is None else fpr
     )
     return OfflineDetector(
-        KeyedModelHandler(ImageRowHandler(str(bundle_path))),
+        KeyedModelHandler(ImageRowHandler(str(bundle_path), primary)),
         model_id=model_id,
         threshold_criterion=FixedThreshold(threshold),
     )

@@ -16,6 +16,7 @@ from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.scorer import chosen_score
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
@@ -214,7 +215,7 @@ class ScoreImagesByCategory(Composite):
         scores have the columns of all of them, null where a record's bundle gives none, and latents
         that differ in length, or that not all give, are plain lists.
       column: the carried column that says a record's category; numbers are taken as text.
-      fpr, error_maps, outputs, decoding_threads: as of `ScoreImages`.
+      fpr, error_maps, outputs, primary, decoding_threads: as of `ScoreImages`.
       max_models_per_worker: the most bundles that a worker process holds in memory at a time.
 
     Returns:
@@ -223,7 +224,7 @@ class ScoreImagesByCategory(Composite):
     Raises:
       BundleError: a bundle is missing or was changed.
       ConfigError: there is no bundle, `fpr` is not above 0 and below 1, a number is less than 1, or
-        a bundle has no such output.
+        a bundle has no such output or score.
     """
 
     def __init__(
@@ -234,6 +235,7 @@ class ScoreImagesByCategory(Composite):
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
+        primary: str | None = None,
         max_models_per_worker: int = 8,
         decoding_threads: int = 1,
     ):
@@ -245,13 +247,17 @@ class ScoreImagesByCategory(Composite):
         )
         self._bundles = {str(category): str(path) for category, path in bundles.items()}
         self._column, self._decoding_threads = column, decoding_threads
-        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+        self._options = ScoreOptions(
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary
+        )
         self._max_models = max_models_per_worker
 
     def expand(self, images: ImageRecords | PCollection[pa.RecordBatch]) -> ScoredRecords:
         bundles = {
             category: open_bundle(local_bundle(path)) for category, path in self._bundles.items()
         }
+        for bundle in bundles.values():
+            chosen_score(bundle.config, self._options.primary)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )

@@ -9,8 +9,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.score_calibration import calibration_of
 from ae_models.bundles.scorer import Scorer, joined
-from ae_models.calibration.p_values import conformal_p_values
 from ae_models.config.validated import check_range
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
@@ -28,9 +28,8 @@ class LoadedModel:
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         options = options or ScoreOptions()
         bundle = open_bundle(local_bundle(bundle_path))
-        self.scorer = Scorer(bundle.path, bundle.config, options.outputs)
-        self.calibration = bundle.calibration_scores()
-        self.tail = bundle.pareto_tail()
+        self.scorer = Scorer(bundle.path, bundle.config, options.outputs, options.primary)
+        self.calibration = calibration_of(bundle, options.primary)
         self.fingerprint = bundle.fingerprint
         self.fpr = bundle.config.scoring.fpr if options.fpr is None else options.fpr
         self._error_maps = options.error_maps
@@ -74,7 +73,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
     Args:
       bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
-      fpr, error_maps, outputs: as of `ScoreOptions`.
+      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
       max_rows: the rows that Beam gathers before the model is called.
       **kwargs: of Beam's `ModelHandler`.
 
@@ -89,6 +88,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
+        primary: str | None = None,
         max_rows: int = 512,
         **kwargs: Any,
     ):
@@ -98,7 +98,9 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
         self._bundle_path = bundle_path
-        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+        self._options = ScoreOptions(
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary
+        )
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
     def load_model(self) -> LoadedModel:
@@ -184,7 +186,7 @@ def scored_batch(
     batch: pa.RecordBatch, outputs: dict[str, np.ndarray], model: LoadedModel
 ) -> pa.RecordBatch:
     """`batch` without its images and with the outputs of its good rows, in order."""
-    p_values = conformal_p_values(outputs["score"], model.calibration, model.tail)
+    p_values = model.calibration.p_values(outputs["score"])
     columns = scored_columns(outputs, p_values, p_values <= model.fpr, model.fingerprint)
     rejects = _rejects(batch)
     good = rejects.is_null().to_numpy(zero_copy_only=False)

@@ -14,6 +14,8 @@ class ScoreOptions(Validated):
       error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
       outputs: the columns of latents and scores that are wanted, besides `score` and what is made
         of it; None: all that the bundle has. What only others need is not computed.
+      primary: the score that `score`, `p_value` and `is_anomaly` are made of, by its name or its
+        column's; None: the bundle's own.
 
     Raises:
       ConfigError: `fpr` is not above 0 and below 1, or a value is of another type.
@@ -22,6 +24,7 @@ class ScoreOptions(Validated):
     fpr: float | None = None
     error_maps: bool = False
     outputs: tuple[str, ...] | None = None
+    primary: str | None = None
 
     def validate(self) -> None:
         self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")

@@ -10,7 +10,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.scorer import check_outputs
+from ae_models.bundles.scorer import check_outputs, chosen_score
 from ae_models.config.validated import check_range
 from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImages
@@ -60,7 +60,7 @@ class ScoreImages(Composite):
 
     Args:
       bundle_path: the bundle's folder, local or remote.
-      fpr, error_maps, outputs: as of `ScoreOptions`.
+      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
       decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
@@ -69,7 +69,7 @@ class ScoreImages(Composite):
     Raises:
       BundleError: the bundle is missing or was changed.
       ConfigError: `fpr` is not above 0 and below 1, `decoding_threads` is less than 1, or the
-        bundle has no such output.
+        bundle has no such output or score.
     """
 
     def __init__(
@@ -79,17 +79,21 @@ class ScoreImages(Composite):
         fpr: float | None = None,
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
+        primary: str | None = None,
         decoding_threads: int = 1,
     ):
         super().__init__()
         check_range(1, decoding_threads=decoding_threads)
         self._bundle_path = str(bundle_path)
-        self._options = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs))
+        self._options = ScoreOptions(
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary
+        )
         self._decoding_threads = decoding_threads
 
     def expand(self, images: ImageRecords | PCollection[pa.RecordBatch]) -> ScoredRecords:
         bundle = open_bundle(local_bundle(self._bundle_path))
         check_outputs(bundle.config, self._options.outputs)
+        chosen_score(bundle.config, self._options.primary)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
