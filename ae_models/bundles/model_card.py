@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ae_models.bundles.names import CURVES
 from ae_models.calibration.p_values import rate_interval
 from ae_models.config.configuration import Configuration, configuration_from_mapping
 from ae_models.config.model import DenoisingConfig
@@ -25,14 +26,15 @@ _CARD = """\
   (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
 - Network: `{config.model.network}`, with a latent of {config.model.latent_dim} dimensions and
   a total of {trained[parameters]:,} parameters.
-- Training: {trained[epochs]} epochs, of which number {trained[best_epoch]} was kept, with a
-  validation loss of {trained[validation_loss]:.5g}; seed {config.training.seed}, optimizer
+- Training: {trained[epochs]} epochs, of which {kept}, with a validation loss of
+  {trained[validation_loss]:.5g}; seed {config.training.seed}, batches of
+  {config.training.batch_size}, augmentation `{config.training.augment}`, optimizer
   `{config.training.optimizer}`, learning rate {config.training.learning_rate:g}.
-- Versions: {versions}.
+{control}- Versions: {versions}.
 
 `manifest.json` has the whole configuration, and vouches for every file of this folder.
 
-## Intended use
+{curves}## Intended use
 
 To rank images by how unlike the training records they are, to flag the least likely of them, and
 to give every image a latent vector, for search, clusters and analytics:
@@ -59,7 +61,7 @@ x' what the model makes of it, it is this:
 {meaning}
 
 Also computed: {others}.
-
+{recommended}
 ## Calibration
 
 {calibration[records]:,} held-out records, on which nothing was trained or fitted, make
@@ -83,6 +85,10 @@ The primary score of these records:
 - Whether some groups of records are flagged more often than others was not measured: compare the
   share of flags by every column that tells groups apart.
 - Who trained the model, and under what licence the data and the model are, is not known here.
+"""
+_CURVES = """\
+![Loss and validation loss of each epoch]({file})
+
 """
 _NO_TAIL = "No p-value is below {smallest:.2g}."
 _TAIL = (
@@ -129,6 +135,10 @@ def model_card(facts: Mapping[str, Any]) -> str:
     return _CARD.format(
         config=config,
         trained=trained,
+        kept=_kept(trained["best_epoch"]),
+        control=_control(trained.get("control")),
+        curves=_CURVES.format(file=CURVES) if "curves" in trained else "",
+        recommended=_recommended(trained.get("recommended")),
         calibration=calibration,
         kind=_kind(config),
         shape=" × ".join(map(str, config.image.shape)),
@@ -160,6 +170,35 @@ def _kind(config: Configuration) -> str:
         corruption = code("+".join(steps) or "none")
         aim = f"the image in the column {code(model.target)}" if model.target else aim
     return _KINDS[model.kind].format(model=model, aim=aim, corruption=corruption)
+
+
+def _kept(best_epoch: int) -> str:
+    if not best_epoch:
+        return "none was better than before the first"
+    return f"number {best_epoch} was kept"
+
+
+def _control(found: Mapping[str, Any] | None) -> str:
+    """Of facts of bundles before there was one, nothing."""
+    if found is None:
+        return ""
+    return (
+        f"- {found['records']:,} held-out records are rebuilt with a mean squared error of "
+        f"{found['model']:.3g}, **{found['ratio']:.2f} times**\n  that of {found['components']} "
+        "principal components of the training records, in scaled units.\n"
+    )
+
+
+def _recommended(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    aurocs = sorted(found["aurocs"].items(), key=lambda item: -item[1])
+    return (
+        f"\nWhich of them finds anomalies made of {found['records']:,} held-out records (a patch "
+        "moved, halves swapped,\nwarped, thickened, thinned, blurred, turned), by AUROC, the mean "
+        "over these; no real anomaly took part:\n\n"
+        + "".join(f"- `{name}`: {value:.3f}\n" for name, value in aurocs)
+    )
 
 
 def _inputs(trained: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pipelines.report import sentences
 from pipelines.report.found_images import FoundImages, find_images
 from pipelines.report.page import Page, page_html
 from pipelines.report.pictures import heat_bar
-from pipelines.report.plots import p_value_histogram, score_histogram
+from pipelines.report.plots import loss_curves, p_value_histogram, score_histogram
 from pipelines.report.run_data import RunData, read_run
 from pipelines.report.sections import cards, galleries, map_section
 from transforms.records.batches import ID
@@ -142,6 +142,7 @@ def _html(
         ),
         "p_values": p_value_histogram(summary.p_value_bins, data.fpr),
         **plots,
+        **_losses(manifest),
     }  # fmt: skip
     page = Page(
         title=f"Report of {data.scores}",
@@ -164,9 +165,18 @@ def _html(
             data.calibration,
             {name: data.sample[name].to_numpy() for name in data.calibration},
         ),
+        training_note=sentences.training_note(manifest),
         identity=sentences.identity(data.ledger, manifest, data.scores, model),
     )
     return page_html(page, drawn)
+
+
+def _losses(manifest: Mapping[str, Any]) -> dict[str, LayoutDOM]:
+    """The curves of the model's training; none of a bundle from before they were kept."""
+    training = manifest.get("training", {})
+    if "curves" not in training:
+        return {}
+    return {"losses": loss_curves(training["curves"], training["best_epoch"])}
 
 
 def _advice(data: RunData) -> str | None:

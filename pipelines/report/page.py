@@ -65,7 +65,8 @@ class Page:
       title: of the page.
       counts: what was counted, and how much.
       rejects: by reason; None where the run did not write them.
-      histogram_note, anomalies_note, map_note, clusters_note, drift_note: sentences.
+      histogram_note, anomalies_note, map_note, clusters_note, drift_note, training_note:
+        sentences.
       cards: the most anomalous records.
       heat: the bar of the errors' colours, and the error of its right end.
       keys: of the map's colours.
@@ -87,6 +88,7 @@ class Page:
     galleries: Sequence[Gallery] | None
     drift_note: Sequence[str]
     drift: Sequence[Table]
+    training_note: Sequence[str]
     identity: Mapping[str, Sequence[tuple[str, str]]]
 
 
@@ -98,7 +100,8 @@ def page_html(page: Page, plots: Mapping[str, LayoutDOM]) -> str:
 
     Args:
       page: what is said.
-      plots: `scores`, `p_values`, and `map` and `colours` if there is a map.
+      plots: `scores`, `p_values`, `map` and `colours` if there is a map, and `losses` if the bundle
+        has them.
     """
     drawing, places = components(dict(plots), wrap_script=False)
     library = "\n".join(_resources().js_raw)

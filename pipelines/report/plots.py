@@ -1,5 +1,6 @@
-"""The report's histograms."""
+"""The report's histograms and curves."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,22 @@ def p_value_histogram(counts: np.ndarray, fpr: float) -> figure:
               legend_label=f"flagged up to {fpr:.3g}")  # fmt: skip
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     _tell(plot, bars, [("p-value", "@left{0.00} to @right{0.00}"), ("records", "@run{0,0}")])
+    return plot
+
+
+def loss_curves(curves: Mapping[str, Sequence[float]], best_epoch: int) -> figure:
+    """The loss of each epoch from 1, the validation loss of each from 0, before the first, and the
+    epoch that was kept."""
+    positive = min(map(min, curves.values())) > 0
+    plot = _figure("epoch", "loss", y_axis_type="log" if positive else "linear")
+    losses, validation_losses = curves["loss"], curves["validation_loss"]
+    epochs = list(range(len(validation_losses)))
+    plot.line(epochs[1:], losses, color=RUN, line_width=1.5, legend_label="loss")
+    line = plot.line(epochs, validation_losses, color=LIMIT, line_width=1.5,
+                     legend_label="validation loss")  # fmt: skip
+    plot.scatter([best_epoch], [validation_losses[best_epoch]], size=9, color=LIMIT,
+                 legend_label=f"epoch {best_epoch}, which was kept")  # fmt: skip
+    _tell(plot, line, [("epoch", "@x"), ("validation loss", "@y{0.00000}")])
     return plot
 
 

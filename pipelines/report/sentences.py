@@ -89,6 +89,23 @@ def drift_note(drift: Drift, flagged: float, fpr: float, name: str) -> list[str]
     return [found, share, caution]
 
 
+def training_note(manifest: Mapping[str, Any]) -> list[str]:
+    """How the model's training went, as far as its bundle knows."""
+    training = manifest.get("training", {})
+    notes = []
+    if "curves" in training:
+        epochs, best = training["epochs"], training["best_epoch"]
+        kept = f"number {best} was kept" if best else "none was better than before the first"
+        notes.append(f"The model was trained for {epochs:,} epochs, of which {kept}.")
+    if "control" in training:
+        notes.append(
+            "{records:,} held-out records are rebuilt with a mean squared error of {model:.3g}, "
+            "{ratio:.2f} times that of {components} principal components of the training "
+            "records.".format(**training["control"])
+        )
+    return [*notes, *(f"In training: {line}." for line in training.get("advice", ()))]
+
+
 def drift_tables(
     summary: RunSummary, calibration: Mapping[str, np.ndarray], sample: Mapping[str, np.ndarray]
 ) -> list[Table]:

@@ -1,0 +1,211 @@
+"""A training that was cut off, and the same command with --resume."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ae_models.errors import ConfigError, OutputError
+from ae_models.training.checkpoint import Checkpoint
+from pipelines.commands import training_stages
+from pipelines.commands.train import train, train_configuration
+from pipelines.commands.training_model import Trainer
+from pipelines.commands.training_progress import TrainingProgress
+from tests.support.command import run_command
+
+_TINY = (
+    "model.network=dense",
+    "model.latent_dim=2",
+    "model.widths=[8]",
+    "scoring.scores=[reconstruction_mse, reconstruction_mae]",
+    "training.batch_size=64",
+)
+
+
+class _CutOffError(Exception):
+    pass
+
+
+def _train(output: Path, *more: str, kind: str = "ae", epochs: int = 3, **flags: Any) -> dict:
+    config = train_configuration(kind, overrides=[*_TINY, *more], flags={"epochs": epochs})
+    return train(["builtin:digits"], config, str(output), where=["label=1,2"], **flags)
+
+
+def _weights(bundle: Path) -> list[np.ndarray]:
+    return keras.models.load_model(bundle / "model.keras").get_weights()
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Trainings end with an error within their second epoch, until it is undone."""
+
+    def cut(self: TrainingProgress, epoch: int, done: int, steps: int, losses: dict) -> None:
+        del self, done, steps, losses
+        if epoch == 1:
+            raise _CutOffError
+
+    monkeypatch.setattr(TrainingProgress, "__call__", cut)
+    return monkeypatch
+
+
+def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
+    tmp_path: Path, cut_off: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m")
+    unfinished = tmp_path / "m-unfinished"
+    assert Checkpoint(unfinished / "checkpoint.npz").standing().epoch == 1
+    told = capsys.readouterr().err
+    assert f"{unfinished} keeps 1 epochs of training: the same command with --resume" in told
+    cut_off.undo()
+
+    def read_again(*_: Any) -> None:
+        raise AssertionError
+
+    cut_off.setattr(training_stages, "read_records", read_again)
+    cut_off.setattr(training_stages, "survey_images", read_again)
+    cut_off.setattr(training_stages, "analyse", read_again)
+    manifest = _train(tmp_path / "m", resume=True)
+    cut_off.undo()
+    other = _train(tmp_path / "other")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["m", "other"]
+    assert all(map(np.array_equal, _weights(tmp_path / "m"), _weights(tmp_path / "other")))
+    for name in ("curves", "records", "control", "recommended", "advice", "passed_over"):
+        assert manifest["training"][name] == other["training"][name], name
+    assert manifest["calibration"] == other["calibration"]
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_what_was_trained_is_not_lost_without_resume(tmp_path: Path) -> None:
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m")
+    with pytest.raises(OutputError, match=r"was not finished: give --resume .* or --overwrite"):
+        _train(tmp_path / "m")
+    with pytest.raises(ConfigError, match=r"training.learning_rate is 0.001, not 0.5; give that"):
+        _train(tmp_path / "m", "training.learning_rate=0.5", resume=True)
+    config = train_configuration("ae", overrides=_TINY, flags={"epochs": 3})
+    with pytest.raises(ConfigError, match=r"its where is \['label=1,2'\], not \[\]"):
+        train(["builtin:digits"], config, str(tmp_path / "m"), resume=True)
+    assert Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").standing().epoch == 1
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m", "training.learning_rate=0.5", overwrite=True)
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m", "training.learning_rate=0.1", overwrite=True, resume=True)
+
+
+def test_as_many_epochs_as_were_done_end_it_with_the_best_weights(
+    tmp_path: Path, cut_off: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m")
+    best = Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").best()
+    manifest = _train(tmp_path / "m", epochs=1, resume=True)
+    assert manifest["training"]["epochs"] == 1
+    assert all(map(np.array_equal, _weights(tmp_path / "m"), best))
+    del cut_off
+
+
+def test_a_finished_bundle_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = _train(tmp_path / "m", epochs=1)
+    before = (tmp_path / "m" / "manifest.json").stat()
+    assert _train(tmp_path / "m", epochs=1, resume=True) == manifest
+    assert (tmp_path / "m" / "manifest.json").stat() == before
+    assert "is finished already" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="exists already"):
+        _train(tmp_path / "m", "model.latent_dim=3", epochs=1, resume=True)
+
+
+def test_two_trainings_do_not_work_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Trainer.fit
+
+    def meanwhile(self: Trainer, log: None = None) -> dict:
+        with pytest.raises(OutputError, match="another training is at work in"):
+            _train(tmp_path / "m", resume=True)
+        return fit(self, log)
+
+    monkeypatch.setattr(Trainer, "fit", meanwhile)
+    _train(tmp_path / "m", epochs=1)
+
+
+def test_a_command_that_is_refused_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "--input", "builtin:digits", "--model", "ae", "--output", str(tmp_path / "m")]
+    status, _, error = run_command([*line, "--where", "label=99"], capsys)
+    assert status == 2
+    assert error.count("\n") >= 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_losses_are_written_for_tensorboard(tmp_path: Path) -> None:
+    manifest = _train(tmp_path / "m", tensorboard=str(tmp_path / "log"))
+    (file,) = (tmp_path / "log").iterdir()
+    found: dict[str, list[float]] = {}
+    for record in tf.data.TFRecordDataset(str(file)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            found.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+    curves = manifest["training"]["curves"]
+    np.testing.assert_allclose(found["epoch_loss"], curves["loss"], rtol=1e-6)
+    np.testing.assert_allclose(found["epoch_val_loss"], curves["validation_loss"][1:], rtol=1e-6)
+
+
+def _command(output: Path, more: Sequence[str]) -> list[str]:
+    settings = [part for setting in _TINY for part in ("--set", setting)]
+    where = ["--input", "builtin:digits", "--where", "label!=0", "--output", str(output)]
+    budget = ["--epochs", "200", "--set", "training.patience=200"]
+    return [
+        sys.executable, "-m", "pipelines.cli", "train", "--model", "dae", *where, *settings,
+        *budget, *more,
+    ]  # fmt: skip
+
+
+def _interrupted(output: Path, how: signal.Signals) -> str:
+    """What the command says that is hit by a signal once it has trained for an epoch."""
+    checkpoint = output.with_name(f"{output.name}-unfinished") / "checkpoint.npz"
+    with subprocess.Popen(
+        _command(output, ()), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            while not checkpoint.exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+        finally:
+            os.killpg(process.pid, how)
+        return process.communicate()[1]
+
+
+@pytest.mark.slow
+def test_a_killed_command_is_gone_on_with(tmp_path: Path) -> None:
+    _interrupted(tmp_path / "m", signal.SIGKILL)
+    for name, more in (("m", ["--resume"]), ("other", [])):
+        subprocess.run(_command(tmp_path / name, more), check=True, capture_output=True)
+    assert all(map(np.array_equal, _weights(tmp_path / "m"), _weights(tmp_path / "other")))
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_best_weights_and_says_how_to_finish(tmp_path: Path) -> None:
+    said = _interrupted(tmp_path / "m", signal.SIGINT)
+    assert "Traceback" not in said
+    assert said.endswith("latentbeam: interrupted\n")
+    hint = said.splitlines()[-2]
+    assert hint.startswith(f"{tmp_path / 'm-unfinished'} keeps ")
+    epochs = hint.partition("--epochs ")[2].split()[0]
+    best = Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").best()
+    line = _command(tmp_path / "m", ["--resume", "--epochs", epochs])
+    subprocess.run(line, check=True, capture_output=True)
+    assert all(map(np.array_equal, _weights(tmp_path / "m"), best))
