@@ -18,6 +18,7 @@ from benchmarks.scoreboard import (
     likelihood,
     one_class,
     out_of_distribution,
+    photographs,
     primary,
     validity,
 )
@@ -28,6 +29,7 @@ from benchmarks.scoreboard.table import scoreboard
 _TASKS = (
     primary,
     one_class,
+    photographs,
     out_of_distribution,
     denoising,
     likelihood,
@@ -43,7 +45,7 @@ _TASKS = (
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="The folder of mnist.npz, fashion_mnist.npz and cifar10_jpeg.npz.",
+    help="The folder of mnist.npz, fashion_mnist.npz, cifar10_jpeg.npz and photos/.",
 )
 @click.option("--only", default="*", help="Rows whose task/name/case/seed match, with * and ?.")
 @click.option("--results", type=click.Path(path_type=Path), default=CACHE / "scoreboard.jsonl")

@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ae_models.bundles.parity import Agreement
+from ae_models.assessment.parity import Agreement
 from ae_models.config.model import MODEL_CONFIGS
 from ae_models.errors import LatentbeamError
 from ae_models.networks import NETWORKS
-from pipelines.commands import training_model
 from pipelines.commands.train import train, train_configuration
+from pipelines.training import model as training_model
 
 _RECORDS = 60
 _EPOCHS = 2

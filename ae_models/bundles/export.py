@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ae_models.assessment.parity import Agreement, agreements
 from ae_models.bundles.keras_check import load_keras_model
 from ae_models.bundles.manifest import MOST_GRAPH_BYTES
 from ae_models.bundles.names import ERROR_MAP, KERAS_MODEL, LATENTS, SCORE_PREFIX, SCORING
-from ae_models.bundles.parity import Agreement, agreements
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError
 from ae_models.models.base import ImageModel

@@ -13,7 +13,7 @@ from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample, with_augmented
 
-_FITTED_RECORDS, _TRIED_RECORDS, _LEAST_TRIED, _BYTES = 1000, 500, 30, 32 << 20
+_FITTED_RECORDS, _TRIED_RECORDS, _LEAST_TRIED, _BYTES = 1000, 500, 16, 32 << 20
 _GAIN, _STANDARD_ERRORS = 0.01, 2.0
 
 
@@ -36,7 +36,7 @@ def helpful_augmentation(
       seed: of what is drawn.
 
     Returns:
-      NAME joined by `+`, or `none`: of fewer than 30 validation records always.
+      NAME joined by `+`, or `none`: of fewer than 16 validation records always.
     """
     if len(validation) < _LEAST_TRIED:
         return augmentation_text([])

@@ -48,6 +48,12 @@ class Data:
             )
         }
 
+    @property
+    def photographs(self) -> Path:
+        """The folder of the sets of photographs, each with `train` and `test` as `ImageFolder` has
+        them."""
+        return self._folder / "photos"
+
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         path = self._folder / name
         found = hashlib.sha256(path.read_bytes()).hexdigest()

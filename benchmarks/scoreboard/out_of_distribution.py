@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ae_models.training.made_anomalies import blurred
+from ae_models.assessment.made_anomalies import blurred
 from benchmarks.scoreboard.controls import CONTROLS
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.one_class import auroc

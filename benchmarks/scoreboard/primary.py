@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ae_models.training.made_anomalies import ANOMALIES
+from ae_models.assessment.made_anomalies import ANOMALIES
 from benchmarks.scoreboard.data import Data
 from benchmarks.scoreboard.one_class import auroc
 from benchmarks.scoreboard.recipes import PRIMARY, Recipe

@@ -22,19 +22,19 @@ from ae_models.errors import ConfigError, OutputError
 from ae_models.scores import primary_score
 from pipelines.beam.dataflow import is_handed_over
 from pipelines.beam.run import pipeline_options, versions
-from pipelines.commands.tensorboard_log import TensorBoardLog
-from pipelines.commands.training_command import TrainingCommand, finished_manifest
-from pipelines.commands.training_model import Trainer
-from pipelines.commands.training_stages import (
+from pipelines.console.progress import say, warned
+from pipelines.drawing.loss_curves import draw_curves
+from pipelines.training.command import TrainingCommand, finished_manifest
+from pipelines.training.model import Trainer
+from pipelines.training.stages import (
     checked_sources,
     exported,
     for_records,
     stored_records,
     with_image,
 )
-from pipelines.commands.unfinished_training import unfinished_training
-from pipelines.console.progress import say, warned
-from pipelines.drawing.loss_curves import draw_curves
+from pipelines.training.tensorboard_log import TensorBoardLog
+from pipelines.training.unfinished import unfinished_training
 from transforms import ReadOptions
 from transforms.scoring.bundle_cache import check_place, put_bundle
 from transforms.storage.bundle_place import put_local_bundle, settle

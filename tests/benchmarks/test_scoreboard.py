@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ae_models.training.made_anomalies import ANOMALIES
+from ae_models.assessment.made_anomalies import ANOMALIES
 from benchmarks.scoreboard import (
     class_probabilities,
     denoising,
     likelihood,
     one_class,
     out_of_distribution,
+    photographs,
     primary,
     validity,
 )
@@ -31,6 +32,7 @@ TASKS = (
     primary,
     one_class,
     out_of_distribution,
+    photographs,
     denoising,
     likelihood,
     class_probabilities,

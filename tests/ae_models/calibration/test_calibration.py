@@ -320,9 +320,7 @@ def test_too_few_records_for_a_tail_are_refused_before_training(tmp_path: Path) 
 def test_a_tail_that_cannot_be_fitted_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "pipelines.commands.training_records.LEAST_RECORDS", 8
-    )  # fewer than the fit accepts
+    monkeypatch.setattr("pipelines.training.records.LEAST_RECORDS", 8)  # fewer than the fit accepts
     config = train_configuration("ae", overrides=_SETTINGS, flags={"epochs": 1})
     train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
     assert "warning: no generalised Pareto tail fits" in capsys.readouterr().err

@@ -154,5 +154,5 @@ def test_a_mirror_does_not_help_where_they_lie_on_one(tmp_path: Path) -> None:
 
 
 def test_few_validation_records_tell_nothing(tmp_path: Path) -> None:
-    stores = _stores(tmp_path, _strokes(80, mirrored=True), 60)
+    stores = _stores(tmp_path, _strokes(72, mirrored=True), 60)
     assert helpful_augmentation(_scaled, *stores, components=4, seed=0) == "none"  # type: ignore[arg-type]

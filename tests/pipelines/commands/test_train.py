@@ -21,7 +21,7 @@ from ae_models.scores import Score
 from ae_models.scores.reconstruction import ReconstructionMAE
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.commands.train import train, train_configuration
-from pipelines.commands.training_model import Trainer
+from pipelines.training.model import Trainer
 from tests.support.command import run_command
 from tests.support.digits import digit_pixels, digit_splits
 

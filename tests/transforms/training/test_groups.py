@@ -18,7 +18,7 @@ from ae_models.config.configuration import Configuration, ImageConfig, TrainingC
 from ae_models.config.model import AutoencoderConfig, DenoisingConfig
 from ae_models.errors import ConfigError, InputError
 from ae_models.training.splits import SPLITS
-from pipelines.commands.training_records import Records, read_records
+from pipelines.training.records import Records, read_records
 from tests.support.command import run_command
 from transforms.records.batches import image_records
 from transforms.sources import ReadOptions

@@ -12,7 +12,7 @@ from ae_models.config.configuration import Configuration, ImageConfig, Preproces
 from ae_models.config.model import AutoencoderConfig
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import SPLITS, id_hashes
-from pipelines.commands.training_records import Records, analyse, read_records
+from pipelines.training.records import Records, analyse, read_records
 from tests.support.digits import digit_ids, digit_pixels, digit_splits
 from transforms.records.where import Where
 from transforms.sources import ReadOptions

@@ -2,8 +2,8 @@
 
 import time
 
-from pipelines.commands.tensorboard_log import TensorBoardLog
 from pipelines.console.progress import Progress, say
+from pipelines.training.tensorboard_log import TensorBoardLog
 
 _LEAST_STEPS, _LEAST_SECONDS = 5, 5.0  # that are timed, once the first step has made the graph
 _SHOWN = {"loss": "loss", "val_loss": "validation loss"}

@@ -11,12 +11,12 @@ from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.scores import AUTO, primary_score
 from ae_models.training.splits import TRAIN
-from pipelines.commands.training_command import TrainingCommand
-from pipelines.commands.training_model import Trainer, chosen_augmentation
-from pipelines.commands.training_records import Records, analyse, read_records
-from pipelines.commands.unfinished_training import RECORDS, UnfinishedTraining
 from pipelines.console.progress import say, warned
 from pipelines.console.unread import warn_of_unread
+from pipelines.training.command import TrainingCommand
+from pipelines.training.model import Trainer, chosen_augmentation
+from pipelines.training.records import Records, analyse, read_records
+from pipelines.training.unfinished import RECORDS, UnfinishedTraining
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import survey_images
 from transforms.reading.read import common_carried

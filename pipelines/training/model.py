@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ae_models.assessment.held_out import Control, Recommendation, control, recommendation
+from ae_models.assessment.parity import Agreement
 from ae_models.bundles.export import ScoringModule, export, save_graph
-from ae_models.bundles.held_out import Control, Recommendation, control, recommendation
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
-from ae_models.bundles.parity import Agreement
 from ae_models.bundles.scorer import Scorer
 from ae_models.config.augmentation import augmentation_text
 from ae_models.config.configuration import Configuration
@@ -25,9 +25,9 @@ from ae_models.training.fit_scores import fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
-from pipelines.commands.tensorboard_log import TensorBoardLog
-from pipelines.commands.training_progress import TrainingProgress
 from pipelines.console.progress import Progress
+from pipelines.training.progress import TrainingProgress
+from pipelines.training.tensorboard_log import TensorBoardLog
 from transforms.storage import local
 
 _PARITY_RECORDS, _REHEARSED = 64, 16

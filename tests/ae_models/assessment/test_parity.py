@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ae_models.bundles.parity import Agreement, agreements
+from ae_models.assessment.parity import Agreement, agreements
 from ae_models.scores import Score
 
 

@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from ae_models.errors import ConfigError, OutputError
 from ae_models.training.checkpoint import Checkpoint
-from pipelines.commands import training_stages
 from pipelines.commands.train import train, train_configuration
-from pipelines.commands.training_model import Trainer
-from pipelines.commands.training_progress import TrainingProgress
+from pipelines.training import stages
+from pipelines.training.model import Trainer
+from pipelines.training.progress import TrainingProgress
 from tests.support.command import run_command
 
 _TINY = (
@@ -71,9 +71,9 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
     def read_again(*_: Any) -> None:
         raise AssertionError
 
-    cut_off.setattr(training_stages, "read_records", read_again)
-    cut_off.setattr(training_stages, "survey_images", read_again)
-    cut_off.setattr(training_stages, "analyse", read_again)
+    cut_off.setattr(stages, "read_records", read_again)
+    cut_off.setattr(stages, "survey_images", read_again)
+    cut_off.setattr(stages, "analyse", read_again)
     manifest = _train(tmp_path / "m", resume=True)
     cut_off.undo()
     other = _train(tmp_path / "other")

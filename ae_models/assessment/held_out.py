@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ae_models.assessment.made_anomalies import ANOMALIES
 from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.ranking import auroc
 from ae_models.ops.principal_components import PrincipalComponents
 from ae_models.training.image_store import ImageStore
-from ae_models.training.made_anomalies import ANOMALIES
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample
 
