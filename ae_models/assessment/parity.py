@@ -70,18 +70,11 @@ def _of_score(name: str, expected: np.ndarray, actual: np.ndarray, score: Score)
 
 
 def _of_latent(name: str, expected: np.ndarray, actual: np.ndarray) -> Agreement:
-    """A record's latent is as great as its greatest number. Of its numbers, the one is looked at
-    that exceeds most what it may differ by."""
-    differences = np.abs(expected.astype(np.float64) - actual)
-    magnitude = np.abs(expected).max(axis=1, keepdims=True)
-    low, high = np.quantile(expected, [0.16, 0.84], axis=0)
-    allowed = np.maximum(
-        _LATENT_RELATIVE * np.maximum(magnitude, magnitude.mean()), _LATENT_RESOLUTION
-    )
-    allowed = np.maximum(allowed, _OF_SPREAD * (high - low) / 2)  # (N, d)
-    worst = np.nan_to_num(differences / allowed, nan=np.inf).argmax(axis=1)
-    rows = np.arange(len(worst))
-    return _worst(name, differences[rows, worst], allowed[rows, worst], np.inf, 0.0)
+    """A record's latent is as great as its greatest number."""
+    difference = np.abs(expected.astype(np.float64) - actual).max(axis=1)
+    magnitude = np.abs(expected).max(axis=1)
+    allowed = _LATENT_RELATIVE * np.maximum(magnitude, magnitude.mean())
+    return _worst(name, difference, np.maximum(allowed, _LATENT_RESOLUTION), np.inf, 0.0)
 
 
 def _worst(

@@ -184,7 +184,7 @@ def _control(found: Mapping[str, Any] | None) -> str:
         return ""
     return (
         f"- {found['records']:,} held-out records are rebuilt with a mean squared error of "
-        f"{found['model']:.3g}, **{found['ratio']:.2f} times**\n  that of {found['components']} "
+        f"{found['model']:.3g}, {found['ratio']:.2f} times\n  that of {found['components']} "
         "principal components of the training records, in scaled units.\n"
     )
 
