@@ -17,7 +17,7 @@ from pipelines.console.progress import say
 from transforms.storage import local
 from transforms.storage.paths import is_local
 
-_REQUEST = "request"
+_REQUEST, _PART = "request", ".part"
 RECORDS = "records"  # the stage that takes long
 # What may be another when a training goes on: it changes no weight, but for how long there is.
 _FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
@@ -27,11 +27,12 @@ class UnfinishedTraining:
     """What a training has done so far, in a folder of its own.
 
     Args:
-      path: of the folder.
+      path: of the folder, as TensorFlow can take it.
+      place: the same for people.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, place: Path):
+        self.path, self.place = path, place
         self.bundle = path / "bundle"
         self.checkpoint = path / "checkpoint.npz"
 
@@ -57,7 +58,7 @@ class UnfinishedTraining:
                 one, other = (_of_weights(value) for value in (one, other))
             if one != other:
                 raise ConfigError(
-                    f"{self.path} holds a training of another command: "
+                    f"{self.place} holds a training of another command: "
                     f"{_difference(name, one, other)}; give that command again, or --overwrite "
                     "to start anew"
                 )
@@ -80,12 +81,12 @@ class UnfinishedTraining:
     def how_to_go_on(self) -> str | None:
         """A line for people, of a training that has weights to keep."""
         if (self.bundle / MANIFEST).is_file():
-            return f"the bundle is kept in {self.bundle}"
+            return f"the bundle is kept in {self.place / self.bundle.name}"
         file = Checkpoint(self.checkpoint)
         if not file.exists():
             return None
         epochs = file.standing().epoch
-        told = f"{self.path} keeps {epochs:,} epochs of training: the same command with --resume"
+        told = f"{self.place} keeps {epochs:,} epochs of training: the same command with --resume"
         if not epochs:
             return f"{told} goes on"
         return f"{told} goes on, with --resume --epochs {epochs} it ends with the best of them"
@@ -111,19 +112,21 @@ def unfinished_training(
             scope.enter_context(_locked(path))
         except OSError as error:
             raise OutputError(f"cannot write {output}: {error}") from error
-        work = UnfinishedTraining(scope.enter_context(plain_path(path)))
-        _settle(work, path, request, resume, overwrite)
+        work = UnfinishedTraining(scope.enter_context(plain_path(path)), path)
+        _settle(work, request, resume, overwrite)
         try:
             yield work
         except BaseException as error:
-            _left(work, path, error)
+            _left(work, error)
             raise
         local.remove(str(path))
 
 
 def _settle(
-    work: UnfinishedTraining, path: Path, request: Mapping[str, Any], resume: bool, overwrite: bool
+    work: UnfinishedTraining, request: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> None:
+    if not work.has_begun and any(path.suffix != _PART for path in work.path.iterdir()):
+        raise OutputError(f"{work.place} exists already, and is no unfinished training: remove it")
     if resume and work.has_begun:
         try:
             work.check_same(request)
@@ -131,22 +134,23 @@ def _settle(
             if not overwrite:
                 raise
         else:
+            local.remove(str(work.bundle / MANIFEST))  # of a bundle that found no place
             return
     if work.checkpoint.is_file() and not overwrite:
         raise OutputError(
-            f"{path} holds a training that was not finished: give --resume to go on with it, or "
-            "--overwrite to start anew"
+            f"{work.place} holds a training that was not finished: give --resume to go on with "
+            "it, or --overwrite to start anew"
         )
     work.begin(request)
 
 
-def _left(work: UnfinishedTraining, path: Path, error: BaseException) -> None:
+def _left(work: UnfinishedTraining, error: BaseException) -> None:
     """What becomes of the folder of work that has failed, and of its error."""
     told = work.how_to_go_on() if work.path.is_dir() else None
     if told is None and isinstance(error, KeyboardInterrupt) and work.has_read:
-        told = f"{path} keeps what was read: the same command with --resume goes on"
+        told = f"{work.place} keeps what was read: the same command with --resume goes on"
     if told is None:
-        local.remove(str(path))
+        local.remove(str(work.place))
     elif isinstance(error, LatentbeamError):
         raise type(error)(f"{error}; {told}") from error
     else:
@@ -179,7 +183,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _write(path: Path, value: Any) -> None:
     """A file that appears under its name at once."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(_PART)
     with local.create(str(part)) as file:
         file.write(json.dumps(value, indent=2).encode())
     local.move([(str(part), str(path))])

@@ -140,6 +140,24 @@ def test_two_trainings_do_not_work_in_one_folder(
     _train(tmp_path / "m", epochs=1)
 
 
+def test_a_folder_of_that_name_that_is_none_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "m-unfinished").mkdir()
+    (tmp_path / "m-unfinished" / "thesis.txt").write_text("mine")
+    for flags in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(OutputError, match="is no unfinished training: remove it"):
+            _train(tmp_path / "m", **flags)
+    assert (tmp_path / "m-unfinished" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_its_place_is_told_as_the_user_knows_it(tmp_path: Path) -> None:
+    """Not by the link that TensorFlow is given where a name looks like a pattern."""
+    for _ in range(2):
+        with pytest.raises((_CutOffError, OutputError)) as caught:
+            _train(tmp_path / "m[1]")
+    assert str(tmp_path / "m[1]-unfinished") in str(caught.value)
+
+
 def test_a_command_that_is_refused_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
