@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.names import SCORE_PREFIX
-from ae_models.bundles.score_calibration import ScoreCalibration, calibration_of
+from ae_models.calibration.score_calibration import ScoreCalibration, calibration_of
 from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError, InputError
 from ae_models.latents.clustering.model import NOISE

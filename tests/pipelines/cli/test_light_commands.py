@@ -38,11 +38,11 @@ def test_what_reads_a_finished_run_loads_no_framework(
     runs: dict[str, str], bundle: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = runs["builtin:digits"]
+    by_score = ["relabel", "--score", "latent_knn"]
     commands = [
         ["inspect", str(bundle("vae"))],
         ["relabel", "--scores", folder, "--output", str(tmp_path / "new"), "--fdr", "0.1"],
-        ["relabel", "--scores", folder, "--output", str(tmp_path / "other"), "--fdr", "0.1"]
-        + ["--score", "latent_knn"],
+        [*by_score, "--scores", folder, "--output", str(tmp_path / "other"), "--fdr", "0.1"],
         ["evaluate", "--scores", folder, "--anomalous", "label=0"],
         *(["verify", "--scores", run, "--input", uri] for uri, run in runs.items()),
     ]

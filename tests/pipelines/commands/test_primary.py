@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.score_calibration import calibration_of
 from ae_models.calibration.p_values import conformal_p_values
 from ae_models.calibration.pareto_tail import fit_pareto_tail
+from ae_models.calibration.score_calibration import calibration_of
 from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
 from pipelines.commands.relabel import relabel
 from pipelines.commands.score import score
