@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,9 @@ from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from tests.support.command import run_command
 from tests.support.made_once import made_once
+from transforms import ScoreImages, ScoreImagesByCategory
 from transforms.runs.ledger import read_ledger
+from transforms.scoring.beam_anomaly import bundle_detector
 
 Bundles = Callable[[str], Path]
 Runs = Callable[..., Path]
@@ -212,3 +215,18 @@ def test_names_are_the_scores_or_their_columns(bundle: Bundles) -> None:
     assert calibration_of(one, OTHER).name == calibration_of(one, f"score_{OTHER}").name == OTHER
     with pytest.raises(ConfigError, match="the bundle has no score 'score'"):
         calibration_of(one, "score")
+
+
+def test_python_takes_it_too(bundle: Bundles) -> None:
+    model = str(bundle("ae"))
+    detector = bundle_detector(model, fpr=0.05, primary=f"score_{OTHER}")
+    assert detector._threshold_criterion.threshold == calibration_of(
+        open_bundle(model), OTHER
+    ).threshold(0.05)
+    records = beam.Pipeline() | beam.Create([], reshuffle=False)
+    for transform in (
+        ScoreImages(model, primary="score"),
+        ScoreImagesByCategory({"a": model}, "label", primary="score"),
+    ):
+        with pytest.raises(ConfigError, match="the bundle has no score 'score'"):
+            transform.expand(records)
