@@ -5,6 +5,8 @@ from typing import Any
 
 from pipelines.console.escape import shown
 
+_SMALL = 0.01
+
 
 def demo_lines(result: Mapping[str, Any]) -> list[str]:
     """The demo's evaluation, then what it wrote."""
@@ -197,9 +199,15 @@ def _measures(row: Mapping[str, Any]) -> list[str]:
 def _measured(metric: Mapping[str, float | None] | None) -> str:
     if metric is None:
         return "not known"
-    if metric["low"] is None:
-        return f"{metric['value']:.4f}"
-    return f"{metric['value']:.4f} ({metric['low']:.4f} to {metric['high']:.4f})"
+    value, low, high = (metric[name] for name in ("value", "low", "high"))
+    return (
+        _digits(value) if low is None else f"{_digits(value)} ({_digits(low)} to {_digits(high)})"
+    )
+
+
+def _digits(value: float | None) -> str:
+    """Average precision is small where anomalies are rare."""
+    return "" if value is None else f"{value:.4f}" if value >= _SMALL else f"{value:.2g}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

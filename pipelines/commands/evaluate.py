@@ -11,7 +11,6 @@ from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.calibration.ranking import Ranked
 from ae_models.calibration.ranking_intervals import measured_auroc, measured_average_precision
 from ae_models.errors import InputError
-from pipelines.commands.flag_facts import flags_nothing
 from pipelines.console.output_file import check_file
 from pipelines.console.progress import Progress, say
 from transforms.records.where import Where
@@ -19,6 +18,7 @@ from transforms.results.read_shards import score_columns
 from transforms.results.summary import SCORE
 from transforms.results.truth import Truth, read_numbers, read_truth
 from transforms.runs.ledger import read_ledger
+from transforms.scoring.flag_facts import flags_nothing
 
 _CONFIDENCE = 0.95
 _ADVICE = (

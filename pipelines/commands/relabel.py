@@ -9,12 +9,11 @@ import numpy as np
 
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.names import SCORE_PREFIX
-from ae_models.bundles.score_calibration import calibration_of
 from ae_models.calibration.false_discovery import benjamini_hochberg
+from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.validated import check_rate
 from ae_models.errors import ConfigError, InputError, LatentbeamError
 from pipelines.beam.recorded import recorded
-from pipelines.commands.flag_facts import calibration_facts, flags_nothing
 from pipelines.console.progress import Progress, say
 from transforms.results.read_shards import score_columns
 from transforms.results.relabel import NewScore, p_values, relabel_files, scored_rows
@@ -24,6 +23,7 @@ from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.flag_facts import calibration_facts, flags_nothing
 from transforms.storage.changes import remove
 from transforms.storage.staging import staging_folder
 

@@ -15,7 +15,6 @@ from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, EmptyRunError
 from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
 from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
-from pipelines.commands.flag_facts import calibration_facts, flags_nothing
 from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
 from pipelines.console.progress import say
@@ -30,6 +29,7 @@ from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.flag_facts import calibration_facts, flags_nothing
 from transforms.scoring.options import ScoreOptions
 
 _ADVICE = "give --fpr {rate:g} or more, or train with more calibration records"

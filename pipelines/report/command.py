@@ -9,7 +9,6 @@ from bokeh.models import LayoutDOM
 from ae_models.bundles.bundle import open_bundle
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
-from pipelines.commands.flag_facts import flags_nothing
 from pipelines.console.output_file import check_file, write_file
 from pipelines.console.progress import Progress, say
 from pipelines.report import sentences
@@ -24,6 +23,7 @@ from transforms.results.reject_counts import Rejects, rejects_by_reason
 from transforms.results.summary import SCORE
 from transforms.runs.ledger import read_ledger
 from transforms.scoring.bundle_cache import local_bundle
+from transforms.scoring.flag_facts import flags_nothing
 from transforms.sources import ReadOptions, resolve_inputs
 
 _THUMBNAILS = 10_000

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.names import SCORE_PREFIX
-from ae_models.bundles.score_calibration import ScoreCalibration, calibration_of
+from ae_models.calibration.score_calibration import ScoreCalibration, calibration_of
 from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError, InputError
 from ae_models.latents.clustering.model import NOISE
@@ -121,7 +121,8 @@ def read_run(
     check_model(scores, _fingerprint(ledger, bundle), bundle.fingerprint)
     label = _label(scores, label, names)
     scored = [SCORE, *(name for name in names if name.startswith(SCORE_PREFIX))]
-    primary = calibration_of(bundle, ledger.get("model", {}).get("primary_score"))
+    named = ledger.get("model", {}).get("primary_score")
+    primary = calibration_of(bundle, named if named in bundle.calibrated_scores() else None)
     others = {name: bundle.calibration_scores(name) for name in scored if name != SCORE}
     calibration = {SCORE: primary.scores, **others}
     shown = [name for name in names if name in (LATENT_MEAN, label)]

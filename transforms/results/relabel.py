@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ae_models.bundles.score_calibration import ScoreCalibration
+from ae_models.calibration.score_calibration import ScoreCalibration
 from ae_models.errors import InputError, OutputError
 from transforms.results.read_shards import check_columns, check_whole, shard_batches
 from transforms.runs.ledger import SCORES, read_ledger, result_files, unlisted_files

@@ -15,7 +15,7 @@ from apache_beam.ml.anomaly.thresholds import FixedThreshold
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.score_calibration import calibration_of
+from ae_models.calibration.score_calibration import calibration_of
 from transforms.images.decode_batch import decode_batch
 from transforms.records.batches import REJECT
 from transforms.records.beam_rows import image_batches

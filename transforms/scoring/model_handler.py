@@ -9,8 +9,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.score_calibration import calibration_of
 from ae_models.bundles.scorer import Scorer, joined
+from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.validated import check_range
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog

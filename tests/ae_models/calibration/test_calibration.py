@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.calibration_file import write_calibration
-from ae_models.calibration.p_values import conformal_p_values
+from ae_models.calibration.p_values import conformal_p_values, least_rate, none_flagged
 from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
 from ae_models.errors import ConfigError
 from pipelines import cli
@@ -325,3 +325,11 @@ def test_a_tail_that_cannot_be_fitted_is_a_warning(
     train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
     assert "warning: no generalised Pareto tail fits" in capsys.readouterr().err
     assert open_bundle(tmp_path / "m").pareto_tail() is None
+
+
+@pytest.mark.parametrize("records", [1, 8, 9, 70, 99, 162, 999, 12_345])
+def test_the_least_rate_is_one_that_flags(records: int) -> None:
+    rate = least_rate(records)
+    assert none_flagged(records, rate) is None
+    assert 1 / (records + 1) <= rate <= 1.1 / (records + 1)
+    assert rate == float(f"{rate:.2g}")

@@ -6,21 +6,24 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.score_calibration import calibration_of
 from ae_models.calibration.p_values import conformal_p_values
 from ae_models.calibration.pareto_tail import fit_pareto_tail
+from ae_models.calibration.score_calibration import calibration_of
 from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
 from pipelines.commands.relabel import relabel
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from tests.support.command import run_command
 from tests.support.made_once import made_once
+from transforms import ScoreImages, ScoreImagesByCategory
 from transforms.runs.ledger import read_ledger
+from transforms.scoring.beam_anomaly import bundle_detector
 
 Bundles = Callable[[str], Path]
 Runs = Callable[..., Path]
@@ -212,3 +215,18 @@ def test_names_are_the_scores_or_their_columns(bundle: Bundles) -> None:
     assert calibration_of(one, OTHER).name == calibration_of(one, f"score_{OTHER}").name == OTHER
     with pytest.raises(ConfigError, match="the bundle has no score 'score'"):
         calibration_of(one, "score")
+
+
+def test_python_takes_it_too(bundle: Bundles) -> None:
+    model = str(bundle("ae"))
+    detector = bundle_detector(model, fpr=0.05, primary=f"score_{OTHER}")
+    assert detector._threshold_criterion.threshold == calibration_of(
+        open_bundle(model), OTHER
+    ).threshold(0.05)
+    records = beam.Pipeline() | beam.Create([], reshuffle=False)
+    for transform in (
+        ScoreImages(model, primary="score"),
+        ScoreImagesByCategory({"a": model}, "label", primary="score"),
+    ):
+        with pytest.raises(ConfigError, match="the bundle has no score 'score'"):
+            transform.expand(records)

@@ -90,8 +90,13 @@ def test_a_run_folder_holds_what_the_command_writes(
         )
         assert found == expected
     assert verify(str(run), [str(image_folder)])["ok"]
-    metrics = evaluate(str(run), "label=1")
-    assert metrics == evaluate(str(tmp_path / "command"), "label=1")
+    metrics, expected = (evaluate(str(path), "label=1") for path in (run, tmp_path / "command"))
+    # Its ledger names no model: which score is the primary one, and what else would be flagged.
+    rows = [{row["name"]: row for row in found.pop("scores")} for found in (metrics, expected)]
+    assert metrics == expected
+    assert rows[0].keys() == {"score", *rows[1]}
+    for name, row in rows[1].items():
+        assert (rows[0][name]["auroc"], row["flagged"] is None) == (row["auroc"], False)
 
 
 def test_columns_are_of_portable_types(bundle: Bundles, tmp_path: Path, image_folder: Path) -> None:
@@ -201,6 +206,7 @@ def test_config_keys_are_typed_and_documented() -> None:
             "outputs": "array",
             "error_maps": schema_pb2.BOOLEAN,
             "error_handling": "map",
+            "primary": schema_pb2.STRING,
         },
         "WriteScores": {
             "output": schema_pb2.STRING,

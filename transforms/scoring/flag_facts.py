@@ -7,8 +7,8 @@ from typing import Any
 
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.names import SCORE_PREFIX
-from ae_models.bundles.score_calibration import calibration_of, thresholds
 from ae_models.calibration.p_values import least_rate, none_flagged
+from ae_models.calibration.score_calibration import calibration_of, thresholds
 
 
 def calibration_facts(
