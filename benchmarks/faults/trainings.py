@@ -6,18 +6,18 @@ import json
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ae_models.bundles.keras_check import load_keras_model
+from ae_models.bundles.names import KERAS_MODEL
 from benchmarks.faults.finding import Fault, Finding
 from benchmarks.faults.runs import finished, kill_group, running
 
 _RECORDS, _SIDE, _EPOCHS = 600, 32, 12
 _SEED = 0
-_WEIGHTS = "model.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _facts(bundle: Path) -> tuple[str, object, str]:
-    with zipfile.ZipFile(bundle / "model.keras") as file:
-        weights = hashlib.sha256(file.read(_WEIGHTS)).hexdigest()
+    digest = hashlib.sha256()
+    for weight in load_keras_model(bundle / KERAS_MODEL).get_weights():
+        digest.update(weight.tobytes())
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    return weights, manifest["training"]["curves"], manifest["files"]["calibration.parquet"]
+    curves, calibration = manifest["training"]["curves"], manifest["files"]["calibration.parquet"]
+    return digest.hexdigest(), curves, calibration
