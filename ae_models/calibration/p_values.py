@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy.special import betaincinv
 
 from ae_models.calibration.pareto_tail import ParetoTail
 
@@ -100,6 +99,8 @@ def rate_interval(records: int, fpr: float, coverage: float = 0.9) -> tuple[floa
       fpr: p-values up to it are flagged.
       coverage: the probability of the interval, half of the rest on each side of it.
     """
+    from scipy.special import betaincinv  # noqa: PLC0415 - it loads for long
+
     ranks = max(0, int(fpr * (records + 1)) - 1)
     while (ranks + 1) / (records + 1) <= fpr:  # as p-values themselves are compared
         ranks += 1

@@ -74,7 +74,7 @@ def test_a_page_of_digits(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> 
     assert re.search(rf"flagged {share}\s+{frame.is_anomaly.sum()}\b", found.text)
     headings = [tag for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == "h1"
-    assert Counter(headings)["h2"] == 7
+    assert Counter(headings)["h2"] == 8
     top = frame.sort_values(["score", "id"], ascending=[False, True]).head(24)
     shown = re.findall(r"(\d+)\.\s+(digits/\d+)\s+score", found.text)
     assert shown == [(str(n + 1), record) for n, record in enumerate(top.id)]
@@ -96,7 +96,7 @@ def test_a_page_asks_nobody_for_anything(run_of_vae: Path, bundle: Bundles, tmp_
     links = [attrs.get(name) for _, attrs in found.elements for name in ("src", "href", "action")]
     assert {(link or "#")[:5] for link in links} <= {"data:"} | {
         f"#{name}"[:5]
-        for name in ("records", "scores", "anomalies", "map", "drift", "identity", "")
+        for name in ("records", "scores", "anomalies", "map", "drift", "training", "identity", "")
     }
     policies = [a["content"] or "" for _, a in found.elements if a.get("http-equiv")]
     assert policies[0].startswith("default-src 'none'; img-src data:;")

@@ -220,7 +220,7 @@ def test_ctrl_c_keeps_the_best_weights_and_says_how_to_finish(tmp_path: Path) ->
     said = _interrupted(tmp_path / "m", signal.SIGINT)
     assert "Traceback" not in said
     assert said.endswith("latentbeam: interrupted\n")
-    hint = said.splitlines()[-2]
+    (hint,) = (line for line in said.splitlines() if "m-unfinished" in line)
     assert hint.startswith(f"{tmp_path / 'm-unfinished'} keeps ")
     epochs = hint.partition("--epochs ")[2].split()[0]
     best = Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").best()

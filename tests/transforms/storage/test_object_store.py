@@ -492,11 +492,14 @@ def test_training_writes_a_bundle_there_and_keeps_it_if_it_cannot(
     for path in objects(MODEL):
         _remove(path)
 
-    manifest = train(["builtin:digits"], config, MODEL, where=["label=1,2"])
+    with pytest.raises(OutputError, match="was not finished: give --resume"):
+        train(["builtin:digits"], config, MODEL, where=["label=1,2"])
+    manifest = train(["builtin:digits"], config, MODEL, where=["label=1,2"], resume=True)
     assert manifest["files"].keys() == kept.manifest["files"].keys()
     assert inspect(MODEL) == manifest
     assert [path for path in objects() if "records" in path] == []
-    assert list(tmp_path.glob("*latentbeam-*")) == [kept.path.parent]
+    assert not kept.path.exists(), "it is in its place"
+    assert list(tmp_path.glob("*latentbeam-*")) == []
     assert list(tmp_path.glob("*beam-pipeline*")) == []
     with pytest.raises(OutputError, match=r"exists already: .*, or give --overwrite"):
         train(["builtin:digits"], config, MODEL)

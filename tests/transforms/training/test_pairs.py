@@ -2,7 +2,6 @@
 other."""
 
 import io
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import ImageConfig, TrainingConfig
 from ae_models.config.model import DenoisingConfig
 from ae_models.errors import ConfigError
-from ae_models.training.fit import _dataset, _epochs
+from ae_models.training.batches import TrainingBatches
 from ae_models.training.image_store import ImageStore, write_image_stores
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import TRAIN, SplitOrder, id_hashes
@@ -134,14 +133,22 @@ def _numbered(folder: Path, count: int) -> ImageStore:
     return ImageStore(inputs.path, targets)
 
 
-def test_training_sees_each_image_with_its_own_target(tmp_path: Path) -> None:
-    store, config = _numbered(tmp_path, 50), TrainingConfig(batch_size=7)
-    batches = _dataset(
-        lambda part: _epochs(part, 21, config), store, lambda x: tf.cast(x, tf.float32), config
-    )
-    epochs = [list(itertools.islice(batches.as_numpy_iterator(), 16))[n : n + 8] for n in (0, 8)]
+def test_training_sees_each_image_with_its_own_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffled = ImageStore.shuffled_batch_groups
+
+    def in_small_buffers(store: ImageStore, rows: int, size: int, generator: Any) -> Any:
+        assert size == 1 << 19  # a half for images, and one for targets
+        return shuffled(store, rows, 21, generator)
+
+    monkeypatch.setattr(ImageStore, "shuffled_batch_groups", in_small_buffers)
+    store, config = _numbered(tmp_path, 50), TrainingConfig(batch_size=7, shuffle_mebibytes=1)
+    batches = TrainingBatches(store, lambda x: tf.cast(x, tf.float32), config)  # type: ignore[arg-type]
     orders = []
-    for epoch in epochs:
+    for batches.epoch in range(2):
+        epoch = list(batches.dataset.as_numpy_iterator())
+        assert len(epoch) == batches.steps == 8
         inputs, targets = (np.concatenate(part).ravel() for part in zip(*epoch, strict=True))
         np.testing.assert_array_equal(targets, 200 - inputs)
         assert sorted(inputs) == list(range(50))
