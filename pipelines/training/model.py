@@ -91,6 +91,7 @@ class Trainer:
         Raises:
           BundleError: the graph would be larger than one that is ever opened.
         """
+        local.remove(str(folder))  # of a rehearsal that was cut off
         folder.mkdir()
         self._model.save(folder / KERAS_MODEL)
         save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import pipelines.commands.train as train_program
 from ae_models.errors import ConfigError, OutputError
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.commands.train import train, train_configuration
-from pipelines.training import stages
+from pipelines.training import stages, unfinished
 from pipelines.training.model import Trainer
 from pipelines.training.progress import TrainingProgress
 from tests.support.command import run_command
@@ -82,6 +83,31 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
     for name in ("curves", "records", "control", "recommended", "advice", "passed_over"):
         assert manifest["training"][name] == other["training"][name], name
     assert manifest["calibration"] == other["calibration"]
+
+
+@pytest.mark.parametrize("stage", ["read_records", "analyse", "chosen_augmentation", "Trainer"])
+def test_it_may_be_cut_off_in_any_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """What a stage has left behind that was killed in its middle is in nobody's way."""
+    work = tmp_path / "m-unfinished"
+
+    def killed(*arguments: Any, **more: Any) -> None:
+        of_stage(*arguments, **more)
+        if stage == "Trainer":
+            (work / "rehearsal").mkdir()
+        monkeypatch.setattr(unfinished, "_left", lambda *_: None)  # as SIGKILL leaves it
+        raise _CutOffError
+
+    of_stage = getattr(stages if stage != "Trainer" else train_program, stage)
+    with monkeypatch.context() as patched:
+        patched.setattr(stages if stage != "Trainer" else train_program, stage, killed)
+        with pytest.raises(_CutOffError):
+            _train(tmp_path / "m")
+    assert work.is_dir()
+    manifest = _train(tmp_path / "m", resume=True)
+    assert manifest["training"]["epochs"] == 3
+    assert not work.exists()
 
 
 @pytest.mark.usefixtures("cut_off")
