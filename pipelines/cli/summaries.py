@@ -26,9 +26,13 @@ def trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:
         f"{_rejected(sum(rejected.values()), rejected)}",
         *_convert_lines(rejected),
         *_passed_over_lines(training.get("passed_over", {})),
-        f"epochs: {training['epochs']}, best {training['best_epoch']} "
+        f"epochs: {training['epochs']}, {_best(training['best_epoch'])} "
         f"(validation loss {training['validation_loss']:.5g})",
     ]
+
+
+def _best(epoch: int) -> str:
+    return f"best {epoch}" if epoch else "none better than what there was before"
 
 
 def scored_lines(ledger: Mapping[str, Any], output: str) -> list[str]:

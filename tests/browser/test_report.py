@@ -98,8 +98,9 @@ def _hovered(browser: Browser, text: str = "") -> dict[str, Any]:
     """The tooltip, with such a text, of a point of the map, the pointer moved there as a hand
     would."""
     browser.run("document.getElementById('map').scrollIntoView()")
+    # Below the map there are the curves of training alone.
     left, top, width, height = browser.run(
-        f"{_FIND} const box = find('.bk-Canvas').at(-1).getBoundingClientRect();"
+        f"{_FIND} const box = find('.bk-Canvas').at(-2).getBoundingClientRect();"
         "return [box.left, box.top, box.width, box.height]"
     )
     for step in range(600):
