@@ -153,7 +153,7 @@ class TrainingConfig(Validated):
     batch_size: int | None = None
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine"] = "constant"
     patience: int | None = None
     augment: str | None = None
     validation_share: float = 0.1

@@ -59,7 +59,7 @@ def changed(section: ModelConfig | TrainingConfig) -> list[str]:
 
 def _training(epochs: int, **more: Any) -> TrainingConfig:
     """Cosine decay to the last epoch: there is nothing to stop early."""
-    return TrainingConfig(epochs=epochs, patience=epochs, **more)
+    return TrainingConfig(epochs=epochs, patience=epochs, schedule="cosine", **more)
 
 
 def _dense(units: tuple[int, ...], **more: Any) -> dict[str, Any]:
