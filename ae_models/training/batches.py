@@ -47,10 +47,13 @@ class TrainingBatches:
 
 def validation_batches(
     store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig
-) -> tf.data.Dataset:
-    """All records of a store in its order, the same each time."""
+) -> tuple[tf.data.Dataset, int]:
+    """All records of a store in its order, the same each time, and in how many batches."""
     rows = _known(config.batch_size)
-    return _dataset(lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config)
+    dataset = _dataset(
+        lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config
+    )
+    return dataset, math.ceil(len(store) / rows)
 
 
 def _known(batch_size: int | None) -> int:

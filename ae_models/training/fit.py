@@ -97,8 +97,7 @@ def fit(
     with working_copy(model, config) as copy:
         batches = TrainingBatches(train, preprocessing, config)
         held_out = validation_batches(validation, preprocessing, config)
-        steps = -(-len(validation) // (config.batch_size or 1))
-        work = _Training(copy, batches, (held_out, steps), config, checkpoint, on_progress)
+        work = _Training(copy, batches, held_out, config, checkpoint, on_progress)
         work.run()
     return work.summary()
 

@@ -115,21 +115,24 @@ class Trainer:
         counts = {TRAIN: len(self._train), VALIDATION: len(self._validation)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
 
-    def recommendation(self, config: Configuration) -> Recommendation:
-        """Which score of the exported model to take."""
-        scorer = Scorer(self._bundle, config)
-        return recommendation(scorer, self._validation, config.training.seed)
+    def scorer(self, config: Configuration) -> Scorer:
+        """The exported model, by the configuration that `export` gave."""
+        return Scorer(self._bundle, config)
 
-    def control(self, config: Configuration, held_out: Iterable[np.ndarray]) -> Control:
+    def recommendation(self, scorer: Scorer) -> Recommendation:
+        """Which score of the exported model to take."""
+        return recommendation(scorer, self._validation, self._config.training.seed)
+
+    def control(self, scorer: Scorer, held_out: Iterable[np.ndarray]) -> Control:
         """Compares the exported model with principal components, on raw pixels of records that it
         was not trained on, (n, H, W, C), in parts."""
         return control(
-            Scorer(self._bundle, config),
+            scorer,
             self._preprocessing,
             self._train,
             held_out,
-            components=config.model.latent_dim,
-            seed=config.training.seed,
+            components=self._config.model.latent_dim,
+            seed=self._config.training.seed,
         )
 
     def export(self) -> Exported:

@@ -111,7 +111,8 @@ def exported(
 ) -> tuple[Configuration, Found]:
     """Exports the model, and compares it and its scores on held-out records."""
     config, advice = trainer.export()
-    found = trainer.recommendation(config)
+    scorer = trainer.scorer(config)
+    found = trainer.recommendation(scorer)
     if config.scoring.primary == AUTO:
         scoring = dataclasses.replace(config.scoring, primary=found.score)
         config = dataclasses.replace(config, scoring=scoring)
@@ -119,7 +120,7 @@ def exported(
     facts: dict[str, Any] = {"recommended": dataclasses.asdict(found)}
     if config.target is None:  # else it rebuilds other images than it is given
         held_out = (images for _, images in records.calibration(config.batch_rows))
-        control = trainer.control(config, held_out)
+        control = trainer.control(scorer, held_out)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
         say(control.sentence())
         if config.model.kind != "vae" and (line := control.advice()):
