@@ -10,6 +10,7 @@ from ae_models.assessment.made_anomalies import ANOMALIES
 from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.ranking import auroc
+from ae_models.config.model import AutoencoderConfig
 from ae_models.ops.principal_components import PrincipalComponents
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
@@ -46,14 +47,16 @@ class Control:
             f"{self.ratio:.2f} times that of {self.components} principal components"
         )
 
-    def advice(self) -> str | None:
-        """A line for people where the model has learned less than principal components know."""
+    def advice(self, config: AutoencoderConfig) -> str | None:
+        """A line for people where the model, of that configuration, has learned less than
+        principal components know."""
         if self.ratio <= 1:
             return None
-        return (
-            f"the model is not trained: {self.sentence()}; train for longer (training.epochs, "
-            "training.patience), on more images, or with model.linear_path=true"
-        )
+        remedies = "for longer (training.epochs, training.patience), or on more images"
+        if not config.has_linear_path:
+            start = "a linear output" if config.sigmoid_output else "model.linear_path=true"
+            remedies += f", or with {start}, which starts from principal components"
+        return f"the model is not trained: {self.sentence()}; train {remedies}"
 
 
 def control(

@@ -9,8 +9,8 @@ import numpy as np
 from ae_models.bundles.bundle import Bundle
 from ae_models.bundles.keras_check import load_keras_model
 from ae_models.bundles.names import KERAS_MODEL, TRANSFORM_OUTPUT
+from ae_models.config.steps import Step
 from ae_models.corruptions.composition import build_corruption
-from ae_models.corruptions.expression import Step
 from ae_models.errors import BundleError, ConfigError
 from ae_models.models.base import ImageModel
 from ae_models.models.variational import VariationalAutoencoder

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import yaml
 
-from ae_models.config.augmentation import AugmentationStep, parse_augmentation
+from ae_models.config.augmentation import parse_augmentation
+from ae_models.config.budget import Budget
 from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
@@ -17,6 +18,7 @@ from ae_models.config.model import (
     model_config_from_mapping,
     model_config_to_mapping,
 )
+from ae_models.config.steps import Step
 from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
 from ae_models.config.yaml_text import load_yaml
 from ae_models.corruptions.families import FACTS
@@ -28,7 +30,6 @@ from ae_models.losses import expression
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
 # Steps an epoch, epochs, steps in all, and how long to wait for a better validation loss.
-_LEAST_STEPS, _EPOCHS, _MOST_EPOCHS, _STEPS, _PATIENCE, _PATIENT_STEPS = 30, 60, 400, 1500, 8, 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +121,9 @@ class TrainingConfig(Validated):
     """How Keras trains. Shares are of all records, by the ranks of the hashes of their ids, and
     exact; each split has at least 8 records.
 
-    `batch_size`, `epochs` and `patience` None follow the number of records, so that few of them are
-    trained on for as many steps as it takes: `for_records` has the rule. `epochs` is the most there
-    will be, `patience` how many of them the validation loss may go without falling.
+    `batch_size`, `epochs` and `patience` None follow the number of records: `Budget` has the rule.
+    `epochs` is the most there will be, `patience` how many of them the validation loss may go
+    without falling.
 
     `augment` is NAME[:AMOUNT] joined by `+`, such as `flip+shift`: what may be done to an image,
     input and target alike, anew each time it is seen. None: what helps principal components to
@@ -181,30 +182,17 @@ class TrainingConfig(Validated):
         self.require(self.seed >= 0, "seed", "at least 0")
 
     @property
-    def augmentation_steps(self) -> tuple[AugmentationStep, ...]:
+    def augmentation_steps(self) -> tuple[Step, ...]:
         """What `augment` names, in its order; none where it is None."""
         return () if self.augment is None else self.parsed("augment", parse_augmentation)
 
+    def budget(self, records: int) -> Budget:
+        """How long to train on so many records."""
+        return Budget.for_records(records, self.batch_size, self.epochs, self.patience)
+
     def for_records(self, records: int) -> "TrainingConfig":
-        """The same with a batch size, epochs and patience for so many training records.
-
-        The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs are
-        60, and as many more as 1,500 steps take, up to 400; patience is 8 epochs, and as many more
-        as 200 steps take.
-        """
-        batch = self.batch_size or _power_of_two(records // _LEAST_STEPS)
-        steps = -(-records // batch)
-        return dataclasses.replace(
-            self,
-            batch_size=batch,
-            epochs=self.epochs or min(_MOST_EPOCHS, max(_EPOCHS, -(-_STEPS // steps))),
-            patience=self.patience or max(_PATIENCE, -(-_PATIENT_STEPS // steps)),
-        )
-
-
-def _power_of_two(most: int) -> int:
-    """The greatest one from 16 to 128 that is at most `most`."""
-    return next((size for size in (128, 64, 32) if size <= most), 16)
+        """The same with the budget for so many training records filled in."""
+        return dataclasses.replace(self, **self.budget(records)._asdict())
 
 
 @dataclasses.dataclass(frozen=True)

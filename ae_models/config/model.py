@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
+from ae_models.config.steps import Step
 from ae_models.config.validated import Validated, from_mapping, to_mapping
-from ae_models.corruptions.expression import Step, parse_corruption
+from ae_models.corruptions.expression import parse_corruption
 from ae_models.errors import ConfigError
 from ae_models.likelihoods import LIKELIHOODS
 from ae_models.likelihoods.options import LikelihoodOptions

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 
+from ae_models.config.steps import Step
 from ae_models.corruptions.corruption import Corruption, View
-from ae_models.corruptions.expression import Step
 from ae_models.corruptions.families import CORRUPTIONS
 from ae_models.ops.tensor import Tensor
 

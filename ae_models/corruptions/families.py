@@ -1,20 +1,13 @@
 """The families of corruptions, and what a configuration must know of each. Imports no Keras."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ae_models.config.family import Family
+from ae_models.config.steps import Amounts
 
 if TYPE_CHECKING:
     from ae_models.corruptions.corruption import Corruption
-
-
-class Amounts(NamedTuple):
-    """What a family's `amount` may be."""
-
-    default: float
-    rule: str
-    allows: Callable[[float], bool]
 
 
 def _positive(default: float) -> Amounts:
@@ -44,7 +37,6 @@ class Facts(NamedTuple):
 
 
 _UP_TO_100 = Amounts(1.0, "between 0 and 100", lambda amount: 0 < amount <= 100)
-_UP_TO_1 = Amounts(1.0, "greater than 0 and at most 1", lambda amount: 0 < amount <= 1)
 _NOISE = "ae_models.corruptions.gaussian_noise"
 
 FACTS: Mapping[str, Facts] = {
@@ -57,7 +49,7 @@ FACTS: Mapping[str, Facts] = {
     "blur": Facts("ae_models.corruptions.blur:Blur", _UP_TO_100, most_views=1),
     "greyscale": Facts("ae_models.corruptions.greyscale:Greyscale", most_views=1),
     "rotation": Facts("ae_models.corruptions.rotation:Rotation"),
-    "cutout": Facts("ae_models.corruptions.cutout:Cutout", _UP_TO_1),
+    "cutout": Facts("ae_models.corruptions.cutout:Cutout", Amounts.up_to(1.0, default=1.0)),
     "clip": Facts("ae_models.corruptions.clip:Clip", most_views=1, needs_unit_scaling=True),
 }
 CORRUPTIONS: "Family[type[Corruption]]" = Family({n: facts.member for n, facts in FACTS.items()})

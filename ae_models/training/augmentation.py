@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from ae_models.config.augmentation import AugmentationStep
+from ae_models.config.steps import Step
 
 # Images (N, H, W, C), the amount and a seed (2,) → images of the same shape.
 _Change = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
 
 
 def augmented(
-    images: Sequence[tf.Tensor], steps: Sequence[AugmentationStep], seed: tf.Tensor
+    images: Sequence[tf.Tensor], steps: Sequence[Step], seed: tf.Tensor
 ) -> list[tf.Tensor]:
     """Images (N, H, W, C) float32, scaled, of which each set undergoes the same.
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from ae_models.config.augmentation import (
     AMOUNTS,
-    AugmentationStep,
     augmentation_text,
     parse_augmentation,
 )
+from ae_models.config.steps import Step
 from ae_models.ops.principal_components import PrincipalComponents
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
@@ -59,7 +59,7 @@ def helpful_augmentation(
     return augmentation_text(chosen)
 
 
-def _steps(names: list[str]) -> tuple[AugmentationStep, ...]:
+def _steps(names: list[str]) -> tuple[Step, ...]:
     return parse_augmentation(augmentation_text(names))
 
 

@@ -30,11 +30,16 @@ class TrainingBatches:
       steps: how many an epoch has.
     """
 
-    def __init__(self, store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig):
-        self._store, self._config = store, config
-        self._batch_size = _known(config.batch_size)
+    def __init__(
+        self,
+        store: ImageStore,
+        preprocessing: Preprocessing,
+        config: TrainingConfig,
+        batch_size: int,
+    ):
+        self._store, self._config, self._batch_size = store, config, batch_size
         self.epoch, self.done = 0, 0
-        self.steps = math.ceil(len(store) / self._batch_size)
+        self.steps = math.ceil(len(store) / batch_size)
         self.dataset = _dataset(self._numbered, store, preprocessing, config, training=True)
 
     def _numbered(self, store: ImageStore) -> Iterator[_Numbered]:
@@ -46,20 +51,13 @@ class TrainingBatches:
 
 
 def validation_batches(
-    store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig
+    store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig, batch_size: int
 ) -> tuple[tf.data.Dataset, int]:
     """All records of a store in its order, the same each time, and in how many batches."""
-    rows = _known(config.batch_size)
     dataset = _dataset(
-        lambda each: _numbered(each.batch_groups(rows)), store, preprocessing, config
+        lambda each: _numbered(each.batch_groups(batch_size)), store, preprocessing, config
     )
-    return dataset, math.ceil(len(store) / rows)
-
-
-def _known(batch_size: int | None) -> int:
-    if batch_size is None:
-        raise ValueError("the batch size follows from TrainingConfig.for_records")
-    return batch_size
+    return dataset, math.ceil(len(store) / batch_size)
 
 
 def _numbered(groups: Iterator[np.ndarray], first: int = 0, done: int = 0) -> Iterator[_Numbered]:

@@ -50,6 +50,10 @@ class Checkpoint:
     def exists(self) -> bool:
         return self._path.is_file()
 
+    def remove(self) -> None:
+        """Removes the file, where it is there."""
+        self._path.unlink(missing_ok=True)
+
     def standing(self) -> Standing:
         """What the file says, without a model.
 
@@ -89,15 +93,6 @@ class Checkpoint:
             for variable, value in zip(variables, saved, strict=True):
                 variable.assign(value)
             return _standing(arrays), best
-
-    def best(self) -> list[np.ndarray]:
-        """The best weights so far.
-
-        Raises:
-          InputError: the file cannot be read.
-        """
-        with self._opened() as arrays:
-            return _of(arrays, "best")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ae_models.config.budget import Budget
 from ae_models.config.configuration import TrainingConfig
 from ae_models.errors import ConfigError
 from ae_models.models.base import ImageModel
@@ -93,11 +94,11 @@ def fit(
       ConfigError: the loss is never finite.
       InputError: the checkpoint is damaged, or another model's.
     """
-    config = config.for_records(len(train))
+    budget = config.budget(len(train))
     with working_copy(model, config) as copy:
-        batches = TrainingBatches(train, preprocessing, config)
-        held_out = validation_batches(validation, preprocessing, config)
-        work = _Training(copy, batches, held_out, config, checkpoint, on_progress)
+        batches = TrainingBatches(train, preprocessing, config, budget.batch_size)
+        held_out = validation_batches(validation, preprocessing, config, budget.batch_size)
+        work = _Training(copy, batches, held_out, config, budget, checkpoint, on_progress)
         work.run()
     return work.summary()
 
@@ -111,23 +112,29 @@ class _Training:
         batches: TrainingBatches,
         validation: tuple[tf.data.Dataset, int],
         config: TrainingConfig,
+        budget: Budget,
         checkpoint: Path | None,
         on_progress: ProgressCallback | None,
     ):
         self._model, self._batches, self._validation = model, batches, validation
-        self._config, self._on_progress = config, on_progress
+        self._config, self._budget, self._on_progress = config, budget, on_progress
         self._file = None if checkpoint is None else Checkpoint(checkpoint)
-        self._epochs = config.epochs or 0
-        self._settled = model.warmup_epochs if model.warmup_epochs < self._epochs else 0
+        self._settled = model.warmup_epochs if model.warmup_epochs < budget.epochs else 0
         # XLA on a CPU compiles for longer than it saves on networks of this size.
-        model.compile(optimizer=_optimizer(config, batches.steps), jit_compile=False)
+        model.compile(
+            optimizer=_optimizer(config, budget.epochs * batches.steps), jit_compile=False
+        )
         # Otherwise the first step does it, whose graph TensorFlow then traces a second time.
         model.optimizer.build(model.trainable_variables)
         self._started, self._standing = time.monotonic(), Standing()
         self._best: list[np.ndarray] = []
 
     def run(self) -> None:
-        """Trains; leaves the best weights in the model."""
+        """Trains; leaves the best weights in the model.
+
+        Raises:
+          ConfigError: the loss was never finite.
+        """
         self._begin()
         held_out, steps = self._validation
         callbacks = [_Steps(self), keras.callbacks.TerminateOnNaN()]
@@ -147,8 +154,14 @@ class _Training:
                 verbose=0,
             ).history
             self._end_epoch(float(logs["loss"][0]), float(logs["val_loss"][0]))
-        if self._best:
-            self._model.set_weights(self._best)
+        if not np.isfinite(self._standing.validation_losses[1:]).any():
+            if self._file is not None:
+                self._file.remove()  # who went on from it would come here again
+            raise ConfigError(
+                "training diverged: no validation loss was finite. "
+                f"Received: training.learning_rate {self._config.learning_rate:g}"
+            )
+        self._model.set_weights(self._best)
 
     def _begin(self) -> None:
         if self._file is not None and self._file.exists():
@@ -167,8 +180,8 @@ class _Training:
             return False
         diverged = self._standing.epoch > 0 and not np.isfinite(losses[-1])
         waited = self._standing.epoch - max(_best(losses, self._settled), self._settled)
-        patience = self._config.patience or self._epochs
-        return self._standing.epoch >= self._epochs or diverged or waited >= patience
+        is_last = self._standing.epoch >= self._budget.epochs
+        return is_last or diverged or waited >= self._budget.patience
 
     def _end_epoch(self, loss: float, validation_loss: float) -> None:
         losses = (*self._standing.losses, loss)
@@ -203,17 +216,8 @@ class _Training:
         return round(time.monotonic() - self._started, 1)
 
     def summary(self) -> TrainingSummary:
-        """Of a training that has ended.
-
-        Raises:
-          ConfigError: the loss was never finite.
-        """
+        """Of a training that has ended."""
         losses, validation_losses = self._standing.losses, self._standing.validation_losses
-        if not np.isfinite(validation_losses[1:]).any():
-            raise ConfigError(
-                "training diverged: no validation loss was finite. "
-                f"Received: training.learning_rate {self._config.learning_rate:g}"
-            )
         best = _best(validation_losses, self._settled)
         return TrainingSummary(
             epochs=len(losses),
@@ -237,9 +241,10 @@ def _best(validation_losses: Sequence[float], settled: int) -> int:
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
+    """For so many steps in all."""
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, (config.epochs or 1) * steps)
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     optimizer = (
         keras.optimizers.Muon(rate, adam_lr_ratio=0.1)
         if config.optimizer == "muon"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ae_models.config.augmentation import AugmentationStep
+from ae_models.config.steps import Step
 from ae_models.training.augmentation import augmented
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
@@ -33,7 +33,7 @@ def sample(
 
 
 def with_augmented(
-    sets: Sequence[np.ndarray], steps: Sequence[AugmentationStep], seed: int
+    sets: Sequence[np.ndarray], steps: Sequence[Step], seed: int
 ) -> list[np.ndarray]:
     """Each set of images, (N, H, W, C), followed by the same images changed, once for each step
     and what came before it; alike in all sets."""

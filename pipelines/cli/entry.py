@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
     except click.ClickException as error:
-        _fail(f"{error.format_message()}", error.exit_code)
+        _fail(error.format_message(), error.exit_code)
     except click.Abort:
         _fail("interrupted", 130)
     except Exception as error:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if known is None:  # a fault of ours
             sys.stderr.write(concealed(traceback.format_exc()))
             sys.exit(_FAULT)
-        _fail(" ".join(str(known).split()), known.exit_status)
+        _fail(str(known), known.exit_status)
     else:
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -71,8 +71,8 @@ def _known_error(error: BaseException | None) -> "LatentbeamError | None":
     return None
 
 
-def _fail(line: str, status: int) -> None:
-    line = shown(concealed(line))
+def _fail(message: str, status: int) -> None:
+    line = shown(concealed(" ".join(message.split())))
     if len(line) > _LONGEST:  # a value as long as a command line may be
         line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
     print(f"latentbeam: {line}", file=sys.stderr)

@@ -24,8 +24,9 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], best_epoch: i
     axes.plot(np.arange(1, len(losses) + 1), losses, label="loss", color="tab:blue")
     axes.plot(range(len(validation_losses)), validation_losses, label="validation loss",
               color="tab:orange")  # fmt: skip
+    kept = f"epoch {best_epoch}" if best_epoch else "before training"
     axes.plot([best_epoch], [validation_losses[best_epoch]], "o", color="tab:orange",
-              label=f"epoch {best_epoch}, which was kept")  # fmt: skip
+              label=f"{kept}, which was kept")  # fmt: skip
     values = np.array([*losses, *validation_losses], float)
     if np.nanmin(values) > 0:
         axes.set_yscale("log")

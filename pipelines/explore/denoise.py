@@ -8,7 +8,7 @@ import numpy as np
 from ae_models.bundles.keras_model import BundleModel
 from ae_models.config.configuration import Configuration
 from ae_models.config.model import DenoisingConfig
-from ae_models.corruptions.expression import Step
+from ae_models.config.steps import Step
 from ae_models.errors import ConfigError
 from pipelines.drawing.png import check_picture, write_png
 from pipelines.drawing.reconstruction import error_strip

@@ -99,6 +99,7 @@ class Trainer:
 
     def fit(self, tensorboard: TensorBoardLog | None = None) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
+        epochs = self._config.training.budget(len(self._train)).epochs
         with Progress("training", unit=" batches") as progress:
             summary = fit(
                 self._model,
@@ -106,9 +107,7 @@ class Trainer:
                 self._train,
                 self._validation,
                 config=self._config.training,
-                on_progress=TrainingProgress(
-                    progress, self._config.training.epochs or 1, tensorboard
-                ),
+                on_progress=TrainingProgress(progress, epochs, tensorboard),
                 checkpoint=self._checkpoint,
             )
         self._model.save(self._bundle / KERAS_MODEL)

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from ae_models.bundles.bundle import check_sizes
 from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.configuration import Configuration, ImageConfig
+from ae_models.config.model import AutoencoderConfig
 from ae_models.scores import AUTO, primary_score
 from ae_models.training.splits import TRAIN
 from pipelines.console.progress import say, warned
@@ -123,6 +124,7 @@ def exported(
         control = trainer.control(scorer, held_out)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
         say(control.sentence())
-        if config.model.kind != "vae" and (line := control.advice()):
+        model = config.model
+        if isinstance(model, AutoencoderConfig) and (line := control.advice(model)):
             advice = [*advice, line]
     return config, Found(facts, warned(advice))

@@ -12,6 +12,7 @@ from ae_models.assessment.held_out import Control, Recommendation, control, reco
 from ae_models.assessment.made_anomalies import ANOMALIES
 from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.scorer import Scorer
+from ae_models.config.model import AutoencoderConfig
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from tests.support.digits import digit_pixels
@@ -48,11 +49,27 @@ def test_errors_are_those_of_the_reconstruction_and_of_scikit_learn(
 
 
 def test_a_model_that_loses_to_principal_components_is_told_of() -> None:
-    assert Control(8, 50, 0.01, 0.02).advice() is None
-    advice = Control(8, 50, 0.03, 0.02).advice()
+    assert Control(8, 50, 0.01, 0.02).advice(AutoencoderConfig()) is None
+    advice = Control(8, 50, 0.03, 0.02).advice(AutoencoderConfig())
     assert advice is not None
     assert advice.startswith("the model is not trained: held-out images are rebuilt with")
     assert "1.50 times that of 8 principal components" in advice
+    assert advice.endswith("or on more images")
+
+
+@pytest.mark.parametrize(
+    ("config", "start"),
+    [
+        (AutoencoderConfig(loss="bce"), "a linear output"),
+        (AutoencoderConfig(linear_path=False), "model.linear_path=true"),
+    ],
+)
+def test_a_model_without_principal_components_is_advised_to_start_from_them(
+    config: AutoencoderConfig, start: str
+) -> None:
+    advice = Control(8, 50, 0.03, 0.02).advice(config)
+    assert advice is not None
+    assert advice.endswith(f", or with {start}, which starts from principal components")
 
 
 def test_images_without_a_difference_have_no_ratio_beyond_numbers() -> None:

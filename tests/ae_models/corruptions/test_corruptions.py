@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage, stats
 
+from ae_models.config.steps import Step
 from ae_models.corruptions.composition import Composition, build_corruption
-from ae_models.corruptions.expression import Step, parse_corruption
+from ae_models.corruptions.expression import parse_corruption
 from ae_models.corruptions.families import CORRUPTIONS, FACTS
 from ae_models.ops.seeds import layer_seeds
 

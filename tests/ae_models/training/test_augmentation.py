@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ae_models.config.augmentation import AMOUNTS, AugmentationStep, parse_augmentation
+from ae_models.config.augmentation import AMOUNTS, parse_augmentation
+from ae_models.config.steps import Step
 from ae_models.training.augmentation import CHANGES, augmented
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.image_store import ImageStore
@@ -94,22 +95,22 @@ def test_every_name_has_a_function() -> None:
     ("text", "steps"),
     [
         ("none", ()),
-        ("flip", (AugmentationStep("flip", 0.0),)),
-        ("shift : 0.1 + flip", (AugmentationStep("shift", 0.1), AugmentationStep("flip", 0.0))),
-        ("brightness", (AugmentationStep("brightness", 0.1),)),
+        ("flip", (Step("flip", 0.0),)),
+        ("shift : 0.1 + flip", (Step("shift", 0.1), Step("flip", 0.0))),
+        ("brightness", (Step("brightness", 0.1),)),
     ],
 )
-def test_expressions(text: str, steps: tuple[AugmentationStep, ...]) -> None:
+def test_expressions(text: str, steps: tuple[Step, ...]) -> None:
     assert parse_augmentation(text) == steps
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mirror", "'mirror' is none of none, flip"),
+        ("mirror", "'mirror' is none of flip"),
         ("flip:0.5", "flip takes no amount"),
-        ("shift:0", "above 0 and at most 0.5"),
-        ("shift:x", "above 0 and at most 0.5"),
+        ("shift:0", "greater than 0 and at most 0.5"),
+        ("shift:x", "must be a number"),
         ("flip+flip", "comes twice"),
         ("", "'' is none of"),
     ],

@@ -95,6 +95,13 @@ def test_click_names_a_flag_that_is_wrong(
     assert message in err or "--model" in err
 
 
+def test_choices_are_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--input", "builtin:digits", "--output", "o"]
+    status, _, err = run_command(arguments, capsys)
+    assert status == 2
+    assert err == "latentbeam: Missing option '--model'. Choose from: ae, dae, vae\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

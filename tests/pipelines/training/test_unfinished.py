@@ -21,6 +21,7 @@ from pipelines.commands.train import train, train_configuration
 from pipelines.training import stages, unfinished
 from pipelines.training.model import Trainer
 from pipelines.training.progress import TrainingProgress
+from tests.support.checkpoints import best_weights
 from tests.support.command import run_command
 
 _TINY = (
@@ -128,12 +129,18 @@ def test_what_was_trained_is_not_lost_without_resume(tmp_path: Path) -> None:
         _train(tmp_path / "m", "training.learning_rate=0.1", overwrite=True, resume=True)
 
 
+def test_a_training_that_diverged_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"diverged.*learning_rate 1e\+30$"):
+        _train(tmp_path / "m", "training.learning_rate=1e30")
+    assert not list(tmp_path.iterdir())
+
+
 def test_as_many_epochs_as_were_done_end_it_with_the_best_weights(
     tmp_path: Path, cut_off: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(_CutOffError):
         _train(tmp_path / "m")
-    best = Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").best()
+    best = best_weights(tmp_path / "m-unfinished" / "checkpoint.npz")
     manifest = _train(tmp_path / "m", epochs=1, resume=True)
     assert manifest["training"]["epochs"] == 1
     assert all(map(np.array_equal, _weights(tmp_path / "m"), best))
@@ -249,7 +256,7 @@ def test_ctrl_c_keeps_the_best_weights_and_says_how_to_finish(tmp_path: Path) ->
     (hint,) = (line for line in said.splitlines() if "m-unfinished" in line)
     assert hint.startswith(f"{tmp_path / 'm-unfinished'} keeps ")
     epochs = hint.partition("--epochs ")[2].split()[0]
-    best = Checkpoint(tmp_path / "m-unfinished" / "checkpoint.npz").best()
+    best = best_weights(tmp_path / "m-unfinished" / "checkpoint.npz")
     line = _command(tmp_path / "m", ["--resume", "--epochs", epochs])
     subprocess.run(line, check=True, capture_output=True)
     assert all(map(np.array_equal, _weights(tmp_path / "m"), best))

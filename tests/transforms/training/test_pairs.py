@@ -143,8 +143,8 @@ def test_training_sees_each_image_with_its_own_target(
         return shuffled(store, rows, 21, generator)
 
     monkeypatch.setattr(ImageStore, "shuffled_batch_groups", in_small_buffers)
-    store, config = _numbered(tmp_path, 50), TrainingConfig(batch_size=7, shuffle_mebibytes=1)
-    batches = TrainingBatches(store, lambda x: tf.cast(x, tf.float32), config)  # type: ignore[arg-type]
+    store, config = _numbered(tmp_path, 50), TrainingConfig(shuffle_mebibytes=1)
+    batches = TrainingBatches(store, lambda x: tf.cast(x, tf.float32), config, 7)  # type: ignore[arg-type]
     orders = []
     for batches.epoch in range(2):
         epoch = list(batches.dataset.as_numpy_iterator())
