@@ -50,6 +50,7 @@ def test_errors_are_those_of_the_reconstruction_and_of_scikit_learn(
 
 def test_a_model_that_loses_to_principal_components_is_told_of() -> None:
     assert Control(8, 50, 0.01, 0.02).advice(AutoencoderConfig()) is None
+    assert Control(8, 50, 1.004, 1.0).advice(AutoencoderConfig()) is None  # as good
     advice = Control(8, 50, 0.03, 0.02).advice(AutoencoderConfig())
     assert advice is not None
     assert advice.startswith("the model is not trained: held-out images are rebuilt with")
@@ -96,6 +97,18 @@ def test_each_scores_auroc_is_the_mean_over_the_made_anomalies(
     for name, areas in expected.items():
         assert found.aurocs[name] == pytest.approx(np.mean(areas)), name
     assert found.aurocs[found.score] == max(found.aurocs.values())
+
+
+def test_where_all_scores_find_as_much_the_primary_one_is_recommended(
+    bundle: Bundles, tmp_path: Path
+) -> None:
+    """Of black images nothing can be made."""
+    opened, _ = _opened(bundle)
+    scorer = Scorer(opened.path, opened.config, primary="latent_mahalanobis")
+    black = np.zeros((9, *opened.config.image.shape), np.uint8)
+    found = recommendation(scorer, _store(tmp_path, black), seed=3)
+    assert set(found.aurocs.values()) == {0.5}
+    assert found.score == "latent_mahalanobis"
 
 
 def test_the_recommendation_says_how_to_take_it() -> None:
