@@ -31,6 +31,7 @@ from ae_models.training.splits import (
 )
 from pipelines.beam.run import decoding_threads, run
 from pipelines.console.progress import say
+from pipelines.console.unread import warn_of_unread
 from transforms import ReadImages, ReadOptions
 from transforms.reading.read import RECORDS_READ
 from transforms.records.batches import ID, TARGET
@@ -131,6 +132,7 @@ def read_records(
     )
     shards = read_shards(folder)
     passed_over = read_tallies(folder).passed_over
+    warn_of_unread(passed_over.by_cause(), passed_over.names)  # before there are too few records
     order = _split_order(shards, config)
     say(_splits_line(order, config))
     return _stored(shards, order, config, passed_over, work)

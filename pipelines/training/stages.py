@@ -74,7 +74,7 @@ def stored_records(
         work.keep(RECORDS, records.to_keep())
     else:
         records = Records.from_kept(kept, config, folder)
-    warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
+        warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
     output = work.bundle / TRANSFORM_OUTPUT
     if work.kept(ANALYSIS) is None:
         local.remove(str(output))

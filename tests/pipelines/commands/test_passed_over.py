@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from PIL import Image
 
 from ae_models.errors import EmptyRunError, InputError, TooManyRejectsError
 from pipelines.cli import main
@@ -98,6 +99,20 @@ def test_the_command_says_what_it_passed_over(
     with pytest.raises(SystemExit):
         main(["verify", "--scores", run, "--input", str(linked)])
     assert f"{told} in the run" in capsys.readouterr().out.splitlines()
+
+
+def test_train_names_the_links_that_leave_it_too_few_records(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inputs, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    for folder in (inputs, elsewhere):
+        folder.mkdir()
+        for number in range(15):
+            Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    (inputs / "more").symlink_to(elsewhere)
+    with pytest.raises(InputError, match="too few records to train on: 15"):
+        train([str(inputs)], train_configuration("ae"), str(tmp_path / "m"))
+    assert f"(--follow_links follows the first kind): {inputs}/more" in capfd.readouterr().err
 
 
 def test_a_folder_of_links_alone_says_how_to_read_them(tmp_path: Path) -> None:
