@@ -32,8 +32,8 @@ class Budget(NamedTuple):
         """What is None follows the number of training records.
 
         The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs are
-        60, and as many more as 1,500 steps take, up to 400; patience is 8 epochs, and as many more
-        as 200 steps take.
+        60, or as many as make 1,500 steps where that is more, but at most 400; patience is 8
+        epochs, or as many as make 200 steps where that is more.
         """
         batch = batch_size or _power_of_two(records // _LEAST_STEPS)
         steps = -(-records // batch)

@@ -29,7 +29,6 @@ from ae_models.losses import expression
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
-# Steps an epoch, epochs, steps in all, and how long to wait for a better validation loss.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ class TrainingConfig(Validated):
 
     `augment` is NAME[:AMOUNT] joined by `+`, such as `flip+shift`: what may be done to an image,
     input and target alike, anew each time it is seen. None: what helps principal components to
-    rebuild validation records, if anything does; `none`: nothing.
+    rebuild validation records, for a model that starts from them; `none`: nothing.
 
     `calibration_share` None: a tenth of the records, or as many as it takes to flag any at
     `scoring.fpr`, where that is more and leaves 55 in a hundred of them: with fpr 0.01, 99 records
@@ -139,6 +138,8 @@ class TrainingConfig(Validated):
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
     the `learning_rate`: fewer, costlier steps, and rates some ten times those of `adam`.
+    `shuffle_mebibytes` of raw pixels are shuffled in memory at a time.
+
     `schedule` cosine lets the learning rate fall to 0 over the `epochs`. `binarise` draws every
     value as 0 or 1, anew each time it is seen, with its grey level as the probability (dynamic
     binarisation, Salakhutdinov and Murray 2008): in training alone.

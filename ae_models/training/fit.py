@@ -176,12 +176,13 @@ class _Training:
     def _is_done(self) -> bool:
         """Whether all epochs are, or the loss has not fallen for too long, or is no number."""
         losses = self._standing.validation_losses
+        if self._standing.epoch >= self._budget.epochs:  # which may be fewer than it began with
+            return True
         if self._standing.step:
             return False
         diverged = self._standing.epoch > 0 and not np.isfinite(losses[-1])
         waited = self._standing.epoch - max(_best(losses, self._settled), self._settled)
-        is_last = self._standing.epoch >= self._budget.epochs
-        return is_last or diverged or waited >= self._budget.patience
+        return diverged or waited >= self._budget.patience
 
     def _end_epoch(self, loss: float, validation_loss: float) -> None:
         losses = (*self._standing.losses, loss)

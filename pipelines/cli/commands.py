@@ -67,20 +67,24 @@ def demo(output: str, as_json: bool) -> None:
 @where_option
 @reading_options
 @click.option("--size", type=SizeType(), metavar="SIDE|HxW",
-              help="Pixels that images are brought to: 64, 64x96.  "
-                   "[default: at most as many as 64x64, by the images' median]")  # fmt: skip
+              help="Height and width that images are brought to: 64, 64x96.  "
+                   "[default: the images' median shape, at most as many pixels as 64x64]")  # fmt: skip
 @click.option("--epochs", type=int,
               help="At most so many; early stopping may end sooner.  "
                    "[default: by the number of records]")  # fmt: skip
 @click.option("--seed", type=int, help="Same seed, same machine: same weights.")
 @click.option("--primary", metavar="NAME|auto",
-              help="The score that p-values are of; auto: what finds most anomalies made of "
-                   "held-out images.  [default: reconstruction_smoothed]")  # fmt: skip
+              help="The score that p-values are made of; auto: the one that finds the most "
+                   "anomalies made of held-out images.  "
+                   "[default: reconstruction_smoothed]")  # fmt: skip
 @click.option("--resume", is_flag=True,
-              help="Go on with the unfinished training of the same command, if there is one; leave "
-                   "a finished one as it is.")  # fmt: skip
+              help="Go on with the unfinished training of the same command in OUTPUT-unfinished, "
+                   "if there is one, with --epochs N to an earlier end; leave a finished bundle as "
+                   "it is.")  # fmt: skip
 @click.option("--tensorboard", metavar="DIR", help="Write each epoch's losses for TensorBoard.")
-@overwrite_option
+@click.option("--overwrite", is_flag=True,
+              help="Replace the bundle in --output, once the work has succeeded. Without --resume, "
+                   "an unfinished training is deleted at once.")  # fmt: skip
 @json_option
 @click.pass_context
 def train(
@@ -260,10 +264,10 @@ def relabel(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Set a run's flags anew, from its p-values alone: no model, no images.
+    """Set a run's flags anew, without images and without scoring.
 
     Exactly one of --fpr and --fdr is given. --fdr bounds the expected share of false flags among
-    all flags. --score takes p-values of another score, from the bundle's calibration records.
+    all flags. --score makes p-values of another score, by the bundle's calibration records.
     """
     program = load_program("pipelines.commands.relabel")
 

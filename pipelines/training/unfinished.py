@@ -19,7 +19,7 @@ from transforms.storage.paths import is_local
 
 _REQUEST, _PART = "request", ".part"
 RECORDS = "records"  # the stage that takes long
-# What may be another when a training goes on: it changes no weight, but for how long there is.
+# What may be another when a training goes on: it changes no weight so far.
 _FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
 
 
@@ -86,7 +86,8 @@ class UnfinishedTraining:
         if not file.exists():
             return None
         epochs = file.standing().epoch
-        told = f"{self.place} keeps {epochs:,} epochs of training: the same command with --resume"
+        kept = f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} of training"
+        told = f"{self.place} keeps {kept}: the same command with --resume"
         if not epochs:
             return f"{told} goes on"
         return f"{told} goes on, with --resume --epochs {epochs} it ends with the best of them"

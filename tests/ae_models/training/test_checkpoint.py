@@ -132,13 +132,19 @@ def test_one_that_has_ended_is_not_trained_again(
     assert second == first
 
 
-def test_fewer_epochs_end_it_with_the_best_weights_so_far(
-    tmp_path: Path, stores: tuple[ImageStore, ImageStore]
+@pytest.mark.parametrize("seconds", [0.0, 99.0], ids=["within an epoch", "after an epoch"])
+def test_fewer_epochs_end_it_at_once_with_the_best_weights_so_far(
+    seconds: float,
+    tmp_path: Path,
+    stores: tuple[ImageStore, ImageStore],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", seconds)
     file = tmp_path / "checkpoint.npz"
     with pytest.raises(_CutOffError):
         _trained("ae", stores, _config(epochs=9), file, _cut_at(8))
-    assert Checkpoint(file).standing().epoch == 2
+    standing = Checkpoint(file).standing()
+    assert (standing.epoch, standing.step > 0) == (2, seconds == 0)
     model, summary = _trained("ae", stores, _config(epochs=2), file, _cut_at(1))
     assert summary.epochs == 2
     best = best_weights(file)

@@ -222,7 +222,7 @@ def test_what_was_trained_outlasts_a_primary_score_that_fails(tmp_path: Path) ->
         given("reconstruction_mae", False)
     assert caught.value.exit_status == 1
     unfinished = tmp_path / "m-unfinished"
-    assert f"{unfinished} keeps 1 epochs of training: the same command with --resume" in str(
+    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in str(
         caught.value
     )
     assert [path.name for path in tmp_path.iterdir()] == ["m-unfinished"]

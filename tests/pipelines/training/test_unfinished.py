@@ -67,7 +67,7 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
     unfinished = tmp_path / "m-unfinished"
     assert Checkpoint(unfinished / "checkpoint.npz").standing().epoch == 1
     told = capsys.readouterr().err
-    assert f"{unfinished} keeps 1 epochs of training: the same command with --resume" in told
+    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in told
     cut_off.undo()
 
     def read_again(*_: Any) -> None:
