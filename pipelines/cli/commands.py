@@ -68,7 +68,8 @@ def demo(output: str, as_json: bool) -> None:
 @reading_options
 @click.option("--size", type=SizeType(), metavar="SIDE|HxW",
               help="Height and width that images are brought to: 64, 64x96.  "
-                   "[default: the images' median shape, at most as many pixels as 64x64]")  # fmt: skip
+                   "[default: the images' median shape, with at most as many pixels as "
+                   "64x64]")  # fmt: skip
 @click.option("--epochs", type=int,
               help="At most so many; early stopping may end sooner.  "
                    "[default: by the number of records]")  # fmt: skip
