@@ -17,6 +17,7 @@ from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample
 
 _CHANGED_RECORDS, _CHANGED_BYTES = 200, 64 << 20
+_EXACT = 1e-9  # an error that is rounding alone
 _LEAST_GAIN = 0.001  # in AUROC, for which to take another score
 _LEAST_LOSS = 1.005  # a ratio that is not told as 1.00
 
@@ -38,16 +39,16 @@ class Control:
 
     @property
     def ratio(self) -> float:
-        """Below 1 where the model is the better one."""
-        floor = np.finfo(np.float32).tiny
-        return self.model / max(self.principal_components, float(floor))
+        """Below 1 where the model is the better one; errors below a billionth count as that."""
+        model, components = (max(e, _EXACT) for e in (self.model, self.principal_components))
+        return model / components
 
     def sentence(self) -> str:
         """A line for people."""
-        return (
-            f"held-out images are rebuilt with a mean squared error of {self.model:.3g}, "
-            f"{self.ratio:.2f} times that of {self.components} principal components"
-        )
+        told = f"held-out images are rebuilt with a mean squared error of {self.model:.3g}"
+        if self.principal_components < _EXACT:
+            return f"{told}; {self.components} principal components rebuild them exactly"
+        return f"{told}, {self.ratio:.2f} times that of {self.components} principal components"
 
     def advice(self, config: AutoencoderConfig) -> str | None:
         """A line for people where the model, of that configuration, has learned less than

@@ -12,14 +12,12 @@ Images = np.ndarray  # (N, H, W, C) uint8 or uint16
 def moved_patch(images: Images, generator: np.random.Generator) -> Images:
     """A quarter of each image's area put somewhere else in it (CutPaste, Li et al. 2021)."""
     result = images.copy()
-    height, width = images.shape[1] // 2, images.shape[2] // 2
+    sides = np.maximum(1, np.array(images.shape[1:3]) // 2)
+    height, width = sides
     for image, source in zip(result, images, strict=True):
-        top, left = generator.integers(0, (height, width))
+        top, left = start = generator.integers(0, sides)
         patch = source[top : top + height, left : left + width]
-        to_top, to_left = (np.array([top, left]) + generator.integers(1, (height, width))) % (
-            height,
-            width,
-        )
+        to_top, to_left = (start + generator.integers(1, np.maximum(2, sides))) % sides
         image[to_top : to_top + height, to_left : to_left + width] = patch
     return result
 

@@ -14,6 +14,7 @@ from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample, with_augmented
 
 _FITTED_RECORDS, _TRIED_RECORDS, _LEAST_TRIED, _BYTES = 1000, 500, 16, 32 << 20
+_MOST_CHOSEN = 3  # each doubles what components are fitted to
 _GAIN, _STANDARD_ERRORS = 0.01, 2.0
 
 
@@ -26,8 +27,9 @@ def helpful_augmentation(
     seed: int,
 ) -> str:
     """The expression of those with which principal components of training records rebuild
-    validation records better: one after another is added, the most helpful first, for as long as
-    the mean squared error falls by a hundredth, and by two standard errors of that difference.
+    validation records better: one after another is added, the most helpful first, up to three, for
+    as long as the mean squared error falls by a hundredth, and by two standard errors of that
+    difference.
 
     Args:
       preprocessing: from pixels to scaled images.
@@ -36,12 +38,13 @@ def helpful_augmentation(
       seed: of what is drawn.
 
     Returns:
-      NAME joined by `+`, or `none`: of fewer than 16 validation records always.
+      NAME joined by `+`, or `none`: always, where fewer than 16 validation records can be looked
+      at.
     """
-    if len(validation) < _LEAST_TRIED:
-        return augmentation_text([])
     fitted = sample(preprocessing, train, _BYTES, _FITTED_RECORDS)
     tried = sample(preprocessing, validation, _BYTES, _TRIED_RECORDS)
+    if len(tried) < _LEAST_TRIED:
+        return augmentation_text([])
 
     def errors(names: list[str]) -> np.ndarray:
         (images,) = with_augmented([fitted], _steps(names), seed)
@@ -49,7 +52,8 @@ def helpful_augmentation(
 
     chosen: list[str] = []
     best = errors(chosen)
-    while others := [name for name in AMOUNTS if name not in chosen]:
+    while len(chosen) < _MOST_CHOSEN:
+        others = [name for name in AMOUNTS if name not in chosen]
         found = {name: errors([*chosen, name]) for name in others}
         name = min(others, key=lambda other: float(found[other].mean()))
         if not _is_better(found[name], best):

@@ -24,6 +24,7 @@ class Standing:
     Attributes:
       epoch: how many are done.
       step: how many steps of the next one are.
+      best_epoch: the one with the best weights, counted from 1; 0: those before the first.
       losses: of each epoch that is done.
       validation_losses: before the first epoch, and of each that is done.
       seconds: spent so far.
@@ -31,6 +32,7 @@ class Standing:
 
     epoch: int = 0
     step: int = 0
+    best_epoch: int = 0
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()
     seconds: float = 0.0

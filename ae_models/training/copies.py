@@ -16,7 +16,9 @@ _ROWS, _COLUMNS = 8, 9
 _CANDIDATES = 4  # training records that one held-out record is compared with, by the pixels
 _ALIKE = 0.995  # the correlation of the pixels of near-copies
 _MOST_PIXELS = 1 << 16  # of the images that are compared: larger ones are reduced
-_SAMPLE = 512  # records of a held-out split that are looked at: those of the least hashes
+# Records of a held-out split that are looked at, those of the least hashes: fewer where images are
+# large, as each is compared with several.
+_SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 512, 1 << 30, 32
 _BLOCK = 65_536
 # Shares of near-copies, and of exact ones, that are worth a line. Of calibration sets without
 # copies, one in a hundred has so many by chance. A validation loss tells what it should as long as
@@ -73,7 +75,8 @@ class Fingerprints:
         return {split: self._copies(split, stores) for split in (CALIBRATION, VALIDATION)}
 
     def _copies(self, split: str, stores: Mapping[str, ImageStore]) -> Copies:
-        sample = min(_SAMPLE, len(self._contents[split]))
+        most = max(_LEAST_SAMPLE, _SAMPLE_BYTES // stores[split].image_bytes)
+        sample = min(_SAMPLE, most, len(self._contents[split]))
         exact = np.isin(self._contents[split][:sample], self._contents[TRAIN])
         near = exact.copy()
         own, others = self._outlines[split][:sample], self._outlines[TRAIN]

@@ -37,7 +37,8 @@ class TrainingSummary:
       best_epoch: counted from 1, the one whose weights were kept; 0: those before the first.
       loss, validation_loss: of that epoch; `loss` None before the first.
       seconds: that it took.
-      curves: `loss` of each epoch, and `validation_loss` of each and before the first.
+      curves: `loss` of each epoch, and `validation_loss` of each and before the first; None where
+        it is not finite.
     """
 
     epochs: int
@@ -45,7 +46,7 @@ class TrainingSummary:
     loss: float | None
     validation_loss: float
     seconds: float
-    curves: dict[str, list[float]]
+    curves: dict[str, list[float | None]]
 
 
 def initialise(
@@ -137,7 +138,7 @@ class _Training:
         """
         self._begin()
         held_out, steps = self._validation
-        callbacks = [_Steps(self), keras.callbacks.TerminateOnNaN()]
+        callbacks = [_Steps(self)]
         while not self._is_done():
             epoch, done = self._standing.epoch, self._standing.step
             self._model.begin_epoch(epoch)
@@ -181,19 +182,37 @@ class _Training:
         if self._standing.step:
             return False
         diverged = self._standing.epoch > 0 and not np.isfinite(losses[-1])
-        waited = self._standing.epoch - max(_best(losses, self._settled), self._settled)
+        waited = self._standing.epoch - max(self._standing.best_epoch, self._settled)
         return diverged or waited >= self._budget.patience
 
     def _end_epoch(self, loss: float, validation_loss: float) -> None:
-        losses = (*self._standing.losses, loss)
-        validation_losses = (*self._standing.validation_losses, validation_loss)
-        self._standing = Standing(len(losses), 0, losses, validation_losses, self._seconds())
-        if _best(validation_losses, self._settled) == len(losses):
+        before, is_best = self._standing, self._is_best(validation_loss)
+        losses = (*before.losses, loss)
+        self._standing = Standing(
+            epoch=len(losses),
+            best_epoch=len(losses) if is_best else before.best_epoch,
+            losses=losses,
+            validation_losses=(*before.validation_losses, validation_loss),
+            seconds=self._seconds(),
+        )
+        if is_best:
             self._best = self._model.get_weights()
         self.save(self._standing)
         if self._on_progress:
             told = {"loss": loss, "val_loss": validation_loss}
             self._on_progress(len(losses) - 1, self._batches.steps, self._batches.steps, told)
+
+    def _is_best(self, validation_loss: float) -> bool:
+        """Whether the epoch that ends has the least loss so far. What came before the end of a
+        warm-up, which trains by another loss, counts for nothing once there is an epoch after
+        it."""
+        if not np.isfinite(validation_loss):
+            return False
+        best = self._standing.best_epoch
+        if self._settled and best <= self._settled <= self._standing.epoch:
+            return True
+        least = self._standing.validation_losses[best]
+        return validation_loss < least or not np.isfinite(least)
 
     def end_step(self, done: int, logs: dict[str, float]) -> None:
         """After a step of an epoch, of which `done` are."""
@@ -209,6 +228,11 @@ class _Training:
             self._file.save(self._model, standing, self._best)
 
     @property
+    def steps(self) -> int:
+        """How many an epoch has."""
+        return self._batches.steps
+
+    @property
     def done_before(self) -> int:
         """How many steps of the epoch were done before this process."""
         return self._batches.done
@@ -219,26 +243,20 @@ class _Training:
     def summary(self) -> TrainingSummary:
         """Of a training that has ended."""
         losses, validation_losses = self._standing.losses, self._standing.validation_losses
-        best = _best(validation_losses, self._settled)
+        best = self._standing.best_epoch
         return TrainingSummary(
             epochs=len(losses),
             best_epoch=best,
             loss=losses[best - 1] if best else None,
             validation_loss=validation_losses[best],
             seconds=self._standing.seconds,
-            curves={"loss": list(losses), "validation_loss": list(validation_losses)},
+            curves={"loss": _finite(losses), "validation_loss": _finite(validation_losses)},
         )
 
 
-def _best(validation_losses: Sequence[float], settled: int) -> int:
-    """The place of the least loss, the first of several; 0 before the first epoch. The losses of a
-    warm-up, and of what came before it, are of another weight: they count for nothing, once there
-    are others."""
-    first = settled + 1 if settled and len(validation_losses) > settled + 1 else 0
-    counted = np.asarray(validation_losses[first:])
-    if not np.isfinite(counted).any():
-        return first
-    return first + int(np.nanargmin(np.where(np.isfinite(counted), counted, np.nan)))
+def _finite(losses: Sequence[float]) -> list[float | None]:
+    """As JSON can have them."""
+    return [loss if np.isfinite(loss) else None for loss in losses]
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
@@ -277,8 +295,12 @@ class _Steps(keras.callbacks.Callback):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        done = self._first + batch + 1
-        self._training.end_step(done, logs or {})
-        if time.monotonic() - self._kept >= _SECONDS_BETWEEN_CHECKPOINTS:
+        done, losses = self._first + batch + 1, logs or {}
+        self._training.end_step(done, losses)
+        if not np.isfinite(losses.get("loss", 0.0)):
+            self.model.stop_training = True
+            return
+        is_last = done == self._training.steps  # the end of the epoch will be kept
+        if not is_last and time.monotonic() - self._kept >= _SECONDS_BETWEEN_CHECKPOINTS:
             self._training.save_within(done)
             self._kept = time.monotonic()

@@ -1,6 +1,5 @@
 """Decoded images of one split in one file, in an order that does not depend on who wrote them."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +73,8 @@ class ImageStore:
         with self.path.open("r+b") as file:
             for position, image in zip(positions, np.ascontiguousarray(images), strict=True):
                 offset = self._offset + int(position) * self.image_bytes
-                os.pwrite(file.fileno(), image.data, offset)
+                file.seek(offset)
+                file.write(image.data)
 
     def batches(self, rows: int) -> Iterator[np.ndarray]:
         """All images in stored order, `rows` at a time."""

@@ -27,18 +27,18 @@ def split_sizes(
     """How many of so many records each split has: the shares of all, rounded, but at least 8.
 
     Args:
-      calibration_share: None: as `usual_calibration` has it.
+      calibration_share: None: as `usual_calibration` has it, but for 8 that train.
       fpr: at which records will be flagged; the message says how many that takes.
 
     Raises:
       InputError: there are not 8 for each.
     """
+    validation = max(LEAST_RECORDS, round(validation_share * records))
     held_out = (
-        usual_calibration(records, fpr)
+        min(usual_calibration(records, fpr), records - validation - LEAST_RECORDS)
         if calibration_share is None
         else round(calibration_share * records)
     )
-    validation = max(LEAST_RECORDS, round(validation_share * records))
     calibration = max(LEAST_RECORDS, held_out)
     sizes = {
         TRAIN: records - validation - calibration,

@@ -1,5 +1,6 @@
 """`latentbeam train`: images to a bundle."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from pipelines.drawing.loss_curves import draw_curves
 from pipelines.training.command import TrainingCommand, finished_manifest
 from pipelines.training.model import Trainer
 from pipelines.training.stages import (
+    advice_on,
     checked_sources,
     exported,
     for_records,
@@ -103,12 +105,14 @@ def train(
         return finished
     _check_output(output, overwrite)
     log = None if tensorboard is None else TensorBoardLog(tensorboard)
-    sources = checked_sources(command)
+    sources = functools.cache(lambda: checked_sources(command))
+    if overwrite or not resume:
+        sources()  # before anything gives way
     with unfinished_training(output, command.request(), resume=resume, overwrite=overwrite) as work:
         work.bundle.mkdir(exist_ok=True)
         config, advice = with_image(work, command, sources)
         records = stored_records(work, command, config, options)
-        advice = [*advice, *warned(records.advice)]
+        advice = [*advice, *advice_on(records, config)]
         config = for_records(work, config, records)
         trainer = Trainer(work.bundle, config, records.stores, work.checkpoint)
         if not work.checkpoint.is_file():

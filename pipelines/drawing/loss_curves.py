@@ -10,25 +10,27 @@ from matplotlib.ticker import MaxNLocator
 _INCHES, _DPI = (7.0, 3.2), 120
 
 
-def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], best_epoch: int) -> None:
+def draw_curves(path: Path, curves: Mapping[str, Sequence[float | None]], best_epoch: int) -> None:
     """Writes a PNG of the loss and the validation loss.
 
     Args:
       path: of the file.
-      curves: `loss` of each epoch from 1, `validation_loss` of each from 0, before the first.
+      curves: `loss` of each epoch from 1, `validation_loss` of each from 0, before the first; None
+        where there is none to draw.
       best_epoch: whose weights were kept, which is marked.
     """
     figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
-    losses, validation_losses = curves["loss"], curves["validation_loss"]
+    losses, validation_losses = (
+        np.array(curves[name], float) for name in ("loss", "validation_loss")
+    )
     axes.plot(np.arange(1, len(losses) + 1), losses, label="loss", color="tab:blue")
     axes.plot(range(len(validation_losses)), validation_losses, label="validation loss",
               color="tab:orange")  # fmt: skip
     kept = f"epoch {best_epoch}" if best_epoch else "before training"
     axes.plot([best_epoch], [validation_losses[best_epoch]], "o", color="tab:orange",
               label=f"{kept}, which was kept")  # fmt: skip
-    values = np.array([*losses, *validation_losses], float)
-    if np.nanmin(values) > 0:
+    if np.nanmin([*losses, *validation_losses]) > 0:
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")

@@ -99,18 +99,21 @@ def p_value_histogram(counts: np.ndarray, fpr: float) -> figure:
     return plot
 
 
-def loss_curves(curves: Mapping[str, Sequence[float]], best_epoch: int) -> figure:
-    """The loss of each epoch from 1, the validation loss of each from 0, before the first, and the
-    epoch that was kept."""
-    positive = min(map(min, curves.values())) > 0
+def loss_curves(curves: Mapping[str, Sequence[float | None]], best_epoch: int) -> figure:
+    """The loss of each epoch from 1, the validation loss of each from 0, before the first, None
+    where there is none to draw, and the epoch that was kept."""
+    losses, validation_losses = (
+        np.array(curves[name], float) for name in ("loss", "validation_loss")
+    )
+    positive = np.nanmin([*losses, *validation_losses]) > 0
     plot = _figure("epoch", "loss", y_axis_type="log" if positive else "linear")
-    losses, validation_losses = curves["loss"], curves["validation_loss"]
     epochs = list(range(len(validation_losses)))
     plot.line(epochs[1:], losses, color=RUN, line_width=1.5, legend_label="loss")
     line = plot.line(epochs, validation_losses, color=LIMIT, line_width=1.5,
                      legend_label="validation loss")  # fmt: skip
+    kept = f"epoch {best_epoch}" if best_epoch else "before training"
     plot.scatter([best_epoch], [validation_losses[best_epoch]], size=9, color=LIMIT,
-                 legend_label=f"epoch {best_epoch}, which was kept")  # fmt: skip
+                 legend_label=f"{kept}, which was kept")  # fmt: skip
     _tell(plot, line, [("epoch", "@x"), ("validation loss", "@y{0.00000}")])
     return plot
 

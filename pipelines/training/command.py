@@ -48,7 +48,11 @@ def finished_manifest(output: str, command: TrainingCommand) -> dict[str, Any] |
         return None
     request, training = command.request(), manifest["training"]
     same = all(training.get(name) == request[name] for name in ("inputs", "where", "reading"))
-    return manifest if same and _agrees(request["config"], manifest["config"]) else None
+    asked, found = request["config"], manifest["config"]
+    had = [*(found["scoring"]["scores"] or ()), *training.get("left_out", ())]
+    if sorted(had) == sorted(asked["scoring"]["scores"] or ()):
+        asked["scoring"]["scores"] = None
+    return manifest if same and _agrees(asked, found) else None
 
 
 def _agrees(asked: Any, found: Any) -> bool:

@@ -34,10 +34,12 @@ _PARITY_RECORDS, _REHEARSED = 64, 16
 
 
 class Exported(NamedTuple):
-    """A configuration whose scores are those of the SavedModel, and lines for people."""
+    """A configuration whose scores are those of the SavedModel, lines for people, and the names of
+    scores that were left out."""
 
     config: Configuration
     advice: list[str]
+    left_out: list[str]
 
 
 def chosen_augmentation(
@@ -141,21 +143,19 @@ class Trainer:
         Raises:
           StageError: it does not give the primary score, or the latents, as Keras does.
         """
-        config, advice = self._config, list[str]()
-        local.remove(str(self._bundle / SCORING))  # of an earlier try
+        config, advice, left_out = self._config, list[str](), list[str]()
         found = self._export(config)
-        if apart := [one for one in found if not one.holds]:
+        while apart := [one for one in found if not one.holds]:
             config = _without(config, apart)
             advice += map(_left_out, apart)
-            local.remove(str(self._bundle / SCORING))
+            left_out += (one.name.removeprefix(SCORE_PREFIX) for one in apart)
             found = self._export(config)
-            if again := [one for one in found if not one.holds]:
-                raise StageError(_parted(again[0]))
         if alike := [one.name for one in found if not one.distinct]:
             advice.append(_indistinct(alike))
-        return Exported(config, advice)
+        return Exported(config, advice, left_out)
 
     def _export(self, config: Configuration) -> list[Agreement]:
+        local.remove(str(self._bundle / SCORING))  # of an earlier try
         sample = self._validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
         module = self._module(config)
         return export(self._bundle, self._model, module, image=config.image, sample=sample)

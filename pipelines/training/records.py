@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.calibration.p_values import none_flagged, rate_interval
 from ae_models.calibration.pareto_tail import LEAST_RECORDS
-from ae_models.config.configuration import Configuration
+from ae_models.config.configuration import Configuration, ScoringConfig
 from ae_models.errors import ConfigError, InputError
 from ae_models.training import splits
 from ae_models.training.copies import Fingerprints
@@ -169,13 +169,24 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
     except InputError as error:
         lines = [str(error), rejected_advice(shards)]
         raise InputError("; ".join(line for line in lines if line)) from error
-    held_out = order.sizes[CALIBRATION]
-    if config.scoring.tail == "pareto" and held_out < LEAST_RECORDS:
+    check_calibration(order.sizes[CALIBRATION], config.scoring)
+    return order
+
+
+def check_calibration(records: int, scoring: ScoringConfig) -> str | None:
+    """Advice where so many calibration records let nothing be flagged.
+
+    Raises:
+      ConfigError: there are too few for `scoring.tail`.
+    """
+    if scoring.tail == "none":
+        return none_flagged(records, scoring.fpr)
+    if records < LEAST_RECORDS:
         raise ConfigError(
             f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more, or "
-            f"raise training.calibration_share. Received: {held_out}"
+            f"raise training.calibration_share. Received: {records}"
         )
-    return order
+    return None
 
 
 def _hashes(shards: list[Shard], column: str) -> np.ndarray:
@@ -239,12 +250,10 @@ def _stored(
         )
         stores |= {split: ImageStore(stores[split].path, own) for split, own in targets.items()}
     seen = levels.levels()
-    scoring, held_out = config.scoring, order.sizes[CALIBRATION]
     copies = fingerprints.copies(stores)
     facts = {"copies": {split: dataclasses.asdict(found) for split, found in copies.items()}}
     advice = [
         rejected_advice(shards),
-        none_flagged(held_out, scoring.fpr) if scoring.tail == "none" else None,
         seen.advice() if config.preprocessing.scaling == "unit" else None,
         group_advice(order, group) if group is not None else None,
         *(found.advice(split) for split, found in copies.items()),

@@ -1,7 +1,7 @@
 """The stages of a training: each is done once, however often the command is given again."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -11,12 +11,12 @@ from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.scores import AUTO, primary_score
-from ae_models.training.splits import TRAIN
+from ae_models.training.splits import CALIBRATION, TRAIN
 from pipelines.console.progress import say, warned
 from pipelines.console.unread import warn_of_unread
 from pipelines.training.command import TrainingCommand
 from pipelines.training.model import Trainer, chosen_augmentation
-from pipelines.training.records import Records, analyse, read_records
+from pipelines.training.records import Records, analyse, check_calibration, read_records
 from pipelines.training.unfinished import RECORDS, UnfinishedTraining
 from transforms.images.decode_batch import check_target
 from transforms.reading.probe import survey_images
@@ -39,12 +39,18 @@ def checked_sources(command: TrainingCommand) -> list[Source]:
 
 
 def with_image(
-    work: UnfinishedTraining, command: TrainingCommand, sources: Sequence[Source]
+    work: UnfinishedTraining, command: TrainingCommand, sources: Callable[[], Sequence[Source]]
 ) -> tuple[Configuration, list[str]]:
-    """The configuration with the images' size and kind, and advice on them."""
+    """The configuration with the images' size and kind, and advice on them.
+
+    Args:
+      work: what was done so far.
+      command: what was asked for.
+      sources: gives the inputs, which may be gone once they were read.
+    """
     config, kept = command.config, work.kept(SURVEY)
     if kept is None:
-        survey = survey_images(sources, command.wheres(), config.image.max_pixels)
+        survey = survey_images(sources(), command.wheres(), config.image.max_pixels)
         for line in survey.told(config.image):
             say(line)
         image, advice = survey.chosen(config.image), survey.advice(config.image)
@@ -76,12 +82,23 @@ def stored_records(
         records = Records.from_kept(kept, config, folder)
         warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
     output = work.bundle / TRANSFORM_OUTPUT
-    if work.kept(ANALYSIS) is None:
+    # A bundle that was put in its place has taken it along.
+    if work.kept(ANALYSIS) is None or not output.is_dir():
         local.remove(str(output))
         local.remove(str(folder / "tft"))
         analyse(records, config, options, output, folder)
         work.keep(ANALYSIS, {})
     return records
+
+
+def advice_on(records: Records, config: Configuration) -> list[str]:
+    """What is to be warned of.
+
+    Raises:
+      ConfigError: too few records calibrate with `scoring.tail`.
+    """
+    line = check_calibration(len(records.stores[CALIBRATION]), config.scoring)
+    return warned([*([line] if line else []), *records.advice])
 
 
 def for_records(work: UnfinishedTraining, config: Configuration, records: Records) -> Configuration:
@@ -111,7 +128,7 @@ def exported(
     trainer: Trainer, config: Configuration, records: Records
 ) -> tuple[Configuration, Found]:
     """Exports the model, and compares it and its scores on held-out records."""
-    config, advice = trainer.export()
+    config, advice, left_out = trainer.export()
     scorer = trainer.scorer(config)
     found = trainer.recommendation(scorer)
     if config.scoring.primary == AUTO:
@@ -119,6 +136,8 @@ def exported(
         config = dataclasses.replace(config, scoring=scoring)
     say(found.sentence(primary_score(config)))
     facts: dict[str, Any] = {"recommended": dataclasses.asdict(found)}
+    if left_out:
+        facts["left_out"] = left_out
     if config.target is None:  # else it rebuilds other images than it is given
         held_out = (images for _, images in records.calibration(config.batch_rows))
         control = trainer.control(scorer, held_out)

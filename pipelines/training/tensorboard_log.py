@@ -1,8 +1,11 @@
 """Losses as TensorBoard reads them, which need not be installed to write them."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from ae_models.errors import OutputError
+from pipelines.console.progress import say
 
 _SCALARS = "scalars"  # TensorBoard's plugin of that name
 
@@ -18,8 +21,9 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: str):
+        self._folder = folder
         try:
-            self._writer = tf.summary.create_file_writer(folder)
+            self._writer: Any = tf.summary.create_file_writer(folder)
             self._writer.flush()
         except tf.errors.OpError as error:
             raise OutputError(f"cannot write {folder}: {error.message}") from error
@@ -28,8 +32,14 @@ class TensorBoardLog:
 
     def add(self, epoch: int, losses: dict[str, float]) -> None:
         """The losses, by name, of an epoch, counted from 1."""
-        with self._writer.as_default():
-            for name, value in losses.items():
-                tensor = tf.constant(value, tf.float32)
-                tf.summary.write(f"epoch_{name}", tensor, epoch, self._metadata)
-        self._writer.flush()
+        if self._writer is None:
+            return
+        try:
+            with self._writer.as_default():
+                for name, value in losses.items():
+                    tensor = tf.constant(value, tf.float32)
+                    tf.summary.write(f"epoch_{name}", tensor, epoch, self._metadata)
+            self._writer.flush()
+        except tf.errors.OpError as error:  # no reason to end a training
+            say(f"warning: no more losses are written to {self._folder}: {error.message}")
+            self._writer = None

@@ -65,9 +65,24 @@ class UnfinishedTraining:
 
     def begin(self, request: Mapping[str, Any]) -> None:
         """Starts anew, with an empty folder."""
-        for path in self.path.iterdir():
-            local.remove(str(path))
+        self._clear()
         self.keep(_REQUEST, request)
+
+    def remove(self) -> None:
+        """The folder with all that is in it."""
+        self._clear()
+        local.remove(str(self.place))
+
+    def _clear(self) -> None:
+        """Removes what is in the folder. First it is no longer said to be done, and last it is no
+        longer said whose it is: whoever finds what was cut off can go on, or begin anew."""
+        if not self.path.is_dir():
+            return
+        last = self._of(_REQUEST)
+        marks = [path for path in self.path.glob("*.json") if path != last]
+        others = [path for path in self.path.iterdir() if path not in (last, *marks)]
+        for path in (*marks, *others, last):
+            local.remove(str(path))
 
     @property
     def has_begun(self) -> bool:
@@ -117,10 +132,14 @@ def unfinished_training(
         _settle(work, request, resume, overwrite)
         try:
             yield work
+        except OSError as error:  # of what is read, errors are the readers' own
+            failed = OutputError(f"cannot write {path}: {error.strerror or error}")
+            _left(work, failed, keep_read=True)
+            raise failed from error
         except BaseException as error:
-            _left(work, error)
+            _left(work, error, keep_read=not isinstance(error, LatentbeamError))
             raise
-        local.remove(str(path))
+        work.remove()
 
 
 def _settle(
@@ -145,13 +164,13 @@ def _settle(
     work.begin(request)
 
 
-def _left(work: UnfinishedTraining, error: BaseException) -> None:
+def _left(work: UnfinishedTraining, error: BaseException, keep_read: bool) -> None:
     """What becomes of the folder of work that has failed, and of its error."""
     told = work.how_to_go_on() if work.path.is_dir() else None
-    if told is None and isinstance(error, KeyboardInterrupt) and work.has_read:
+    if told is None and keep_read and work.has_read:
         told = f"{work.place} keeps what was read: the same command with --resume goes on"
     if told is None:
-        local.remove(str(work.place))
+        work.remove()
     elif isinstance(error, LatentbeamError):
         raise type(error)(f"{error}; {told}") from error
     else:

@@ -119,3 +119,18 @@ def test_the_recommendation_says_how_to_take_it() -> None:
         "reconstruction_mse, the primary score, has 0.700: score with --primary latent_knn" in told
     )
     assert found.sentence("latent_knn").endswith("it is the primary score")
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 1), (28, 1, 3), (2, 28, 1), (3, 3, 3), (1, 1, 1)])
+@pytest.mark.parametrize("change", ANOMALIES)
+def test_anomalies_are_made_of_images_of_any_size(change: str, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
+    changed = ANOMALIES[change](images, np.random.default_rng(1))
+    assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
+
+
+def test_where_principal_components_are_exact_that_is_said() -> None:
+    found = Control(8, 50, 1e-4, 0.0)
+    assert found.ratio == pytest.approx(1e5)
+    assert found.sentence().endswith("error of 0.0001; 8 principal components rebuild them exactly")
+    assert Control(8, 50, 0.0, 0.0).ratio == 1

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ae_models.config.augmentation import AMOUNTS, parse_augmentation
 from ae_models.config.steps import Step
+from ae_models.training import augmentation_choice
 from ae_models.training.augmentation import CHANGES, augmented
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.image_store import ImageStore
@@ -157,3 +158,17 @@ def test_a_mirror_does_not_help_where_they_lie_on_one(tmp_path: Path) -> None:
 def test_few_validation_records_tell_nothing(tmp_path: Path) -> None:
     stores = _stores(tmp_path, _strokes(72, mirrored=True), 60)
     assert helpful_augmentation(_scaled, *stores, components=4, seed=0) == "none"  # type: ignore[arg-type]
+
+
+def test_no_more_than_three_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each doubles the memory that choosing takes."""
+    monkeypatch.setattr(augmentation_choice, "_is_better", lambda *_: True)
+    train, validation = _stores(tmp_path, _strokes(60, mirrored=True), 40)
+    chosen = helpful_augmentation(
+        _scaled,  # type: ignore[arg-type]
+        train,
+        validation,
+        components=4,
+        seed=0,
+    )
+    assert chosen.count("+") == 2

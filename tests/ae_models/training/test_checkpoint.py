@@ -1,6 +1,7 @@
 """A training that is cut off and gone on with ends as one that was not."""
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ae_models.errors import InputError
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
 from ae_models.training import fit as fitting
-from ae_models.training.checkpoint import Checkpoint
+from ae_models.training.checkpoint import Checkpoint, Standing
 from ae_models.training.fit import TrainingSummary, fit, initialise
 from ae_models.training.image_store import ImageStore
 from tests.support.checkpoints import best_weights
@@ -182,3 +183,59 @@ def test_weights_from_before_training_are_kept_where_it_makes_them_worse(
     images = _scaled(stores[1].read(0, 12))
     error = float(tf.reduce_mean(tf.square(images - model.infer(images)["reconstruction"])))
     assert error == pytest.approx(summary.validation_loss, rel=1e-5)
+
+
+def test_an_epoch_is_kept_once_at_its_end(
+    tmp_path: Path, stores: tuple[ImageStore, ImageStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one with nothing left to train, there would be no batch to go on with."""
+    monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    saved: list[tuple[int, int]] = []
+    save = Checkpoint.save
+
+    def noted(self: Checkpoint, model: ImageModel, standing: Standing, best: Any) -> None:
+        saved.append((standing.epoch, standing.step))
+        save(self, model, standing, best)
+
+    monkeypatch.setattr(Checkpoint, "save", noted)
+    _trained("ae", stores, _config(epochs=2), tmp_path / "checkpoint.npz")
+    assert saved == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+
+
+def _spoiled_in(epoch: int, model: ImageModel) -> Callable[..., None]:
+    """Makes a model's weights no numbers in an epoch."""
+
+    def on_progress(now: int, done: int, total: int, losses: dict[str, float]) -> None:
+        del done, total, losses
+        if now == epoch:
+            for weight in model.trainable_weights:
+                weight.assign(np.full(weight.shape, np.nan))
+
+    return on_progress
+
+
+@pytest.mark.parametrize(("kind", "epoch"), [("ae", 1), ("vae", 1), ("vae", 2)])
+def test_of_a_training_that_comes_to_no_number_the_best_epoch_is_kept(
+    kind: str,
+    epoch: int,
+    stores: tuple[ImageStore, ImageStore],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The VAE's first epoch is its warm-up."""
+    values = {"kind": kind, "network": "dense", "widths": [8], "latent_dim": 3, **KINDS[kind]}
+    model = build_model(model_config_from_mapping(values), SHAPE, seed=1)
+    config = _config(epochs=9, learning_rate=1e-3)
+    summary = fit(
+        model,
+        _scaled,  # type: ignore[arg-type]
+        *stores,
+        config=config,
+        on_progress=_spoiled_in(epoch, model),
+    )
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert summary.epochs == epoch + 1
+    assert summary.best_epoch <= epoch
+    assert np.isfinite(summary.validation_loss)
+    assert summary.curves["validation_loss"][-1] is None
+    json.dumps(summary.curves, allow_nan=False)
+    assert capsys.readouterr().out == ""

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from ae_models.training import copies
 from ae_models.training.copies import Copies, Fingerprints, content_hashes, correlation, outlines
 from ae_models.training.image_store import write_image_stores
 from ae_models.training.splits import SPLITS, SplitOrder, id_hashes, split_sizes
@@ -113,3 +114,11 @@ def test_contents_are_told_apart_by_every_pixel() -> None:
     images[np.arange(64), np.arange(64) // 8, np.arange(64) % 8] = 1
     assert len(np.unique(content_hashes(images))) == 65
     assert len(np.unique(content_hashes(images[[3, 3]]))) == 1
+
+
+def test_of_large_images_fewer_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_SAMPLE_BYTES", 35 * 9 * 9 * 2)
+    found = _copies(tmp_path, np.zeros((400, 9, 9, 1), np.uint16))
+    assert {of.records for of in found.values()} == {35}

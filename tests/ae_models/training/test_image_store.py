@@ -359,6 +359,14 @@ def test_the_least_number_is_said_and_what_it_allows(records: int) -> None:
     )
 
 
+@pytest.mark.parametrize("fpr", [0.01, 0.05, 0.08, 0.09, 0.1, 0.5])
+@pytest.mark.parametrize("records", range(24, 40))
+def test_so_many_can_be_trained_on_at_any_rate(records: int, fpr: float) -> None:
+    sizes = split_sizes(records, 0.1, None, fpr)
+    assert sum(sizes.values()) == records
+    assert min(sizes.values()) >= 8
+
+
 def test_hashes_are_the_same_on_every_machine_and_in_every_run() -> None:
     # blake2b-64, big-endian: from `printf a | b2sum -l 64`.
     assert [hex(value) for value in id_hashes(["a", "é"])] == [

@@ -207,6 +207,12 @@ def test_a_score_that_differs_from_keras_is_left_out_and_told(
     for line in told:
         assert f"warning: {line}\n" in errors
         assert line in card
+    again = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=True)
+    assert again == manifest, "it is finished, but for what was left out"
+    others = "scoring.scores=[reconstruction_mse, reconstruction_max]"
+    config = train_configuration("ae", overrides=[*_TINY, others], flags={"epochs": 1})
+    with pytest.raises(OutputError, match="exists already"):
+        train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=True)
 
 
 @pytest.mark.usefixtures("unsteady")

@@ -1,5 +1,7 @@
 """A training that was cut off, and the same command with --resume."""
 
+import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 import pipelines.commands.train as train_program
-from ae_models.errors import ConfigError, OutputError
+from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.commands.train import train, train_configuration
 from pipelines.training import stages, unfinished
@@ -23,6 +25,8 @@ from pipelines.training.model import Trainer
 from pipelines.training.progress import TrainingProgress
 from tests.support.checkpoints import best_weights
 from tests.support.command import run_command
+from tests.support.digits import digit_pixels
+from transforms.storage import local
 
 _TINY = (
     "model.network=dense",
@@ -97,7 +101,7 @@ def test_it_may_be_cut_off_in_any_stage(
         of_stage(*arguments, **more)
         if stage == "Trainer":
             (work / "rehearsal").mkdir()
-        monkeypatch.setattr(unfinished, "_left", lambda *_: None)  # as SIGKILL leaves it
+        monkeypatch.setattr(unfinished, "_left", lambda *_, **__: None)  # as SIGKILL leaves it
         raise _CutOffError
 
     of_stage = getattr(stages if stage != "Trainer" else train_program, stage)
@@ -182,6 +186,88 @@ def test_a_folder_of_that_name_that_is_none_is_left_alone(tmp_path: Path) -> Non
     assert (tmp_path / "m-unfinished" / "thesis.txt").read_text() == "mine"
 
 
+def test_it_goes_on_where_the_images_are_gone(tmp_path: Path, cut_off: pytest.MonkeyPatch) -> None:
+    images = tmp_path / "images.npz"
+    np.savez(images, x=digit_pixels()[:60])
+
+    def trained(output: str, resume: bool) -> dict:
+        config = train_configuration("ae", overrides=_TINY, flags={"epochs": 3})
+        return train([str(images)], config, str(tmp_path / output), resume=resume)
+
+    with pytest.raises(_CutOffError):
+        trained("m", False)
+    images.unlink()
+    cut_off.undo()
+    assert trained("m", True)["training"]["epochs"] == 3
+    with pytest.raises(InputError, match=r"images\.npz"):
+        trained("other", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("removed", range(6))
+@pytest.mark.usefixtures("cut_off")
+def test_a_folder_that_was_being_emptied_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m")
+    work, done = unfinished.UnfinishedTraining(*[tmp_path / "m-unfinished"] * 2), itertools.count()
+    remove = local.remove
+
+    def killed(path: str) -> None:
+        if next(done) == removed:
+            raise _CutOffError
+        remove(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "remove", killed)
+        with pytest.raises(_CutOffError):
+            work.remove()
+    monkeypatch.undo()
+    assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_bundle_that_has_left_its_folder_can_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died when the bundle was in its place, before the folder was removed."""
+    with monkeypatch.context() as patched:
+        patched.setattr(unfinished.UnfinishedTraining, "remove", lambda self: None)
+        _train(tmp_path / "m")
+    assert (tmp_path / "m-unfinished").is_dir()
+    manifest = _train(tmp_path / "m", epochs=4, resume=True, overwrite=True)
+    assert manifest["training"]["epochs"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_full_disk_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "save", full)
+        with pytest.raises(OutputError) as caught:
+            _train(tmp_path / "m")
+    place = tmp_path / "m-unfinished"
+    assert str(caught.value) == (
+        f"cannot write {place}: No space left on device; {place} keeps what was read: the same "
+        "command with --resume goes on"
+    )
+    assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
+
+
+def test_another_tail_is_checked_as_a_training_goes_on(
+    tmp_path: Path, cut_off: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(_CutOffError):
+        _train(tmp_path / "m")
+    cut_off.undo()
+    with pytest.raises(ConfigError, match=r"tail 'pareto' needs 300 calibration records.*--resume"):
+        _train(tmp_path / "m", "scoring.tail=pareto", resume=True)
+    assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
+
+
 @pytest.mark.usefixtures("cut_off")
 def test_its_place_is_told_as_the_user_knows_it(tmp_path: Path) -> None:
     """Not by the link that TensorFlow is given where a name looks like a pattern."""
@@ -213,6 +299,19 @@ def test_losses_are_written_for_tensorboard(tmp_path: Path) -> None:
     curves = manifest["training"]["curves"]
     np.testing.assert_allclose(found["epoch_loss"], curves["loss"], rtol=1e-6)
     np.testing.assert_allclose(found["epoch_val_loss"], curves["validation_loss"][1:], rtol=1e-6)
+
+
+def test_a_log_that_cannot_be_written_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.summary, "write", full)
+    manifest = _train(tmp_path / "m", tensorboard=str(tmp_path / "log"))
+    assert manifest["training"]["epochs"] == 3
+    told = f"no more losses are written to {tmp_path / 'log'}: No space left on device"
+    assert capsys.readouterr().err.count(told) == 1
 
 
 def _command(output: Path, more: Sequence[str]) -> list[str]:
