@@ -1,6 +1,7 @@
 """The folder in which a training works, from which the same command with `--resume` goes on."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -21,6 +22,7 @@ _REQUEST, _PART = "request", ".part"
 RECORDS = "records"  # the stage that takes long
 # What may be another when a training goes on: it changes no weight so far.
 _FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class UnfinishedTraining:
@@ -132,11 +134,11 @@ def unfinished_training(
         _settle(work, request, resume, overwrite)
         try:
             yield work
-        except OSError as error:  # of what is read, errors are the readers' own
-            failed = OutputError(f"cannot write {path}: {error.strerror or error}")
-            _left(work, failed, keep_read=True)
-            raise failed from error
         except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _OF_A_DISK:
+                full = OutputError(f"cannot write {path}: {error.strerror}")
+                _left(work, full, keep_read=True)
+                raise full from error
             _left(work, error, keep_read=not isinstance(error, LatentbeamError))
             raise
         work.remove()
