@@ -1,5 +1,6 @@
 """The SavedModel that scores raw pixels, and the proof that it scores as Keras does."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
 
     Raises:
       BundleError: the graph is larger than one that is ever opened.
+      OSError: it cannot be written.
     """
     spec = tf.TensorSpec((None, *image.shape), image.dtype, name="pixels")
     signatures = {
@@ -109,7 +111,10 @@ def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
         for function in (module.score, module.score_with_maps, module.reconstruct)
     }
     module.hold_constants()
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    try:
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+    except tf.errors.OpError as error:  # as TensorFlow tells of a disk that is full
+        raise OSError(errno.EIO, error.message) from error
     size = (folder / "saved_model.pb").stat().st_size
     if size > MOST_GRAPH_BYTES:
         raise BundleError(

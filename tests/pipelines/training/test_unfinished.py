@@ -257,6 +257,23 @@ def test_a_full_disk_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
 
 
+def test_a_disk_that_is_full_at_the_end_costs_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = tf.saved_model.save, itertools.count()
+
+    def full(*arguments: Any, **more: Any) -> None:
+        if next(calls):  # the first is the rehearsal's
+            raise tf.errors.ResourceExhaustedError(None, None, "m.pb; No space left on device")
+        save(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.saved_model, "save", full)
+        with pytest.raises(OutputError, match=r"No space left on device; .* keeps 3 epochs of tra"):
+            _train(tmp_path / "m")
+    assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
+
+
 def test_another_tail_is_checked_as_a_training_goes_on(
     tmp_path: Path, cut_off: pytest.MonkeyPatch
 ) -> None:
