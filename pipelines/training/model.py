@@ -175,8 +175,10 @@ def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
     scoring = dataclasses.replace(config.scoring, scores=kept or None)
     chosen = scoring.primary not in (None, AUTO)
     for one in apart:
-        if not one.name.startswith(SCORE_PREFIX) or not kept:
-            raise StageError(_parted(one))
+        if not one.name.startswith(SCORE_PREFIX):
+            raise StageError(f"{_parted(one)}: no choice of scores mends that")
+        if not kept:
+            raise StageError(f"{_parted(one)}, and no score is left: name others in scoring.scores")
         if chosen and one.name == SCORE_PREFIX + primary_score(config):
             raise StageError(f"{_parted(one)}: take another with --primary")
     if not chosen:

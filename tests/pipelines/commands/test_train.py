@@ -249,6 +249,23 @@ def test_a_primary_score_that_nobody_chose_may_fail(tmp_path: Path, primary: str
     assert manifest["config"]["scoring"]["primary"] == "reconstruction_mse"
 
 
+@pytest.mark.usefixtures("unsteady")
+def test_what_was_trained_outlasts_scores_that_all_fail(tmp_path: Path) -> None:
+    def given(score: str, resume: bool) -> dict:
+        overrides = [*_TINY, f"scoring.scores=[{score}]"]
+        config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+        return train(
+            ["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=resume
+        )
+
+    with pytest.raises(
+        StageError, match=r"no score is left: name others in scoring.scores; "
+    ):
+        given("reconstruction_mae", False)
+    manifest = given("reconstruction_mse", True)
+    assert manifest["config"]["scoring"]["scores"] == ["reconstruction_mse"]
+
+
 def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
