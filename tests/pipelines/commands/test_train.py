@@ -258,9 +258,7 @@ def test_what_was_trained_outlasts_scores_that_all_fail(tmp_path: Path) -> None:
             ["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=resume
         )
 
-    with pytest.raises(
-        StageError, match=r"no score is left: name others in scoring.scores; "
-    ):
+    with pytest.raises(StageError, match=r"no score is left: name others in scoring.scores; "):
         given("reconstruction_mae", False)
     manifest = given("reconstruction_mse", True)
     assert manifest["config"]["scoring"]["scores"] == ["reconstruction_mse"]
