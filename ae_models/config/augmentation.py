@@ -11,7 +11,7 @@ AMOUNTS: Mapping[str, Amounts | None] = {
     "shift": Amounts.up_to(0.5, default=0.05),
     "brightness": Amounts.up_to(1.0, default=0.1),
 }
-NO_AUGMENTATION = "none"
+_NOTHING = "none"
 
 
 def parse_augmentation(text: str) -> tuple[Step, ...]:
@@ -20,7 +20,7 @@ def parse_augmentation(text: str) -> tuple[Step, ...]:
     Raises:
       ValueError: an unknown name, one that comes twice, or an amount out of its range.
     """
-    if text.strip() == NO_AUGMENTATION:
+    if text.strip() == _NOTHING:
         return ()
     steps = parse_steps(text, AMOUNTS)
     if len({step.name for step in steps}) < len(steps):
@@ -30,4 +30,4 @@ def parse_augmentation(text: str) -> tuple[Step, ...]:
 
 def augmentation_text(names: Iterable[str]) -> str:
     """The inverse, of names alone."""
-    return "+".join(names) or NO_AUGMENTATION
+    return "+".join(names) or _NOTHING

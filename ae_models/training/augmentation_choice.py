@@ -41,10 +41,10 @@ def helpful_augmentation(
       NAME joined by `+`, or `none`: always, where fewer than 16 validation records can be looked
       at.
     """
-    fitted = sample(preprocessing, train, _BYTES, _FITTED_RECORDS)
     tried = sample(preprocessing, validation, _BYTES, _TRIED_RECORDS)
     if len(tried) < _LEAST_TRIED:
         return augmentation_text([])
+    fitted = sample(preprocessing, train, _BYTES, _FITTED_RECORDS)
 
     def errors(names: list[str]) -> np.ndarray:
         (images,) = with_augmented([fitted], _steps(names), seed)
