@@ -18,13 +18,18 @@ from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.ops.constants import KeptConstants
 from ae_models.scores import Score
-from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 
 
 class ScoringModule(tf.Module):
     """Preprocessing, network and scores as one function of raw pixels."""
 
-    def __init__(self, preprocessing: Preprocessing, model: ImageModel, scores: Sequence[Score]):
+    def __init__(
+        self,
+        preprocessing: Preprocessing | FeaturePreprocessing,
+        model: ImageModel,
+        scores: Sequence[Score],
+    ):
         super().__init__(name="scoring")
         self.preprocessing = preprocessing
         # The weights alone are tracked: a tracked Keras model would be exported as a whole, its
@@ -43,10 +48,14 @@ class ScoringModule(tf.Module):
 
     def score_with_maps(self, pixels: Any) -> dict[str, Any]:
         """`score`, and `error_map`, (N, H, W): the squared error of each pixel's reconstruction,
-        averaged over its channels, in scaled units."""
+        averaged over its channels, in scaled units; of features that of each place of their grid,
+        between whose centres it changes linearly."""
         with self._kept.used():
             x, outputs = self._inferred(pixels)
             error = tf.reduce_mean(tf.square(x - outputs["reconstruction"]), axis=-1)
+            frame = tuple(pixels.shape[1:3])
+            if error.shape[1:] != frame:
+                error = tf.image.resize(error[..., None], frame)[..., 0]
             return self._scored(x, outputs) | {ERROR_MAP: error}
 
     def reconstruct(self, pixels: Any) -> dict[str, Any]:

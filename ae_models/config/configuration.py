@@ -10,6 +10,7 @@ import yaml
 
 from ae_models.config.augmentation import parse_augmentation
 from ae_models.config.budget import Budget
+from ae_models.config.features import NONE, FeaturesConfig
 from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
@@ -21,6 +22,7 @@ from ae_models.config.model import (
 from ae_models.config.steps import Step
 from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
 from ae_models.config.yaml_text import load_yaml
+from ae_models.corruptions.expression import corruption_text
 from ae_models.corruptions.families import FACTS
 from ae_models.errors import ConfigError
 from ae_models.likelihoods import options
@@ -29,6 +31,7 @@ from ae_models.losses import expression
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
+_AUGMENT_FEATURES = "flip"  # a view more of each record costs a pass through the backbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +40,10 @@ class ImageConfig(Validated):
 
     A field that is None is chosen by a sample of the images: channels and bits are those of most;
     height and width have the median aspect ratio, at most 64 · 64 pixels, and no side greater than
-    the median image's. `fit` says how an image of another size is brought to it, its aspect ratio
-    kept: scaled to fit inside and padded with zeros, or scaled to cover and cropped around the
-    centre. An image with another number of
+    the median image's; of a model of features they are `features.size`. `fit` says how an image of
+    another size is brought to it: `pad`, scaled to fit inside and padded with zeros; `crop`, scaled
+    to cover and cropped around the centre; `stretch`, each side by itself, its aspect ratio lost.
+    None: `stretch` for features, else `pad`. An image with another number of
     channels or bits is rejected, or converted if `convert` is set. `bits` of 9 to 15 are those of
     cameras that write so many into files of 16: levels stay as they are, white is 2^bits − 1, and
     an image with a greater level is rejected. With `reduce`, a JPEG of four times that size a side,
@@ -53,7 +57,7 @@ class ImageConfig(Validated):
     width: int | None = None
     channels: int | None = None
     bits: int | None = None
-    fit: Literal["pad", "crop"] = "pad"
+    fit: Literal["pad", "crop", "stretch"] | None = None
     convert: bool = False
     reduce: bool = True
     max_pixels: int = 89_478_485
@@ -101,17 +105,18 @@ class PreprocessingConfig(Validated):
     `unit`: (x − min) / (max − min) over all pixels; `full_range`: x / (2^bits − 1), whatever the
     records hold; `standard`: (x − mean) / stddev per channel; `quantile`: as `unit`, but between
     the levels that leave out one value in ten thousand, half of them low and half high, which are
-    cut to −1 and 2: a few hot or dead pixels set no scale.
+    cut to −1 and 2: a few hot or dead pixels set no scale. None: `unit` of pixels, `standard` of
+    features, which it alone suits.
     """
 
     section: ClassVar[str] = "preprocessing"
 
-    scaling: Literal["unit", "full_range", "standard", "quantile"] = "unit"
+    scaling: Literal["unit", "full_range", "standard", "quantile"] | None = None
 
     @property
     def bounded(self) -> bool:
         """Whether the training records' scaled values lie between 0 and 1, all or all but one in
-        ten thousand."""
+        ten thousand; where nothing is set, as of pixels."""
         return self.scaling != "standard"
 
 
@@ -228,6 +233,7 @@ class Configuration(Validated):
     """Everything that `latentbeam train` is told, and that the bundle's manifest records."""
 
     model: ModelConfig
+    features: FeaturesConfig = FeaturesConfig()
     image: ImageConfig = ImageConfig()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     training: TrainingConfig = TrainingConfig()
@@ -251,8 +257,8 @@ class Configuration(Validated):
             )
 
     def _require_range_of_likelihood(self, model: VariationalConfig) -> None:
-        if model.likelihood in options.OF_UNIT_SCALING:
-            self._require_bounded(f"model.likelihood {model.likelihood!r}")
+        if model.known_likelihood in options.OF_UNIT_SCALING:
+            self._require_bounded(f"model.likelihood {model.known_likelihood!r}")
         if model.likelihood == "discretised_logistic":
             self._require_levels(model)
 
@@ -265,7 +271,7 @@ class Configuration(Validated):
 
     def _require_corruptible(self, model: DenoisingConfig) -> None:
         for step in model.corruption_steps:
-            if FACTS[step.name].needs_unit_scaling:
+            if FACTS[step.name].needs_unit_scaling and not self.features.is_on:
                 self._require_bounded(f"model.corruption {step.name!r}")
             if step.name == "greyscale" and self.image.channels not in (None, 3, 4):
                 raise ConfigError(
@@ -292,6 +298,24 @@ class Configuration(Validated):
         return self.model.target if isinstance(self.model, DenoisingConfig) else None
 
     @property
+    def corruption_of_images(self) -> tuple[Step, ...]:
+        """What an image undergoes before the backbone: none of it where pixels are rebuilt."""
+        return self._corruption(of_images=True) if self.features.is_on else ()
+
+    @property
+    def built_model(self) -> ModelConfig:
+        """The model section with what the network itself does in training: where features are
+        rebuilt, images have been corrupted before they come to it."""
+        if not (self.corruption_of_images and isinstance(self.model, DenoisingConfig)):
+            return self.model
+        left = corruption_text(self._corruption(of_images=False))
+        return dataclasses.replace(self.model, corruption=left)
+
+    def _corruption(self, of_images: bool) -> tuple[Step, ...]:
+        steps = self.model.corruption_steps if isinstance(self.model, DenoisingConfig) else ()
+        return tuple(step for step in steps if FACTS[step.name].of_images == of_images)
+
+    @property
     def batch_rows(self) -> int:
         """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
         dense network, whose activations are small, and 256 of any other; fewer where 4 MiB of raw
@@ -302,6 +326,35 @@ class Configuration(Validated):
 
     def with_image(self, image: ImageConfig) -> "Configuration":
         return dataclasses.replace(self, image=image)
+
+    def on(self, backbone: str) -> "Configuration":
+        """The same for a model of a backbone's features, or with `none` for one of pixels, and all
+        that follows from that.
+
+        Raises:
+          ConfigError: something that was set makes no sense of features.
+        """
+        if backbone == NONE:
+            return self._on(backbone, "pad", "unit", "bernoulli")
+        training = self.training
+        if training.augment is None:
+            training = dataclasses.replace(training, augment=_AUGMENT_FEATURES)
+        features = dataclasses.replace(self, training=training)
+        return features._on(backbone, "stretch", "standard", "gaussian")
+
+    def _on(
+        self, backbone: str, fit: Literal["pad", "stretch"], scaling: Any, likelihood: str
+    ) -> "Configuration":
+        model = self.model
+        if isinstance(model, VariationalConfig) and model.likelihood is None:
+            model = dataclasses.replace(model, likelihood=likelihood)
+        return dataclasses.replace(
+            self,
+            model=model,
+            features=dataclasses.replace(self.features, backbone=backbone),
+            image=dataclasses.replace(self.image, fit=self.image.fit or fit),
+            preprocessing=PreprocessingConfig(self.preprocessing.scaling or scaling),
+        )
 
 
 def configuration_from_mapping(mapping: Any) -> Configuration:

@@ -129,7 +129,8 @@ class DenoisingConfig(AutoencoderConfig):
 class VariationalConfig(ModelConfig):
     """The variational auto-encoder.
 
-    `likelihood` is the decoder's distribution over images. Of one with a scale, `scale` says
+    `likelihood` is the decoder's distribution over images; None: `bernoulli` of pixels, `gaussian`
+    of features. Of one with a scale, `scale` says
     whether that is learned for each pixel (twice the decoder outputs), learned once for all, or
     fixed at `scale_value`; `likelihood_bits` are those of a discretised likelihood's levels.
     `prior_components` are those of a learned mixture.
@@ -148,7 +149,7 @@ class VariationalConfig(ModelConfig):
     posterior: str = "diagonal_gaussian"
     prior: str = "standard"
     prior_components: int = 64
-    likelihood: str = "bernoulli"
+    likelihood: str | None = None
     scale: Literal["per_pixel", "shared", "fixed"] = "per_pixel"
     scale_value: float = 0.1
     min_scale: float = 0.01
@@ -164,7 +165,8 @@ class VariationalConfig(ModelConfig):
     def validate(self) -> None:
         super().validate()
         for field, known in _FAMILIES.items():
-            self.require_known(field, known)
+            if getattr(self, field) is not None:
+                self.require_known(field, known)
         self.require(8 <= self.likelihood_bits <= 16, "likelihood_bits", "8 to 16")
         for field in ("prior_components", "samples", "regret_steps"):
             self.require(getattr(self, field) >= 1, field, "at least 1")
@@ -185,6 +187,11 @@ class VariationalConfig(ModelConfig):
         self.require(self.beta == 1.0, "beta", rule.format(1))
         self.require(self.kl_warmup_epochs == 0, "kl_warmup_epochs", rule.format(0))
         self.require(self.free_bits == 0.0, "free_bits", rule.format(0))
+
+    @property
+    def known_likelihood(self) -> str:
+        """What `likelihood` says, or else that of pixels."""
+        return self.likelihood or "bernoulli"
 
     @property
     def likelihood_options(self) -> LikelihoodOptions:

@@ -28,12 +28,14 @@ class Facts(NamedTuple):
       amounts: None where there is nothing to choose.
       most_views: how many ways of corrupting an image `Corruption.views` may give.
       needs_unit_scaling: it knows images between 0 and 1 alone.
+      of_images: where features are rebuilt, it acts on the image before the backbone.
     """
 
     member: str
     amounts: Amounts | None = None
     most_views: int = 4
     needs_unit_scaling: bool = False
+    of_images: bool = False
 
 
 _UP_TO_100 = Amounts(1.0, "between 0 and 100", lambda amount: 0 < amount <= 100)
@@ -44,12 +46,20 @@ FACTS: Mapping[str, Facts] = {
     "random_gaussian_noise": Facts(f"{_NOISE}:RandomGaussianNoise", _positive(0.75)),
     "masking": Facts("ae_models.corruptions.masking:Masking", _share(0.3)),
     "salt_and_pepper": Facts(
-        "ae_models.corruptions.salt_and_pepper:SaltAndPepper", _share(0.1), needs_unit_scaling=True
+        "ae_models.corruptions.salt_and_pepper:SaltAndPepper",
+        _share(0.1),
+        needs_unit_scaling=True,
+        of_images=True,
     ),
-    "blur": Facts("ae_models.corruptions.blur:Blur", _UP_TO_100, most_views=1),
-    "greyscale": Facts("ae_models.corruptions.greyscale:Greyscale", most_views=1),
-    "rotation": Facts("ae_models.corruptions.rotation:Rotation"),
+    "blur": Facts("ae_models.corruptions.blur:Blur", _UP_TO_100, most_views=1, of_images=True),
+    "greyscale": Facts(
+        "ae_models.corruptions.greyscale:Greyscale", most_views=1, of_images=True
+    ),
+    "rotation": Facts("ae_models.corruptions.rotation:Rotation", of_images=True),
     "cutout": Facts("ae_models.corruptions.cutout:Cutout", Amounts.up_to(1.0, default=1.0)),
-    "clip": Facts("ae_models.corruptions.clip:Clip", most_views=1, needs_unit_scaling=True),
+    "channel_masking": Facts("ae_models.corruptions.masking:ChannelMasking", _share(0.3)),
+    "clip": Facts(
+        "ae_models.corruptions.clip:Clip", most_views=1, needs_unit_scaling=True, of_images=True
+    ),
 }
 CORRUPTIONS: "Family[type[Corruption]]" = Family({n: facts.member for n, facts in FACTS.items()})

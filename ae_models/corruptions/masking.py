@@ -1,4 +1,4 @@
-"""Pixels that are missing."""
+"""Pixels, or channels, that are missing."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,3 +20,13 @@ class Masking(Corruption):
 
     def corrupted(self, x: Tensor, draws: Tensor) -> Tensor:
         return x * ops.cast(draws, x.dtype)
+
+
+class ChannelMasking(Masking):
+    """Sets a share `amount` of the channels to zero, each everywhere in the image."""
+
+    family = "channel_masking"
+
+    def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
+        drawn = keras.random.uniform((shape[0], 1, 1, shape[-1]), seed=next(seeds))
+        return drawn >= self.amount

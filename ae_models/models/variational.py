@@ -44,7 +44,7 @@ class VariationalAutoencoder(ImageModel):
     def _add_networks(self, seeds: Iterator[int]) -> None:
         config = self.config
         self._family = POSTERIORS[config.posterior]
-        self.likelihood = LIKELIHOODS[config.likelihood](config.likelihood_options)
+        self.likelihood = LIKELIHOODS[config.known_likelihood](config.likelihood_options)
         super()._add_networks(seeds)
         self.seed_generator = keras.random.SeedGenerator(next(seeds))
         self.noise_table = self.add_weight(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def write_image_stores(
     for ids, images, *groups in batches:
         if not stores:
             stores = {
-                split: _empty_store(path, len(order.ranges[split]), images)
+                split: empty_store(path, (len(order.ranges[split]), *images.shape[1:]), images.dtype)
                 for split, path in paths.items()
             }
         ranks = ranker(id_hashes(ids), *map(id_hashes, groups))
@@ -170,7 +170,7 @@ def write_image_stores(
     return stores
 
 
-def _empty_store(path: Path, count: int, like: np.ndarray) -> ImageStore:
-    """The header, and room for what follows."""
-    np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=(count, *like.shape[1:]))
+def empty_store(path: Path, shape: tuple[int, ...], dtype: Any) -> ImageStore:
+    """A new file: the header, and room for (N, H, W, C) of that type."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     return ImageStore(path)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.plain_path import plain_path
 
 PIXELS = "pixels"  # the one feature that goes into tf.Transform's graph and comes out of it
@@ -52,3 +53,15 @@ class Preprocessing(tf.Module):
     def _flat(self, shape: tuple[int, ...], dtype: str, *levels: int) -> np.ndarray:
         """Images of one level each, scaled."""
         return np.asarray(self(np.stack([np.full(shape, level, dtype) for level in levels])))
+
+
+class FeaturePreprocessing(tf.Module):
+    """Raw pixels (N, H, W, C) → scaled feature maps (N, h, w, K) float32."""
+
+    def __init__(self, features: FeatureMaps, scaling: Preprocessing):
+        super().__init__(name="feature_preprocessing")
+        self.features, self.scaling = features, scaling
+
+    def __call__(self, pixels: Any) -> tf.Tensor:
+        """(N, H, W, C) uint8 or uint16 → (N, h, w, K) float32."""
+        return self.scaling(self.features(pixels))

@@ -70,6 +70,10 @@ def demo(output: str, as_json: bool) -> None:
               help="Height and width that images are brought to: 64, 64x96.  "
                    "[default: the images' median shape, with at most as many pixels as "
                    "64x64]")  # fmt: skip
+@click.option("--features", metavar="BACKBONE|none",
+              help="What is rebuilt: features of efficientnet_lite0, keras:NAME, a .keras file or a "
+                   "SavedModel, or none for pixels.  [default: of photographs, those of a backbone "
+                   "that is installed]")  # fmt: skip
 @click.option("--epochs", type=int,
               help="At most so many; early stopping may end sooner.  "
                    "[default: by the number of records]")  # fmt: skip
@@ -99,6 +103,7 @@ def train(
     where: Sequence[str],
     reading: Mapping[str, Any],
     size: tuple[int, int] | None,
+    features: str | None,
     epochs: int | None,
     seed: int | None,
     primary: str | None,
@@ -118,6 +123,8 @@ def train(
         overrides = [*overrides, f"image.height={size[0]}", f"image.width={size[1]}"]
     if primary is not None:
         overrides = [*overrides, f"scoring.primary={primary}"]
+    if features is not None:
+        overrides = [*overrides, f"features.backbone={features}"]
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )

@@ -26,6 +26,7 @@ from pipelines.beam.run import pipeline_options, versions
 from pipelines.console.progress import say, warned
 from pipelines.drawing.loss_curves import draw_curves
 from pipelines.training.command import TrainingCommand, finished_manifest
+from pipelines.training.features import opened_features
 from pipelines.training.model import Trainer
 from pipelines.training.stages import (
     advice_on,
@@ -33,6 +34,7 @@ from pipelines.training.stages import (
     exported,
     for_records,
     stored_records,
+    stored_values,
     with_image,
 )
 from pipelines.training.tensorboard_log import TensorBoardLog
@@ -111,10 +113,12 @@ def train(
     with unfinished_training(output, command.request(), resume=resume, overwrite=overwrite) as work:
         work.bundle.mkdir(exist_ok=True)
         config, advice = with_image(work, command, sources)
+        features = opened_features(config)
         records = stored_records(work, command, config, options)
         advice = [*advice, *advice_on(records, config)]
-        config = for_records(work, config, records)
-        trainer = Trainer(work.bundle, config, records.stores, work.checkpoint)
+        stores = stored_values(work, records, features, config, options)
+        config = for_records(work, config, stores)
+        trainer = Trainer(work.bundle, config, records.stores, stores, features, work.checkpoint)
         if not work.checkpoint.is_file():
             trainer.rehearse(work.path / "rehearsal")
         training = trainer.fit(log)

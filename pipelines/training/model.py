@@ -9,6 +9,7 @@ import numpy as np
 
 from ae_models.assessment.held_out import Control, Recommendation, control, recommendation
 from ae_models.assessment.parity import Agreement
+from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.export import ScoringModule, export, save_graph
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
 from ae_models.bundles.scorer import Scorer
@@ -23,7 +24,7 @@ from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
 from ae_models.training.fit_scores import fit_to_records
 from ae_models.training.image_store import ImageStore
-from ae_models.training.preprocessing import Preprocessing
+from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.console.progress import Progress
 from pipelines.training.progress import TrainingProgress
@@ -66,7 +67,9 @@ class Trainer:
     Args:
       bundle: the folder that it is written to, with tf.Transform's output in it.
       config: with the image's shape known, and all that follows from the records.
-      stores: of the training and validation records.
+      images: of the records, by split.
+      stores: what the model rebuilds of the training and validation records: images, or features.
+      features: makes them of images; None: they are the images.
       checkpoint: the file that the training is kept in; where it is there, it goes on from that.
     """
 
@@ -74,17 +77,25 @@ class Trainer:
         self,
         bundle: Path,
         config: Configuration,
+        images: dict[str, ImageStore],
         stores: dict[str, ImageStore],
+        features: FeatureMaps | None = None,
         checkpoint: Path | None = None,
     ):
         self._bundle, self._config, self._checkpoint = bundle, config, checkpoint
+        self._images = images
         self._train, self._validation = stores[TRAIN], stores[VALIDATION]
         self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
+        self._of_pixels, self._training = self._preprocessing, config.training
+        if features is not None:
+            self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
+            # Changed views are among the records already.
+            self._training = dataclasses.replace(config.training, augment=augmentation_text([]))
         self._model: ImageModel = build_model(
-            config.model, config.image.shape, config.training.seed
+            config.built_model, self._train.shape[1:], config.training.seed
         )
         if checkpoint is None or not checkpoint.exists():
-            initialise(self._model, self._preprocessing, self._train, config.training)
+            initialise(self._model, self._preprocessing, self._train, self._training)
 
     def rehearse(self, folder: Path) -> None:
         """Writes the untrained model and its SavedModel to a folder that is then removed: what
@@ -101,19 +112,19 @@ class Trainer:
 
     def fit(self, tensorboard: TensorBoardLog | None = None) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
-        epochs = self._config.training.budget(len(self._train)).epochs
+        epochs = self._training.budget(len(self._train)).epochs
         with Progress("training", unit=" batches") as progress:
             summary = fit(
                 self._model,
                 self._preprocessing,
                 self._train,
                 self._validation,
-                config=self._config.training,
+                config=self._training,
                 on_progress=TrainingProgress(progress, epochs, tensorboard),
                 checkpoint=self._checkpoint,
             )
         self._model.save(self._bundle / KERAS_MODEL)
-        counts = {TRAIN: len(self._train), VALIDATION: len(self._validation)}
+        counts = {split: len(self._images[split]) for split in (TRAIN, VALIDATION)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
 
     def scorer(self, config: Configuration) -> Scorer:
@@ -122,7 +133,7 @@ class Trainer:
 
     def recommendation(self, scorer: Scorer) -> Recommendation:
         """Which score of the exported model to take."""
-        return recommendation(scorer, self._validation, self._config.training.seed)
+        return recommendation(scorer, self._images[VALIDATION], self._config.training.seed)
 
     def control(self, scorer: Scorer, held_out: Iterable[np.ndarray]) -> Control:
         """Compares the exported model with principal components, on raw pixels of records that it
@@ -156,7 +167,8 @@ class Trainer:
 
     def _export(self, config: Configuration) -> list[Agreement]:
         local.remove(str(self._bundle / SCORING))  # of an earlier try
-        sample = self._validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
+        held_out = self._images[VALIDATION]
+        sample = held_out.read(0, min(config.batch_rows, _PARITY_RECORDS))
         module = self._module(config)
         return export(self._bundle, self._model, module, image=config.image, sample=sample)
 
@@ -165,7 +177,7 @@ class Trainer:
         scores = [SCORES[name]() for name in score_names(config)]
         rows = min(config.batch_rows, records or config.batch_rows)
         fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
-        return ScoringModule(self._preprocessing, self._model, scores)
+        return ScoringModule(self._of_pixels, self._model, scores)
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> Configuration:

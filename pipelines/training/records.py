@@ -139,15 +139,16 @@ def read_records(
 
 
 def analyse(
-    records: Records, config: Configuration, options: PipelineOptions, output: Path, work: Path
+    train: ImageStore,
+    scale: tuple[int, int],
+    config: Configuration,
+    options: PipelineOptions,
+    output: Path,
+    work: Path,
 ) -> None:
-    """Writes tf.Transform's output for the training records."""
+    """Writes tf.Transform's output for what is trained on; `scale` as `Records` has it."""
     analysis = AnalyzeStore(
-        records.stores[TRAIN],
-        config,
-        output=str(output),
-        temporary=str(work / "tft"),
-        scale=records.scale,
+        train, config, output=str(output), temporary=str(work / "tft"), scale=scale
     )
     run(lambda pipeline: pipeline | analysis, options, "analysing", counter=RECORDS_ANALYSED)
 

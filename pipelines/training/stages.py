@@ -6,15 +6,18 @@ from typing import Any, NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.bundle import check_sizes
 from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.scores import AUTO, primary_score
+from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import CALIBRATION, TRAIN
 from pipelines.console.progress import say, warned
 from pipelines.console.unread import warn_of_unread
 from pipelines.training.command import TrainingCommand
+from pipelines.training.features import stored_features, what_is_rebuilt, write_features
 from pipelines.training.model import Trainer, chosen_augmentation
 from pipelines.training.records import Records, analyse, check_calibration, read_records
 from pipelines.training.unfinished import RECORDS, UnfinishedTraining
@@ -25,7 +28,7 @@ from transforms.sources import Source, resolve_inputs
 from transforms.storage import local
 from transforms.training.groups import check_group
 
-SURVEY, ANALYSIS, AUGMENTATION = "survey", "analysis", "augmentation"
+SURVEY, FEATURES, ANALYSIS, AUGMENTATION = "survey", "features", "analysis", "augmentation"
 
 
 def checked_sources(command: TrainingCommand) -> list[Source]:
@@ -48,15 +51,20 @@ def with_image(
       command: what was asked for.
       sources: gives the inputs, which may be gone once they were read.
     """
-    config, kept = command.config, work.kept(SURVEY)
+    kept = work.kept(SURVEY)
     if kept is None:
-        survey = survey_images(sources(), command.wheres(), config.image.max_pixels)
-        for line in survey.told(config.image):
+        survey = survey_images(sources(), command.wheres(), command.config.image.max_pixels)
+        rebuilt = what_is_rebuilt(command.config, survey)
+        asked = rebuilt.config.image
+        for line in [*survey.told(asked), *([rebuilt.told] if rebuilt.told else [])]:
             say(line)
-        image, advice = survey.chosen(config.image), survey.advice(config.image)
-        kept = {"image": dataclasses.asdict(image), "advice": advice}
-        warned(advice)
-    config = config.with_image(ImageConfig(**kept["image"]))
+        advice = [*survey.advice(asked), *([rebuilt.advice] if rebuilt.advice else [])]
+        kept = {
+            "backbone": rebuilt.config.features.backbone,
+            "image": dataclasses.asdict(survey.chosen(asked)),
+            "advice": warned(advice),
+        }
+    config = command.config.on(kept["backbone"]).with_image(ImageConfig(**kept["image"]))
     primary_score(config)  # again: some scores ask for the shape
     check_sizes(config)
     work.keep(SURVEY, kept)
@@ -69,7 +77,7 @@ def stored_records(
     config: Configuration,
     options: PipelineOptions,
 ) -> Records:
-    """The records on disk, and tf.Transform's output of them."""
+    """The records on disk."""
     kept, folder = work.kept(RECORDS), work.path / "read"
     if kept is None:
         local.remove(str(folder))
@@ -78,17 +86,35 @@ def stored_records(
             command.inputs, command.wheres(), command.reading, config, options, folder
         )
         work.keep(RECORDS, records.to_keep())
-    else:
-        records = Records.from_kept(kept, config, folder)
-        warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
+        return records
+    records = Records.from_kept(kept, config, folder)
+    warn_of_unread(records.passed_over.by_cause(), records.passed_over.names)
+    return records
+
+
+def stored_values(
+    work: UnfinishedTraining,
+    records: Records,
+    features: FeatureMaps | None,
+    config: Configuration,
+    options: PipelineOptions,
+) -> dict[str, ImageStore]:
+    """What is trained on, on disk: the images of the splits, or their features, and tf.Transform's
+    output of them."""
+    folder, stores = work.path / "read", records.stores
+    if features is not None:
+        if work.kept(FEATURES) is None:
+            write_features(stores, features, config, options, folder)
+            work.keep(FEATURES, {})
+        stores = stored_features(folder)
     output = work.bundle / TRANSFORM_OUTPUT
     # A bundle that was put in its place has taken it along.
     if work.kept(ANALYSIS) is None or not output.is_dir():
         local.remove(str(output))
         local.remove(str(folder / "tft"))
-        analyse(records, config, options, output, folder)
+        analyse(stores[TRAIN], records.scale, config, options, output, folder)
         work.keep(ANALYSIS, {})
-    return records
+    return stores
 
 
 def advice_on(records: Records, config: Configuration) -> list[str]:
@@ -101,15 +127,17 @@ def advice_on(records: Records, config: Configuration) -> list[str]:
     return warned([*([line] if line else []), *records.advice])
 
 
-def for_records(work: UnfinishedTraining, config: Configuration, records: Records) -> Configuration:
-    """The configuration with all that follows from the records."""
+def for_records(
+    work: UnfinishedTraining, config: Configuration, stores: dict[str, ImageStore]
+) -> Configuration:
+    """The configuration with all that follows from what is trained on."""
     training, kept = config.training, work.kept(AUGMENTATION)
     if training.augment is None:
         if kept is None:
-            kept = chosen_augmentation(config, records.stores, work.bundle / TRANSFORM_OUTPUT)
+            kept = chosen_augmentation(config, stores, work.bundle / TRANSFORM_OUTPUT)
             work.keep(AUGMENTATION, kept)
         training = dataclasses.replace(training, augment=kept)
-    training = training.for_records(len(records.stores[TRAIN]))
+    training = training.for_records(len(stores[TRAIN]))
     say(
         f"batches of {training.batch_size:,}, augmentation {training.augment}, {training.epochs:,} "
         "epochs at most"

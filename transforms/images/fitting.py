@@ -30,7 +30,7 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     if (height, width) == target:
         return pixels
     box = box or (0.0, 0.0, width, height)
-    resized = _crop(pixels, target, box) if config.fit == "crop" else _pad(pixels, target, box)
+    resized = _FITTED[config.fit or "pad"](pixels, target, box)
     if config.bits in (None, 8, 16):
         return resized
     # Bicubic resizing overshoots where dark and bright meet.
@@ -53,13 +53,14 @@ def reduction(size: tuple[int, int], config: ImageConfig) -> int:
     smaller, so that it still has twice the pixels a side that fitting it needs."""
     if not config.reduce or config.height is None or config.width is None:
         return 1
-    shrinks = 1 / _scale(size, (config.height, config.width), config.fit)
+    shrinks = 1 / _scale(size, (config.height, config.width), config.fit or "pad")
     return next((by for by in (8, 4, 2) if by * _LEAST_OVERSAMPLING <= shrinks), 1)
 
 
 def _scale(size: tuple[float, float], target: tuple[int, int], fit: str) -> float:
-    """What fits `size`, (height, width), inside `target`, or covers it for `crop`."""
-    return (max if fit == "crop" else min)(target[0] / size[0], target[1] / size[1])
+    """What fits `size`, (height, width), inside `target`, or covers it for `crop`; for `stretch`
+    that of the side which shrinks less."""
+    return (min if fit == "pad" else max)(target[0] / size[0], target[1] / size[1])
 
 
 def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
@@ -123,6 +124,14 @@ def _crop(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
     inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
     left, top = box[0] + (width - inner_width) / 2, box[1] + (height - inner_height) / 2
     return _resize(pixels, target, (left, top, left + inner_width, top + inner_height))
+
+
+def _stretch(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
+    """The box at `target`, whatever its aspect ratio."""
+    return _resize(pixels, target, box)
+
+
+_FITTED = {"pad": _pad, "crop": _crop, "stretch": _stretch}
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:

@@ -12,6 +12,8 @@ from transforms.records.rejects import Reason
 
 _CONVERTIBLE = (1, 2, 3, 4)  # numbers of channels
 _WITH_ALPHA = (2, 4)
+_IN_COLOUR = (3, 4)
+_LEAST_SIDE, _SMALL_SIDE = 32, 96  # of photographs; of what may be none
 _CONVERT = "; --set image.convert=true takes all"
 
 
@@ -64,6 +66,15 @@ class Survey:
         ratio = aspect_ratio(sizes)
         height = config.height or max(1, round((config.width or 1) * ratio))
         return height, config.width or max(1, round(height / ratio))
+
+    def are_photographs(self, config: ImageConfig) -> bool:
+        """Whether what is taken of these images is in colour, or has a median side of more than 96
+        pixels; but none are that have a side of less than 32."""
+        chosen = self.chosen(config)
+        used = [image for image in self.images if config.convert or _is_of(image.kind, chosen)]
+        sides = median_size([(image.height, image.width) for image in used or self.images])
+        in_colour = chosen.shape[2] in _IN_COLOUR
+        return min(sides) >= _LEAST_SIDE and (in_colour or max(sides) > _SMALL_SIDE)
 
     def _kinds(self) -> dict[Kind, int]:
         """How many images are of each kind, the greatest number first; of equal ones more channels

@@ -17,7 +17,7 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 from ae_models.config.configuration import ImageConfig, PreprocessingConfig
 from ae_models.training.preprocessing import PIXELS
 from transforms.records.batches import IMAGE
-from transforms.records.pixels import pixels_from_arrow
+from transforms.records.pixels import Layout, Shape, pixels_from_arrow
 
 # Of `quantile`: an anomaly brighter or darker than all normal records is seen to be so, and a hot
 # pixel weighs no more than that.
@@ -49,7 +49,7 @@ def _quantile(low: int, high: int, inputs: dict[str, tf.Tensor]) -> dict[str, tf
 
 
 def _scaling(
-    name: str, image: ImageConfig, scale: tuple[int, int] | None
+    name: str | None, image: ImageConfig, scale: tuple[int, int] | None
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
     with no statistic that it does not use."""
@@ -59,21 +59,21 @@ def _scaling(
         if scale is None:
             raise ValueError("the scaling 'quantile' needs the levels that become 0 and 1")
         return functools.partial(_quantile, *scale)
-    return {"unit": _unit, "standard": _standard}[name]
+    return {None: _unit, "unit": _unit, "standard": _standard}[name]
 
 
-def pixels_to_features(batch: pa.RecordBatch, image: ImageConfig) -> pa.RecordBatch:
+def pixels_to_features(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
     """The images of a decoded batch as the one column that tf.Transform reads, list<float>."""
-    images = pixels_from_arrow(batch.column(IMAGE), image.shape, np.dtype(image.dtype))
+    images = pixels_from_arrow(batch.column(IMAGE), *layout)
     values = pa.array(images.reshape(-1).astype(np.float32))
-    offsets = pa.array(np.arange(len(images) + 1) * int(np.prod(image.shape)), pa.int32())
+    offsets = pa.array(np.arange(len(images) + 1) * int(np.prod(layout[0])), pa.int32())
     return pa.RecordBatch.from_arrays([pa.ListArray.from_arrays(offsets, values)], [PIXELS])
 
 
-def _adapter_config(image: ImageConfig) -> TensorAdapterConfig:
+def _adapter_config(shape: Shape) -> TensorAdapterConfig:
     representation = schema_pb2.TensorRepresentation()
     representation.dense_tensor.column_name = PIXELS
-    for side in image.shape:
+    for side in shape:
         representation.dense_tensor.shape.dim.add(size=side)
     schema = pa.schema([(PIXELS, pa.list_(pa.float32()))])
     return TensorAdapterConfig(schema, {PIXELS: representation})
@@ -88,6 +88,7 @@ class AnalyzePixels(beam.PTransform):
       output: the folder to write; it must not exist.
       temporary: a folder for tf.Transform's own files.
       scale: of the scaling `quantile`, the levels that become 0 and 1.
+      layout: shape and type of what is analysed in the pixels' place; None: pixels.
     """
 
     def __init__(
@@ -97,20 +98,21 @@ class AnalyzePixels(beam.PTransform):
         output: str,
         temporary: str,
         scale: tuple[int, int] | None = None,
+        layout: Layout | None = None,
     ):
         super().__init__()
-        self._scale = scale
+        self._scale, self._layout = scale, layout or (image.shape, np.dtype(image.dtype))
         self._image, self._preprocessing = image, preprocessing
         self._output, self._temporary = output, temporary
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> Any:
         features = records | "Features" >> beam.Map(
-            pixels_to_features, self._image
+            pixels_to_features, self._layout
         ).with_output_types(pa.RecordBatch)
         with tft_beam.Context(temp_dir=self._temporary):
             transform_fn = (
                 features,
-                _adapter_config(self._image),
+                _adapter_config(self._layout[0]),
             ) | "Analyze" >> tft_beam.AnalyzeDataset(
                 _scaling(self._preprocessing.scaling, self._image, self._scale)
             )

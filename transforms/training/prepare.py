@@ -191,7 +191,11 @@ class AnalyzeStore(beam.PTransform):
             | "Reshuffle" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_ReadStore(self._store, rows)).with_output_types(pa.RecordBatch)
             | AnalyzePixels(
-                self._config.image, self._config.preprocessing, *self._folders, self._scale
+                self._config.image,
+                self._config.preprocessing,
+                *self._folders,
+                self._scale,
+                layout=(self._store.shape[1:], self._store.dtype),
             )
         )
 

@@ -1,0 +1,73 @@
+"""The networks of `keras.applications`, trained on ImageNet, with the weights that Keras gets."""
+
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from ae_models.backbones.backbone import Backbone, Origin, check_side, weights_sha256
+from ae_models.backbones.keras_network import frozen, with_stages
+from ae_models.config.validated import suggestion
+from ae_models.errors import ConfigError, InputError
+
+PREFIX = "keras:"
+_LEAST_SIDE = 32  # NASNet's and Inception's own are greater: Keras says so
+_LICENCE = "as Keras states it for each network (https://keras.io/api/applications/)"
+
+
+def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+    """`keras:NAME` for images of `size`, (height, width); its usual layers are the last two stages
+    of those that `with_stages` finds.
+
+    Raises:
+      ConfigError: there is no such network or layer, or images are too small for it.
+      InputError: its weights are not there, and cannot be had.
+    """
+    check_side(size, _LEAST_SIDE, name)
+    network = name.removeprefix(PREFIX)
+    built, module = _with_weights(network, size)
+    prepared = module.preprocess_input
+    origin = Origin(
+        name,
+        f"keras.applications {keras.__version__}, {network}, ImageNet",
+        _LICENCE,
+        weights_sha256(built.get_weights()),
+    )
+    chosen = with_stages(built, layers)
+    return frozen(chosen, origin, tuple(chosen.output), prepared)
+
+
+def _with_weights(name: str, size: tuple[int, int]) -> tuple[keras.Model, types.ModuleType]:
+    known = _known()
+    if name not in known:
+        raise ConfigError(f"keras.applications has no {name!r}{suggestion(name, known)}")
+    try:
+        built = getattr(keras.applications, name)(
+            include_top=False, weights="imagenet", input_shape=(*size, 3)
+        )
+    except ValueError as error:  # an image that is too small, said of `input_shape`
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{PREFIX}{name} does not take images of {size}: {reason}") from error
+    except Exception as error:  # what downloading raises is not bounded
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"cannot get the weights of {PREFIX}{name}: {reason}; where there is no network, copy "
+            "them from ~/.keras/models of a machine that has one, or name another features.backbone"
+        ) from error
+    return built, known[name]
+
+
+def _known() -> dict[str, types.ModuleType]:
+    """The networks, and for each the module that says how its input is prepared."""
+    modules: dict[str, Any] = {
+        name: module
+        for name, module in vars(keras.applications).items()
+        if isinstance(module, types.ModuleType) and hasattr(module, "preprocess_input")
+    }
+    return {
+        network: module
+        for module in modules.values()
+        for network in vars(module)
+        if network[0].isupper()
+    }

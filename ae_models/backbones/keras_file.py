@@ -1,0 +1,110 @@
+"""A `.keras` file of the user's, built only of Keras' own layers."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ae_models.backbones.backbone import Backbone, Origin, check_side
+from ae_models.backbones.keras_network import frozen, with_stages
+from ae_models.errors import ConfigError, InputError
+
+SUFFIX = ".keras"
+_LICENCE = "the user's"
+_MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+_MOST_CONFIG_BYTES = 16 << 20
+_ROOMS = ("keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers")
+_STRUCTURE = {
+    ("keras.src.models.functional", "Functional"),
+    ("builtins", "slice"),
+}
+# They run what a file brings along, or files elsewhere.
+_REFUSED = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+
+
+def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+    """The network in a `.keras` file, for images of `size`, (height, width): pixels are given to it
+    as levels from 0 to 255, three channels. Its layers are those that `with_stages` finds.
+
+    Raises:
+      ConfigError: it takes other images, or has no such layer.
+      InputError: it cannot be read, or holds anything but layers of Keras.
+    """
+    path = Path(name)
+    check_file(path)
+    check_side(size, 1, name)
+    try:
+        network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises anything for a file that makes no sense
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot load {path}: {reason}") from error
+    network = _of_size(network, size, name)
+    origin = Origin(path.name, "a file of the user's", _LICENCE, _sha256(path))
+    chosen = with_stages(network, layers)
+    return frozen(chosen, origin, tuple(chosen.output))
+
+
+def check_file(path: Path) -> None:
+    """Reads what a `.keras` file would have Keras build, and builds nothing.
+
+    Raises:
+      InputError: it is no such file, or names anything but layers of Keras.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sorted(archive.namelist()) != sorted(_MEMBERS):
+                raise InputError(f"{path} must hold {', '.join(sorted(_MEMBERS))}, no other files")
+            with archive.open("config.json") as file:
+                text = file.read(_MOST_CONFIG_BYTES + 1)
+        if len(text) > _MOST_CONFIG_BYTES:
+            raise InputError(f"{path}: config.json has more than {_MOST_CONFIG_BYTES} bytes")
+        config = json.loads(text)
+    # NotImplementedError, RuntimeError: a compression or an encryption that Python does not read.
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no Keras file: {error}") from error
+    for described in _objects(config):
+        module, kind = described.get("module"), described.get("class_name")
+        is_known = (module in _ROOMS and kind not in _REFUSED) or (module, kind) in _STRUCTURE
+        if not is_known or described.get("registered_name") not in (None, kind):
+            raise InputError(
+                f"{path} names {module}.{kind}, which is no layer of Keras that is safe to build"
+            )
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in Keras' description of a model is a mapping with `class_name`."""
+    if isinstance(value, dict):
+        if "class_name" in value or "registered_name" in value:
+            yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from _objects(item)
+
+
+def _of_size(network: Any, size: tuple[int, int], name: str) -> keras.Model:
+    """The network for images of one size, where it leaves that open."""
+    if not isinstance(network, keras.Model) or len(network.inputs) != 1:
+        raise ConfigError(f"{name} must hold a network of one input")
+    found = tuple(network.inputs[0].shape[1:])
+    wanted = (*size, 3)
+    if len(found) != 3 or any(a not in (None, b) for a, b in zip(found, wanted, strict=True)):
+        raise ConfigError(
+            f"{name} takes inputs of {found}, not images of {wanted}: set image.height and "
+            "image.width"
+        )
+    if None not in found:
+        return network
+    config = network.get_config()
+    config["layers"][0]["config"]["batch_shape"] = (None, *wanted)
+    same = type(network).from_config(config)
+    same.set_weights(network.get_weights())
+    return same
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

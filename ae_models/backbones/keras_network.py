@@ -1,0 +1,83 @@
+"""Keras networks as backbones: which of their layers' maps are worth having, and these alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from ae_models.backbones.backbone import Backbone, Origin, chosen_layers
+from ae_models.errors import ConfigError
+from ae_models.ops.tensor import Tensor
+
+POOLED = "pooled"
+_USUAL_STAGES = 2  # the last ones, which know things rather than edges
+_LEAST_STEP = 0.75  # from one resolution to the next: padding alone makes smaller ones
+
+
+def frozen(
+    network: keras.Model,
+    origin: Origin,
+    layers: Sequence[str],
+    prepared: Callable[[Tensor], Tensor] = lambda x: x,
+) -> Backbone:
+    """A backbone of a network that gives maps by name.
+
+    Args:
+      network: of (N, H, W, 3) → maps (N, h, w, C).
+      origin: of its weights.
+      layers: the maps' names.
+      prepared: makes the network's input of pixel levels, 0 to 255.
+    """
+    network.trainable = False
+
+    def maps(x: Tensor) -> Mapping[str, Tensor]:
+        return dict(network(prepared(x), training=False))
+
+    variables = [variable.value for variable in network.variables]
+    return Backbone(origin, tuple(layers), maps, variables)
+
+
+def with_stages(network: keras.Model, layers: Sequence[str] | None) -> keras.Model:
+    """The network as one that gives maps by name.
+
+    There are the layers of Keras that give maps, by their own names; `stage_1` and so on, the last
+    map of each resolution; and `pooled`, the mean of the last one over all places.
+
+    Args:
+      network: functional, of images (N, H, W, 3).
+      layers: those that are wanted; None: the last two stages.
+
+    Raises:
+      ConfigError: the network has no map, or not those that are wanted.
+    """
+    own = _maps(network)
+    stages = _stages(network.name, own)
+    usual = tuple(stages)[-_USUAL_STAGES:]
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(stages[usual[-1]])
+    maps = {**own, **stages, POOLED: pooled}
+    chosen = chosen_layers(layers, tuple(maps), usual)
+    return keras.Model(network.inputs[0], {name: maps[name] for name in chosen})
+
+
+def _maps(network: keras.Model) -> dict[str, Any]:
+    """The outputs of the layers that give maps, but for paddings."""
+    paddings = (keras.layers.InputLayer, keras.layers.ZeroPadding2D)
+    outputs = {
+        layer.name: layer.output for layer in network.layers if not isinstance(layer, paddings)
+    }
+    return {
+        name: output
+        for name, output in outputs.items()
+        if isinstance(output, keras.KerasTensor) and len(output.shape) == 4
+    }
+
+
+def _stages(network: str, maps: Mapping[str, Any]) -> dict[str, Any]:
+    # Those of one place are gates, which attention multiplies channels by.
+    by_size = {output.shape[1:3]: output for output in maps.values() if output.shape[1] > 1}
+    if not by_size:
+        raise ConfigError(f"the network {network} has no layer that gives maps (N, h, w, C)")
+    sizes = sorted(by_size, reverse=True)
+    smaller = [*sizes[1:], (0, 0)]
+    kept = [a for a, b in zip(sizes, smaller, strict=True) if b[0] <= _LEAST_STEP * a[0]]
+    return {f"stage_{number}": by_size[size] for number, size in enumerate(kept, 1)}

