@@ -45,11 +45,11 @@ class FeatureMaps(tf.Module):
         self.origin, self._maps, self._layers = backbone.origin, backbone.maps, backbone.layers
         self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
         maps = self._traced(image)
-        sides = [shape[1:3] for shape in maps if shape[1:3] != (1, 1)] or [(1, 1)]
-        coarsest = min(sides)
+        grids = [(height, width) for _, height, width, _ in maps if (height, width) != (1, 1)]
+        coarsest = min(grids, default=(1, 1))
         self._grid = coarsest if config.pool is None else (config.pool, config.pool)
         self.widths = tuple(shape[3] for shape in maps)
-        self.shape = (*self._grid, sum(self.widths))
+        self.shape: tuple[int, int, int] = (*self._grid, sum(self.widths))
 
     def _traced(self, image: ImageConfig) -> list[tuple[int, ...]]:
         """The shapes of the layers' maps."""

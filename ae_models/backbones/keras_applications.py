@@ -1,5 +1,7 @@
 """The networks of `keras.applications`, trained on ImageNet, with the weights that Keras gets."""
 
+import contextlib
+import sys
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -43,9 +45,10 @@ def _with_weights(name: str, size: tuple[int, int]) -> tuple[keras.Model, types.
     if name not in known:
         raise ConfigError(f"keras.applications has no {name!r}{suggestion(name, known)}")
     try:
-        built = getattr(keras.applications, name)(
-            include_top=False, weights="imagenet", input_shape=(*size, 3)
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras tells of a download
+            built = getattr(keras.applications, name)(
+                include_top=False, weights="imagenet", input_shape=(*size, 3)
+            )
     except ValueError as error:  # an image that is too small, said of `input_shape`
         reason = " ".join(str(error).split())
         raise ConfigError(f"{PREFIX}{name} does not take images of {size}: {reason}") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +18,12 @@ SUFFIX = ".keras"
 _LICENCE = "the user's"
 _MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _MOST_CONFIG_BYTES = 16 << 20
-_ROOMS = ("keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers")
-_STRUCTURE = {
-    ("keras.src.models.functional", "Functional"),
-    ("builtins", "slice"),
-}
+_ROOMS = re.compile(
+    r"keras|keras\.(layers|models|initializers|regularizers|constraints|activations|dtype_policies)"
+    r"|keras\.src\.(models|ops)\.\w+"
+)
+# Values that Keras describes as it does objects.
+_VALUES = {"__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy__", "slice"}
 # They run what a file brings along, or files elsewhere.
 _REFUSED = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
 
@@ -68,8 +70,9 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is no Keras file: {error}") from error
     for described in _objects(config):
         module, kind = described.get("module"), described.get("class_name")
-        is_known = (module in _ROOMS and kind not in _REFUSED) or (module, kind) in _STRUCTURE
-        if not is_known or described.get("registered_name") not in (None, kind):
+        is_value = module in (None, "builtins") and kind in _VALUES
+        is_known = kind not in _REFUSED and _ROOMS.fullmatch(str(module))
+        if not (is_value or is_known) or described.get("registered_name") not in (None, kind):
             raise InputError(
                 f"{path} names {module}.{kind}, which is no layer of Keras that is safe to build"
             )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ae_models.config.family import Family
-from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,5 +71,5 @@ def _source(name: str) -> str:
         return "saved_model.pb"
     raise ConfigError(
         f"features.backbone must be one of {', '.join(PACKAGES)}, keras:NAME, a .keras file, a "
-        f"SavedModel's folder, or none{suggestion(name, PACKAGES)}. Received: {name!r}"
+        f"SavedModel's folder, or none. Received: {name!r}"
     )

@@ -70,7 +70,7 @@ def _outputs(function: Any, size: tuple[int, int], name: str) -> tuple[str, ...]
         raise ConfigError(
             f"{name} takes {', '.join(map(str, arguments.values()))}, not pixels {image}"
         )
-    found = {key: spec for key, spec in function.structured_outputs.items()}
+    found = function.structured_outputs
     names = tuple(sorted(key for key, spec in found.items() if spec.shape.rank in (2, 4)))
     if not names:
         raise ConfigError(f"{name} gives no maps (N, h, w, C) and no vectors (N, C)")

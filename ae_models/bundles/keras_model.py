@@ -25,11 +25,18 @@ class BundleModel:
     bundle's scaling; what the model gives beyond that range is left as it is.
 
     Raises:
-      BundleError: the model cannot be loaded.
+      ConfigError: the model rebuilds features, of which it makes no images.
+      BundleError: it cannot be loaded.
     """
 
     def __init__(self, bundle: Bundle):
         self.config = bundle.config
+        if self.config.features.is_on:
+            raise ConfigError(
+                f"{bundle.path} rebuilds features of {self.config.features.backbone}, and makes no "
+                "images of latents: explore reconstruct shows where records differ from what it "
+                "expects"
+            )
         try:
             self._model: ImageModel = load_keras_model(bundle.path / KERAS_MODEL)
             self._preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)

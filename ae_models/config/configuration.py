@@ -233,11 +233,11 @@ class Configuration(Validated):
     """Everything that `latentbeam train` is told, and that the bundle's manifest records."""
 
     model: ModelConfig
-    features: FeaturesConfig = FeaturesConfig()
     image: ImageConfig = ImageConfig()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
+    features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
 
     def validate(self) -> None:
         if isinstance(self.model, VariationalConfig):

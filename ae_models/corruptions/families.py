@@ -52,9 +52,7 @@ FACTS: Mapping[str, Facts] = {
         of_images=True,
     ),
     "blur": Facts("ae_models.corruptions.blur:Blur", _UP_TO_100, most_views=1, of_images=True),
-    "greyscale": Facts(
-        "ae_models.corruptions.greyscale:Greyscale", most_views=1, of_images=True
-    ),
+    "greyscale": Facts("ae_models.corruptions.greyscale:Greyscale", most_views=1, of_images=True),
     "rotation": Facts("ae_models.corruptions.rotation:Rotation", of_images=True),
     "cutout": Facts("ae_models.corruptions.cutout:Cutout", Amounts.up_to(1.0, default=1.0)),
     "channel_masking": Facts("ae_models.corruptions.masking:ChannelMasking", _share(0.3)),

@@ -152,7 +152,9 @@ def write_image_stores(
     for ids, images, *groups in batches:
         if not stores:
             stores = {
-                split: empty_store(path, (len(order.ranges[split]), *images.shape[1:]), images.dtype)
+                split: empty_store(
+                    path, (len(order.ranges[split]), *images.shape[1:]), images.dtype
+                )
                 for split, path in paths.items()
             }
         ranks = ranker(id_hashes(ids), *map(id_hashes, groups))

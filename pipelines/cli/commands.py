@@ -71,9 +71,9 @@ def demo(output: str, as_json: bool) -> None:
                    "[default: the images' median shape, with at most as many pixels as "
                    "64x64]")  # fmt: skip
 @click.option("--features", metavar="BACKBONE|none",
-              help="What is rebuilt: features of efficientnet_lite0, keras:NAME, a .keras file or a "
-                   "SavedModel, or none for pixels.  [default: of photographs, those of a backbone "
-                   "that is installed]")  # fmt: skip
+              help="What is rebuilt: features of efficientnet_lite0, keras:NAME, a .keras file "
+                   "or a SavedModel, or none for pixels.  [default: of photographs, those of a "
+                   "backbone that is installed]")  # fmt: skip
 @click.option("--epochs", type=int,
               help="At most so many; early stopping may end sooner.  "
                    "[default: by the number of records]")  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipelines.drawing.overlay import heat_over
 from pipelines.drawing.png import write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
 
@@ -36,6 +37,40 @@ def reconstruction_grid(
         error_strip(inputs, reconstructions, unit),
     ]
     sheet = Sheet(strips, titles, heading=heading, unit=unit, shades=shades_of(inputs))
+    write_png(sheet.figure, path)
+
+
+def error_map_grid(
+    path: str,
+    images: np.ndarray,
+    errors: np.ndarray,
+    *,
+    titles: Sequence[str],
+    heading: str,
+    levels: tuple[float, float],
+) -> None:
+    """Writes a PNG: a column a record; the record, the errors of its features over it, and these
+    alone.
+
+    Args:
+      path: the file to write.
+      images: (N, H, W, C) pixel levels.
+      errors: (N, H, W), of the features around each pixel.
+      titles: one for each column.
+      heading: above all columns.
+      levels: the least and the greatest that a pixel can have.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    low, high = levels
+    over = heat_over((images - low) / (high - low), errors, float(errors.max()))
+    strips = [
+        Strip("input", images),
+        Strip("where its\nfeatures err", low + over * (high - low)),
+        Strip("error", errors, unit="squared error\nof features"),
+    ]
+    sheet = Sheet(strips, titles, heading=heading, unit="pixel level", shades=levels)
     write_png(sheet.figure, path)
 
 

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.drawing.overlay import HEAT
 from pipelines.drawing.text import (
     HEADING_POINTS,
     LABEL_POINTS,
@@ -31,7 +32,7 @@ _AXES_GAP, _AXES_TEXT = 0.12, 0.45  # above axes; for what is written below them
 _FLATTEST, _TALLEST = 0.25, 2.5  # height of an image by its width
 _MOST_LINES = 3
 _CLOSE = 0.02  # of a range
-_GREY, _HEAT = "gray", "magma"
+_GREY = "gray"
 _FRAME = "0.75"
 
 
@@ -154,7 +155,7 @@ class Sheet:
             if is_heat:
                 for top, strip in members:
                     span = (0.0, _hottest(strip))
-                    self._bar(top, top + self._tall, _HEAT, span, strip.unit)
+                    self._bar(top, top + self._tall, HEAT, span, strip.unit)
             else:
                 bottom = members[-1][0] + self._tall
                 beyond = self._beyond([strip.images for _, strip in members])
@@ -165,7 +166,7 @@ class Sheet:
         for column, image in enumerate(strip.images):
             axes = self._axes(self._left(column), top, self._cell, self._tall)
             if strip.is_heat:
-                axes.imshow(image, cmap=_HEAT, vmin=0.0, vmax=_hottest(strip))
+                axes.imshow(image, cmap=HEAT, vmin=0.0, vmax=_hottest(strip))
             else:
                 axes.imshow(self._displayed(image), cmap=_GREY, vmin=0.0, vmax=1.0)
             axes.set(xticks=(), yticks=())

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ae_models.bundles.names import TRANSFORM_OUTPUT
+from ae_models.bundles.bundle import Bundle
+from ae_models.bundles.names import ERROR_MAP, TRANSFORM_OUTPUT
 from ae_models.bundles.scorer import Scorer
 from ae_models.training.preprocessing import Preprocessing
 from pipelines.drawing.png import check_picture
-from pipelines.drawing.reconstruction import reconstruction_grid
+from pipelines.drawing.reconstruction import error_map_grid, reconstruction_grid
 from pipelines.explore.model import UNIT, opened
-from pipelines.explore.records import Choice
+from pipelines.explore.records import Choice, Records
 from transforms.sources import ReadOptions
 
 
@@ -27,7 +28,8 @@ def reconstruct(
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws inputs, their reconstructions and the errors between them; gives each record's mean
-    absolute error, in pixel levels.
+    absolute error, in pixel levels. Of a model of features it draws where these are rebuilt worst,
+    and gives their mean squared error.
 
     Args:
       reading: fields of `ReadOptions`, how the inputs are read.
@@ -39,20 +41,46 @@ def reconstruct(
     options = ReadOptions(**(reading or {}))
     choice, bundle = Choice(inputs, ids, count, seed, where, options), opened(model)
     records = choice.find(bundle.config.image)
+    draw = _draw_features if bundle.config.features.is_on else _draw_pixels
+    errors = draw(output, bundle, records)
+    shown = [{"id": record, "error": e} for record, e in zip(records.ids, errors, strict=True)]
+    return {"picture": output, "records": shown}
+
+
+def _draw_pixels(output: str, bundle: Bundle, records: Records) -> list[float]:
+    """Gives each record's mean absolute error, in pixel levels."""
     outputs = Scorer(bundle.path, bundle.config).reconstruct(records.pixels)
     preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)
     x, y = (
         preprocessing.levels(outputs[name], bundle.config.image.dtype)
         for name in ("input", "reconstruction")
     )
-    errors = np.abs(x - y).mean(axis=(1, 2, 3)).tolist()
-    titles = [
-        f"{record}\nerror {error:.3g}" for record, error in zip(records.ids, errors, strict=True)
-    ]
+    errors: list[float] = np.abs(x - y).mean(axis=(1, 2, 3)).tolist()
     heading = (
         f"Inputs, what the {bundle.config.model.kind.upper()} makes of them, and the absolute "
         "difference (above each column: its mean)"
     )
+    titles = _titles(records, errors)
     reconstruction_grid(output, x, y, titles=titles, heading=heading, unit=UNIT)
-    shown = [{"id": record, "error": e} for record, e in zip(records.ids, errors, strict=True)]
-    return {"picture": output, "records": shown}
+    return errors
+
+
+def _draw_features(output: str, bundle: Bundle, records: Records) -> list[float]:
+    """Gives the mean squared error of each record's features, in scaled units."""
+    scorer = Scorer(bundle.path, bundle.config)
+    maps = scorer.score(records.pixels, error_maps=True)[ERROR_MAP]
+    errors: list[float] = maps.mean(axis=(1, 2)).tolist()
+    heading = (
+        f"Inputs, and where the {bundle.config.model.kind.upper()} rebuilds their features worst "
+        "(above each column: the mean squared error)"
+    )
+    levels = (0.0, float(bundle.config.image.greatest_level))
+    images, titles = records.pixels.astype(np.float32), _titles(records, errors)
+    error_map_grid(output, images, maps, titles=titles, heading=heading, levels=levels)
+    return errors
+
+
+def _titles(records: Records, errors: list[float]) -> list[str]:
+    return [
+        f"{record}\nerror {error:.3g}" for record, error in zip(records.ids, errors, strict=True)
+    ]

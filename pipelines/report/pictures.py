@@ -8,6 +8,8 @@ import numpy as np
 from bokeh.palettes import Magma256
 from PIL import Image
 
+from pipelines.drawing.overlay import heat_over
+
 _THUMBNAIL, _TILE = 48, 160  # the longest side, in pixels
 _HEAT = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in Magma256], np.uint8)
 
@@ -17,7 +19,7 @@ class Tiles:
     """The pictures of one record, as data URIs."""
 
     input: str
-    reconstruction: str
+    reconstruction: str | None  # of features there is no picture
     error: str
 
 
@@ -54,6 +56,26 @@ def tiles(inputs: np.ndarray, reconstructions: np.ndarray) -> tuple[list[Tiles],
             _uri(error, _TILE),
         )
         for image, reconstruction, error in zip(inputs, reconstructions, heat, strict=True)
+    ]
+    return result, worst
+
+
+def error_tiles(images: np.ndarray, errors: np.ndarray) -> tuple[list[Tiles], float]:
+    """Pictures of records and of the errors of their features over them, all on one scale.
+
+    Args:
+      images: (N, H, W, C) pixel levels.
+      errors: (N, H, W).
+
+    Returns:
+      The pictures, and the error that has the brightest colour.
+    """
+    unit = _unit(images.astype(np.float32), float(images.min()), float(images.max()))
+    worst = float(errors.max())
+    over = heat_over(unit, errors, worst)
+    result = [
+        Tiles(_uri(_shown_channels(_bytes(image)), _TILE), None, _uri(_bytes(heat), _TILE))
+        for image, heat in zip(unit, over, strict=True)
     ]
     return result, worst
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from bokeh.models import LayoutDOM
 
+from ae_models.bundles.names import ERROR_MAP
 from ae_models.bundles.scorer import Scorer
 from ae_models.latents.clustering.model import NOISE
 from ae_models.latents.projection import project
@@ -13,7 +14,7 @@ from pipelines.report.categories import Categories, shortened
 from pipelines.report.found_images import FoundImages
 from pipelines.report.latent_map import MapRecords, latent_map
 from pipelines.report.page import Card, Gallery, Key
-from pipelines.report.pictures import Tiles, tiles
+from pipelines.report.pictures import Tiles, error_tiles, tiles
 from pipelines.report.run_data import RunData
 from transforms.records.batches import ID
 from transforms.results.cluster_members import NO_CLUSTER, Cluster
@@ -46,9 +47,12 @@ def cards(data: RunData, images: FoundImages) -> tuple[list[Card], float]:
 def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tiles], float]:
     if not pixels:
         return {}, 0.0
-    scorer = Scorer(data.bundle.path, data.bundle.config)
-    outputs = scorer.reconstruct(np.stack(list(pixels.values())))
-    made, worst = tiles(outputs["input"], outputs["reconstruction"])
+    scorer, images = Scorer(data.bundle.path, data.bundle.config), np.stack(list(pixels.values()))
+    if data.bundle.config.features.is_on:
+        made, worst = error_tiles(images, scorer.score(images, error_maps=True)[ERROR_MAP])
+    else:
+        outputs = scorer.reconstruct(images)
+        made, worst = tiles(outputs["input"], outputs["reconstruction"])
     return dict(zip(pixels, made, strict=True)), worst
 
 

@@ -1,0 +1,77 @@
+"""Pixels to maps on one grid."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_models.backbones.feature_maps import FeatureMaps
+from ae_models.config.configuration import ImageConfig
+from ae_models.config.features import FeaturesConfig
+from ae_models.errors import InputError
+from ae_models.ops.area import area_resized, area_shares
+from tests.support.backbones import tiny_backbone, tiny_network
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+
+
+def _maps(folder: Path, image: ImageConfig, **options: object) -> FeatureMaps:
+    return FeatureMaps(FeaturesConfig(tiny_backbone(folder), **options), image)  # type: ignore[arg-type]
+
+
+def test_layers_lie_over_each_other_on_the_coarsest_grid(tmp_path: Path) -> None:
+    features = _maps(tmp_path, ImageConfig(16, 16, 3, 8), layers=("first", "second", "pooled"))
+    assert (features.shape, features.widths) == ((4, 4, 16), (4, 6, 6))
+    found = np.asarray(features(PIXELS))
+    first = np.asarray(tiny_network().get_layer("first").output.shape)
+    assert first[-1] == 4
+    second = np.asarray(tiny_network()(PIXELS.astype(np.float32)))
+    np.testing.assert_allclose(found[..., 4:10], second, rtol=1e-5)
+    means = np.broadcast_to(second.mean((1, 2), keepdims=True), second.shape)
+    np.testing.assert_allclose(found[..., 10:], means, rtol=1e-5)
+    one = _maps(tmp_path, ImageConfig(16, 16, 3, 8), layers=("second",), pool=1)
+    np.testing.assert_allclose(one(PIXELS), means[:, :1, :1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("image", "pixels"),
+    [
+        (ImageConfig(16, 16, 1, 8), PIXELS[..., :1]),
+        (ImageConfig(16, 16, 2, 8), PIXELS[..., [0, 1]]),
+        (ImageConfig(16, 16, 4, 8), PIXELS[..., [0, 1, 2, 0]]),
+        (ImageConfig(16, 16, 3, 16), PIXELS.astype(np.uint16) * 257),
+    ],
+)
+def test_grey_alpha_and_sixteen_bits_are_brought_to_what_networks_take(
+    image: ImageConfig, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    colour = np.repeat(PIXELS[..., :1], 3, -1) if pixels.shape[-1] < 3 else PIXELS
+    expected = _maps(tmp_path, ImageConfig(16, 16, 3, 8))(colour)
+    found = _maps(tmp_path, image)(pixels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_backbone_that_gives_no_numbers_is_named(tmp_path: Path) -> None:
+    network = tiny_network()
+    network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
+    network.save(tmp_path / "nan.keras")
+    config = FeaturesConfig(str(tmp_path / "nan.keras"))
+    with pytest.raises(InputError, match="'nan.keras' gives features that are no finite numbers"):
+        FeatureMaps(config, ImageConfig(16, 16, 3, 8)).check_finite()
+    _maps(tmp_path, ImageConfig(16, 16, 3, 8)).check_finite()
+
+
+@given(old=st.integers(1, 12), new=st.integers(1, 12))
+def test_areas_keep_means(old: int, new: int) -> None:
+    shares = area_shares(old, new)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    np.testing.assert_allclose(shares.mean(axis=0), 1.0 / old)
+
+
+def test_areas_are_means_of_blocks() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype(np.float32)
+    blocks = x.reshape(2, 3, 2, 2, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(area_resized(x, (3, 2)), blocks, rtol=1e-5, atol=1e-6)
+    assert area_resized(x, (6, 4)) is x
