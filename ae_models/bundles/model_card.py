@@ -24,7 +24,7 @@ _CARD = """\
 
 - Images: {shape}, {config.image.bits} bits; others are brought to that size
   (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
-- Network: `{config.model.network}`, with a latent of {config.model.latent_dim} dimensions and
+{backbone}- Network: `{config.model.network}`, a latent of {config.model.latent_dim} dimensions and
   a total of {trained[parameters]:,} parameters.
 - Training: {trained[epochs]} epochs, of which {kept}, with a validation loss of
   {trained[validation_loss]:.5g}; seed {config.training.seed}, batches of
@@ -136,6 +136,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         config=config,
         trained=trained,
         kept=_kept(trained["best_epoch"]),
+        backbone=_backbone(config, trained.get("backbone")),
         control=_control(trained.get("control")),
         curves=_CURVES.format(file=CURVES) if "curves" in trained else "",
         recommended=_recommended(trained.get("recommended")),
@@ -186,6 +187,19 @@ def _control(found: Mapping[str, Any] | None) -> str:
         f"- {found['records']:,} held-out records are rebuilt with a mean squared error of "
         f"{found['model']:.3g}, {found['ratio']:.2f} times\n  that of {found['components']} "
         "principal components of the training records, in scaled units.\n"
+    )
+
+
+def _backbone(config: Configuration, origin: Mapping[str, Any] | None) -> str:
+    """Of a model of pixels nothing."""
+    if origin is None:
+        return ""
+    layers = "those that are usual for it" if config.features.layers is None else None
+    layers = layers or _listed(code(name) for name in config.features.layers or ())
+    return (
+        f"- What is rebuilt: features of the frozen network {code(origin['backbone'])}, of the "
+        f"layers {layers}.\n  Its weights: {origin['source']}; licence: {origin['licence']}; "
+        f"SHA-256\n  `{origin['sha256']}`.\n"
     )
 
 

@@ -240,6 +240,11 @@ class Configuration(Validated):
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
 
     def validate(self) -> None:
+        if self.features.is_on and self.preprocessing.scaling not in (None, "standard"):
+            raise ConfigError(
+                f"features.backbone {self.features.backbone!r} needs preprocessing.scaling "
+                f"'standard'. Received: {self.preprocessing.scaling!r}"
+            )
         if isinstance(self.model, VariationalConfig):
             self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):

@@ -1,5 +1,6 @@
 """`latentbeam train`: images to a bundle."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,9 @@ def train_configuration(
     if isinstance(training, dict):
         training.update({key: value for key, value in (flags or {}).items() if value is not None})
     config = configuration_from_mapping(mapping)
-    primary_score(config)  # fails here rather than after hours of training
+    # What cannot be used fails here rather than after hours of training.
+    named = config.features.backbone
+    primary_score(config if named is None else config.on(named))
     return config
 
 
@@ -139,6 +142,7 @@ def train(
                 "reading": command.reading.given(),
                 "rejected_by_reason": records.rejected_by_reason,
                 "passed_over": records.passed_over.by_cause(),
+                **({} if features is None else {"backbone": dataclasses.asdict(features.origin)}),
                 **records.facts,
                 **training,
                 **found.facts,

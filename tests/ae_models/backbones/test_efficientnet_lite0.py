@@ -40,7 +40,8 @@ def test_maps_have_the_networks_channels_and_strides() -> None:
     strides = {name: (64 // m.shape[1], 96 // m.shape[2], m.shape[3]) for name, m in maps.items()}
     pooled = strides.pop("pooled")
     assert [*strides.values()] == [
-        (2, 2, 16), (4, 4, 24), (8, 8, 40), (16, 16, 80), (16, 16, 112), (32, 32, 192), (32, 32, 320)
+        (2, 2, 16), (4, 4, 24), (8, 8, 40), (16, 16, 80), (16, 16, 112),
+        (32, 32, 192), (32, 32, 320),
     ]  # fmt: skip
     assert pooled == (64, 96, 1280)
     # What was asked for alone is computed: the last stages have most of the weights.
@@ -61,7 +62,7 @@ def test_the_weights_are_those_that_were_published(
     with pytest.raises(InputError, match="is another file than the weights of efficientnet_lite0"):
         open_backbone(_NAME, (64, 64))
     monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "gone.pth")
-    with pytest.raises(InputError, match="cannot read .*gone.pth"):
+    with pytest.raises(InputError, match=r"cannot read .*gone.pth"):
         open_backbone(_NAME, (64, 64))
 
 
@@ -74,5 +75,5 @@ def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_image_may_be_too_small() -> None:
-    with pytest.raises(ConfigError, match="at least 32 x 32 pixels.*Received: 31 x 64"):
+    with pytest.raises(ConfigError, match=r"at least 32 x 32 pixels.*Received: 31 x 64"):
         open_backbone(_NAME, (31, 64))

@@ -58,7 +58,7 @@ def test_a_backbone_that_gives_no_numbers_is_named(tmp_path: Path) -> None:
     network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
     network.save(tmp_path / "nan.keras")
     config = FeaturesConfig(str(tmp_path / "nan.keras"))
-    with pytest.raises(InputError, match="'nan.keras' gives features that are no finite numbers"):
+    with pytest.raises(InputError, match=r"'nan.keras' gives features that are no finite numbers"):
         FeatureMaps(config, ImageConfig(16, 16, 3, 8)).check_finite()
     _maps(tmp_path, ImageConfig(16, 16, 3, 8)).check_finite()
 

@@ -119,11 +119,11 @@ def test_no_name_but_four_is_looked_up(tmp_path: Path, monkeypatch: pytest.Monke
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "made"),)
 
-    with pytest.raises(InputError, match="asks for posix.mkdir"):
+    with pytest.raises(InputError, match=r"asks for posix.mkdir"):
         read_tensors(pickle.dumps(Runs()), "file")
     assert not (tmp_path / "made").exists()
     bytes_of_another = {"0": np.zeros(1, "u1")}
-    with pytest.raises(InputError, match="asks for torch.ByteStorage"):
+    with pytest.raises(InputError, match=r"asks for torch.ByteStorage"):
         read_tensors(
             _file({"t": _Stored("0", 0, (1,), (1,))}, bytes_of_another, monkeypatch), "file"
         )

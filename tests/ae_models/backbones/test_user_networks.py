@@ -135,7 +135,7 @@ def _takes_two(folder: Path) -> str:
         (_vectors, ConfigError, "has no layer that gives maps"),
         (_reads_files, InputError, "the operation ReadFile, which no bundle needs"),
         (_takes_two, ConfigError, "not pixels"),
-        (lambda folder: str(folder), ConfigError, "features.backbone must be one of"),
+        (str, ConfigError, "features.backbone must be one of"),
         (lambda folder: "keras:MobileNetV9", ConfigError, "did you mean 'MobileNetV"),
         (lambda folder: "keras:InceptionV3", ConfigError, "at least 75x75"),
     ],
@@ -155,6 +155,6 @@ def test_without_a_network_the_weights_of_keras_cannot_be_had(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(InputError, match="cannot get the weights of keras:MobileNetV2.*network"):
+    with pytest.raises(InputError, match=r"cannot get the weights of keras:MobileNetV2.*network"):
         open_backbone("keras:MobileNetV2", (96, 96))
     assert capsys.readouterr().out == ""

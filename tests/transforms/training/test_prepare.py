@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from ae_models.config.configuration import Configuration, ImageConfig, PreprocessingConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.training.preprocessing import Preprocessing
-from ae_models.training.splits import SPLITS, id_hashes
+from ae_models.training.splits import SPLITS, TRAIN, id_hashes
 from pipelines.training.records import Records, analyse, read_records
 from tests.support.digits import digit_ids, digit_pixels, digit_splits
 from transforms.records.where import Where
@@ -25,7 +25,7 @@ def _prepare(folder: Path, scaling: str) -> Records:
     config = Configuration(AutoencoderConfig(), _IMAGE, preprocessing=preprocessing)
     options, wheres = PipelineOptions(runner="FnApiRunner"), [Where.parse("label=1,2")]
     records = read_records(["builtin:digits"], wheres, ReadOptions(), config, options, folder)
-    analyse(records, config, options, folder / "transform", folder)
+    analyse(records.stores[TRAIN], records.scale, config, options, folder / "transform", folder)
     return records
 
 

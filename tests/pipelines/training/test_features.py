@@ -1,0 +1,189 @@
+"""Training on a backbone's features, from image files to a bundle and what is made of it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ae_models.backbones.feature_maps import FeatureMaps
+from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.scorer import Scorer
+from ae_models.errors import ConfigError
+from ae_models.training.image_store import ImageStore, empty_store
+from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
+from pipelines.training import features as training_features
+from tests.support.backbones import tiny_backbone, tiny_network
+from tests.support.command import run_command
+from transforms.training.features import FeatureStores, WriteFeatures
+
+_SIDE, _RECORDS = 40, 120
+_TINY = (
+    "model.network=dense", "model.latent_dim=4", "model.widths=[16]", "image.height=16",
+    "image.width=16", "scoring.fpr=0.05",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Colour images of a soft spot on a ground, in JPEG."""
+    folder = tmp_path_factory.mktemp("photographs") / "spot"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:_SIDE, :_SIDE] / _SIDE
+    for index in range(_RECORDS):
+        top, left = generator.uniform(0.3, 0.7, 2)
+        spot = np.exp(-((rows - top) ** 2 + (columns - left) ** 2) / 0.03)[..., None]
+        image = 60 + 120 * spot * generator.uniform(0.6, 1.0, 3) + generator.normal(0, 6, (1, 1, 3))
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"{index}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def _trained(
+    photographs: Path, backbone: str, output: Path, *more: str, kind: str = "ae", **flags: Any
+) -> dict[str, Any]:
+    overrides = [*_TINY, f"features.backbone={backbone}", *more]
+    config = train_configuration(kind, overrides=overrides, flags={"epochs": 2})
+    return train([str(photographs)], config, str(output), **flags)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("ae", ["model.network=convolutional", "model.widths=[8]"]),
+        ("dae", ["model.corruption=channel_masking+gaussian_noise:0.2"]),
+        ("dae", ["model.corruption=blur:2+masking", "training.augment=none"]),
+        ("dae", ["model.corruption=greyscale"]),
+        ("vae", ["model.noise_samples=2"]),
+    ],
+)
+def test_each_kind_of_model_is_trained_on_features_and_scores(
+    kind: str, more: list[str], photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    manifest = _trained(photographs, backbone, tmp_path / "bundle", *more, kind=kind)
+    records = manifest["training"]["records"]
+    assert sum(records.values()) + manifest["calibration"]["records"] == _RECORDS
+    assert manifest["config"]["preprocessing"]["scaling"] == "standard"
+    assert manifest["config"]["image"]["fit"] == "stretch"
+    ledger = score(
+        [str(photographs)], str(tmp_path / "bundle"), str(tmp_path / "run"), error_maps=True
+    )
+    assert ledger["records"]["scored"] == _RECORDS
+    table = pq.read_table(next((tmp_path / "run" / "scores").glob("*.parquet")))
+    maps = np.stack(table["error_map"].to_numpy())
+    assert maps.shape[1] == 16 * 16
+    scores = [name for name in table.column_names if name.startswith("score_")]
+    assert np.isfinite([table[name].to_numpy() for name in scores]).all()
+
+
+def test_stored_features_score_as_pixels_do(
+    photographs: Path, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half floats on disk change no training-set statistic by more than its noise."""
+    found: dict[str, np.ndarray] = {}
+    stored = training_features.stored_features
+
+    def seen(work: Path) -> dict[str, ImageStore]:
+        stores = stored(work)
+        found["features"] = stores["train"].read(0, len(stores["train"]))
+        found["pixels"] = ImageStore(work / "train.npy").read(0, 1 << 20)
+        return stores
+
+    monkeypatch.setattr("pipelines.training.stages.stored_features", seen)
+    _trained(photographs, backbone, tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    maps = FeatureMaps(bundle.config.features, bundle.config.image)
+    exact = np.asarray(maps(found["pixels"]))
+    first, mirrored = np.split(found["features"], 2)
+    np.testing.assert_allclose(first, exact, rtol=1e-3, atol=1e-3)
+    flipped = np.asarray(maps(found["pixels"][:, :, ::-1]))
+    np.testing.assert_allclose(mirrored, flipped, rtol=1e-3, atol=1e-3)
+    rounding = (first - exact).std(axis=(0, 1, 2), dtype=np.float64)
+    assert (
+        rounding <= 0.001 * exact.std(axis=(0, 1, 2)) + 2e-4 * np.abs(exact).max((0, 1, 2))
+    ).all()
+    outputs = Scorer(bundle.path, bundle.config).reconstruct(found["pixels"])
+    mean, deviation = (
+        found["features"].mean((0, 1, 2), np.float64),
+        found["features"].std((0, 1, 2), np.float64),
+    )
+    np.testing.assert_allclose(outputs["input"], (exact - mean) / deviation, rtol=1e-3, atol=1e-3)
+
+
+def test_the_input_of_a_corrupted_image_is_to_become_the_clean_ones_features(
+    backbone: str, tmp_path: Path
+) -> None:
+    images = empty_store(tmp_path / "images.npy", (8, 16, 16, 3), np.uint8)
+    images.write(np.arange(8), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8))
+    overrides = [*_TINY, f"features.backbone={backbone}", "model.corruption=greyscale"]
+    config = train_configuration("dae", overrides=overrides).on(backbone)
+    config = config.with_image(dataclasses.replace(config.image, channels=3, bits=8))
+    features = training_features.opened_features(config)
+    assert features is not None
+    stores = FeatureStores.create(
+        images, tmp_path / "maps.npy", features.shape, corruption=config.corruption_of_images
+    )
+    assert stores.maps.targets is not None
+    with beam.Pipeline() as pipeline:
+        pipeline | WriteFeatures([stores], config)
+    pixels = images.read(0, 8).astype(np.float32)
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = np.repeat(luma[..., None], 3, axis=-1)
+    network = tiny_network()
+    np.testing.assert_allclose(stores.maps.read(0, 8)[..., 4:], network(grey), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(
+        stores.maps.targets.read(0, 8)[..., 4:], network(pixels), rtol=2e-3, atol=2e-3
+    )
+
+
+def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    backbone = Path(tiny_backbone(own))
+    manifest = _trained(photographs, str(backbone), tmp_path / "bundle")
+    backbone.unlink()
+    origin = manifest["training"]["backbone"]
+    assert (origin["backbone"], len(origin["sha256"])) == ("tiny.keras", 64)
+    card = (tmp_path / "bundle" / "model_card.md").read_text()
+    assert "`tiny.keras`" in card
+    assert origin["sha256"] in card
+    for command in (
+        f"score --input {photographs} --output {tmp_path / 'run'}",
+        f"explore reconstruct --input {photographs} --output {tmp_path / 'seen.png'}",
+        f"report --scores {tmp_path / 'run'} --output {tmp_path / 'report.html'}",
+    ):
+        done = run_command([*command.split(), "--model", str(tmp_path / "bundle")], capsys)
+        assert done[0] == 0, done[2]
+    sample = f"explore sample --model {tmp_path / 'bundle'} --output {tmp_path / 'drawn.png'}"
+    status, _, told = run_command(sample.split(), capsys)
+    assert (status, len(told.splitlines())) == (2, 1)
+    assert "makes no images of latents" in told
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["features.layers=[third]"], "features.layers: no layer 'third'"),
+        (["model.loss=bce"], "model.loss 'bce' needs preprocessing.scaling"),
+        (["preprocessing.scaling=unit"], "preprocessing.scaling"),
+        (["features.backbone=gone.keras"], "features.backbone must be one of"),
+    ],
+)
+def test_what_makes_no_sense_of_features_ends_before_anything_is_read(
+    overrides: list[str], message: str, photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _trained(photographs, backbone, tmp_path / "bundle", *overrides)
+    assert [*tmp_path.iterdir()] == []
