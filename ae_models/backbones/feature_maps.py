@@ -14,6 +14,7 @@ from ae_models.ops.area import area_resized
 from ae_models.ops.tensor import Tensor
 
 _GREATEST_LEVEL = 255.0  # of what networks take
+_VECTOR = (1, 1)  # the size of what a network says of the whole image
 
 
 class FeatureMaps(tf.Module):
@@ -44,29 +45,56 @@ class FeatureMaps(tf.Module):
         backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
         self.origin, self._maps, self._layers = backbone.origin, backbone.maps, backbone.layers
         self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
-        maps = self._traced(image)
-        grids = [(height, width) for _, height, width, _ in maps if (height, width) != (1, 1)]
-        coarsest = min(grids, default=(1, 1))
+        shapes = self._shapes()
+        sizes = [(height, width) for _, height, width, _ in shapes]
+        coarsest = min((size for size in sizes if size != _VECTOR), default=_VECTOR)
         self._grid = coarsest if config.pool is None else (config.pool, config.pool)
-        self.widths = tuple(shape[3] for shape in maps)
+        self._coarse = [index for index, size in enumerate(sizes) if size <= coarsest]
+        # Where all are of one size, that one is looked at closely.
+        finer = [index for index in range(len(sizes)) if index not in self._coarse]
+        self._fine = finer or [index for index, size in enumerate(sizes) if size == coarsest]
+        self.widths = tuple(shape[3] for shape in shapes)
         self.shape: tuple[int, int, int] = (*self._grid, sum(self.widths))
 
-    def _traced(self, image: ImageConfig) -> list[tuple[int, ...]]:
-        """The shapes of the layers' maps."""
-        spec = tf.TensorSpec((2, *image.shape[:2], 3), tf.float32)
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Of the layers' maps."""
+        spec = tf.TensorSpec((2, *self.image.shape[:2], 3), tf.float32)
         found = tf.function(lambda x: [self._maps(x)[name] for name in self._layers])
         outputs: Sequence[tf.TensorSpec] = found.get_concrete_function(spec).structured_outputs
         return [tuple(output.shape) for output in outputs]
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) uint8 or uint16, or levels as these have, float32 → (N, h, w, K) float32."""
+        return self.on_grid(self.maps(pixels))
+
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """The maps of each layer, (N, h, w, C) float32, as the network gives them."""
         levels = tf.cast(pixels, tf.float32) * (_GREATEST_LEVEL / self._greatest)
         channels = levels.shape[-1]
         colour = levels[..., :3] if channels >= 3 else ops.repeat(levels[..., :1], 3, axis=-1)
-        maps = self._maps(colour)
-        return ops.concatenate(
-            [area_resized(maps[name], self._grid) for name in self._layers], axis=-1
-        )
+        found = self._maps(colour)
+        return [found[name] for name in self._layers]
+
+    def on_grid(self, maps: Sequence[Tensor]) -> Tensor:
+        """What `maps` gives, on one grid: (N, h, w, K)."""
+        return ops.concatenate([area_resized(each, self._grid) for each in maps], axis=-1)
+
+    def fine(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Of what `maps` gives, those that have more places than the coarsest."""
+        return [maps[index] for index in self._fine]
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Each layer's channels of features on the grid, (N, h, w, K)."""
+        ends = np.cumsum(self.widths)
+        return [
+            x[..., end - width : end] for width, end in zip(self.widths, ends.tolist(), strict=True)
+        ]
+
+    def coarse(self, x: Tensor) -> Tensor:
+        """The channels of layers that have no more places than the coarsest, of features on the
+        grid."""
+        layers = self.layers(x)
+        return ops.concatenate([layers[index] for index in self._coarse], axis=-1)
 
     def check_finite(self) -> None:
         """Raises InputError where the network gives what is no number, of black, grey or noise."""

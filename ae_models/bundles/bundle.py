@@ -149,10 +149,10 @@ def check_sizes(config: Configuration) -> None:
         raise ConfigError(
             f"image must have at most {_MOST_IMAGE_BYTES} bytes. Received: {config.image.shape}"
         )
-    if config.model.latent_dim > _MOST_LATENT_DIM:
+    if config.model.latent_size > _MOST_LATENT_DIM:
         raise ConfigError(
             f"model.latent_dim must be at most {_MOST_LATENT_DIM}. "
-            f"Received: {config.model.latent_dim}"
+            f"Received: {config.model.latent_size}"
         )
 
 

@@ -18,6 +18,7 @@ from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.ops.constants import KeptConstants
 from ae_models.scores import Score
+from ae_models.training.fit_scores import with_scores
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 
 
@@ -70,12 +71,14 @@ class ScoringModule(tf.Module):
         self.constants = self._kept.variables
 
     def _inferred(self, pixels: Any) -> tuple[Any, Inference]:
-        x = self.preprocessing(pixels)
-        return x, self._infer(x) | {"pixels": lambda _: pixels}
+        x, more = self.preprocessing.prepared(pixels)
+        return x, self._infer(x) | {**more, "pixels": lambda _: pixels}
 
     def _scored(self, x: Any, outputs: Inference) -> dict[str, Any]:
-        latents = {name: outputs[name] for name in LATENTS if name in outputs}
-        return latents | {SCORE_PREFIX + score.name: score(x, outputs) for score in self.scores}
+        latents = [name for name in LATENTS if name in outputs]
+        scores = [SCORE_PREFIX + score.name for score in self.scores]
+        outputs = with_scores(outputs, x, self.scores)
+        return {name: outputs[name] for name in (*latents, *scores)}
 
 
 def export(

@@ -24,7 +24,7 @@ _CARD = """\
 
 - Images: {shape}, {config.image.bits} bits; others are brought to that size
   (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
-{backbone}- Network: `{config.model.network}`, a latent of {config.model.latent_dim} dimensions and
+{backbone}- Network: `{config.model.network}`, a latent of {config.model.latent_size} dimensions and
   a total of {trained[parameters]:,} parameters.
 - Training: {trained[epochs]} epochs, of which {kept}, with a validation loss of
   {trained[validation_loss]:.5g}; seed {config.training.seed}, batches of

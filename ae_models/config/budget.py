@@ -4,8 +4,27 @@ steps as it takes."""
 from typing import NamedTuple
 
 _LEAST_BATCH, _GREATEST_BATCH, _LEAST_STEPS = 16, 128, 30
-_EPOCHS, _MOST_EPOCHS, _STEPS = 60, 400, 1500
-_PATIENCE, _PATIENT_STEPS = 8, 200
+_MOST_EPOCHS = 400
+
+
+class Pace(NamedTuple):
+    """How long a model is trained: for so many epochs, or as many as make so many steps where that
+    is more; so long it may go without getting better.
+
+    Attributes:
+      epochs, steps: at most, but 400 epochs whatever they are.
+      patience, patient_steps: of waiting.
+    """
+
+    epochs: int
+    steps: int
+    patience: int
+    patient_steps: int
+
+
+OF_PIXELS = Pace(60, 1500, 8, 200)
+# A frozen network has learned most of what there is to learn.
+OF_FEATURES = Pace(8, 240, 3, 80)
 
 
 class Budget(NamedTuple):
@@ -28,19 +47,19 @@ class Budget(NamedTuple):
         batch_size: int | None = None,
         epochs: int | None = None,
         patience: int | None = None,
+        pace: Pace = OF_PIXELS,
     ) -> "Budget":
         """What is None follows the number of training records.
 
-        The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs are
-        60, or as many as make 1,500 steps where that is more, but at most 400; patience is 8
-        epochs, or as many as make 200 steps where that is more.
+        The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs and
+        patience are those of the pace.
         """
         batch = batch_size or _power_of_two(records // _LEAST_STEPS)
         steps = -(-records // batch)
         return cls(
             batch,
-            epochs or min(_MOST_EPOCHS, max(_EPOCHS, -(-_STEPS // steps))),
-            patience or max(_PATIENCE, -(-_PATIENT_STEPS // steps)),
+            epochs or min(_MOST_EPOCHS, max(pace.epochs, -(-pace.steps // steps))),
+            patience or max(pace.patience, -(-pace.patient_steps // steps)),
         )
 
 

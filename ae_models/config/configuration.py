@@ -4,12 +4,12 @@ import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import yaml
 
 from ae_models.config.augmentation import parse_augmentation
-from ae_models.config.budget import Budget
+from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
 from ae_models.config.model import (
     AutoencoderConfig,
@@ -31,7 +31,6 @@ from ae_models.losses import expression
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
-_AUGMENT_FEATURES = "flip"  # a view more of each record costs a pass through the backbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,9 +195,12 @@ class TrainingConfig(Validated):
         """How long to train on so many records."""
         return Budget.for_records(records, self.batch_size, self.epochs, self.patience)
 
-    def for_records(self, records: int) -> "TrainingConfig":
+    def for_records(self, records: int, pace: Pace = OF_PIXELS) -> "TrainingConfig":
         """The same with the budget for so many training records filled in."""
-        return dataclasses.replace(self, **self.budget(records)._asdict())
+        budget = Budget.for_records(
+            records, self.batch_size, self.epochs, self.patience, pace=pace
+        )
+        return dataclasses.replace(self, **budget._asdict())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -340,26 +342,43 @@ class Configuration(Validated):
           ConfigError: something that was set makes no sense of features.
         """
         if backbone == NONE:
-            return self._on(backbone, "pad", "unit", "bernoulli")
-        training = self.training
-        if training.augment is None:
-            training = dataclasses.replace(training, augment=_AUGMENT_FEATURES)
-        features = dataclasses.replace(self, training=training)
-        return features._on(backbone, "stretch", "standard", "gaussian")
+            return self._on(backbone, _OF_PIXELS)
+        return self._on(backbone, _OF_FEATURES)
 
-    def _on(
-        self, backbone: str, fit: Literal["pad", "stretch"], scaling: Any, likelihood: str
-    ) -> "Configuration":
-        model = self.model
-        if isinstance(model, VariationalConfig) and model.likelihood is None:
-            model = dataclasses.replace(model, likelihood=likelihood)
+    def _on(self, backbone: str, usual: "Usual") -> "Configuration":
+        model = _filled(self.model, latent_dim=usual.latent_dim)
+        if isinstance(model, VariationalConfig):
+            model = _filled(model, likelihood=usual.likelihood)
         return dataclasses.replace(
             self,
             model=model,
             features=dataclasses.replace(self.features, backbone=backbone),
-            image=dataclasses.replace(self.image, fit=self.image.fit or fit),
-            preprocessing=PreprocessingConfig(self.preprocessing.scaling or scaling),
+            image=_filled(self.image, fit=usual.fit),
+            preprocessing=_filled(self.preprocessing, scaling=usual.scaling),
+            training=_filled(self.training, augment=usual.augment),
         )
+
+
+class Usual(NamedTuple):
+    """What is taken where nothing is set; None: it follows from the records."""
+
+    latent_dim: int
+    likelihood: str
+    fit: str
+    scaling: str
+    augment: str | None
+
+
+_OF_PIXELS = Usual(32, "bernoulli", "pad", "unit", None)
+# Mirrored images were found to add nothing to what frozen features know.
+_OF_FEATURES = Usual(16, "gaussian", "stretch", "standard", "none")
+_Section = TypeVar("_Section", bound=Validated)
+
+
+def _filled(section: _Section, **usual: Any) -> _Section:
+    """The section, where its fields are None as they usually are."""
+    missing = {name: value for name, value in usual.items() if getattr(section, name) is None}
+    return dataclasses.replace(section, **missing)
 
 
 def configuration_from_mapping(mapping: Any) -> Configuration:

@@ -15,16 +15,19 @@ from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
 
+_LATENT_OF_PIXELS = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Validated):
-    """What the three kinds of model share. `widths` None: chosen for the image's shape."""
+    """What the three kinds of model share. `widths` None: chosen for the image's shape.
+    `latent_dim` None: 32 of pixels, 16 of features."""
 
     section: ClassVar[str] = "model"
     kind: ClassVar[str] = ""
 
     network: str = "convolutional"
-    latent_dim: int = 32
+    latent_dim: int | None = None
     widths: tuple[int, ...] | None = None
     activation: str = "relu"
 
@@ -33,9 +36,14 @@ class ModelConfig(Validated):
         self.require_known("activation", ACTIVATIONS)
         gated = self.network == "residual" and self.activation == "glu"
         self.require(not gated, "activation", "another than glu in a residual network")
-        self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
+        self.require(self.latent_size >= 1, "latent_dim", "at least 1")
         widths_fit = self.widths is None or (len(self.widths) > 0 and min(self.widths) >= 1)
         self.require(widths_fit, "widths", "a list of at least one number, each at least 1")
+
+    @property
+    def latent_size(self) -> int:
+        """What `latent_dim` says, or else that of pixels."""
+        return _LATENT_OF_PIXELS if self.latent_dim is None else self.latent_dim
 
     def require_known(self, field: str, known: Iterable[str]) -> None:
         """Raises ConfigError unless the field's value is one of `known`."""

@@ -39,7 +39,7 @@ class Autoencoder(ImageModel):
         if not self.config.has_linear_path or len(images) < 2:
             return
         images = np.asarray(images)
-        found = PrincipalComponents.of(images, self.config.latent_dim, self.seed)
+        found = PrincipalComponents.of(images, self.config.latent_size, self.seed)
         linear_path.start_at(
             self.config.network,
             self.encoder,

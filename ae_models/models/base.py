@@ -54,7 +54,7 @@ class ImageModel(keras.Model, abc.ABC):
         self.decoder = network.decoder(
             shape,
             widths,
-            self.config.latent_dim,
+            self.config.latent_size,
             channels=self.decoder_channels,
             activation=activation,
             seeds=seeds,
@@ -63,7 +63,7 @@ class ImageModel(keras.Model, abc.ABC):
     @property
     def encoder_outputs(self) -> int:
         """How many numbers the encoder gives for each record."""
-        return self.config.latent_dim
+        return self.config.latent_size
 
     @property
     def decoder_channels(self) -> int:

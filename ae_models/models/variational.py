@@ -49,7 +49,7 @@ class VariationalAutoencoder(ImageModel):
         self.seed_generator = keras.random.SeedGenerator(next(seeds))
         self.noise_table = self.add_weight(
             name="noise_table",
-            shape=(config.noise_samples, config.latent_dim),
+            shape=(config.noise_samples, config.latent_size),
             initializer=_antithetic(self._family, next(seeds)),
             trainable=False,
         )
@@ -60,12 +60,12 @@ class VariationalAutoencoder(ImageModel):
             trainable=False,
         )
         self.prior = PRIORS[config.prior](
-            config.latent_dim, config.prior_components, self.image_shape, self.encode
+            config.latent_size, config.prior_components, self.image_shape, self.encode
         )
 
     @property
     def encoder_outputs(self) -> int:
-        return self._family.outputs(self.config.latent_dim)
+        return self._family.outputs(self.config.latent_size)
 
     @property
     def decoder_channels(self) -> int:
@@ -76,7 +76,7 @@ class VariationalAutoencoder(ImageModel):
         return self._posterior(self.encoder(x, training=False))
 
     def _posterior(self, parameters: Tensor) -> Posterior:
-        return self._family(parameters, self.config.latent_dim)
+        return self._family(parameters, self.config.latent_size)
 
     @property
     def first_seen(self) -> int:
@@ -122,7 +122,7 @@ class VariationalAutoencoder(ImageModel):
             return math.log(self.config.samples) - ops.logsumexp(log_weights, axis=0)
         kl = self._kl(posterior, outputs.z)
         if self.config.free_bits:
-            dimensions = self.config.latent_dim // kl.shape[-1]
+            dimensions = self.config.latent_size // kl.shape[-1]
             floor = self.config.free_bits * math.log(2.0) * dimensions
             kl = ops.maximum(ops.mean(kl, axis=0, keepdims=True), floor)
         weight = self.kl_weight if training else self.config.beta

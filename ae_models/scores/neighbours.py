@@ -1,10 +1,13 @@
 """The distance of a record's latent to the nearest of the training records'."""
 
+from typing import ClassVar
+
 import numpy as np
 from keras import ops
 
 from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
+from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.score import Outputs, Score
 from ae_models.scores.whitening import Whitening
 
@@ -20,6 +23,7 @@ class LatentNeighbours(Score):
     name = "latent_knn"
     resolution = 1e-5  # whitened units
     parity = 1e-4  # a small difference of latents is one of nearly equal numbers
+    core_set: ClassVar[int] = CORE_SET
 
     def __init__(self) -> None:
         self._whitening: Whitening | None = None
@@ -31,7 +35,7 @@ class LatentNeighbours(Score):
 
     def fit(self, features: np.ndarray) -> None:
         self._whitening = Whitening(features)
-        self._core = np.asarray(self._whitening(features[:CORE_SET]))
+        self._core = np.asarray(self._whitening(features[: self.core_set]))
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         return self.distance(self.features(x, outputs))
@@ -51,3 +55,15 @@ class LatentNeighbours(Score):
         distances = ops.norm(white[:, None] - found, axis=-1)
         nearest = -ops.top_k(-distances, min(_NEIGHBOURS, candidates))[0]
         return ops.mean(nearest, axis=-1)
+
+
+class FeatureNeighbours(FeatureScore, LatentNeighbours):
+    """Mean Euclidean distance to the 5 nearest of a core-set of up to 1,024 training records, of
+    features averaged over all places and whitened by the training records' shrunk covariance."""
+
+    name = "feature_knn"
+    core_set = 1024  # whose features are many numbers each
+
+    def features(self, x: Tensor, outputs: Outputs) -> Tensor:
+        del outputs
+        return ops.mean(x, axis=(1, 2))

@@ -19,6 +19,13 @@ SCORES: Family[type[Score]] = Family(
         "reconstruction_relative": "ae_models.scores.relative:ReconstructionRelative",
         "latent_mahalanobis": "ae_models.scores.mahalanobis:LatentMahalanobis",
         "latent_knn": "ae_models.scores.neighbours:LatentNeighbours",
+        "feature_density": "ae_models.scores.feature_density:FeatureDensity",
+        "feature_extremes": "ae_models.scores.feature_extremes:FeatureExtremes",
+        "stage_density": "ae_models.scores.feature_density:StageDensity",
+        "feature_knn": "ae_models.scores.neighbours:FeatureNeighbours",
+        "residual_density": "ae_models.scores.residual_density:ResidualDensity",
+        "place_density": "ae_models.scores.place_density:PlaceDensity",
+        "combined": "ae_models.scores.combined:Combined",
         "typicality": "ae_models.scores.typicality:Typicality",
         "restoration_mse": "ae_models.scores.restoration:RestorationMSE",
         "restoration_mae": "ae_models.scores.restoration:RestorationMAE",
@@ -31,7 +38,8 @@ SCORES: Family[type[Score]] = Family(
         "likelihood_regret": "ae_models.scores.regret:LikelihoodRegret",
     }
 )
-_DEFAULT_PRIMARY = "reconstruction_smoothed"
+# Those that are primary where none is named: the first of them that there is.
+_DEFAULT_PRIMARIES = ("combined", "reconstruction_smoothed")
 AUTO = "auto"  # what `scoring.primary` is before training has found which one to take
 
 
@@ -73,7 +81,7 @@ def primary_score(config: Configuration, names: Sequence[str] | None = None) -> 
     names = score_names(config) if names is None else names
     name = config.scoring.primary
     if name is None or name == AUTO:
-        return _DEFAULT_PRIMARY if _DEFAULT_PRIMARY in names else names[0]
+        return next((default for default in _DEFAULT_PRIMARIES if default in names), names[0])
     if name not in names:
         raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")
     return name

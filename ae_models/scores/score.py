@@ -12,7 +12,10 @@ from ae_models.ops.tensor import Tensor
 # They keep the logarithm of a perfect reconstruction finite. `latent_mahalanobis` has its own: with
 # the others', the scores of bundles that are fitted anew would be other bits.
 SMALLEST_ERROR, SMALLEST_MAHALANOBIS_ERROR = 1e-9, 1e-12
-Outputs = Mapping[str, Tensor]  # of ImageModel.infer, and the raw `pixels`
+# Of ImageModel.infer, the raw `pixels`, other scores by `SCORE_OF` their names, and of features
+# `layers`, `fine_maps` and `coarse_residual`, as `FeaturePreprocessing` has them.
+Outputs = Mapping[str, Tensor]
+SCORE_OF = "score_{}"
 
 
 class Score(abc.ABC):
@@ -20,6 +23,7 @@ class Score(abc.ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset({"ae", "dae", "vae"})
+    parts: ClassVar[tuple[str, ...]] = ()  # the names of scores that it is made of
     by_default: ClassVar[bool] = True  # a costly one is computed only where it is asked for
     # What rounding may make of it, as a share of its magnitude, and where its terms cancel in its
     # own units: by no less are Keras and the SavedModel found to differ.
@@ -40,6 +44,10 @@ class Score(abc.ABC):
     def fit(self, features: np.ndarray) -> None:
         """Learns from the features of training records, (N, k) float32."""
         del features
+
+    def fit_parts(self, parts: Mapping[str, np.ndarray]) -> None:
+        """Learns from the scores that it is made of, (n,) each, of held-out normal records."""
+        del parts
 
     @abc.abstractmethod
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

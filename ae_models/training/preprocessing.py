@@ -1,6 +1,7 @@
 """tf.Transform's output as a function of pixels, the same in training and inside the SavedModel."""
 
 import bisect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.plain_path import plain_path
+from ae_models.models.inference import Quantity
 
 PIXELS = "pixels"  # the one feature that goes into tf.Transform's graph and comes out of it
 
@@ -24,6 +26,15 @@ class Preprocessing(tf.Module):
     def __call__(self, pixels: Any) -> tf.Tensor:
         """(N, H, W, C) uint8 or uint16 → (N, H, W, C) float32."""
         return self.graph.transform_fn({PIXELS: tf.cast(pixels, tf.float32)})[PIXELS]
+
+    def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
+        """The same, and quantities that scores may ask for: none of pixels."""
+        return self(pixels), {}
+
+    def of_stored(self, x: Any) -> Mapping[str, Quantity]:
+        """What is known of scaled images themselves: nothing more."""
+        del x
+        return {}
 
     def levels(self, images: Any, dtype: str) -> np.ndarray:
         """The inverse, for pixels of NumPy's type `dtype`: scaled (N, H, W, C) → pixel levels,
@@ -64,4 +75,21 @@ class FeaturePreprocessing(tf.Module):
 
     def __call__(self, pixels: Any) -> tf.Tensor:
         """(N, H, W, C) uint8 or uint16 → (N, h, w, K) float32."""
-        return self.scaling(self.features(pixels))
+        return self.prepared(pixels)[0]
+
+    def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
+        """The same, and beside what `of_stored` gives the quantity `fine_maps`, the maps of the
+        layers that have most places, as the network gives them."""
+        maps = self.features.maps(pixels)
+        x = self.scaling(self.features.on_grid(maps))
+        fine = self.features.fine(maps)
+        return x, {**self.of_stored(x), "fine_maps": lambda _: fine}
+
+    def of_stored(self, x: Any) -> Mapping[str, Quantity]:
+        """What is known of scaled features themselves: `layers`, each layer's channels, and
+        `coarse_residual`, what the model fails to rebuild of the coarsest layers."""
+        features = self.features
+        return {
+            "layers": lambda _: features.layers(x),
+            "coarse_residual": lambda own: features.coarse(x - own["reconstruction"]),
+        }

@@ -128,7 +128,7 @@ def read_run(
     shown = [name for name in names if name in (LATENT_MEAN, label)]
     columns = list(dict.fromkeys([*scored, P_VALUE, FLAG, *shown]))
     with Progress("sampling", rows) as progress:
-        count = min(map_records, _LATENT_BYTES // (4 * bundle.config.model.latent_dim))
+        count = min(map_records, _LATENT_BYTES // (4 * bundle.config.model.latent_size))
         sample = sample_rows(scores, columns, count=max(1, count), seed=seed, show=progress.show)
     edges = bin_edges(calibration[SCORE], sample[SCORE].to_numpy())
     with Progress("counting", rows) as progress:

@@ -22,7 +22,7 @@ from ae_models.models.registry import build_model
 from ae_models.scores import AUTO, SCORES, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
-from ae_models.training.fit_scores import fit_to_records
+from ae_models.training.fit_scores import fit_to_held_out, fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
@@ -32,6 +32,7 @@ from pipelines.training.tensorboard_log import TensorBoardLog
 from transforms.storage import local
 
 _PARITY_RECORDS, _REHEARSED = 64, 16
+_SEEN_AGAIN = 4096  # records, by a backbone, whose features scores are fitted to
 
 
 class Exported(NamedTuple):
@@ -56,7 +57,7 @@ def chosen_augmentation(
         Preprocessing(transform_output),
         stores[TRAIN],
         stores[VALIDATION],
-        components=model.latent_dim,
+        components=model.latent_size,
         seed=config.training.seed,
     )
 
@@ -91,11 +92,13 @@ class Trainer:
             self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
             # Changed views are among the records already.
             self._training = dataclasses.replace(config.training, augment=augmentation_text([]))
-        self._model: ImageModel = build_model(
-            config.built_model, self._train.shape[1:], config.training.seed
-        )
+        self._model = self._untrained()
         if checkpoint is None or not checkpoint.exists():
             initialise(self._model, self._preprocessing, self._train, self._training)
+
+    def _untrained(self) -> ImageModel:
+        shape = self._train.shape[1:]
+        return build_model(self._config.built_model, shape, self._config.training.seed)
 
     def rehearse(self, folder: Path) -> None:
         """Writes the untrained model and its SavedModel to a folder that is then removed: what
@@ -123,6 +126,10 @@ class Trainer:
                 on_progress=TrainingProgress(progress, epochs, tensorboard),
                 checkpoint=self._checkpoint,
             )
+        if self._config.features.is_on:
+            # An optimiser's state is twice as large as the weights.
+            weights, self._model = self._model.get_weights(), self._untrained()
+            self._model.set_weights(weights)
         self._model.save(self._bundle / KERAS_MODEL)
         counts = {split: len(self._images[split]) for split in (TRAIN, VALIDATION)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
@@ -143,7 +150,7 @@ class Trainer:
             self._preprocessing,
             self._train,
             held_out,
-            components=self._config.model.latent_dim,
+            components=self._config.model.latent_size,
             seed=self._config.training.seed,
         )
 
@@ -176,14 +183,18 @@ class Trainer:
         """The model with scores that are fitted to so many records; None: to as many as help."""
         scores = [SCORES[name]() for name in score_names(config)]
         rows = min(config.batch_rows, records or config.batch_rows)
-        fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
-        return ScoringModule(self._of_pixels, self._model, scores)
+        most = records or (_SEEN_AGAIN if config.features.is_on else None)
+        model, of_pixels = self._model, self._of_pixels
+        fit_to_records(scores, model, of_pixels, self._images[TRAIN], rows, most)
+        fit_to_held_out(scores, model, of_pixels, self._images[VALIDATION], rows, records)
+        return ScoringModule(of_pixels, model, scores)
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
     """The configuration with fewer scores, and the same primary one if that was chosen."""
     names = {one.name for one in apart}
-    kept = tuple(name for name in score_names(config) if SCORE_PREFIX + name not in names)
+    left = [name for name in score_names(config) if SCORE_PREFIX + name not in names]
+    kept = tuple(name for name in left if all(part in left for part in SCORES[name].parts))
     scoring = dataclasses.replace(config.scoring, scores=kept or None)
     chosen = scoring.primary not in (None, AUTO)
     for one in apart:

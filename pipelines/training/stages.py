@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.bundle import check_sizes
 from ae_models.bundles.names import TRANSFORM_OUTPUT
+from ae_models.config.budget import OF_FEATURES, OF_PIXELS
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.scores import AUTO, primary_score
@@ -137,7 +138,8 @@ def for_records(
             kept = chosen_augmentation(config, stores, work.bundle / TRANSFORM_OUTPUT)
             work.keep(AUGMENTATION, kept)
         training = dataclasses.replace(training, augment=kept)
-    training = training.for_records(len(stores[TRAIN]))
+    pace = OF_FEATURES if config.features.is_on else OF_PIXELS
+    training = training.for_records(len(stores[TRAIN]), pace)
     say(
         f"batches of {training.batch_size:,}, augmentation {training.augment}, {training.epochs:,} "
         "epochs at most"

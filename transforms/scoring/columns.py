@@ -29,7 +29,7 @@ def scored_schema(
     maps = [ERROR_MAP] if error_maps else []
     return pa.schema(
         [
-            *((name, pa.list_(pa.float32(), config.model.latent_dim)) for name in latents),
+            *((name, pa.list_(pa.float32(), config.model.latent_size)) for name in latents),
             *((name, pa.float32()) for name in ("score", *sorted(scores))),
             *((name, pa.list_(pa.float32(), height * width)) for name in maps),
             ("p_value", pa.float64()),

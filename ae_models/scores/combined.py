@@ -1,0 +1,78 @@
+"""One number of several scores, so that a thing of another kind and a small defect both show."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from keras import ops
+
+from ae_models.config.configuration import Configuration
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.feature_score import FeatureScore
+from ae_models.scores.score import SCORE_OF, Outputs
+
+# Of the whole image, with their weights; of its least usual place.
+_WHOLE = {"feature_density": 2.0, "feature_extremes": 2.0, "residual_density": 1.0}
+_PLACE = "place_density"
+# What one place says is noisy: it counts half, and from one standard deviation on.
+_PLACE_WEIGHT, _PLACE_MARGIN = 0.5, 1.0
+_ORDER = 0.01  # of what is usual by both, which would else all be alike
+_SMALLEST_SCALE = 1e-6
+
+
+class Combined(FeatureScore):
+    """How unusual a record is as a whole, g, or in one place, l, in standard deviations of held-out
+    normal records: max(g, 0) + max(l − 1, 0) / 2, and a hundredth of g + l / 2.
+
+    g: `feature_density`, `feature_extremes` and `residual_density`, each standardised, weighed by
+    2, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as in
+    a mean; and a place that is somewhat odd, as one in many is, does not outweigh the whole, as in
+    a maximum.
+    """
+
+    name = "combined"
+    parts = (*_WHOLE, _PLACE)
+    resolution = 1e-3  # standard deviations
+
+    def __init__(self) -> None:
+        self._moments: dict[str, tuple[float, float]] = {}
+        self._whole = (0.0, 1.0)
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        refused = super().refusal(config)
+        named = config.scoring.scores
+        missing = [] if named is None else [part for part in cls.parts if part not in named]
+        if refused is None and missing:
+            return f"is made of {', '.join(cls.parts)}: name these too. Missing: {missing[0]}"
+        return refused
+
+    def fit_parts(self, parts: Mapping[str, np.ndarray]) -> None:
+        self._moments = {name: _moments(parts[name]) for name in self.parts}
+        self._whole = _moments(self._sum(parts))
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        del x
+        if not self._moments:
+            raise ValueError(f"{self.name} is not fitted")
+        parts = {name: outputs[SCORE_OF.format(name)] for name in self.parts}
+        whole = _standardised(self._sum(parts), self._whole)
+        place = _standardised(parts[_PLACE], self._moments[_PLACE])
+        excess = ops.maximum(whole, 0.0) + _PLACE_WEIGHT * ops.maximum(place - _PLACE_MARGIN, 0.0)
+        return excess + _ORDER * (whole + _PLACE_WEIGHT * place)
+
+    def _sum(self, parts: Mapping[str, Tensor]) -> Tensor:
+        return sum(
+            weight * _standardised(parts[name], self._moments[name])
+            for name, weight in _WHOLE.items()
+        )
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of (n,)."""
+    values = np.asarray(values, np.float64)
+    return float(values.mean()), max(_SMALLEST_SCALE, float(values.std()))
+
+
+def _standardised(values: Tensor, moments: tuple[float, float]) -> Tensor:
+    mean, deviation = moments
+    return (values - mean) / deviation

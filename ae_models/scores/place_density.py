@@ -1,0 +1,127 @@
+"""How usual the least usual place of a record is."""
+
+import dataclasses
+import math
+
+import numpy as np
+from keras import ops
+from scipy import ndimage
+
+from ae_models.ops.constants import constant
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.feature_score import FeatureScore
+from ae_models.scores.score import SMALLEST_ERROR, Outputs
+
+_MOST_PLACES = 30_000  # by which a covariance is estimated
+_SHRINKAGE = 0.01  # towards the unit matrix
+_LEADING = 0.9  # of the variance: what makes up the image, not what is rare in it
+_PRIOR_RECORDS = 20.0  # that know of no place where features vary otherwise than elsewhere
+_SMALLEST_SCALE = 1e-6
+
+
+class PlaceDensity(FeatureScore):
+    """The log of how far the features of a record's least usual place lie from those that training
+    records have there: the greatest over the places of the layers that have most of them, the mean
+    over these layers.
+
+    Features of a place are whitened by all places of the training records, without the directions
+    that hold nine tenths of their variance: what a linear auto-encoder of places cannot rebuild.
+    What is left has a mean and a variance at each place (after PaDiM, Defard et al. 2021), over
+    3 × 3 of them, the variance with a prior of 20 records at 1.
+    """
+
+    name = "place_density"
+
+    def __init__(self) -> None:
+        self._shapes: list[tuple[int, int, int]] = []
+        self._layers: list[_Places] = []
+
+    def features(self, x: Tensor, outputs: Outputs) -> Tensor:
+        """(N, ·): the maps one after another."""
+        del x
+        maps = outputs["fine_maps"]
+        self._shapes = [tuple(layer.shape[1:]) for layer in maps]
+        flat = [
+            ops.reshape(layer, (-1, math.prod(shape)))
+            for layer, shape in zip(maps, self._shapes, strict=True)
+        ]
+        return ops.concatenate(flat, axis=-1)
+
+    def fit(self, features: np.ndarray) -> None:
+        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
+        parts = np.split(features, ends, axis=1)
+        self._layers = [
+            _Places.of(part.reshape(-1, *shape))
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        del x
+        if not self._layers:
+            raise ValueError(f"{self.name} is not fitted")
+        logs = [
+            ops.log(ops.maximum(ops.max(places(maps), axis=(1, 2)), SMALLEST_ERROR))
+            for places, maps in zip(self._layers, outputs["fine_maps"], strict=True)
+        ]
+        return ops.mean(ops.stack(logs), axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Places:
+    """What is usual at each place of a layer's maps.
+
+    Attributes:
+      mean: of the features, (C,).
+      matrix: from these to k whitened ones, (C, k).
+      usual, deviation: their mean and standard deviation at each place, (h, w, k).
+    """
+
+    mean: np.ndarray
+    matrix: np.ndarray
+    usual: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, maps: np.ndarray) -> "_Places":
+        """Those of training records, (N, h, w, C)."""
+        places = maps.reshape(-1, maps.shape[-1])
+        mean = places.mean(axis=0, dtype=np.float64)
+        scale = np.maximum(places.std(axis=0, dtype=np.float64), _SMALLEST_SCALE)
+        matrix = _trailing(_sample(places, mean, scale)) / scale[:, None]
+        white = ((maps - mean) @ matrix).astype(np.float32)
+        usual = _smoothed(white.mean(axis=0, dtype=np.float64))
+        squares = np.square(white - usual, dtype=np.float64).mean(axis=0)
+        count = len(maps)
+        variance = (count * _smoothed(squares) + _PRIOR_RECORDS) / (count + _PRIOR_RECORDS)
+        return cls(mean, matrix, usual, np.sqrt(variance))
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """(N, h, w, C) → (N, h, w): the mean of the squared standardised features of each place."""
+        white = ops.matmul(maps - constant(self.mean), constant(self.matrix))
+        return ops.mean(
+            ops.square((white - constant(self.usual)) / constant(self.deviation)), axis=-1
+        )
+
+
+def _sample(places: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Some of the places, (n, C), all features of mean 0 and variance 1."""
+    if len(places) > _MOST_PLACES:
+        chosen = np.random.default_rng(0).choice(len(places), _MOST_PLACES, replace=False)
+        places = places[np.sort(chosen)]
+    return (places - mean) / scale
+
+
+def _trailing(places: np.ndarray) -> np.ndarray:
+    """Whitens places, (n, C), in the directions of least variance, that share a tenth of it:
+    (C, k)."""
+    channels = places.shape[1]
+    covariance = (1 - _SHRINKAGE) * (places.T @ places) / len(places)
+    variances, directions = np.linalg.eigh(covariance + _SHRINKAGE * np.eye(channels))
+    shares = np.cumsum(variances) / variances.sum()
+    kept = max(1, int(np.searchsorted(shares, 1 - _LEADING)))
+    return np.asarray(directions[:, :kept] / np.sqrt(variances[:kept]))
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Means over 3 × 3 places of (h, w, k)."""
+    return np.asarray(ndimage.uniform_filter(values, (3, 3, 1), mode="nearest"))
