@@ -197,9 +197,7 @@ class TrainingConfig(Validated):
 
     def for_records(self, records: int, pace: Pace = OF_PIXELS) -> "TrainingConfig":
         """The same with the budget for so many training records filled in."""
-        budget = Budget.for_records(
-            records, self.batch_size, self.epochs, self.patience, pace=pace
-        )
+        budget = Budget.for_records(records, self.batch_size, self.epochs, self.patience, pace=pace)
         return dataclasses.replace(self, **budget._asdict())
 
 

@@ -48,6 +48,13 @@ class Data:
             )
         }
 
+    def cifar10_files(self, part: str) -> tuple[list[bytes], list[int]]:
+        """The same, `train` or `test`, encoded, and labels."""
+        stored = self._arrays(CIFAR10)
+        data, ends = stored[f"{part}_jpeg"].tobytes(), stored[f"{part}_offsets"].tolist()
+        files = [data[start:end] for start, end in itertools.pairwise(ends)]
+        return files, stored[f"{part}_labels"].ravel().tolist()
+
     @property
     def photographs(self) -> Path:
         """The folder of the sets of photographs, each with `train` and `test` as `ImageFolder` has

@@ -32,6 +32,7 @@ from pipelines.training.tensorboard_log import TensorBoardLog
 from transforms.storage import local
 
 _PARITY_RECORDS, _REHEARSED = 64, 16
+_FEW_STEPS = 500
 _SEEN_AGAIN = 4096  # records, by a backbone, whose features scores are fitted to
 
 
@@ -102,16 +103,23 @@ class Trainer:
 
     def rehearse(self, folder: Path) -> None:
         """Writes the untrained model and its SavedModel to a folder that is then removed: what
-        cannot be exported is known before hours are spent on it.
+        cannot be exported is known before hours are spent on it. A training of features that takes
+        no longer than that is not rehearsed.
 
         Raises:
           BundleError: the graph would be larger than one that is ever opened.
         """
+        if self._config.features.is_on and self._most_steps() <= _FEW_STEPS:
+            return
         local.remove(str(folder))  # of a rehearsal that was cut off
         folder.mkdir()
         self._model.save(folder / KERAS_MODEL)
         save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
         local.remove(str(folder))
+
+    def _most_steps(self) -> int:
+        budget = self._training.budget(len(self._train))
+        return budget.epochs * -(-len(self._train) // budget.batch_size)
 
     def fit(self, tensorboard: TensorBoardLog | None = None) -> dict[str, Any]:
         """Trains, and writes the Keras model; gives what the manifest says of the training."""
