@@ -8,7 +8,7 @@ from keras import ops
 from ae_models.config.configuration import Configuration
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
-from ae_models.scores.score import SCORE_OF, Outputs
+from ae_models.scores.score import SCORE_OF, Outputs, Score
 
 # Of the whole image, with their weights; of its least usual place.
 _WHOLE = {"feature_density": 2.0, "feature_extremes": 2.0, "residual_density": 1.0}
@@ -19,7 +19,7 @@ _ORDER = 0.01  # of what is usual by both, which would else all be alike
 _SMALLEST_SCALE = 1e-6
 
 
-class Combined(FeatureScore):
+class Combined(Score):
     """How unusual a record is as a whole, g, or in one place, l, in standard deviations of held-out
     normal records: max(g, 0) + max(l − 1, 0) / 2, and a hundredth of g + l / 2.
 
@@ -31,6 +31,7 @@ class Combined(FeatureScore):
 
     name = "combined"
     parts = (*_WHOLE, _PLACE)
+    parity = 1e-4
     resolution = 1e-3  # standard deviations
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Combined(FeatureScore):
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:
-        refused = super().refusal(config)
+        refused = FeatureScore.refusal(config)
         named = config.scoring.scores
         missing = [] if named is None else [part for part in cls.parts if part not in named]
         if refused is None and missing:

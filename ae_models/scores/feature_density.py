@@ -28,10 +28,10 @@ class FeatureDensity(FeatureScore):
     def fit(self, features: np.ndarray) -> None:
         self._distance = LogDistance(features)
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         if self._distance is None:
             raise ValueError(f"{self.name} is not fitted")
-        return self._distance(self.features(x, outputs))
+        return self._distance(features)
 
 
 class StageDensity(FeatureScore):
@@ -50,10 +50,10 @@ class StageDensity(FeatureScore):
     def fit(self, features: np.ndarray) -> None:
         self._distances = [LogDistance(part) for part in self._parts(features)]
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         if not self._distances:
             raise ValueError(f"{self.name} is not fitted")
-        parts = self._parts(self.features(x, outputs))
+        parts = self._parts(features)
         found = [distance(part) for distance, part in zip(self._distances, parts, strict=True)]
         return ops.mean(ops.stack(found), axis=0)
 

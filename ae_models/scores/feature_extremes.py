@@ -41,10 +41,9 @@ class FeatureExtremes(FeatureScore):
         self._quantiles = LogDistance(features[:, : 2 * channels])
         self._maxima = LogDistance(features[:, 2 * channels :])
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         if self._quantiles is None or self._maxima is None:
             raise ValueError(f"{self.name} is not fitted")
-        features = self.features(x, outputs)
         channels = features.shape[1] // 3
         quantiles = self._quantiles(features[:, : 2 * channels])
         return (quantiles + self._maxima(features[:, 2 * channels :])) / 2.0

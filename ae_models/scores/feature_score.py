@@ -1,7 +1,10 @@
 """What scores of a frozen network's features have in common."""
 
+import abc
+
 from ae_models.config.configuration import Configuration
-from ae_models.scores.score import Score
+from ae_models.ops.tensor import Tensor
+from ae_models.scores.score import Outputs, Score
 
 
 class FeatureScore(Score):
@@ -16,3 +19,14 @@ class FeatureScore(Score):
         if config.features.is_on:
             return None
         return f"needs features.backbone. Received: {config.features.backbone!r}"
+
+    @abc.abstractmethod
+    def features(self, x: Tensor, outputs: Outputs) -> Tensor:
+        """What `fit` needs of each record, and all that the score is made of: (N, k)."""
+
+    @abc.abstractmethod
+    def distance(self, features: Tensor) -> Tensor:
+        """The score of what `features` gives: (N, k) → (N,)."""
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        return self.distance(self.features(x, outputs))

@@ -57,7 +57,7 @@ class LatentNeighbours(Score):
         return ops.mean(nearest, axis=-1)
 
 
-class FeatureNeighbours(FeatureScore, LatentNeighbours):
+class FeatureNeighbours(LatentNeighbours, FeatureScore):
     """Mean Euclidean distance to the 5 nearest of a core-set of up to 1,024 training records, of
     features averaged over all places and whitened by the training records' shrunk covariance."""
 

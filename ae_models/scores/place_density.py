@@ -48,22 +48,25 @@ class PlaceDensity(FeatureScore):
         return ops.concatenate(flat, axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
-        parts = np.split(features, ends, axis=1)
-        self._layers = [
-            _Places.of(part.reshape(-1, *shape))
-            for part, shape in zip(parts, self._shapes, strict=True)
-        ]
+        self._layers = [_Places.of(np.asarray(maps)) for maps in self._maps(features)]
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
-        del x
+    def distance(self, features: Tensor) -> Tensor:
         if not self._layers:
             raise ValueError(f"{self.name} is not fitted")
         logs = [
             ops.log(ops.maximum(ops.max(places(maps), axis=(1, 2)), SMALLEST_ERROR))
-            for places, maps in zip(self._layers, outputs["fine_maps"], strict=True)
+            for places, maps in zip(self._layers, self._maps(features), strict=True)
         ]
         return ops.mean(ops.stack(logs), axis=0)
+
+    def _maps(self, features: Tensor) -> list[Tensor]:
+        """What `features` has made one: (N, h, w, C) of each layer."""
+        sizes = [math.prod(shape) for shape in self._shapes]
+        ends = np.cumsum(sizes).tolist()
+        return [
+            ops.reshape(features[:, end - size : end], (-1, *shape))
+            for size, end, shape in zip(sizes, ends, self._shapes, strict=True)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

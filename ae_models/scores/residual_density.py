@@ -41,8 +41,8 @@ class ResidualDensity(FeatureScore):
     def fit(self, features: np.ndarray) -> None:
         self._distance = LogDistance(features.reshape(4 * len(features), -1))
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         if self._distance is None:
             raise ValueError(f"{self.name} is not fitted")
-        windows = ops.split(self.features(x, outputs), 4, axis=-1)
+        windows = ops.split(features, 4, axis=-1)
         return ops.max(ops.stack([self._distance(window) for window in windows]), axis=0)

@@ -1,6 +1,7 @@
 """Fitting the scores that learn from records, once the model is trained."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,59 +9,70 @@ import tensorflow as tf
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.scores import Score, fit_scores
+from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.score import SCORE_OF
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 
 # A store's first records are a random sample of it: it is ordered by a hash.
 _MOST_RECORDS, _MOST_BYTES = 50_000, 256 << 20
-_MOST_HELD_OUT = 1000
-
-# Inference on a batch of scaled images, x, of which a score makes something.
-_Of = Callable[[tf.Tensor, Inference], dict[str, tf.Tensor]]
+_FOLDS = 4
 
 
 def fit_to_records(
     scores: Sequence[Score],
     model: ImageModel,
     preprocessing: Preprocessing | FeaturePreprocessing,
-    train: ImageStore,
+    store: ImageStore,
     batch_rows: int,
     most_records: int | None = None,
 ) -> None:
-    """Fits `scores` to training records: to what it needs of up to 50,000, or as many as are given,
-    but of no more than take 256 MiB."""
-
-    def features(x: tf.Tensor, outputs: Inference) -> dict[str, tf.Tensor]:
-        wanted = {score.name: score.features(x, outputs) for score in scores}
-        return {name: value for name, value in wanted.items() if value is not None}
-
-    batches = _of_batches(features, model, preprocessing, train, batch_rows)
-    fit_scores(scores, _gathered(batches, most_records or _MOST_RECORDS))
+    """Fits `scores` to the training records of a store: to what each needs of up to 50,000, or as
+    many as are given, but of no more than take 256 MiB."""
+    fit_scores(scores, _gathered(scores, model, preprocessing, [store], batch_rows, most_records))
 
 
-def fit_to_held_out(
+def fit_to_features(
     scores: Sequence[Score],
     model: ImageModel,
-    preprocessing: Preprocessing | FeaturePreprocessing,
-    held_out: ImageStore,
+    preprocessing: FeaturePreprocessing,
+    stores: Sequence[ImageStore],
     batch_rows: int,
-    most_records: int | None = None,
+    most_records: int,
+    *,
+    apart: int | None = None,
 ) -> None:
-    """Fits those of `scores` that are made of others, which are fitted, to what these are of up to
-    1,000 held-out records, or as many as are given."""
+    """As `fit_to_records`, to the records of several stores. Scores that are made of others are
+    fitted to what these are of records that they were not fitted to: of each quarter, when fitted
+    to the rest.
+
+    Args:
+      apart: how many records, the first of the first store, are alike with none after them, where
+        others are within groups; then they, or a quarter, are all that is held out.
+    """
+    features = _gathered(scores, model, preprocessing, stores, batch_rows, most_records)
     made = [score for score in scores if score.parts]
     names = {part for score in made for part in score.parts}
-    if not made:
-        return
-
-    def parts(x: tf.Tensor, outputs: Inference) -> dict[str, tf.Tensor]:
-        return {score.name: score(x, outputs) for score in scores if score.name in names}
-
-    batches = _of_batches(parts, model, preprocessing, held_out, batch_rows)
-    found = _gathered(batches, most_records or _MOST_HELD_OUT)
+    held_out = {
+        score.name: _held_out(score, features[score.name], apart)
+        for score in scores
+        if isinstance(score, FeatureScore) and score.name in names
+    }
     for score in made:
-        score.fit_parts(found)
+        score.fit_parts(held_out)
+    fit_scores(scores, features)
+
+
+def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> np.ndarray:
+    """The scores of records by a score that is fitted to others, (n,)."""
+    rows = np.arange(len(features))
+    folds = [rows[: min(apart, len(rows) // _FOLDS)]] if apart else np.array_split(rows, _FOLDS)
+    found = []
+    for fold in folds:
+        fitted = copy.copy(score)  # which knows what it looks at
+        fitted.fit(np.delete(features, fold, axis=0))
+        found.append(np.asarray(fitted.distance(features[fold])))
+    return np.concatenate(found)
 
 
 def with_scores(outputs: Inference, x: tf.Tensor, scores: Sequence[Score]) -> Inference:
@@ -72,34 +84,42 @@ def with_scores(outputs: Inference, x: tf.Tensor, scores: Sequence[Score]) -> In
     return outputs | {SCORE_OF.format(score.name): quantity(score) for score in scores}
 
 
-def _of_batches(
-    of: _Of,
+def _gathered(
+    scores: Sequence[Score],
+    model: ImageModel,
+    preprocessing: Preprocessing | FeaturePreprocessing,
+    stores: Iterable[ImageStore],
+    rows: int,
+    most_records: int | None,
+) -> dict[str, np.ndarray]:
+    """What each score needs of the first records of each store."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for store in stores:
+        seen = 0
+        for found in _features(scores, model, preprocessing, store, rows):
+            for name, values in found.items():
+                kept = parts.setdefault(name, [])
+                if sum(part.nbytes for part in kept) < _MOST_BYTES:
+                    kept.append(values)
+            seen += rows
+            if not found or seen >= (most_records or _MOST_RECORDS):
+                break
+    return {name: np.concatenate(kept) for name, kept in parts.items()}
+
+
+def _features(
+    scores: Sequence[Score],
     model: ImageModel,
     preprocessing: Preprocessing | FeaturePreprocessing,
     store: ImageStore,
     rows: int,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Mapping[str, np.ndarray]]:
     @tf.function(input_signature=[tf.TensorSpec((None, *store.shape[1:]), store.dtype)])
-    def computed(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def features(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         x, more = preprocessing.prepared(pixels)
-        return of(x, model.infer(x) | more)
+        outputs = model.infer(x) | more
+        wanted = {score.name: score.features(x, outputs) for score in scores}
+        return {name: value for name, value in wanted.items() if value is not None}
 
     for pixels in store.batches(rows):
-        yield {name: value.numpy() for name, value in computed(pixels).items()}
-
-
-def _gathered(
-    batches: Iterator[Mapping[str, np.ndarray]], most_records: int
-) -> dict[str, np.ndarray]:
-    """Of each name the first records, at most so many, and at most 256 MiB."""
-    parts: dict[str, list[np.ndarray]] = {}
-    seen = 0
-    for batch in batches:
-        for name, values in batch.items():
-            kept = parts.setdefault(name, [])
-            if sum(part.nbytes for part in kept) < _MOST_BYTES:
-                kept.append(values)
-        seen += len(next(iter(batch.values()), ()))
-        if seen >= most_records or not batch:
-            break
-    return {name: np.concatenate(kept) for name, kept in parts.items()}
+        yield {name: value.numpy() for name, value in features(pixels).items()}

@@ -38,10 +38,9 @@ AUROC, in per cent, of a set's test images, after training on its normal ones by
 with nothing set but the kind of model and the seed: features of EfficientNet-Lite0 at 320 x 320,
 and the score `combined`; then every score. Of CIFAR-10 (JPEG copy, enlarged) one class is normal;
 2,000 of its training images are trained on, and every fifth test image is scored. "train" is in
-seconds, "images/s" of `score` from files to Parquet, its start included, "MB" of the bundle. Controls
-see all training images, in grey and 64 x 64 where they are of pixels, stretched to 320 x 320 where
-they are of features; those train nothing. What is marked in neither way was measured in one run,
-with other work beside it.
+seconds, "images/s" of `score` from files to Parquet, its start included, "MB" of the bundle.
+Controls see all training images, in grey and 64 x 64 where they are of pixels, stretched to
+320 x 320 where they are of features; those train nothing.
 """
 }
 _SETS = ("dogs_cats", "clothing", "screw", "deeppcb", "ballscrew")

@@ -22,7 +22,7 @@ from ae_models.models.registry import build_model
 from ae_models.scores import AUTO, SCORES, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
-from ae_models.training.fit_scores import fit_to_held_out, fit_to_records
+from ae_models.training.fit_scores import fit_to_features, fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 from ae_models.training.splits import TRAIN, VALIDATION
@@ -88,7 +88,8 @@ class Trainer:
         self._images = images
         self._train, self._validation = stores[TRAIN], stores[VALIDATION]
         self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
-        self._of_pixels, self._training = self._preprocessing, config.training
+        self._of_pixels: Preprocessing | FeaturePreprocessing = self._preprocessing
+        self._training = config.training
         if features is not None:
             self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
             # Changed views are among the records already.
@@ -191,11 +192,15 @@ class Trainer:
         """The model with scores that are fitted to so many records; None: to as many as help."""
         scores = [SCORES[name]() for name in score_names(config)]
         rows = min(config.batch_rows, records or config.batch_rows)
-        most = records or (_SEEN_AGAIN if config.features.is_on else None)
-        model, of_pixels = self._model, self._of_pixels
-        fit_to_records(scores, model, of_pixels, self._images[TRAIN], rows, most)
-        fit_to_held_out(scores, model, of_pixels, self._images[VALIDATION], rows, records)
-        return ScoringModule(of_pixels, model, scores)
+        if isinstance(self._of_pixels, FeaturePreprocessing):
+            # What features are like was learned from neither: the more records, the better.
+            stores = [self._images[split] for split in (VALIDATION, TRAIN)]
+            apart = None if config.training.group is None else len(self._validation)
+            most = records or _SEEN_AGAIN
+            fit_to_features(scores, self._model, self._of_pixels, stores, rows, most, apart=apart)
+        else:
+            fit_to_records(scores, self._model, self._of_pixels, self._train, rows, records)
+        return ScoringModule(self._of_pixels, self._model, scores)
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
