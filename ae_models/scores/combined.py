@@ -8,25 +8,28 @@ from keras import ops
 from ae_models.config.configuration import Configuration
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
+from ae_models.scores.place_density import PlaceDensity
 from ae_models.scores.score import SCORE_OF, Outputs, Score
 
 # Of the whole image, with their weights; of its least usual place.
 _WHOLE = {"feature_density": 2.0, "feature_extremes": 2.0, "residual_density": 1.0}
 _PLACE = "place_density"
-# What one place says is noisy: it counts half, and from one standard deviation on.
-_PLACE_WEIGHT, _PLACE_MARGIN = 0.5, 1.0
+# What one place says is noisy: it counts half, and from one standard deviation on; but where all
+# images show the same in the same place, twice, and from the mean on.
+_PLACE_WEIGHTS, _PLACE_MARGINS = (0.5, 2.0), (1.0, 0.0)
 _ORDER = 0.01  # of what is usual by both, which would else all be alike
 _SMALLEST_SCALE = 1e-6
 
 
 class Combined(Score):
     """How unusual a record is as a whole, g, or in one place, l, in standard deviations of held-out
-    normal records: max(g, 0) + max(l − 1, 0) / 2, and a hundredth of g + l / 2.
+    normal records: max(g, 0) + w·max(l − t, 0), and a hundredth of g + w·l.
 
     g: `feature_density`, `feature_extremes` and `residual_density`, each standardised, weighed by
     2, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as in
     a mean; and a place that is somewhat odd, as one in many is, does not outweigh the whole, as in
-    a maximum.
+    a maximum. w goes from 1/2 to 2, and t from 1 to 0, with the share of what a place looks like
+    that follows from where it is: all of it, where neither camera nor thing ever moves.
     """
 
     name = "combined"
@@ -37,6 +40,7 @@ class Combined(Score):
     def __init__(self) -> None:
         self._moments: dict[str, tuple[float, float]] = {}
         self._whole = (0.0, 1.0)
+        self._weight, self._margin = _PLACE_WEIGHTS[0], _PLACE_MARGINS[0]
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:
@@ -47,7 +51,11 @@ class Combined(Score):
             return f"is made of {', '.join(cls.parts)}: name these too. Missing: {missing[0]}"
         return refused
 
-    def fit_parts(self, parts: Mapping[str, np.ndarray]) -> None:
+    def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> None:
+        place = scores[_PLACE]
+        aligned = place.alignment if isinstance(place, PlaceDensity) else 0.0
+        self._weight = float(np.interp(aligned, (0, 1), _PLACE_WEIGHTS))
+        self._margin = float(np.interp(aligned, (0, 1), _PLACE_MARGINS))
         self._moments = {name: _moments(parts[name]) for name in self.parts}
         self._whole = _moments(self._sum(parts))
 
@@ -58,8 +66,8 @@ class Combined(Score):
         parts = {name: outputs[SCORE_OF.format(name)] for name in self.parts}
         whole = _standardised(self._sum(parts), self._whole)
         place = _standardised(parts[_PLACE], self._moments[_PLACE])
-        excess = ops.maximum(whole, 0.0) + _PLACE_WEIGHT * ops.maximum(place - _PLACE_MARGIN, 0.0)
-        return excess + _ORDER * (whole + _PLACE_WEIGHT * place)
+        in_place = self._weight * ops.maximum(place - self._margin, 0.0)
+        return ops.maximum(whole, 0.0) + in_place + _ORDER * (whole + self._weight * place)
 
     def _sum(self, parts: Mapping[str, Tensor]) -> Tensor:
         return sum(

@@ -62,6 +62,7 @@ class FeatureNeighbours(LatentNeighbours, FeatureScore):
     features averaged over all places and whitened by the training records' shrunk covariance."""
 
     name = "feature_knn"
+    by_default = False  # its core-set takes megabytes
     core_set = 1024  # whose features are many numbers each
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:

@@ -50,6 +50,11 @@ class PlaceDensity(FeatureScore):
     def fit(self, features: np.ndarray) -> None:
         self._layers = [_Places.of(np.asarray(maps)) for maps in self._maps(features)]
 
+    @property
+    def alignment(self) -> float:
+        """The share of what places look like that follows from where they are, from 0 to 1."""
+        return float(np.mean([layer.alignment for layer in self._layers]))
+
     def distance(self, features: Tensor) -> Tensor:
         if not self._layers:
             raise ValueError(f"{self.name} is not fitted")
@@ -77,12 +82,14 @@ class _Places:
       mean: of the features, (C,).
       matrix: from these to k whitened ones, (C, k).
       usual, deviation: their mean and standard deviation at each place, (h, w, k).
+      alignment: the share of their variance that is between places.
     """
 
     mean: np.ndarray
     matrix: np.ndarray
     usual: np.ndarray
     deviation: np.ndarray
+    alignment: float
 
     @classmethod
     def of(cls, maps: np.ndarray) -> "_Places":
@@ -96,7 +103,7 @@ class _Places:
         squares = np.square(white - usual, dtype=np.float64).mean(axis=0)
         count = len(maps)
         variance = (count * _smoothed(squares) + _PRIOR_RECORDS) / (count + _PRIOR_RECORDS)
-        return cls(mean, matrix, usual, np.sqrt(variance))
+        return cls(mean, matrix, usual, np.sqrt(variance), _alignment(white))
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(N, h, w, C) → (N, h, w): the mean of the squared standardised features of each place."""
@@ -123,6 +130,14 @@ def _trailing(places: np.ndarray) -> np.ndarray:
     shares = np.cumsum(variances) / variances.sum()
     kept = max(1, int(np.searchsorted(shares, 1 - _LEADING)))
     return np.asarray(directions[:, :kept] / np.sqrt(variances[:kept]))
+
+
+def _alignment(white: np.ndarray) -> float:
+    """The share of the variance of (N, h, w, k) that is between places: by how much the means of
+    two halves of the records agree, which chance does not raise."""
+    one, other = white[::2].mean(axis=0), white[1::2].mean(axis=0)
+    share = np.mean(one * other, dtype=np.float64) / np.mean(np.square(white), dtype=np.float64)
+    return float(np.clip(share, 0.0, 1.0))
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

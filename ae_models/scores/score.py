@@ -45,9 +45,10 @@ class Score(abc.ABC):
         """Learns from the features of training records, (N, k) float32."""
         del features
 
-    def fit_parts(self, parts: Mapping[str, np.ndarray]) -> None:
-        """Learns from the scores that it is made of, (n,) each, of held-out normal records."""
-        del parts
+    def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, "Score"]) -> None:
+        """Learns from the scores that it is made of: from what they are of normal records that they
+        were not fitted to, (n,) each, and from these scores themselves, fitted."""
+        del parts, scores
 
     @abc.abstractmethod
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

@@ -58,9 +58,10 @@ def fit_to_features(
         for score in scores
         if isinstance(score, FeatureScore) and score.name in names
     }
-    for score in made:
-        score.fit_parts(held_out)
     fit_scores(scores, features)
+    known = {score.name: score for score in scores}
+    for score in made:
+        score.fit_parts(held_out, known)
 
 
 def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> np.ndarray:

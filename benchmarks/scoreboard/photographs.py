@@ -24,7 +24,8 @@ AUROC, in per cent, of a set's test images, after training on its normal ones by
 with nothing set but the kind of model and `--features none`: the score that training recommends,
 from anomalies that it makes of held-out images; then every score. "error / PCA's" is the mean
 squared error of rebuilding the calibration records, in units of that of as many principal
-components of the same training records. Controls see all training images, in grey, stretched to 64 x 64. "train" is in seconds.
+components of the same training records. Controls see all training images, in grey, stretched to
+64 x 64. "train" is in seconds.
 """
 }
 _SETS = ("clothing", "screw", "dogs_cats")

@@ -19,6 +19,7 @@ from ae_models.errors import ConfigError
 from ae_models.scores import SCORES, Score, primary_score, score_names
 from ae_models.scores.combined import Combined
 from ae_models.scores.log_distance import LogDistance
+from ae_models.scores.place_density import PlaceDensity
 
 _WIDTHS = (3, 5)
 _RANDOM = np.random.default_rng(0)
@@ -172,11 +173,30 @@ def test_one_odd_place_is_seen_by_the_place_and_hardly_by_the_whole() -> None:
     assert shift("place_density") > 5 * max(1.0, shift("feature_density"))
 
 
+def test_places_count_for_more_where_nothing_moves() -> None:
+    noise = np.random.default_rng(5).normal(size=(60, 6, 6, 8)).astype(np.float32)
+    scene = 3 * np.random.default_rng(6).normal(size=(6, 6, 8)).astype(np.float32)
+    moving, still = (_fitted("place_density", x) for x in (noise, noise + scene))
+    assert isinstance(moving, PlaceDensity)
+    assert isinstance(still, PlaceDensity)
+    assert moving.alignment < 0.05
+    assert still.alignment == pytest.approx(0.9, abs=0.05)  # 9 of 9 + 1
+    parts = {name: np.array([-1.0, 1.0]) for name in Combined.parts}
+    odd = {f"score_{name}": np.float32([3.0]) for name in Combined.parts}
+    found = []
+    for place in (moving, still):
+        score = Combined()
+        score.fit_parts(parts, {"place_density": place})
+        found.append(float(np.asarray(score(None, odd))[0]))
+    assert found[1] - found[0] == pytest.approx(1.85 * 2.9 - 0.5 * 2, abs=0.3)
+
+
 def test_combined_is_the_sum_of_what_is_unusual() -> None:
     generator = np.random.default_rng(3)
     held_out = {name: generator.normal(2, 3, 500) for name in Combined.parts}
     score = Combined()
-    score.fit_parts(held_out)
+    noise = generator.normal(size=(80, 6, 6, 8)).astype(np.float32)
+    score.fit_parts(held_out, {"place_density": _fitted("place_density", noise)})
 
     def of(**parts: float) -> float:
         values = {
