@@ -30,7 +30,7 @@ from ae_models.losses import expression
 
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
-_DENSE_ROWS, _OTHER_ROWS = 1024, 256
+_DENSE_ROWS, _OTHER_ROWS, _FEATURE_ROWS = 1024, 256, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,11 +323,15 @@ class Configuration(Validated):
     @property
     def batch_rows(self) -> int:
         """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
-        dense network, whose activations are small, and 256 of any other; fewer where 4 MiB of raw
-        pixels hold fewer, but at least 2."""
+        dense network, whose activations are small, 256 of any other, and 16 of one of features,
+        for the backbone before it; fewer where 4 MiB of raw pixels hold fewer, of features 8 MiB,
+        but at least 2."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
+        most_bytes = _BATCH_BYTES
+        if self.features.is_on:
+            default, most_bytes = _FEATURE_ROWS, 2 * _BATCH_BYTES
         rows = self.scoring.batch_rows or default
-        return max(2, min(rows, _BATCH_BYTES // self.image.image_bytes))
+        return max(2, min(rows, most_bytes // self.image.image_bytes))
 
     def with_image(self, image: ImageConfig) -> "Configuration":
         return dataclasses.replace(self, image=image)

@@ -14,7 +14,7 @@ from ae_models.errors import ConfigError
 from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.beam.run import run
-from transforms.reading.survey import Survey
+from transforms.reading.survey import SMALL_SIDE, Survey
 from transforms.training.features import RECORDS_SEEN, FeatureStores, WriteFeatures
 
 _OFF = "--features none trains on pixels"
@@ -35,7 +35,7 @@ class Rebuilt(NamedTuple):
 
 def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
     """Features, where a backbone is named, or where these are photographs, one is installed and
-    nothing that was set needs pixels.
+    nothing that was set needs pixels or a side of at most 96 of them.
 
     Raises:
       ConfigError: a backbone is named, and something else that was set needs pixels.
@@ -45,7 +45,7 @@ def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
         return Rebuilt(config.on(NONE))
     if named is not None:
         return Rebuilt(_on_features(config, named))
-    if not survey.are_photographs(config.image):
+    if not survey.are_photographs(config.image) or _is_small(config):
         return Rebuilt(config.on(NONE))
     backbone = installed_backbone()
     if backbone is None:
@@ -57,6 +57,12 @@ def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
         return Rebuilt(config.on(NONE), told=told)
     told = f"these are photographs: training on features of {backbone}; {_OFF}"
     return Rebuilt(rebuilt, told=told)
+
+
+def _is_small(config: Configuration) -> bool:
+    """Whether images are to be brought to a size of which a backbone makes little."""
+    sides = [side for side in (config.image.height, config.image.width) if side is not None]
+    return bool(sides) and max(sides) <= SMALL_SIDE
 
 
 def _on_features(config: Configuration, backbone: str) -> Configuration:

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.datasets import load_digits
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks.scoreboard.data import Data
 from deploy.local.artifacts import pyspark_home
@@ -58,6 +60,38 @@ def bundle_28(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     overrides = ["model.network=dense", "model.latent_dim=10"]
     config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
     train([str(images / "part-00.parquet")], config, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 4 Parquet files with 240 JPEGs, parts of a photograph, and a bad one in each."""
+    folder, generator = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    photograph = Image.fromarray(load_sample_image("china.jpg"))
+    for number in range(4):
+        cells = [_part_of(photograph, generator) for _ in range(60)]
+        cells[7] = cells[7][:200]
+        ids = pa.array([f"{number}-{row:02d}" for row in range(len(cells))])
+        table = pa.table({"id": ids, "image": pa.array(cells, pa.binary())})
+        pq.write_table(table, folder / f"part-{number}.parquet", row_group_size=20)
+    return folder
+
+
+def _part_of(photograph: Image.Image, generator: np.random.Generator) -> bytes:
+    side = int(generator.integers(100, 200))
+    left, top = generator.integers(0, 640 - side), generator.integers(0, 427 - side)
+    encoded = io.BytesIO()
+    photograph.crop((left, top, left + side, top + side)).save(encoded, "jpeg")
+    return encoded.getvalue()
+
+
+@pytest.fixture(scope="session")
+def bundle_of_features(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A denoising auto-encoder of EfficientNet-Lite0's features."""
+    path = tmp_path_factory.mktemp("bundles") / "features"
+    overrides = ["features.backbone=efficientnet_lite0", "features.size=128"]
+    config = train_configuration("dae", overrides=overrides, flags={"epochs": 1})
+    train([str(photographs)], config, str(path))
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.engines.scoring import ENGINES, Outcome, succeed
+from tests.engines.scoring import ENGINES, Outcome, score, succeed
 
 pytestmark = pytest.mark.engines
 
@@ -22,6 +22,24 @@ def test_every_engine_gives_the_same_rows(
     records = outcomes[0].ledger["records"]
     assert (records["read"], records["scored"], records["rejected"]) == (60_000, 59_960, 40)
     assert [outcome.ledger["records"] for outcome in outcomes] == [records] * len(outcomes)
+    assert {outcome.digest for outcome in outcomes} == {outcomes[0].digest}
+
+
+def test_every_engine_gives_the_same_rows_of_features(
+    photographs: Path,
+    bundle_of_features: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = [
+        score(engine, photographs, bundle_of_features, tmp_path / str(number), flags())
+        for number, (engine, flags) in enumerate(ENGINES.items())
+    ]
+    with capsys.disabled():
+        print("\n", *(outcome.line() for outcome in outcomes), sep="\n")
+    for outcome in outcomes:
+        records = outcome.ledger["records"]
+        assert (records["read"], records["scored"], records["rejected"]) == (240, 236, 4)
     assert {outcome.digest for outcome in outcomes} == {outcomes[0].digest}
 
 

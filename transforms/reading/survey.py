@@ -13,7 +13,7 @@ from transforms.records.rejects import Reason
 _CONVERTIBLE = (1, 2, 3, 4)  # numbers of channels
 _WITH_ALPHA = (2, 4)
 _IN_COLOUR = (3, 4)
-_LEAST_SIDE, _SMALL_SIDE = 32, 96  # of photographs; of what may be none
+_LEAST_SIDE, SMALL_SIDE = 32, 96  # of photographs; of what may be none
 _CONVERT = "; --set image.convert=true takes all"
 
 
@@ -74,7 +74,7 @@ class Survey:
         used = [image for image in self.images if config.convert or _is_of(image.kind, chosen)]
         sides = median_size([(image.height, image.width) for image in used or self.images])
         in_colour = chosen.shape[2] in _IN_COLOUR
-        return min(sides) >= _LEAST_SIDE and (in_colour or max(sides) > _SMALL_SIDE)
+        return min(sides) >= _LEAST_SIDE and (in_colour or max(sides) > SMALL_SIDE)
 
     def _kinds(self) -> dict[Kind, int]:
         """How many images are of each kind, the greatest number first; of equal ones more channels

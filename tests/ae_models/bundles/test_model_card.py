@@ -16,6 +16,7 @@ from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.model_card import code, model_card
 from ae_models.errors import BundleError
 from ae_models.scores import SCORES
+from ae_models.scores.feature_score import FeatureScore
 from tests.support.signing import write_signed
 from transforms.scoring.model_handler import LoadedModel
 
@@ -138,7 +139,11 @@ def test_every_score_is_told_of_without_marks(facts: dict[str, Any], name: str) 
     if kind == "dae":
         facts["config"]["model"] = {"kind": "dae", "corruption": "rotation"}
     facts["config"]["preprocessing"]["scaling"] = "full_range"
-    facts["config"]["scoring"]["scores"] = [name]
+    facts["config"]["scoring"]["scores"] = [name, *SCORES[name].parts]
+    if issubclass(SCORES[name], FeatureScore) or SCORES[name].parts:
+        facts["config"]["model"] = {"kind": "ae"}
+        facts["config"]["features"] = {"backbone": "efficientnet_lite0"}
+        facts["config"]["preprocessing"]["scaling"] = "standard"
     card = model_card(facts)
     assert f"The primary score is `{name}`" in card
     assert not {"em_open", "strong_open", "link_open"} & {token.type for token in _tokens(card)}

@@ -18,6 +18,7 @@ from ae_models.networks import ACTIVATIONS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
 from ae_models.scores import SCORES, Score
+from benchmarks.scoreboard.training import FullRange
 
 SHAPE = (7, 5, 2)
 ROWS = 24  # the one shape of the batches scored: whole tiles of each kernel that may multiply them
@@ -53,10 +54,6 @@ class _Weights(Score):
         return tf.reduce_logsumexp(outputs["log_weights"], axis=0)
 
 
-def _scaled(pixels: Any) -> tf.Tensor:
-    return tf.cast(pixels, tf.float32) / 255.0
-
-
 def _model(**more: Any) -> VariationalAutoencoder:
     values = {"network": "dense", "widths": (6,), "latent_dim": 3, "prior_components": 4}
     values |= {"noise_samples": 4, "regret_steps": 2}
@@ -70,11 +67,11 @@ def _pixels(count: int) -> np.ndarray:
 def _module(model: VariationalAutoencoder) -> ScoringModule:
     names = ("reconstruction_mse", "negative_elbo", "kl")
     scores = [*(SCORES[name]() for name in names), _Regret(), _Weights()]
-    return ScoringModule(_scaled, model, scores)  # type: ignore[arg-type]
+    return ScoringModule(FullRange(), model, scores)
 
 
 def _train(model: VariationalAutoencoder, steps: int = 2) -> None:
-    x = _scaled(_pixels(16))
+    x = FullRange()(_pixels(16))
     model.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
     model.initialise(x)
@@ -157,7 +154,7 @@ def test_every_option_trains_and_is_saved(more: dict[str, Any], tmp_path: Path) 
     model.begin_epoch(0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    x = _scaled(_pixels(5))
+    x = FullRange()(_pixels(5))
     inferred = loaded.infer(x)
     for name, value in model.infer(x).items():
         np.testing.assert_array_equal(value, inferred[name], err_msg=name)

@@ -27,6 +27,7 @@ from ae_models.config.model import MODEL_CONFIGS, VariationalConfig
 from ae_models.errors import ConfigError
 from ae_models.scores import SCORES, fit_scores, primary_score, score_names
 from ae_models.scores.complexity import code_length
+from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.mahalanobis import LatentMahalanobis
 from ae_models.scores.neighbours import LatentNeighbours
 
@@ -188,7 +189,13 @@ ORACLES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SCORES))
+def test_every_score_has_an_oracle() -> None:
+    """Those of features have theirs in `test_feature_scores`."""
+    of_features = {name for name, score in SCORES.items() if issubclass(score, FeatureScore)}
+    assert {*SCORES} - of_features - {"combined"} == {*ORACLES}
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
 def test_score_is_what_its_definition_gives(name: str, generator: np.random.Generator) -> None:
     x, outputs = _records(generator, 200)
     score = SCORES[name]()
