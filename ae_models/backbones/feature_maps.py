@@ -9,11 +9,12 @@ from keras import ops
 from ae_models.backbones.registry import open_backbone
 from ae_models.config.configuration import ImageConfig
 from ae_models.config.features import FeaturesConfig
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import ConfigError, InputError, LatentbeamError
 from ae_models.ops.area import area_resized
 from ae_models.ops.tensor import Tensor
 
 _GREATEST_LEVEL = 255.0  # of what networks take
+_MOST_CHANNELS = 4
 _VECTOR = (1, 1)  # the size of what a network says of the whole image
 
 
@@ -41,11 +42,25 @@ class FeatureMaps(tf.Module):
         super().__init__(name="features")
         if config.backbone is None:
             raise ConfigError(f"features.backbone is not known yet. Received: {config}")
+        if image.shape[2] > _MOST_CHANNELS:
+            raise ConfigError(
+                f"features.backbone {config.backbone!r} takes grey or colour, with alpha or not. "
+                f"Received: images of {image.shape[2]} channels"
+            )
         self.image, self._greatest = image, float(image.greatest_level)
-        backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
-        self.origin, self._maps, self._layers = backbone.origin, backbone.maps, backbone.layers
-        self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
-        shapes = self._shapes()
+        try:
+            backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
+            self.origin, self._maps, self._layers = backbone.origin, backbone.maps, backbone.layers
+            self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
+            shapes = self._shapes()
+        except LatentbeamError:
+            raise
+        except Exception as error:  # Keras and TensorFlow raise anything for a network of no use
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"features.backbone {config.backbone!r} cannot be used on images {image.shape}: "
+                f"{reason}"
+            ) from error
         sizes = [(height, width) for _, height, width, _ in shapes]
         coarsest = min((size for size in sizes if size != _VECTOR), default=_VECTOR)
         self._grid = coarsest if config.pool is None else (config.pool, config.pool)

@@ -63,14 +63,7 @@ def _with_weights(name: str, size: tuple[int, int]) -> tuple[keras.Model, types.
 
 def _known() -> dict[str, types.ModuleType]:
     """The networks, and for each the module that says how its input is prepared."""
-    modules: dict[str, Any] = {
-        name: module
-        for name, module in vars(keras.applications).items()
-        if isinstance(module, types.ModuleType) and hasattr(module, "preprocess_input")
-    }
-    return {
-        network: module
-        for module in modules.values()
-        for network in vars(module)
-        if network[0].isupper()
-    }
+    public: dict[str, Any] = vars(keras.applications)
+    networks = {name: build for name, build in public.items() if name[0].isupper()}
+    modules = {name: build.__module__.rpartition(".")[2] for name, build in networks.items()}
+    return {name: public[module] for name, module in modules.items() if module in public}

@@ -25,7 +25,10 @@ _ROOMS = re.compile(
 # Values that Keras describes as it does objects.
 _VALUES = {"__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy__", "slice"}
 # They run what a file brings along, or files elsewhere.
-_REFUSED = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+_REFUSED = {
+    *("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"),
+    *("StringLookup", "IntegerLookup", "TextVectorization"),
+}
 
 
 def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:

@@ -60,10 +60,14 @@ def with_stages(network: keras.Model, layers: Sequence[str] | None) -> keras.Mod
 
 
 def _maps(network: keras.Model) -> dict[str, Any]:
-    """The outputs of the layers that give maps, but for paddings."""
-    paddings = (keras.layers.InputLayer, keras.layers.ZeroPadding2D)
+    """The outputs of the layers that give maps, but for paddings, and for networks within this
+    one, whose outputs are of their own."""
+    others = (
+        *(keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D),
+        keras.Model,
+    )
     outputs = {
-        layer.name: layer.output for layer in network.layers if not isinstance(layer, paddings)
+        layer.name: layer.output for layer in network.layers if not isinstance(layer, others)
     }
     return {
         name: output

@@ -31,7 +31,10 @@ def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None
     try:
         check_graph(path / GRAPH, str(path / GRAPH))
     except BundleError as error:
-        raise InputError(f"features.backbone: {error}") from error
+        raise InputError(
+            f"features.backbone: {error}; it may only compute with tensors: save a network of "
+            "Keras as a .keras file"
+        ) from error
     check_side(size, 1, name)
     model, function = _loaded(path)
     known = _outputs(function, size, name)

@@ -129,7 +129,8 @@ class TrainingConfig(Validated):
     without falling.
 
     `augment` is NAME[:AMOUNT] joined by `+`, such as `flip+shift`: what may be done to an image,
-    input and target alike, anew each time it is seen. None: what helps principal components to
+    input and target alike, anew each time it is seen; where features are rebuilt, once, to a
+    further record. None: what helps principal components to
     rebuild validation records, for a model that starts from them; `none`: nothing.
 
     `calibration_share` None: a tenth of the records, or as many as it takes to flag any at
@@ -276,6 +277,11 @@ class Configuration(Validated):
 
     def _require_corruptible(self, model: DenoisingConfig) -> None:
         for step in model.corruption_steps:
+            if step.name == "clip" and self.features.is_on:
+                raise ConfigError(
+                    "model.corruption 'clip' is of pixels, which features.backbone "
+                    f"{self.features.backbone!r} takes the place of"
+                )
             if FACTS[step.name].needs_unit_scaling and not self.features.is_on:
                 self._require_bounded(f"model.corruption {step.name!r}")
             if step.name == "greyscale" and self.image.channels not in (None, 3, 4):
@@ -325,13 +331,15 @@ class Configuration(Validated):
         """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
         dense network, whose activations are small, 256 of any other, and 16 of one of features,
         for the backbone before it; fewer where 4 MiB of raw pixels hold fewer, of features 8 MiB,
-        but at least 2."""
+        but at least 2. Of features a power of two: kernels were seen to round the rest of a batch
+        of 12 or 13 otherwise than its beginning."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
         most_bytes = _BATCH_BYTES
         if self.features.is_on:
             default, most_bytes = _FEATURE_ROWS, 2 * _BATCH_BYTES
         rows = self.scoring.batch_rows or default
-        return max(2, min(rows, most_bytes // self.image.image_bytes))
+        rows = max(2, min(rows, most_bytes // self.image.image_bytes))
+        return 1 << (rows.bit_length() - 1) if self.features.is_on else rows
 
     def with_image(self, image: ImageConfig) -> "Configuration":
         return dataclasses.replace(self, image=image)

@@ -25,6 +25,8 @@ class RotationContrast(Score):
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:
         corruption = getattr(config.model, "corruption", None)
+        if config.features.is_on:
+            return "needs pixels, whose turned views it looks at. Received: features"
         if corruption != "rotation":
             return f"needs model.corruption 'rotation', and it alone. Received: {corruption!r}"
         return None

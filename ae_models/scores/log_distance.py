@@ -7,7 +7,14 @@ from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import SMALLEST_ERROR
 from ae_models.scores.whitening import Whitening
 
-_SMALLEST_SCALE = 1e-6  # of features that are all alike
+_SMALLEST_SHARE, _SMALLEST_SCALE = 0.01, 1e-6
+
+
+def bounded_scale(features: np.ndarray) -> np.ndarray:
+    """The standard deviations of (N, k) features, but at least a hundredth of their mean: one that
+    hardly varies in training records is not all that counts where it does."""
+    scale = features.std(axis=0, dtype=np.float64)
+    return np.maximum(scale, max(_SMALLEST_SHARE * float(scale.mean()), _SMALLEST_SCALE))
 
 
 class LogDistance:
@@ -22,7 +29,7 @@ class LogDistance:
     """
 
     def __init__(self, features: np.ndarray):
-        scale = np.maximum(features.std(axis=0, dtype=np.float64), _SMALLEST_SCALE)
+        scale = bounded_scale(features)
         self._whitening = Whitening(features / scale)
         self._whitening.matrix /= scale[:, None]
         self._whitening.mean *= scale

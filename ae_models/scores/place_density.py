@@ -10,13 +10,13 @@ from scipy import ndimage
 from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
+from ae_models.scores.log_distance import bounded_scale
 from ae_models.scores.score import SMALLEST_ERROR, Outputs
 
 _MOST_PLACES = 30_000  # by which a covariance is estimated
 _SHRINKAGE = 0.01  # towards the unit matrix
 _LEADING = 0.9  # of the variance: what makes up the image, not what is rare in it
 _PRIOR_RECORDS = 20.0  # that know of no place where features vary otherwise than elsewhere
-_SMALLEST_SCALE = 1e-6
 
 
 class PlaceDensity(FeatureScore):
@@ -96,7 +96,7 @@ class _Places:
         """Those of training records, (N, h, w, C)."""
         places = maps.reshape(-1, maps.shape[-1])
         mean = places.mean(axis=0, dtype=np.float64)
-        scale = np.maximum(places.std(axis=0, dtype=np.float64), _SMALLEST_SCALE)
+        scale = bounded_scale(places)
         matrix = _trailing(_sample(places, mean, scale)) / scale[:, None]
         white = ((maps - mean) @ matrix).astype(np.float32)
         usual = _smoothed(white.mean(axis=0, dtype=np.float64))
@@ -123,13 +123,17 @@ def _sample(places: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarr
 
 def _trailing(places: np.ndarray) -> np.ndarray:
     """Whitens places, (n, C), in the directions of least variance, that share a tenth of it:
-    (C, k)."""
-    channels = places.shape[1]
-    covariance = (1 - _SHRINKAGE) * (places.T @ places) / len(places)
-    variances, directions = np.linalg.eigh(covariance + _SHRINKAGE * np.eye(channels))
+    (C, k). Of features that hardly vary there are none."""
+    alive = np.flatnonzero(places.var(axis=0) > 0.5)  # all have 1 but those
+    alive = alive if len(alive) else np.arange(places.shape[1])
+    known = places[:, alive]
+    covariance = (1 - _SHRINKAGE) * (known.T @ known) / len(known)
+    variances, directions = np.linalg.eigh(covariance + _SHRINKAGE * np.eye(len(alive)))
     shares = np.cumsum(variances) / variances.sum()
     kept = max(1, int(np.searchsorted(shares, 1 - _LEADING)))
-    return np.asarray(directions[:, :kept] / np.sqrt(variances[:kept]))
+    matrix = np.zeros((places.shape[1], kept))
+    matrix[alive] = directions[:, :kept] / np.sqrt(variances[:kept])
+    return matrix
 
 
 def _alignment(white: np.ndarray) -> float:

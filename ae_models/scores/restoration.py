@@ -7,29 +7,40 @@ model, so these are computed only where they are asked for.
 
 from keras import ops
 
+from ae_models.config.configuration import Configuration
 from ae_models.losses.losses import mean_absolute_error, mean_squared_error
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import Outputs, Score
 
 
-class RestorationMSE(Score):
+class _Restoration(Score):
+    kinds = frozenset({"dae"})
+    by_default = False
+
+    @classmethod
+    def refusal(cls, config: Configuration) -> str | None:
+        if config.corruption_of_images:
+            return (
+                "needs a corruption of features, of which there are views. Received: "
+                f"model.corruption {getattr(config.model, 'corruption', None)!r}"
+            )
+        return None
+
+
+class RestorationMSE(_Restoration):
     """Mean over the views and the values of (x − x')², x' being restored from the view."""
 
     name = "restoration_mse"
-    kinds = frozenset({"dae"})
-    by_default = False
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         return ops.mean(mean_squared_error(x, outputs["restorations"]), axis=0)
 
 
-class RestorationMAE(Score):
+class RestorationMAE(_Restoration):
     """Mean over the views and the values of |x − x'|, x' being restored from the view."""
 
     name = "restoration_mae"
     resolution = 1e-6
-    kinds = frozenset({"dae"})
-    by_default = False
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         return ops.mean(mean_absolute_error(x, outputs["restorations"]), axis=0)

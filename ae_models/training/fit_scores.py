@@ -61,7 +61,9 @@ def fit_to_features(
     fit_scores(scores, features)
     known = {score.name: score for score in scores}
     for score in made:
-        score.fit_parts(held_out, known)
+        # Of what takes more memory a record, fewer are seen.
+        fewest = min(len(held_out[part]) for part in score.parts)
+        score.fit_parts({part: held_out[part][:fewest] for part in score.parts}, known)
 
 
 def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> np.ndarray:
@@ -93,15 +95,16 @@ def _gathered(
     rows: int,
     most_records: int | None,
 ) -> dict[str, np.ndarray]:
-    """What each score needs of the first records of each store."""
+    """What each score needs of the first records of each store, which share the memory."""
     parts: dict[str, list[np.ndarray]] = {}
+    stores = list(stores)
     for store in stores:
         seen = 0
         for found in _features(scores, model, preprocessing, store, rows):
             for name, values in found.items():
-                kept = parts.setdefault(name, [])
-                if sum(part.nbytes for part in kept) < _MOST_BYTES:
-                    kept.append(values)
+                most = max(1, _MOST_BYTES // (len(stores) * max(1, values[:1].nbytes)))
+                if seen < most:
+                    parts.setdefault(name, []).append(values)
             seen += rows
             if not found or seen >= (most_records or _MOST_RECORDS):
                 break

@@ -1,5 +1,6 @@
 """The command `latentbeam` and what can be asked of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,7 +125,7 @@ def train(
     if primary is not None:
         overrides = [*overrides, f"scoring.primary={primary}"]
     if features is not None:
-        overrides = [*overrides, f"features.backbone={features}"]
+        overrides = [*overrides, f"features.backbone={json.dumps(features)}"]
     configuration = program.train_configuration(
         model, config, overrides, {"epochs": epochs, "seed": seed}
     )

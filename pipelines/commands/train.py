@@ -1,11 +1,13 @@
 """`latentbeam train`: images to a bundle."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ae_models.backbones.registry import installed_backbone
 from ae_models.bundles.bundle import Bundle, seal_bundle
 from ae_models.bundles.calibration_file import write_calibration
 from ae_models.bundles.model_card import model_card
@@ -66,10 +68,31 @@ def train_configuration(
     if isinstance(training, dict):
         training.update({key: value for key, value in (flags or {}).items() if value is not None})
     config = configuration_from_mapping(mapping)
-    # What cannot be used fails here rather than after hours of training.
-    named = config.features.backbone
-    primary_score(config if named is None else config.on(named))
+    _check_scores(config)
     return config
+
+
+def _check_scores(config: Configuration) -> None:
+    """What cannot be had fails here rather than after hours of training.
+
+    Raises:
+      ConfigError: a score that is named cannot be had: of the backbone that is named; where none
+        is, neither of pixels nor of one that is installed.
+    """
+    named = config.features.backbone
+    if named is not None:
+        primary_score(config.on(named))
+        return
+    try:
+        primary_score(config)
+    except ConfigError:
+        installed = installed_backbone()
+        if installed is None:
+            raise
+        with contextlib.suppress(ConfigError):  # what was said of pixels is what is meant
+            primary_score(config.on(installed))
+            return
+        raise
 
 
 def train(

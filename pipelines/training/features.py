@@ -11,6 +11,7 @@ from ae_models.backbones.registry import installed_backbone, usual_side
 from ae_models.config.configuration import Configuration
 from ae_models.config.features import NONE
 from ae_models.errors import ConfigError
+from ae_models.scores import primary_score
 from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.beam.run import run
@@ -52,6 +53,7 @@ def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
         return Rebuilt(config.on(NONE), advice=_EXTRA)
     try:
         rebuilt = _on_features(config, backbone)
+        primary_score(rebuilt)  # whether there are the scores that were named
     except ConfigError as error:
         told = f"these are photographs: training on pixels all the same, not on features: {error}"
         return Rebuilt(config.on(NONE), told=told)

@@ -173,9 +173,11 @@ class Trainer:
         config, advice, left_out = self._config, list[str](), list[str]()
         found = self._export(config)
         while apart := [one for one in found if not one.holds]:
-            config = _without(config, apart)
+            config, made = _without(config, apart)
             advice += map(_left_out, apart)
+            advice += (f"{name} is made of it: the bundle does without it too" for name in made)
             left_out += (one.name.removeprefix(SCORE_PREFIX) for one in apart)
+            left_out += made
             found = self._export(config)
         if alike := [one.name for one in found if not one.distinct]:
             advice.append(_indistinct(alike))
@@ -203,8 +205,9 @@ class Trainer:
         return ScoringModule(self._of_pixels, self._model, scores)
 
 
-def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
-    """The configuration with fewer scores, and the same primary one if that was chosen."""
+def _without(config: Configuration, apart: list[Agreement]) -> tuple[Configuration, list[str]]:
+    """The configuration with fewer scores, and the same primary one if that was chosen; and the
+    names of those that it lost as they are made of others."""
     names = {one.name for one in apart}
     left = [name for name in score_names(config) if SCORE_PREFIX + name not in names]
     kept = tuple(name for name in left if all(part in left for part in SCORES[name].parts))
@@ -215,13 +218,12 @@ def _without(config: Configuration, apart: list[Agreement]) -> Configuration:
             raise StageError(f"{_parted(one)}: no choice of scores mends that")
         if not kept:
             raise StageError(f"{_parted(one)}, and no score is left: name others in scoring.scores")
-        if chosen and one.name == SCORE_PREFIX + primary_score(config):
-            raise StageError(f"{_parted(one)}: take another with --primary")
+        if chosen and primary_score(config) not in kept:
+            raise StageError(f"{_parted(one)}: take another than {scoring.primary} with --primary")
     if not chosen:
-        own = primary_score(config)
-        first = own if own in kept else kept[0]
+        first = primary_score(config, kept)
         scoring = dataclasses.replace(scoring, primary=scoring.primary or first)
-    return dataclasses.replace(config, scoring=scoring)
+    return dataclasses.replace(config, scoring=scoring), [name for name in left if name not in kept]
 
 
 def _parted(one: Agreement) -> str:

@@ -12,6 +12,7 @@ from ae_models.bundles.names import TRANSFORM_OUTPUT
 from ae_models.config.budget import OF_FEATURES, OF_PIXELS
 from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.model import AutoencoderConfig
+from ae_models.errors import ConfigError
 from ae_models.scores import AUTO, primary_score
 from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import CALIBRATION, TRAIN
@@ -104,9 +105,15 @@ def stored_values(
     output of them."""
     folder, stores = work.path / "read", records.stores
     if features is not None:
-        if work.kept(FEATURES) is None:
+        kept, origin = work.kept(FEATURES), dataclasses.asdict(features.origin)
+        if kept is None:
             write_features(stores, features, config, options, folder)
-            work.keep(FEATURES, {})
+            work.keep(FEATURES, origin)
+        elif kept != origin:
+            raise ConfigError(
+                f"features.backbone {config.features.backbone!r} is another network than when this "
+                "training began: --overwrite to start anew"
+            )
         stores = stored_features(folder)
     output = work.bundle / TRANSFORM_OUTPUT
     # A bundle that was put in its place has taken it along.
@@ -160,12 +167,15 @@ def exported(
     """Exports the model, and compares it and its scores on held-out records."""
     config, advice, left_out = trainer.export()
     scorer = trainer.scorer(config)
-    found = trainer.recommendation(scorer)
-    if config.scoring.primary == AUTO:
-        scoring = dataclasses.replace(config.scoring, primary=found.score)
-        config = dataclasses.replace(config, scoring=scoring)
-    say(found.sentence(primary_score(config)))
-    facts: dict[str, Any] = {"recommended": dataclasses.asdict(found)}
+    facts: dict[str, Any] = {}
+    # Of features, scores know the validation records: only who asks for it chooses by these.
+    if config.scoring.primary == AUTO or not config.features.is_on:
+        found = trainer.recommendation(scorer)
+        if config.scoring.primary == AUTO:
+            scoring = dataclasses.replace(config.scoring, primary=found.score)
+            config = dataclasses.replace(config, scoring=scoring)
+        say(found.sentence(primary_score(config)))
+        facts["recommended"] = dataclasses.asdict(found)
     if left_out:
         facts["left_out"] = left_out
     if config.target is None:  # else it rebuilds other images than it is given

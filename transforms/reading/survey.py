@@ -68,13 +68,14 @@ class Survey:
         return height, config.width or max(1, round(height / ratio))
 
     def are_photographs(self, config: ImageConfig) -> bool:
-        """Whether what is taken of these images is in colour, or has a median side of more than 96
-        pixels; but none are that have a side of less than 32."""
+        """Whether what is taken of these images is in colour, or grey with a median side of more
+        than 96 pixels; but none are that have a side of less than 32."""
         chosen = self.chosen(config)
         used = [image for image in self.images if config.convert or _is_of(image.kind, chosen)]
         sides = median_size([(image.height, image.width) for image in used or self.images])
         in_colour = chosen.shape[2] in _IN_COLOUR
-        return min(sides) >= _LEAST_SIDE and (in_colour or max(sides) > SMALL_SIDE)
+        seen = in_colour or (chosen.shape[2] == 1 and max(sides) > SMALL_SIDE)
+        return min(sides) >= _LEAST_SIDE and seen
 
     def _kinds(self) -> dict[Kind, int]:
         """How many images are of each kind, the greatest number first; of equal ones more channels

@@ -22,6 +22,7 @@ from transforms.records.pixels import Layout, Shape, pixels_from_arrow
 # Of `quantile`: an anomaly brighter or darker than all normal records is seen to be so, and a hot
 # pixel weighs no more than that.
 _QUANTILE_CUT = (-1.0, 2.0)
+_SMALLEST_OF_FEATURES = 0.01
 _SMALLEST_SCALE = 1e-6  # of a data set whose pixels are all alike
 
 
@@ -31,12 +32,15 @@ def _unit(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {PIXELS: (pixels - low) / tf.maximum(high - low, _SMALLEST_SCALE)}
 
 
-def _standard(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _standard(smallest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """`smallest`, as a share of all channels' mean deviation, is what a channel's counts for at
+    least."""
     pixels = inputs[PIXELS]
     values = tf.reshape(pixels, [-1, pixels.shape[-1]])
     mean = tft.mean(values, reduce_instance_dims=False)
-    variance = tft.var(values, reduce_instance_dims=False)
-    return {PIXELS: (pixels - mean) / tf.maximum(tf.sqrt(variance), _SMALLEST_SCALE)}
+    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    least = tf.maximum(smallest * tf.reduce_mean(deviation), _SMALLEST_SCALE)
+    return {PIXELS: (pixels - mean) / tf.maximum(deviation, least)}
 
 
 def _full_range(largest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -49,7 +53,7 @@ def _quantile(low: int, high: int, inputs: dict[str, tf.Tensor]) -> dict[str, tf
 
 
 def _scaling(
-    name: str | None, image: ImageConfig, scale: tuple[int, int] | None
+    name: str | None, image: ImageConfig, scale: tuple[int, int] | None, smallest: float = 0.0
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
     with no statistic that it does not use."""
@@ -59,7 +63,7 @@ def _scaling(
         if scale is None:
             raise ValueError("the scaling 'quantile' needs the levels that become 0 and 1")
         return functools.partial(_quantile, *scale)
-    return {None: _unit, "unit": _unit, "standard": _standard}[name]
+    return functools.partial(_standard, smallest) if name == "standard" else _unit
 
 
 def pixels_to_features(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
@@ -102,6 +106,8 @@ class AnalyzePixels(beam.PTransform):
     ):
         super().__init__()
         self._scale, self._layout = scale, layout or (image.shape, np.dtype(image.dtype))
+        # A feature that hardly occurs in training would else be all that counts where it does.
+        self._smallest = 0.0 if layout is None else _SMALLEST_OF_FEATURES
         self._image, self._preprocessing = image, preprocessing
         self._output, self._temporary = output, temporary
 
@@ -114,6 +120,6 @@ class AnalyzePixels(beam.PTransform):
                 features,
                 _adapter_config(self._layout[0]),
             ) | "Analyze" >> tft_beam.AnalyzeDataset(
-                _scaling(self._preprocessing.scaling, self._image, self._scale)
+                _scaling(self._preprocessing.scaling, self._image, self._scale, self._smallest)
             )
             return transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(self._output)

@@ -19,8 +19,8 @@ from ae_models.training.image_store import ImageStore, empty_store
 from transforms.execution.timing import ProgressLog
 
 RECORDS_SEEN = "records_seen"  # a metric: by the backbone
-# Halves of a unit in the last place are 0.02% of a value, far less than what tells records apart;
-# what a half float cannot hold becomes the greatest that it can.
+# Half floats are off by up to 0.05% of a value, which is noise to what is learned of many; what one
+# cannot hold becomes the greatest that it can. Scores are made of exact features.
 STORED = np.dtype(np.float16)
 _GREATEST = float(np.finfo(STORED).max)
 
@@ -134,7 +134,10 @@ def _seed(*numbers: int) -> int:
 
 def _write(store: ImageStore, maps: np.ndarray, start: int, records: int) -> None:
     if not np.isfinite(maps).all():
-        raise InputError("the backbone gives features that are no finite numbers")
+        raise InputError(
+            "features.backbone gives features that are no finite numbers, of a training or a "
+            "validation record"
+        )
     half = np.clip(maps, -_GREATEST, _GREATEST).astype(STORED)
     for view, values in enumerate(half):
         store.write(view * records + start + np.arange(len(values)), values)

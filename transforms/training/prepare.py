@@ -181,6 +181,8 @@ class AnalyzeStore(beam.PTransform):
     ):
         super().__init__()
         self._store, self._config, self._scale = store, config, scale
+        of_features = (store.shape[1:], store.dtype) if config.features.is_on else None
+        self._layout = of_features
         self._folders = (output, temporary)
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
@@ -195,7 +197,7 @@ class AnalyzeStore(beam.PTransform):
                 self._config.preprocessing,
                 *self._folders,
                 self._scale,
-                layout=(self._store.shape[1:], self._store.dtype),
+                layout=self._layout,
             )
         )
 

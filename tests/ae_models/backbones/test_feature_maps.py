@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.config.configuration import ImageConfig
 from ae_models.config.features import FeaturesConfig
-from ae_models.errors import InputError
+from ae_models.errors import ConfigError, InputError
 from ae_models.ops.area import area_resized, area_shares
 from tests.support.backbones import tiny_backbone, tiny_network
 
@@ -61,6 +62,24 @@ def test_a_backbone_that_gives_no_numbers_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'nan.keras' gives features that are no finite numbers"):
         FeatureMaps(config, ImageConfig(16, 16, 3, 8)).check_finite()
     _maps(tmp_path, ImageConfig(16, 16, 3, 8)).check_finite()
+
+
+def test_more_channels_than_colour_and_alpha_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"takes grey or colour, .* Received: images of 6 channels"
+    ):
+        _maps(tmp_path, ImageConfig(16, 16, 6, 8))
+
+
+def test_a_network_that_such_images_vanish_in_is_named_in_one_line(tmp_path: Path) -> None:
+    image = keras.Input((None, None, 3))
+    x = image
+    for _ in range(4):
+        x = keras.layers.Conv2D(2, 3, strides=2, padding="valid")(x)
+    keras.Model(image, x).save(tmp_path / "valid.keras")
+    with pytest.raises(InputError, match="cannot be used on images") as caught:
+        FeatureMaps(FeaturesConfig(str(tmp_path / "valid.keras")), ImageConfig(16, 16, 3, 8))
+    assert "\n" not in str(caught.value)
 
 
 @given(old=st.integers(1, 12), new=st.integers(1, 12))

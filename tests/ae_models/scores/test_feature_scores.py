@@ -109,7 +109,7 @@ def test_distances_are_those_of_scikit_learn(name: str) -> None:
     np.testing.assert_allclose(found, _ORACLES[name](train, x), rtol=2e-3, atol=2e-3)
 
 
-@given(scale=st.floats(1e-3, 1e3), shift=st.floats(-100, 100))
+@given(scale=st.floats(0.1, 10), shift=st.floats(-100, 100))
 def test_a_distance_knows_no_units(scale: float, shift: float) -> None:
     features = _RANDOM.normal(size=(50, 4))
     one = LogDistance(features)(features.astype(np.float32))
@@ -251,3 +251,15 @@ def test_combined_is_primary_where_it_can_be_had() -> None:
         score_names(_configured(("combined", *Combined.parts[:3])))
     with pytest.raises(ConfigError, match=r"needs features.backbone. Received: 'none'"):
         score_names(_configured(("feature_density",), backbone="none"))
+
+
+@pytest.mark.parametrize("name", ["feature_density", "place_density"])
+def test_a_feature_that_training_hardly_knows_is_not_all_that_counts(name: str) -> None:
+    train, x = _maps(80), _maps(40, seed=2)
+    train[..., 1], x[..., 1] = 0, 0
+    fired = x.copy()
+    fired[:, 2, 3, 1] = x[..., 0].std()  # as far as another feature goes
+    score = _fitted(name, train)
+    before, after = (np.asarray(score(m, _outputs(m))) for m in (x, fired))
+    assert before.std() > 0.01
+    assert np.abs(after - before).max() < 30 * before.std()

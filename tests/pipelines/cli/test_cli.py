@@ -138,7 +138,7 @@ def test_a_flag_that_cannot_be_used_is_named(
         (["model.latent_dim=many"], "model.latent_dim must be of type int. Received: 'many'"),
         (["latent_dim=3"], "--set takes SECTION.KEY=VALUE"),
         (["scoring.primary=kl"], "scoring.primary must be of"),
-        (["image.fit=squash"], "image.fit must be one of pad, crop. Received: 'squash'"),
+        (["image.fit=squash"], "image.fit must be one of pad, crop, stretch. Received: 'squash'"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_named(

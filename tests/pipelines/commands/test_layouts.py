@@ -170,7 +170,8 @@ def images_and_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         folder.mkdir()
         _images(folder / "images")
-        flags = ["--set", "model.network=dense", "--set", "model.latent_dim=4", "--epochs", "1"]
+        flags = ["--set", "model.network=dense", "--set", "model.latent_dim=4", "--epochs", "1",
+                 "--features", "none"]  # fmt: skip
         assert _status("train", "--input", folder / "images", *flags, "--model", "ae",
                        "--output", folder / "bundle") == 0  # fmt: skip
         assert _status("score", "--input", folder / "images", "--model", folder / "bundle",

@@ -313,7 +313,7 @@ def test_sizes_and_kinds_are_told_before_training(
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (90, 160) if number < 15 else (90, 160, 3)
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(path)
-    settings = [*_TINY, "scoring.scores=[reconstruction_mse]"]
+    settings = [*_TINY, "scoring.scores=[reconstruction_mse]", "features.backbone=none"]
     config = train_configuration("ae", overrides=settings, flags={"epochs": 1})
     manifest = train([str(images)], config, str(tmp_path / "m"))
     lines = capsys.readouterr().err.splitlines()
