@@ -1,5 +1,6 @@
 """What the programs read: random or drawn images in every kind of file, made once and kept."""
 
+import functools
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from PIL import Image
 
 _SIDE = 28
 _GROUP_ROWS = 8192
-_DISTINCT_PHOTOGRAPHS, _PHOTOGRAPH_SIDE = 100, 1024
+_DISTINCT_PHOTOGRAPHS, _PHOTOGRAPH_SIDE, _SNAPSHOT_SIDE = 100, 1024, 400
 
 
 def _images(count: int) -> Iterator[np.ndarray]:
@@ -81,22 +82,21 @@ def _pngs(folder: Path, count: int) -> None:
             number += 1
 
 
-def _photographs(folder: Path, count: int) -> None:
-    """JPEGs of 1024 × 1024; a hundred of them under many names."""
+def _photographs(folder: Path, count: int, side: int = _PHOTOGRAPH_SIDE) -> None:
+    """Square JPEGs; a hundred of them under many names."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(count):
         path = folder / f"{number:09d}.jpg"
         if number < _DISTINCT_PHOTOGRAPHS:
-            path.write_bytes(_encoded(_photograph(generator), "JPEG", quality=90))
+            path.write_bytes(_encoded(_photograph(generator, side), "JPEG", quality=90))
         else:
             os.link(folder / f"{number % _DISTINCT_PHOTOGRAPHS:09d}.jpg", path)
 
 
-def _photograph(generator: np.random.Generator) -> np.ndarray:
-    """(1024, 1024, 3) uint8 whose amplitudes fall with the frequency, as those of natural images
+def _photograph(generator: np.random.Generator, side: int) -> np.ndarray:
+    """(side, side, 3) uint8 whose amplitudes fall with the frequency, as those of natural images
     do (Field 1987), with a little grain."""
-    side = _PHOTOGRAPH_SIDE
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     spectrum = np.fft.rfft2(generator.standard_normal((3, side, side)))
     planes = np.fft.irfft2(spectrum / np.maximum(frequency, 1 / side), s=(side, side))
@@ -111,6 +111,7 @@ MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "tfrecord": (".tfrecord", _tfrecord),
     "pngs": ("", _pngs),
     "photographs": ("", _photographs),
+    "snapshots": ("", functools.partial(_photographs, side=_SNAPSHOT_SIDE)),
 }
 
 

@@ -6,9 +6,9 @@ from benchmarks.speed.outcome import Measure
 from benchmarks.speed.start import Start
 from benchmarks.speed.training import Training
 
-_ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS = (
+_ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS, _SNAPSHOTS = (
     Side("ours", "latentbeam", kind)
-    for kind in ("npz", "parquet", "tfrecord", "pngs", "photographs")
+    for kind in ("npz", "parquet", "tfrecord", "pngs", "photographs", "snapshots")
 )
 
 _DIGITS, _NEW = ("--input", "builtin:digits"), ("--output", "{new}", "--overwrite")
@@ -71,6 +71,15 @@ MEASURES: tuple[Measure, ...] = (
         (1_000, 5_000),
         at_least=1.7,
     ),
+    Contest(
+        "JPEGs of 400² to features and scores beside the backbone's SavedModel on arrays",
+        "features",
+        _SNAPSHOTS,
+        Side("beside", "backbone_alone", "snapshots"),
+        (400, 2_000),
+        at_least=0.9,
+        tolerance=None,
+    ),
     Growth("peak memory, arrays, 10 × the images", "dense", _ARRAYS, (60_000, 600_000), 1.1),
     Growth(
         "peak memory, JPEGs of 1024², 10 × the images",
@@ -79,6 +88,7 @@ MEASURES: tuple[Measure, ...] = (
         (500, 5_000),
         1.1,
     ),
+    Growth("peak memory, features, 10 × the images", "features", _SNAPSHOTS, (200, 2_000), 1.1),
     Training("training from disk beside bare fit in memory, dense AE", "dense", 0.95),
     Training(
         "training from disk beside bare fit in memory, convolutional AE", "convolutional", 0.95
