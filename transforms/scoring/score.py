@@ -24,6 +24,9 @@ _REJECTS = "rejects"
 # What is done once a batch costs little a record where it holds several calls of the model. Large
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
+# A backbone has work for all cores in every call: what waits for it only takes turns with it, so
+# that several calls at once and one thread that decodes go furthest.
+_BYTES_OF_FEATURES = 32 << 20
 
 
 class ScoredRecords(NamedTuple):
@@ -97,15 +100,17 @@ class ScoreImages(Composite):
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
-        rows = bundle.config.batch_rows
-        calls = _BATCH_BYTES // (rows * bundle.config.image.image_bytes)
+        rows, threads, most_bytes = bundle.config.batch_rows, self._decoding_threads, _BATCH_BYTES
+        if bundle.config.features.is_on:
+            threads, most_bytes = 1, _BYTES_OF_FEATURES
+        calls = most_bytes // (rows * bundle.config.image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(
             self._bundle_path, max_rows=calls * rows, **vars(self._options)
         )
         scored = (
             records
-            | "Decode" >> DecodeImages(bundle.config.image, rows, threads=self._decoding_threads)
+            | "Decode" >> DecodeImages(bundle.config.image, rows, threads=threads)
             | "RunInference" >> RunInference(handler)
         )
         return ScoredRecords(*split_rejects(scored), tallies)
