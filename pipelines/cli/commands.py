@@ -70,7 +70,7 @@ def demo(output: str, as_json: bool) -> None:
 @click.option("--size", type=SizeType(), metavar="SIDE|HxW",
               help="Height and width that images are brought to: 64, 64x96.  "
                    "[default: the images' median shape, with at most as many pixels as "
-                   "64x64]")  # fmt: skip
+                   "64x64; of features a square that suits the backbone]")  # fmt: skip
 @click.option("--features", metavar="BACKBONE|none",
               help="What is rebuilt: features of efficientnet_lite0, keras:NAME, a .keras file "
                    "or a SavedModel, or none for pixels.  [default: of photographs, those of a "
@@ -82,7 +82,7 @@ def demo(output: str, as_json: bool) -> None:
 @click.option("--primary", metavar="NAME|auto",
               help="The score that p-values are made of; auto: the one that finds the most "
                    "anomalies made of held-out images.  "
-                   "[default: reconstruction_smoothed]")  # fmt: skip
+                   "[default: reconstruction_smoothed, of features combined]")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on with the unfinished training of the same command in OUTPUT-unfinished, "
                    "if there is one, with --epochs N to an earlier end; leave a finished bundle as "

@@ -1,6 +1,5 @@
 """`latentbeam train`: images to a bundle."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from ae_models.config.configuration import (
     read_mapping,
     with_overrides,
 )
+from ae_models.config.features import NONE
 from ae_models.errors import ConfigError, OutputError
 from ae_models.scores import primary_score
 from pipelines.beam.dataflow import is_handed_over
@@ -80,19 +80,17 @@ def _check_scores(config: Configuration) -> None:
         is, neither of pixels nor of one that is installed.
     """
     named = config.features.backbone
-    if named is not None:
-        primary_score(config.on(named))
-        return
-    try:
-        primary_score(config)
-    except ConfigError:
-        installed = installed_backbone()
-        if installed is None:
-            raise
-        with contextlib.suppress(ConfigError):  # what was said of pixels is what is meant
-            primary_score(config.on(installed))
+    errors = list[ConfigError]()
+    for backbone in (NONE, installed_backbone()) if named is None else (named,):
+        if backbone is None:
+            continue
+        try:
+            primary_score(config.on(backbone))
+        except ConfigError as error:
+            errors.append(error)
+        else:
             return
-        raise
+    raise errors[0]
 
 
 def train(

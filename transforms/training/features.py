@@ -90,13 +90,6 @@ class WriteFeatures(beam.PTransform):
         )
 
 
-class _Backbone:
-    """A backbone, held once for all threads of a process."""
-
-    def __init__(self, config: Configuration):
-        self.features = FeatureMaps(config.features, config.image)
-
-
 class _Write(beam.DoFn):
     """A split's number and the first of some rows → nothing, once their maps are written."""
 
@@ -105,8 +98,9 @@ class _Write(beam.DoFn):
         self._records = Metrics.counter("latentbeam", RECORDS_SEEN)
 
     def setup(self) -> None:
-        features = self._shared.acquire(lambda: _Backbone(self._config)).features
-        rows = self._config.batch_rows
+        config, rows = self._config, self._config.batch_rows
+        # Once for all threads of a process.
+        features = self._shared.acquire(lambda: FeatureMaps(config.features, config.image))
         self._views = [
             FeatureViews(features, rows, stores.augmentation, stores.corruption)
             for stores in self._stores

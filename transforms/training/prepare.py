@@ -181,8 +181,7 @@ class AnalyzeStore(beam.PTransform):
     ):
         super().__init__()
         self._store, self._config, self._scale = store, config, scale
-        of_features = (store.shape[1:], store.dtype) if config.features.is_on else None
-        self._layout = of_features
+        self._layout = (store.shape[1:], store.dtype) if config.features.is_on else None
         self._folders = (output, temporary)
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
