@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.pareto_tail import fit_pareto_tail
+from ae_models.training.fit_scores import HeldOut
 from ae_models.training.image_store import Batch
 from ae_models.training.splits import id_hashes
 
@@ -21,8 +22,16 @@ def write_calibration(
     scorer: Scorer,
     batches: Iterable[Batch],
     tail: Literal["none", "pareto"] = "none",
+    held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """Writes `id`, `score` and each `score_<name>` of the records, in the order of their hashes.
+
+    Args:
+      path: the file.
+      scorer: scores the records.
+      batches: ids and images of the records.
+      tail: what the scores beyond all of these are taken to follow.
+      held_out: what scores are that know these records; None: none does.
 
     Returns:
       What the manifest says of it: the number of records, quantiles of the primary score and its
@@ -35,6 +44,9 @@ def write_calibration(
         ids += batch_ids
         parts.append({n: v for n, v in outputs.items() if n.startswith(SCORE_PREFIX[:-1])})
     columns = {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
+    if held_out is not None:
+        columns |= _corrected(columns, held_out)
+        columns["score"] = columns[scorer.primary]
     table = pa.table({"id": pa.array(ids, pa.string()), **columns})
     pq.write_table(table.take(pa.array(np.argsort(id_hashes(ids)))), path)
     quantiles = np.quantile(columns["score"], [0.0, 0.5, 0.9, 0.99, 1.0])
@@ -45,3 +57,8 @@ def write_calibration(
         **dict(zip(names, map(float, quantiles), strict=True)),
         "pareto_tail": None if fitted is None else dataclasses.asdict(fitted),
     }
+
+
+def _corrected(columns: dict[str, np.ndarray], held_out: HeldOut) -> dict[str, np.ndarray]:
+    scores = {name.removeprefix(SCORE_PREFIX): v for name, v in columns.items() if name != "score"}
+    return {SCORE_PREFIX + name: v for name, v in held_out.corrected(scores).items()}

@@ -9,26 +9,26 @@ from ae_models.config.configuration import Configuration
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.place_density import PlaceDensity
-from ae_models.scores.score import SCORE_OF, Outputs, Score
+from ae_models.scores.score import Score, ScoreOfScores
 
 # Of the whole image, with their weights; of its least usual place.
-_WHOLE = {"feature_density": 2.0, "feature_extremes": 2.0, "residual_density": 1.0}
+_WHOLE = {"feature_density": 3.0, "feature_extremes": 2.0, "residual_density": 1.0}
 _PLACE = "place_density"
-# What one place says is noisy: it counts half, and from one standard deviation on; but where all
-# images show the same in the same place, twice, and from the mean on.
-_PLACE_WEIGHTS, _PLACE_MARGINS = (0.5, 2.0), (1.0, 0.0)
+# What one place says is noisy: it counts for less, and from 1.5 standard deviations on; but where
+# all images show the same in the same place, for more, and from the mean on.
+_PLACE_WEIGHTS, _PLACE_MARGINS = (0.3, 4.0), (1.5, 0.0)
 _ORDER = 0.01  # of what is usual by both, which would else all be alike
 _SMALLEST_SCALE = 1e-6
 
 
-class Combined(Score):
+class Combined(ScoreOfScores):
     """How unusual a record is as a whole, g, or in one place, l, in standard deviations of held-out
     normal records: max(g, 0) + w·max(l − t, 0), and a hundredth of g + w·l.
 
     g: `feature_density`, `feature_extremes` and `residual_density`, each standardised, weighed by
-    2, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as in
+    3, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as in
     a mean; and a place that is somewhat odd, as one in many is, does not outweigh the whole, as in
-    a maximum. w goes from 1/2 to 2, and t from 1 to 0, with the share of what a place looks like
+    a maximum. w goes from 0.3 to 4, and t from 1.5 to 0, with the share of what a place looks like
     that follows from where it is: all of it, where neither camera nor thing ever moves.
     """
 
@@ -59,11 +59,9 @@ class Combined(Score):
         self._moments = {name: _moments(parts[name]) for name in self.parts}
         self._whole = _moments(self._sum(parts))
 
-    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
-        del x
+    def of_parts(self, parts: Mapping[str, Tensor]) -> Tensor:
         if not self._moments:
             raise ValueError(f"{self.name} is not fitted")
-        parts = {name: outputs[SCORE_OF.format(name)] for name in self.parts}
         whole = _standardised(self._sum(parts), self._whole)
         place = _standardised(parts[_PLACE], self._moments[_PLACE])
         in_place = self._weight * ops.maximum(place - self._margin, 0.0)

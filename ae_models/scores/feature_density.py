@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.area import mean_over_places
 from ae_models.ops.parts import split_by_widths
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
@@ -10,7 +11,36 @@ from ae_models.scores.log_distance import LogDistance
 from ae_models.scores.score import Outputs
 
 
-class FeatureDensity(FeatureScore):
+class GaussianScore(FeatureScore):
+    """The mean of the log distances of parts of a record's features, by a Gaussian each.
+
+    Attributes:
+      widths: how many features each part has, which `features` knows.
+    """
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+        self._distances: list[LogDistance] = []
+
+    def fit(self, features: np.ndarray) -> None:
+        self._distances = [LogDistance(part) for part in split_by_widths(features, self.widths)]
+
+    def distance(self, features: Tensor) -> Tensor:
+        if not self._distances:
+            raise ValueError(f"{self.name} is not fitted")
+        parts = split_by_widths(features, self.widths)
+        found = [distance(part) for distance, part in zip(self._distances, parts, strict=True)]
+        return ops.mean(ops.stack(found), axis=0)
+
+    def left_out(self, features: np.ndarray) -> np.ndarray:
+        """What `distance` would be of records that this is fitted to, (n, k), had each been left
+        out: (n,) float32."""
+        parts = split_by_widths(features, self.widths)
+        pairs = zip(self._distances, parts, strict=True)
+        return np.mean([distance.left_out(part) for distance, part in pairs], axis=0)
+
+
+class FeatureDensity(GaussianScore):
     """The log of the Mahalanobis distance of a record's features, averaged over all places, to the
     training records' mean: their squared distance, over the number of features.
 
@@ -19,41 +49,17 @@ class FeatureDensity(FeatureScore):
 
     name = "feature_density"
 
-    def __init__(self) -> None:
-        self._distance: LogDistance | None = None
-
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         del outputs
-        return ops.mean(x, axis=(1, 2))
-
-    def fit(self, features: np.ndarray) -> None:
-        self._distance = LogDistance(features)
-
-    def distance(self, features: Tensor) -> Tensor:
-        if self._distance is None:
-            raise ValueError(f"{self.name} is not fitted")
-        return self._distance(features)
+        self.widths = [x.shape[-1]]
+        return mean_over_places(x)
 
 
-class StageDensity(FeatureScore):
+class StageDensity(GaussianScore):
     """`feature_density` of each layer by itself, the mean over the layers."""
 
     name = "stage_density"
 
-    def __init__(self) -> None:
-        self._distances: list[LogDistance] = []
-        self._widths: list[int] = []
-
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
-        self._widths = [layer.shape[-1] for layer in outputs["layers"]]
-        return ops.mean(x, axis=(1, 2))
-
-    def fit(self, features: np.ndarray) -> None:
-        self._distances = [LogDistance(part) for part in split_by_widths(features, self._widths)]
-
-    def distance(self, features: Tensor) -> Tensor:
-        if not self._distances:
-            raise ValueError(f"{self.name} is not fitted")
-        parts = split_by_widths(features, self._widths)
-        found = [distance(part) for distance, part in zip(self._distances, parts, strict=True)]
-        return ops.mean(ops.stack(found), axis=0)
+        self.widths = [layer.shape[-1] for layer in outputs["layers"]]
+        return mean_over_places(x)

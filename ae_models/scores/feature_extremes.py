@@ -1,17 +1,15 @@
 """How usual what a record has most and least of is."""
 
-import numpy as np
 from keras import ops
 
 from ae_models.ops.tensor import Tensor
-from ae_models.scores.feature_score import FeatureScore
-from ae_models.scores.log_distance import LogDistance
+from ae_models.scores.feature_density import GaussianScore
 from ae_models.scores.score import Outputs
 
 _TAIL = 0.05  # of the places
 
 
-class FeatureExtremes(FeatureScore):
+class FeatureExtremes(GaussianScore):
     """As `feature_density`, of what each feature of the last layer is at its extremes over the
     places: the mean of the logs of two distances, that of its 5% and 95% quantiles and that of its
     maximum.
@@ -21,29 +19,14 @@ class FeatureExtremes(FeatureScore):
 
     name = "feature_extremes"
 
-    def __init__(self) -> None:
-        self._quantiles: LogDistance | None = None
-        self._maxima: LogDistance | None = None
-
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         """(N, 3·C): low and high quantiles, order statistics, and maxima."""
         del x
         layer = outputs["layers"][-1]
         places, channels = layer.shape[1] * layer.shape[2], layer.shape[3]
+        self.widths = [2 * channels, channels]
         values = ops.transpose(ops.reshape(layer, (-1, places, channels)), (0, 2, 1))
         below, above = int(_TAIL * places), places - 1 - int((1 - _TAIL) * places)
         greatest = ops.top_k(values, above + 1)[0]
         least = -ops.top_k(-values, below + 1)[0]
         return ops.concatenate([least[..., -1], greatest[..., -1], greatest[..., 0]], axis=-1)
-
-    def fit(self, features: np.ndarray) -> None:
-        channels = features.shape[1] // 3
-        self._quantiles = LogDistance(features[:, : 2 * channels])
-        self._maxima = LogDistance(features[:, 2 * channels :])
-
-    def distance(self, features: Tensor) -> Tensor:
-        if self._quantiles is None or self._maxima is None:
-            raise ValueError(f"{self.name} is not fitted")
-        channels = features.shape[1] // 3
-        quantiles = self._quantiles(features[:, : 2 * channels])
-        return (quantiles + self._maxima(features[:, 2 * channels :])) / 2.0

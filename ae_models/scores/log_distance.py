@@ -8,6 +8,7 @@ from ae_models.scores.score import SMALLEST_ERROR
 from ae_models.scores.whitening import Whitening
 
 _SMALLEST_SHARE, _SMALLEST_SCALE = 0.01, 1e-6
+_SMALLEST_SHARE_LEFT = 1e-6  # of the covariance, by a record that it is made of
 
 
 def bounded_scale(features: np.ndarray) -> np.ndarray:
@@ -29,7 +30,7 @@ class LogDistance:
     """
 
     def __init__(self, features: np.ndarray):
-        scale = bounded_scale(features)
+        self._records, scale = len(features), bounded_scale(features)
         self._whitening = Whitening(features / scale)
         self._whitening.matrix /= scale[:, None]
         self._whitening.mean *= scale
@@ -38,3 +39,21 @@ class LogDistance:
         """(N, k) float32 → (N,)."""
         squares = ops.mean(ops.square(self._whitening(features)), axis=-1)
         return ops.log(ops.maximum(squares, SMALLEST_ERROR))
+
+    def left_out(self, features: np.ndarray) -> np.ndarray:
+        """What it would be of some of the records that it is fitted to, (n, k) float32, had each
+        been left out, (n,) float32.
+
+        Without one of N records, at d from the mean, the covariance Σ = (1 - a)·S + a·diag(S) is
+        N / (N - 1)·(Σ - ((1 - a)·d·dᵀ + a·diag(d²)) / (N - 1)), if a stays. By Sherman and
+        Morrison's formula, and to the first order in a, its squared distance q = dᵀ·u, u = Σ⁻¹·d,
+        becomes N / (N - 1)·q / (1 - ((1 - a)·q + a·Σᵢ(uᵢ·dᵢ)² / q) / (N - 1)).
+        """
+        others, shrinkage = self._records - 1, self._whitening.shrinkage
+        white = np.asarray(self._whitening(features), np.float64)
+        squares = np.maximum(np.square(white).sum(axis=1), SMALLEST_ERROR)
+        terms = (white @ self._whitening.matrix.T) * (features - self._whitening.mean)
+        own = (1 - shrinkage) * squares + shrinkage * np.square(terms).sum(axis=1) / squares
+        left = np.maximum(1 - own / others, _SMALLEST_SHARE_LEFT)
+        without = self._records / others * squares / left
+        return np.log(without / features.shape[1]).astype(np.float32)

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from keras import ops
 
+from ae_models.ops.area import mean_over_places
 from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
@@ -67,4 +68,4 @@ class FeatureNeighbours(LatentNeighbours, FeatureScore):
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         del outputs
-        return ops.mean(x, axis=(1, 2))
+        return mean_over_places(x)

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.area import mean_over_places
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.log_distance import LogDistance
@@ -36,7 +37,7 @@ class ResidualDensity(FeatureScore):
             for top in (0, height - high)
             for left in (0, width - wide)
         ]
-        return ops.concatenate([ops.mean(window, axis=(1, 2)) for window in windows], axis=-1)
+        return ops.concatenate([mean_over_places(window) for window in windows], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
         self._distance = LogDistance(features.reshape(4 * len(features), -1))

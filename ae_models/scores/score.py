@@ -45,11 +45,23 @@ class Score(abc.ABC):
         """Learns from the features of training records, (N, k) float32."""
         del features
 
-    def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, "Score"]) -> None:
-        """Learns from the scores that it is made of: from what they are of normal records that they
-        were not fitted to, (n,) each, and from these scores themselves, fitted."""
-        del parts, scores
-
     @abc.abstractmethod
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         """(N, H, W, C) float32 and the model's outputs → (N,) float32."""
+
+
+class ScoreOfScores(Score):
+    """A score that is made of others, its `parts`, and of nothing else."""
+
+    @abc.abstractmethod
+    def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> None:
+        """Learns from what its parts are of normal records that they were not fitted to, (n,) each,
+        and from these scores themselves, fitted."""
+
+    @abc.abstractmethod
+    def of_parts(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """What the parts are of some records, (N,) each → (N,)."""
+
+    def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
+        del x
+        return self.of_parts({name: outputs[SCORE_OF.format(name)] for name in self.parts})

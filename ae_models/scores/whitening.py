@@ -22,7 +22,7 @@ class Whitening:
 
         estimate = LedoitWolf().fit(features.astype(np.float64))
         covariance = estimate.covariance_ + _SMALLEST_VARIANCE * np.eye(features.shape[1])
-        self.mean = estimate.location_
+        self.mean, self.shrinkage = estimate.location_, float(estimate.shrinkage_)
         self.matrix = np.linalg.cholesky(np.linalg.inv(covariance))
 
     def __call__(self, features: Tensor) -> Tensor:

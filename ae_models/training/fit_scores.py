@@ -1,6 +1,7 @@
 """Fitting the scores that learn from records, once the model is trained."""
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -9,8 +10,9 @@ import tensorflow as tf
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.scores import Score, fit_scores
+from ae_models.scores.feature_density import GaussianScore
 from ae_models.scores.feature_score import FeatureScore
-from ae_models.scores.score import SCORE_OF
+from ae_models.scores.score import SCORE_OF, ScoreOfScores
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 
@@ -32,6 +34,30 @@ def fit_to_records(
     fit_scores(scores, _gathered(scores, model, preprocessing, [store], batch_rows, most_records))
 
 
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What scores are of the first calibration records, which they are fitted to as well, had each
+    been left out.
+
+    Attributes:
+      scores: by their names, (n,) each.
+      made: of these and of others.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    made: tuple[ScoreOfScores, ...] = ()
+
+    def corrected(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All scores of all calibration records, as they are and then as these say: by their names,
+        (N,) each."""
+        found = dict(scores)
+        for name, values in self.scores.items():
+            found[name] = np.concatenate([values, scores[name][len(values) :]])
+        for score in self.made:
+            found[score.name] = np.asarray(score.of_parts({n: found[n] for n in score.parts}))
+        return found
+
+
 def fit_to_features(
     scores: Sequence[Score],
     model: ImageModel,
@@ -40,30 +66,51 @@ def fit_to_features(
     batch_rows: int,
     most_records: int,
     *,
+    calibration: ImageStore | None = None,
     apart: int | None = None,
-) -> None:
+) -> HeldOut:
     """As `fit_to_records`, to the records of several stores. Scores that are made of others are
-    fitted to what these are of records that they were not fitted to: of each quarter, when fitted
-    to the rest.
+    fitted to what these are of records that they were not fitted to: by a formula where there is
+    one, else of each quarter, when fitted to the rest.
 
     Args:
+      calibration: records that scores with such a formula are fitted to as well, as no other may
+        be.
       apart: how many records, the first of the first store, are alike with none after them, where
-        others are within groups; then they, or a quarter, are all that is held out.
+        others are within groups, so that no formula holds; then they, or a quarter, are all that
+        is held out.
+
+    Returns:
+      What the calibration records' scores are.
     """
     features = _gathered(scores, model, preprocessing, stores, batch_rows, most_records)
-    made = [score for score in scores if score.parts]
+    exact = [score for score in scores if isinstance(score, GaussianScore)]
+    count = 0
+    if calibration is not None:
+        more = _gathered(exact, model, preprocessing, [calibration], batch_rows, most_records)
+        count = min((len(values) for values in more.values()), default=0)
+        features |= {n: np.concatenate([features[n], v[:count]]) for n, v in more.items()}
+    made = [score for score in scores if isinstance(score, ScoreOfScores)]
     names = {part for score in made for part in score.parts}
-    held_out = {
-        score.name: _held_out(score, features[score.name], apart)
+    by_folds = [
+        score
         for score in scores
-        if isinstance(score, FeatureScore) and score.name in names
-    }
+        if isinstance(score, FeatureScore)
+        and score.name in names
+        and (apart is not None or score not in exact)
+    ]
+    held_out = {s.name: _held_out(s, features[s.name], apart) for s in by_folds}
     fit_scores(scores, features)
+    if apart is None:
+        held_out |= {score.name: score.left_out(features[score.name]) for score in exact}
     known = {score.name: score for score in scores}
     for score in made:
         # Of what takes more memory a record, fewer are seen.
         fewest = min(len(held_out[part]) for part in score.parts)
         score.fit_parts({part: held_out[part][:fewest] for part in score.parts}, known)
+    if not count:
+        return HeldOut({})
+    return HeldOut({score.name: held_out[score.name][-count:] for score in exact}, tuple(made))
 
 
 def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> np.ndarray:

@@ -152,6 +152,7 @@ def train(
             Scorer(work.bundle, config),
             records.calibration(config.batch_rows),
             config.scoring.tail,
+            found.held_out,
         )
         advice += [*found.advice, *warned(_advice_on_tail(calibration, config.scoring))]
         facts = {

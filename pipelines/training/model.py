@@ -1,7 +1,7 @@
 """What `latentbeam train` does once the records are there: a model and its SavedModel."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,13 @@ from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import StageError
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
-from ae_models.scores import AUTO, SCORES, primary_score, score_names
+from ae_models.scores import AUTO, SCORES, Score, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
-from ae_models.training.fit_scores import fit_to_features, fit_to_records
+from ae_models.training.fit_scores import HeldOut, fit_to_features, fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
-from ae_models.training.splits import TRAIN, VALIDATION
+from ae_models.training.splits import CALIBRATION, TRAIN, VALIDATION
 from pipelines.console.progress import Progress
 from pipelines.training.progress import TrainingProgress
 from pipelines.training.tensorboard_log import TensorBoardLog
@@ -37,12 +37,13 @@ _SEEN_AGAIN = 4096  # records, by a backbone, whose features scores are fitted t
 
 
 class Exported(NamedTuple):
-    """A configuration whose scores are those of the SavedModel, lines for people, and the names of
-    scores that were left out."""
+    """A configuration whose scores are those of the SavedModel, lines for people, the names of
+    scores that were left out, and what scores that know calibration records are of these."""
 
     config: Configuration
     advice: list[str]
     left_out: list[str]
+    held_out: HeldOut
 
 
 def chosen_augmentation(
@@ -115,7 +116,10 @@ class Trainer:
         local.remove(str(folder))  # of a rehearsal that was cut off
         folder.mkdir()
         self._model.save(folder / KERAS_MODEL)
-        save_graph(folder / SCORING, self._module(self._config, _REHEARSED), self._config.image)
+        scores = _new_scores(self._config)
+        self._fit(scores, self._config, _REHEARSED)
+        module = ScoringModule(self._of_pixels, self._model, scores)
+        save_graph(folder / SCORING, module, self._config.image)
         local.remove(str(folder))
 
     def _most_steps(self) -> int:
@@ -171,38 +175,55 @@ class Trainer:
           StageError: it does not give the primary score, or the latents, as Keras does.
         """
         config, advice, left_out = self._config, list[str](), list[str]()
-        found = self._export(config)
+        found, held_out = self._export(config)
         while apart := [one for one in found if not one.holds]:
             config, made = _without(config, apart)
             advice += map(_left_out, apart)
             advice += (f"{name} is made of it: the bundle does without it too" for name in made)
             left_out += (one.name.removeprefix(SCORE_PREFIX) for one in apart)
             left_out += made
-            found = self._export(config)
+            found, held_out = self._export(config)
         if alike := [one.name for one in found if not one.distinct]:
             advice.append(_indistinct(alike))
-        return Exported(config, advice, left_out)
+        return Exported(config, advice, left_out, held_out)
 
-    def _export(self, config: Configuration) -> list[Agreement]:
+    def _export(self, config: Configuration) -> tuple[list[Agreement], HeldOut]:
         local.remove(str(self._bundle / SCORING))  # of an earlier try
-        held_out = self._images[VALIDATION]
-        sample = held_out.read(0, min(config.batch_rows, _PARITY_RECORDS))
-        module = self._module(config)
-        return export(self._bundle, self._model, module, image=config.image, sample=sample)
+        validation = self._images[VALIDATION]
+        sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
+        scores = _new_scores(config)
+        held_out = self._fit(scores, config)
+        module = ScoringModule(self._of_pixels, self._model, scores)
+        found = export(self._bundle, self._model, module, image=config.image, sample=sample)
+        return found, held_out
 
-    def _module(self, config: Configuration, records: int | None = None) -> ScoringModule:
-        """The model with scores that are fitted to so many records; None: to as many as help."""
-        scores = [SCORES[name]() for name in score_names(config)]
-        rows = min(config.batch_rows, records or config.batch_rows)
-        if isinstance(self._of_pixels, FeaturePreprocessing):
-            # What features are like was learned from neither: the more records, the better.
-            stores = [self._images[split] for split in (VALIDATION, TRAIN)]
-            apart = None if config.training.group is None else len(self._validation)
-            most = records or _SEEN_AGAIN
-            fit_to_features(scores, self._model, self._of_pixels, stores, rows, most, apart=apart)
-        else:
-            fit_to_records(scores, self._model, self._of_pixels, self._train, rows, records)
-        return ScoringModule(self._of_pixels, self._model, scores)
+    def _fit(
+        self, scores: Sequence[Score], config: Configuration, records: int | None = None
+    ) -> HeldOut:
+        """Fits scores to so many records; None: to as many as help. Gives what they are of the
+        calibration records where they know these."""
+        rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
+        if not isinstance(of_pixels, FeaturePreprocessing):
+            fit_to_records(scores, self._model, of_pixels, self._train, rows, records)
+            return HeldOut({})
+        # What features are like was learned from neither: the more records, the better.
+        stores = [self._images[split] for split in (VALIDATION, TRAIN)]
+        grouped = config.training.group is not None
+        scarce = records is None and sum(map(len, stores)) < _SEEN_AGAIN
+        return fit_to_features(
+            scores,
+            self._model,
+            of_pixels,
+            stores,
+            rows,
+            records or _SEEN_AGAIN,
+            calibration=self._images[CALIBRATION] if scarce and not grouped else None,
+            apart=len(self._validation) if grouped else None,
+        )
+
+
+def _new_scores(config: Configuration) -> list[Score]:
+    return [SCORES[name]() for name in score_names(config)]
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> tuple[Configuration, list[str]]:

@@ -14,6 +14,7 @@ from ae_models.config.configuration import Configuration, ImageConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import ConfigError
 from ae_models.scores import AUTO, primary_score
+from ae_models.training.fit_scores import HeldOut
 from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import CALIBRATION, TRAIN
 from pipelines.console.progress import say, warned
@@ -155,17 +156,19 @@ def for_records(
 
 
 class Found(NamedTuple):
-    """What an exported model is found to be, for the manifest, and advice on it."""
+    """What an exported model is found to be, for the manifest, advice on it, and what scores that
+    know calibration records are of these."""
 
     facts: dict[str, Any]
     advice: list[str]
+    held_out: HeldOut
 
 
 def exported(
     trainer: Trainer, config: Configuration, records: Records
 ) -> tuple[Configuration, Found]:
     """Exports the model, and compares it and its scores on held-out records."""
-    config, advice, left_out = trainer.export()
+    config, advice, left_out, held_out = trainer.export()
     scorer = trainer.scorer(config)
     facts: dict[str, Any] = {}
     # Of features, scores know the validation records: only who asks for it chooses by these.
@@ -179,11 +182,11 @@ def exported(
     if left_out:
         facts["left_out"] = left_out
     if config.target is None:  # else it rebuilds other images than it is given
-        held_out = (images for _, images in records.calibration(config.batch_rows))
-        control = trainer.control(scorer, held_out)
+        images = (images for _, images in records.calibration(config.batch_rows))
+        control = trainer.control(scorer, images)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
         say(control.sentence())
         model = config.model
         if isinstance(model, AutoencoderConfig) and (line := control.advice(model)):
             advice = [*advice, line]
-    return config, Found(facts, warned(advice))
+    return config, Found(facts, warned(advice), held_out)

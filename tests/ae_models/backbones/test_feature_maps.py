@@ -12,7 +12,7 @@ from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.config.configuration import ImageConfig
 from ae_models.config.features import FeaturesConfig
 from ae_models.errors import ConfigError, InputError
-from ae_models.ops.area import area_resized, area_shares
+from ae_models.ops.area import area_resized, area_shares, mean_over_places
 from tests.support.backbones import tiny_backbone, tiny_network
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
@@ -94,3 +94,17 @@ def test_areas_are_means_of_blocks() -> None:
     blocks = x.reshape(2, 3, 2, 2, 2, 3).mean((2, 4))
     np.testing.assert_allclose(area_resized(x, (3, 2)), blocks, rtol=1e-5, atol=1e-6)
     assert area_resized(x, (6, 4)) is x
+
+
+@pytest.mark.parametrize("channels", [1, 3, 10, 13])
+def test_means_are_the_same_bits_wherever_in_the_batch(channels: int) -> None:
+    x = np.random.default_rng(0).normal(size=(16, 5, 4, channels)).astype(np.float32)
+    means, small = (np.asarray(f) for f in (mean_over_places(x), area_resized(x, (2, 3))))
+    np.testing.assert_allclose(means, x.mean((1, 2)), rtol=1e-4, atol=1e-6)
+    for place in range(16):
+        alone = np.zeros_like(x)
+        alone[(place + 7) % 16] = x[place]
+        moved = np.asarray(mean_over_places(alone))[(place + 7) % 16]
+        np.testing.assert_array_equal(moved, means[place])
+        moved = np.asarray(area_resized(alone, (2, 3)))[(place + 7) % 16]
+        np.testing.assert_array_equal(moved, small[place])

@@ -12,12 +12,14 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from ae_models.calibration.p_values import conformal_p_values
 from ae_models.config.configuration import Configuration, ScoringConfig
 from ae_models.config.features import FeaturesConfig
 from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import ConfigError
 from ae_models.scores import SCORES, Score, primary_score, score_names
 from ae_models.scores.combined import Combined
+from ae_models.scores.feature_density import GaussianScore
 from ae_models.scores.log_distance import LogDistance
 from ae_models.scores.place_density import PlaceDensity
 
@@ -109,6 +111,43 @@ def test_distances_are_those_of_scikit_learn(name: str) -> None:
     np.testing.assert_allclose(found, _ORACLES[name](train, x), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("name", ["feature_density", "stage_density", "feature_extremes"])
+def test_what_is_left_out_is_scored_as_if_nothing_had_been_fitted_to_it(name: str) -> None:
+    records = _maps(60)
+    score = _fitted(name, records)
+    assert isinstance(score, GaussianScore)
+    known = np.asarray(score(records, _outputs(records)))
+    left_out = score.left_out(np.asarray(score.features(records, _outputs(records))))
+    expected = np.concatenate(
+        [
+            np.asarray(_fitted(name, np.delete(records, n, axis=0))(own, _outputs(own)))
+            for n, own in enumerate(records[:, None])
+        ]
+    )
+    # The formula leaves the shrinkage as it is.
+    np.testing.assert_allclose(left_out, expected, atol=0.04)
+    assert np.abs(left_out - expected).mean() < 0.2 * (expected - known).mean()
+
+
+def test_scores_of_what_was_left_out_calibrate() -> None:
+    """With about as many features as records, p-values against scores that know the records flag
+    far too many; against those of what was left out, as many as they say."""
+    generator = np.random.default_rng(4)
+    mixing = np.geomspace(1, 1e-3, 60)[:, None] * generator.normal(size=(60, 60))
+    rates = []
+    for _ in range(20):
+        train, new = (
+            (generator.normal(size=(n, 60)) @ mixing).astype(np.float32) for n in (80, 200)
+        )
+        distance = LogDistance(train)
+        scores = np.asarray(distance(new))
+        against = np.sort(np.asarray(distance(train))), np.sort(distance.left_out(train))
+        rates.append([(conformal_p_values(scores, known) <= 0.1).mean() for known in against])
+    naive, left_out = np.mean(rates, axis=0)
+    assert naive > 0.3
+    assert left_out == pytest.approx(0.1, abs=0.025)
+
+
 @given(scale=st.floats(0.1, 10), shift=st.floats(-100, 100))
 def test_a_distance_knows_no_units(scale: float, shift: float) -> None:
     features = _RANDOM.normal(size=(50, 4))
@@ -189,8 +228,8 @@ def test_places_count_for_more_where_nothing_moves() -> None:
         score.fit_parts(parts, {"place_density": place})
         found.append(float(np.asarray(score(None, odd))[0]))
     aligned = still.alignment
-    in_place = (0.5 + 1.5 * aligned) * (3 - (1 - aligned))
-    assert found[1] - found[0] == pytest.approx(in_place - 0.5 * 2, abs=0.3)
+    in_place = (0.3 + 3.7 * aligned) * (3 - 1.5 * (1 - aligned))
+    assert found[1] - found[0] == pytest.approx(in_place - 0.3 * 1.5, abs=0.6)
 
 
 def test_combined_is_the_sum_of_what_is_unusual() -> None:
@@ -209,22 +248,21 @@ def test_combined_is_the_sum_of_what_is_unusual() -> None:
 
     usual = of()
     assert usual == pytest.approx(0.0, abs=0.05)
-    assert of(place_density=5.0) - usual == pytest.approx(0.5 * 4 + 0.01 * 0.5 * 5, abs=0.02)
-    assert of(place_density=0.9) - usual == pytest.approx(0.01 * 0.5 * 0.9, abs=0.01)
-    # Two of the sum's terms have twice the weight of the third.
+    assert of(place_density=5.0) - usual == pytest.approx(0.3 * 3.5 + 0.01 * 0.3 * 5, abs=0.1)
+    assert of(place_density=1.4) - usual == pytest.approx(0.01 * 0.3 * 1.4, abs=0.01)
     whole = np.std(
         [
             sum(
                 w * (held_out[n] - held_out[n].mean()) / held_out[n].std()
                 for n, w in (
-                    ("feature_density", 2),
+                    ("feature_density", 3),
                     ("feature_extremes", 2),
                     ("residual_density", 1),
                 )
             )
         ]
     )
-    for name, weight in (("feature_density", 2), ("residual_density", 1)):
+    for name, weight in (("feature_density", 3), ("feature_extremes", 2), ("residual_density", 1)):
         assert of(**{name: 6.0}) - usual == pytest.approx(1.01 * 6 * weight / whole, rel=0.05)
     # Neither hides the other, and both together are more than each.
     both = of(place_density=5.0, feature_density=6.0)

@@ -126,6 +126,46 @@ def test_stored_features_score_as_pixels_do(
     )
 
 
+def test_few_calibration_records_are_known_to_densities_and_scored_as_if_left_out(
+    photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    _trained(photographs, backbone, tmp_path / "bundle", "training.calibration_share=0.3")
+    ids, kept, scored = _calibrated(photographs, tmp_path / "bundle", tmp_path / "run")
+    assert len(ids) == 0.3 * _RECORDS
+    for name in ("feature_density", "stage_density", "feature_extremes"):
+        gaps = kept[f"score_{name}"] - scored[f"score_{name}"]
+        assert gaps.min() > 0.01  # what was left out is less usual, the more so the odder it is
+        assert np.corrcoef(gaps, scored[f"score_{name}"])[0, 1] > 0.5
+    for name in ("place_density", "residual_density", "reconstruction_mse", "latent_mahalanobis"):
+        np.testing.assert_array_equal(kept[f"score_{name}"], scored[f"score_{name}"])
+    assert (kept["score_combined"] > scored["score_combined"]).mean() > 0.9
+    np.testing.assert_array_equal(kept["score"], kept["score_combined"])
+
+
+def test_records_of_groups_are_never_both_known_and_calibrating(
+    photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    _trained(
+        photographs, backbone, tmp_path / "bundle", "training.group=source",
+        "training.calibration_share=0.3",
+    )  # fmt: skip
+    _, kept, scored = _calibrated(photographs, tmp_path / "bundle", tmp_path / "run")
+    for name, values in kept.items():
+        np.testing.assert_array_equal(values, scored[name])
+
+
+def _calibrated(
+    photographs: Path, bundle: Path, run: Path
+) -> tuple[list[str], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The ids of the calibration records, their scores as the bundle has them, and as `score` gives
+    them."""
+    kept = pq.read_table(bundle / "calibration.parquet").to_pandas().set_index("id")
+    score([str(photographs)], str(bundle), str(run))
+    scored = pq.read_table(run / "scores").to_pandas().set_index("id").loc[kept.index]
+    columns = [name for name in kept.columns if name.startswith("score")]
+    return [*kept.index], *({c: t[c].to_numpy() for c in columns} for t in (kept, scored))
+
+
 def test_the_input_of_a_corrupted_image_is_to_become_the_clean_ones_features(
     backbone: str, tmp_path: Path
 ) -> None:
