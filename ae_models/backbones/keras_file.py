@@ -1,9 +1,7 @@
 """A `.keras` file of the user's, built only of Keras' own layers."""
 
 import hashlib
-import json
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ import keras
 
 from ae_models.backbones.backbone import Backbone, Origin, check_side
 from ae_models.backbones.keras_network import frozen, with_stages
+from ae_models.bundles.keras_archive import read_description
 from ae_models.errors import ConfigError, InputError
 
 SUFFIX = ".keras"
 _LICENCE = "the user's"
-_MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _MOST_CONFIG_BYTES = 16 << 20
 _ROOMS = re.compile(
     r"keras|keras\.(layers|models|initializers|regularizers|constraints|activations|dtype_policies)"
@@ -60,17 +58,9 @@ def check_file(path: Path) -> None:
       InputError: it is no such file, or names anything but layers of Keras.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sorted(archive.namelist()) != sorted(_MEMBERS):
-                raise InputError(f"{path} must hold {', '.join(sorted(_MEMBERS))}, no other files")
-            with archive.open("config.json") as file:
-                text = file.read(_MOST_CONFIG_BYTES + 1)
-        if len(text) > _MOST_CONFIG_BYTES:
-            raise InputError(f"{path}: config.json has more than {_MOST_CONFIG_BYTES} bytes")
-        config = json.loads(text)
-    # NotImplementedError, RuntimeError: a compression or an encryption that Python does not read.
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no Keras file: {error}") from error
+        config = read_description(path, str(path), _MOST_CONFIG_BYTES)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     for described in _objects(config):
         module, kind = described.get("module"), described.get("class_name")
         is_value = module in (None, "builtins") and kind in _VALUES

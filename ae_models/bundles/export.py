@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ae_models.assessment.parity import Agreement, agreements
+from ae_models.bundles.keras_archive import save_model
 from ae_models.bundles.keras_check import load_keras_model
 from ae_models.bundles.manifest import MOST_GRAPH_BYTES
 from ae_models.bundles.names import ERROR_MAP, KERAS_MODEL, LATENTS, SCORE_PREFIX, SCORING
@@ -101,7 +102,7 @@ def export(
     Raises:
       BundleError: the graph is larger than one that is ever opened.
     """
-    model.save(bundle / KERAS_MODEL)
+    save_model(model, bundle / KERAS_MODEL)
     save_graph(bundle / SCORING, module, image)
     saved = tf.saved_model.load(str(bundle / SCORING))
     by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))

@@ -1,15 +1,12 @@
 """`model.keras` of a bundle: what it may name, and loading it."""
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
+from ae_models.bundles.keras_archive import read_description
 from ae_models.errors import BundleError
 from ae_models.models.registry import MODELS
 
-_CONFIG = "config.json"
-_MEMBERS = {"metadata.json", _CONFIG, "model.weights.h5"}
 _MOST_CONFIG_BYTES = 1 << 20
 # Module and class of all that a bundle's model is built from: its networks follow from the
 # configuration of ours, and only the optimiser is described besides.
@@ -45,21 +42,12 @@ def check_keras_file(path: Path, name: str) -> None:
         layer, a class of another module.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-            if sorted(members) != sorted(_MEMBERS):
-                raise BundleError(f"{name} must hold {', '.join(sorted(_MEMBERS))}, no other files")
-            with archive.open(_CONFIG) as file:
-                text = file.read(_MOST_CONFIG_BYTES + 1)
-        if len(text) > _MOST_CONFIG_BYTES:
-            raise BundleError(f"{name}: {_CONFIG} has more than {_MOST_CONFIG_BYTES} bytes")
-        config = json.loads(text)
-        if not isinstance(config, dict) or _named(config) not in _OURS:
-            raise BundleError(f"{name}: {_CONFIG} describes no model of a bundle")
-        _check_classes(config, name)
-    # NotImplementedError, RuntimeError: a compression or an encryption that Python does not read.
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{name} is no Keras file: {error}") from error
+        config = read_description(path, name, _MOST_CONFIG_BYTES)
+    except ValueError as error:
+        raise BundleError(str(error)) from error
+    if not isinstance(config, dict) or _named(config) not in _OURS:
+        raise BundleError(f"{name}: config.json describes no model of a bundle")
+    _check_classes(config, name)
 
 
 def load_keras_model(path: Path) -> Any:

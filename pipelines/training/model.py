@@ -11,6 +11,7 @@ from ae_models.assessment.held_out import Control, Recommendation, control, reco
 from ae_models.assessment.parity import Agreement
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.export import ScoringModule, export, save_graph
+from ae_models.bundles.keras_archive import save_model
 from ae_models.bundles.names import KERAS_MODEL, SCORE_PREFIX, SCORING, TRANSFORM_OUTPUT
 from ae_models.bundles.scorer import Scorer
 from ae_models.config.augmentation import augmentation_text
@@ -115,7 +116,7 @@ class Trainer:
             return
         local.remove(str(folder))  # of a rehearsal that was cut off
         folder.mkdir()
-        self._model.save(folder / KERAS_MODEL)
+        save_model(self._model, folder / KERAS_MODEL)
         scores = _new_scores(self._config)
         self._fit(scores, self._config, _REHEARSED)
         module = ScoringModule(self._of_pixels, self._model, scores)
@@ -143,7 +144,7 @@ class Trainer:
             # An optimiser's state is twice as large as the weights.
             weights, self._model = self._model.get_weights(), self._untrained()
             self._model.set_weights(weights)
-        self._model.save(self._bundle / KERAS_MODEL)
+        save_model(self._model, self._bundle / KERAS_MODEL)
         counts = {split: len(self._images[split]) for split in (TRAIN, VALIDATION)}
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
 

@@ -21,7 +21,7 @@ from transforms.records.batches import bounded_slices
 # Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
 _WORTH_A_THREAD = 8 << 10
 _SLICE_BYTES = 4 << 20  # encoded and decoded, that one thread is given at once
-_SLICES_AHEAD = 2  # a thread: one that it decodes, and one to go on with
+_BYTES_AHEAD = 2 * _SLICE_BYTES  # a thread: a slice that it decodes, and one to go on with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,8 @@ class _Decoding:
 class _DecodeAhead(beam.DoFn):
     """Decodes in the background while what follows is busy with earlier records."""
 
-    def __init__(self, threads: int):
-        self._threads = threads
+    def __init__(self, threads: int, bytes_ahead: int):
+        self._threads, self._bytes_ahead = threads, bytes_ahead
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
     def setup(self) -> None:
@@ -59,7 +59,7 @@ class _DecodeAhead(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._ahead: Ahead[tuple[Any, Timed[pa.RecordBatch], Any, Any]] = Ahead(
-            _SLICES_AHEAD * _SLICE_BYTES * self._threads, self._threads
+            self._bytes_ahead * self._threads, self._threads
         )
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
@@ -94,8 +94,8 @@ class _DecodeAhead(beam.DoFn):
 
 
 class _Decode(_DecodeAhead):
-    def __init__(self, decoding: _Decoding, threads: int):
-        super().__init__(threads)
+    def __init__(self, decoding: _Decoding, threads: int, bytes_ahead: int):
+        super().__init__(threads, bytes_ahead)
         self._decoding = decoding
 
     def _all_decodings(self) -> Iterable[_Decoding]:
@@ -111,8 +111,8 @@ class _Decode(_DecodeAhead):
 
 
 class _DecodeByKey(_DecodeAhead):
-    def __init__(self, decodings: Mapping[str, _Decoding], threads: int):
-        super().__init__(threads)
+    def __init__(self, decodings: Mapping[str, _Decoding], threads: int, bytes_ahead: int):
+        super().__init__(threads, bytes_ahead)
         self._decodings = decodings
 
     def _all_decodings(self) -> Iterable[_Decoding]:
@@ -137,6 +137,8 @@ class DecodeImages(beam.PTransform):
       target: a column of images too: pairs, as `decode_pairs` gives them.
       threads: that decode at once, for each bundle. One where a runner starts a process a core.
       kept: of pairs, the further columns that are kept, by the names that they get.
+      bytes_ahead: encoded and decoded, that a thread is ahead of what follows: as much as that
+        takes at once, where it waits for nothing else.
 
     Raises:
       ConfigError: `rows` or `threads` is less than 1.
@@ -149,10 +151,11 @@ class DecodeImages(beam.PTransform):
         target: str | None = None,
         threads: int = 1,
         kept: Mapping[str, str] | None = None,
+        bytes_ahead: int = _BYTES_AHEAD,
     ):
         super().__init__()
         check_range(1, rows=rows, threads=threads)
-        self._arguments = (_Decoding(config, rows, target, kept), threads)
+        self._arguments = (_Decoding(config, rows, target, kept), threads, bytes_ahead)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(
@@ -179,5 +182,5 @@ class DecodeImagesByKey(beam.PTransform):
         self, records: PCollection[tuple[str, pa.RecordBatch]]
     ) -> PCollection[tuple[str, pa.RecordBatch]]:
         return records | "Decode" >> beam.ParDo(
-            _DecodeByKey(self._decodings, self._threads)
+            _DecodeByKey(self._decodings, self._threads, _BYTES_AHEAD)
         ).with_output_types(tuple[str, pa.RecordBatch])

@@ -25,7 +25,7 @@ _REJECTS = "rejects"
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
 # A backbone has work for all cores in every call: what waits for it only takes turns with it, so
-# that several calls at once and one thread that decodes go furthest.
+# that several calls at once go furthest, and one thread that decodes what they take next.
 _BYTES_OF_FEATURES = 32 << 20
 
 
@@ -100,17 +100,15 @@ class ScoreImages(Composite):
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
-        rows, threads, most_bytes = bundle.config.batch_rows, self._decoding_threads, _BATCH_BYTES
+        rows, most_bytes = bundle.config.batch_rows, _BATCH_BYTES
+        decode = DecodeImages(bundle.config.image, rows, threads=self._decoding_threads)
         if bundle.config.features.is_on:
-            threads, most_bytes = 1, _BYTES_OF_FEATURES
+            most_bytes = _BYTES_OF_FEATURES
+            decode = DecodeImages(bundle.config.image, rows, bytes_ahead=most_bytes)
         calls = most_bytes // (rows * bundle.config.image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(
             self._bundle_path, max_rows=calls * rows, **vars(self._options)
         )
-        scored = (
-            records
-            | "Decode" >> DecodeImages(bundle.config.image, rows, threads=threads)
-            | "RunInference" >> RunInference(handler)
-        )
+        scored = records | "Decode" >> decode | "RunInference" >> RunInference(handler)
         return ScoredRecords(*split_rejects(scored), tallies)
