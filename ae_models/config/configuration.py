@@ -32,7 +32,7 @@ from ae_models.losses import expression
 
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
-_DENSE_ROWS, _OTHER_ROWS, _FEATURE_ROWS = 1024, 256, 16
+_DENSE_ROWS, _OTHER_ROWS, _FEATURE_ROWS = 1024, 256, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,8 +332,8 @@ class Configuration(Validated):
     @property
     def batch_rows(self) -> int:
         """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
-        dense network, whose activations are small, 256 of any other, and 16 of one of features,
-        for the backbone before it; fewer where 4 MiB of raw pixels hold fewer, of features 8 MiB,
+        dense network, whose activations are small, 256 of any other, and 8 of one of features,
+        whose backbone's activations then stay near the processor; fewer where 4 MiB of raw pixels hold fewer, of features 8 MiB,
         but at least 2. Of features a power of two: kernels were seen to round the rest of a batch
         of 12 or 13 otherwise than its beginning."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
