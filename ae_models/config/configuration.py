@@ -333,9 +333,9 @@ class Configuration(Validated):
     def batch_rows(self) -> int:
         """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
         dense network, whose activations are small, 256 of any other, and 8 of one of features,
-        whose backbone's activations then stay near the processor; fewer where 4 MiB of raw pixels hold fewer, of features 8 MiB,
-        but at least 2. Of features a power of two: kernels were seen to round the rest of a batch
-        of 12 or 13 otherwise than its beginning."""
+        whose backbone's activations then stay near the processor; fewer where 4 MiB of raw pixels
+        hold fewer, of features 8 MiB, but at least 2. Of features a power of two: kernels were seen
+        to round the rest of a batch of 12 or 13 otherwise than its beginning."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
         most_bytes = _BATCH_BYTES
         if self.features.is_on:
