@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import pipelines.commands.train as train_program
+from ae_models.bundles.keras_check import load_keras_model
 from ae_models.errors import ConfigError, InputError, OutputError
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.commands.train import train, train_configuration
@@ -47,7 +47,7 @@ def _train(output: Path, *more: str, kind: str = "ae", epochs: int = 3, **flags:
 
 
 def _weights(bundle: Path) -> list[np.ndarray]:
-    return keras.models.load_model(bundle / "model.keras").get_weights()
+    return load_keras_model(bundle / "model.keras").get_weights()
 
 
 @pytest.fixture
