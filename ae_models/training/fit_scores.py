@@ -68,7 +68,7 @@ def fit_to_features(
     *,
     calibration: ImageStore | None = None,
     apart: int | None = None,
-) -> HeldOut:
+) -> HeldOut | None:
     """As `fit_to_records`, to the records of several stores. Scores that are made of others are
     fitted to what these are of records that they were not fitted to: by a formula where there is
     one, else of each quarter, when fitted to the rest.
@@ -81,7 +81,7 @@ def fit_to_features(
         is held out.
 
     Returns:
-      What the calibration records' scores are.
+      What the calibration records' scores are; None: no score is fitted to them.
     """
     features = _gathered(scores, model, preprocessing, stores, batch_rows, most_records)
     exact = [score for score in scores if isinstance(score, GaussianScore)]
@@ -109,7 +109,7 @@ def fit_to_features(
         fewest = min(len(held_out[part]) for part in score.parts)
         score.fit_parts({part: held_out[part][:fewest] for part in score.parts}, known)
     if not count:
-        return HeldOut({})
+        return None
     return HeldOut({score.name: held_out[score.name][-count:] for score in exact}, tuple(made))
 
 

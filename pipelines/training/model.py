@@ -44,7 +44,7 @@ class Exported(NamedTuple):
     config: Configuration
     advice: list[str]
     left_out: list[str]
-    held_out: HeldOut
+    held_out: HeldOut | None
 
 
 def chosen_augmentation(
@@ -188,7 +188,7 @@ class Trainer:
             advice.append(_indistinct(alike))
         return Exported(config, advice, left_out, held_out)
 
-    def _export(self, config: Configuration) -> tuple[list[Agreement], HeldOut]:
+    def _export(self, config: Configuration) -> tuple[list[Agreement], HeldOut | None]:
         local.remove(str(self._bundle / SCORING))  # of an earlier try
         validation = self._images[VALIDATION]
         sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
@@ -200,13 +200,13 @@ class Trainer:
 
     def _fit(
         self, scores: Sequence[Score], config: Configuration, records: int | None = None
-    ) -> HeldOut:
+    ) -> HeldOut | None:
         """Fits scores to so many records; None: to as many as help. Gives what they are of the
         calibration records where they know these."""
         rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
         if not isinstance(of_pixels, FeaturePreprocessing):
             fit_to_records(scores, self._model, of_pixels, self._train, rows, records)
-            return HeldOut({})
+            return None
         # What features are like was learned from neither: the more records, the better.
         stores = [self._images[split] for split in (VALIDATION, TRAIN)]
         grouped = config.training.group is not None

@@ -161,7 +161,7 @@ class Found(NamedTuple):
 
     facts: dict[str, Any]
     advice: list[str]
-    held_out: HeldOut
+    held_out: HeldOut | None
 
 
 def exported(

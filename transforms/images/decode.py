@@ -49,7 +49,7 @@ class _Decoding:
 class _DecodeAhead(beam.DoFn):
     """Decodes in the background while what follows is busy with earlier records."""
 
-    def __init__(self, threads: int, bytes_ahead: int):
+    def __init__(self, threads: int, bytes_ahead: int = _BYTES_AHEAD):
         self._threads, self._bytes_ahead = threads, bytes_ahead
         self._milliseconds = Metrics.distribution("latentbeam", "decode_milliseconds")
 
@@ -111,8 +111,8 @@ class _Decode(_DecodeAhead):
 
 
 class _DecodeByKey(_DecodeAhead):
-    def __init__(self, decodings: Mapping[str, _Decoding], threads: int, bytes_ahead: int):
-        super().__init__(threads, bytes_ahead)
+    def __init__(self, decodings: Mapping[str, _Decoding], threads: int):
+        super().__init__(threads)
         self._decodings = decodings
 
     def _all_decodings(self) -> Iterable[_Decoding]:
@@ -182,5 +182,5 @@ class DecodeImagesByKey(beam.PTransform):
         self, records: PCollection[tuple[str, pa.RecordBatch]]
     ) -> PCollection[tuple[str, pa.RecordBatch]]:
         return records | "Decode" >> beam.ParDo(
-            _DecodeByKey(self._decodings, self._threads, _BYTES_AHEAD)
+            _DecodeByKey(self._decodings, self._threads)
         ).with_output_types(tuple[str, pa.RecordBatch])

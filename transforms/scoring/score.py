@@ -100,12 +100,14 @@ class ScoreImages(Composite):
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
-        rows, most_bytes = bundle.config.batch_rows, _BATCH_BYTES
-        decode = DecodeImages(bundle.config.image, rows, threads=self._decoding_threads)
+        image, rows = bundle.config.image, bundle.config.batch_rows
         if bundle.config.features.is_on:
             most_bytes = _BYTES_OF_FEATURES
-            decode = DecodeImages(bundle.config.image, rows, bytes_ahead=most_bytes)
-        calls = most_bytes // (rows * bundle.config.image.image_bytes)
+            decode = DecodeImages(image, rows, bytes_ahead=most_bytes)
+        else:
+            most_bytes = _BATCH_BYTES
+            decode = DecodeImages(image, rows, threads=self._decoding_threads)
+        calls = most_bytes // (rows * image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
         handler = AutoencoderModelHandler(
             self._bundle_path, max_rows=calls * rows, **vars(self._options)

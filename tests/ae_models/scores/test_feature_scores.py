@@ -227,9 +227,15 @@ def test_places_count_for_more_where_nothing_moves() -> None:
         score = Combined()
         score.fit_parts(parts, {"place_density": place})
         found.append(float(np.asarray(score(None, odd))[0]))
-    aligned = still.alignment
-    in_place = (0.3 + 3.7 * aligned) * (3 - 1.5 * (1 - aligned))
-    assert found[1] - found[0] == pytest.approx(in_place - 0.3 * 1.5, abs=0.6)
+    # The rest of it is the same of both, but for a hundredth of the weight.
+    (one, at_one), (other, at_other) = (_weight_and_margin(p) for p in (moving, still))
+    expected = other * (3 - at_other) - one * (3 - at_one) + 0.01 * 3 * (other - one)
+    assert found[1] - found[0] == pytest.approx(expected, abs=0.02)
+    assert found[1] - found[0] > 5
+
+
+def _weight_and_margin(place: PlaceDensity) -> tuple[float, float]:
+    return 0.3 + 3.7 * place.alignment, 1.5 * (1 - place.alignment)
 
 
 def test_combined_is_the_sum_of_what_is_unusual() -> None:
@@ -237,7 +243,10 @@ def test_combined_is_the_sum_of_what_is_unusual() -> None:
     held_out = {name: generator.normal(2, 3, 500) for name in Combined.parts}
     score = Combined()
     noise = generator.normal(size=(80, 6, 6, 8)).astype(np.float32)
-    score.fit_parts(held_out, {"place_density": _fitted("place_density", noise)})
+    place = _fitted("place_density", noise)
+    assert isinstance(place, PlaceDensity)
+    score.fit_parts(held_out, {"place_density": place})
+    weight, margin = _weight_and_margin(place)
 
     def of(**parts: float) -> float:
         values = {
@@ -248,8 +257,9 @@ def test_combined_is_the_sum_of_what_is_unusual() -> None:
 
     usual = of()
     assert usual == pytest.approx(0.0, abs=0.05)
-    assert of(place_density=5.0) - usual == pytest.approx(0.3 * 3.5 + 0.01 * 0.3 * 5, abs=0.1)
-    assert of(place_density=1.4) - usual == pytest.approx(0.01 * 0.3 * 1.4, abs=0.01)
+    in_place = weight * (5 - margin) + 0.01 * weight * 5
+    assert of(place_density=5.0) - usual == pytest.approx(in_place, abs=0.02)
+    assert of(place_density=1.4) - usual == pytest.approx(0.01 * weight * 1.4, abs=0.01)
     whole = np.std(
         [
             sum(
@@ -262,8 +272,8 @@ def test_combined_is_the_sum_of_what_is_unusual() -> None:
             )
         ]
     )
-    for name, weight in (("feature_density", 3), ("feature_extremes", 2), ("residual_density", 1)):
-        assert of(**{name: 6.0}) - usual == pytest.approx(1.01 * 6 * weight / whole, rel=0.05)
+    for name, share in (("feature_density", 3), ("feature_extremes", 2), ("residual_density", 1)):
+        assert of(**{name: 6.0}) - usual == pytest.approx(1.01 * 6 * share / whole, rel=0.05)
     # Neither hides the other, and both together are more than each.
     both = of(place_density=5.0, feature_density=6.0)
     assert both > max(of(place_density=5.0), of(feature_density=6.0))
