@@ -1,6 +1,6 @@
 """Raw pixels to the maps of a frozen network: the input of models that rebuild features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,7 @@ from ae_models.ops.tensor import Tensor
 
 _GREATEST_LEVEL = 255.0  # of what networks take
 _MOST_CHANNELS = 4
+_PARTS = 3  # of a batch
 _VECTOR = (1, 1)  # the size of what a network says of the whole image
 
 
@@ -34,6 +35,7 @@ class FeatureMaps(tf.Module):
       origin: of the network.
       shape: (h, w, K).
       widths: how many channels each layer has, in their order.
+      fine_shapes: (h, w, C) of each layer that has more places than the coarsest.
 
     Raises:
       ConfigError, InputError: the backbone cannot be had, or does not take such images.
@@ -51,8 +53,11 @@ class FeatureMaps(tf.Module):
         self.image, self._greatest = image, float(image.greatest_level)
         try:
             backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
-            self.origin, self._maps, self._layers = backbone.origin, backbone.maps, backbone.layers
+            self.origin, self._layers = backbone.origin, backbone.layers
             self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
+            # Traced once: all graphs that features are part of call this one.
+            spec = tf.TensorSpec((None, *self.image.shape[:2], 3), tf.float32)
+            self._maps = tf.function(backbone.maps, input_signature=[spec], autograph=False)
             shapes = self._shapes()
         except LatentbeamError:
             raise
@@ -69,23 +74,36 @@ class FeatureMaps(tf.Module):
         # Where all are of one size, that one is looked at closely.
         finer = [index for index in range(len(sizes)) if index not in self._coarse]
         self._fine = finer or [index for index, size in enumerate(sizes) if size == coarsest]
+        self.fine_shapes = [shapes[index][1:] for index in self._fine]
         self.widths = tuple(shape[3] for shape in shapes)
         self.shape: tuple[int, int, int] = (*self._grid, sum(self.widths))
 
     def _shapes(self) -> list[tuple[int, ...]]:
         """Of the layers' maps."""
-        spec = tf.TensorSpec((2, *self.image.shape[:2], 3), tf.float32)
-        found = tf.function(lambda x: [self._maps(x)[name] for name in self._layers])
-        outputs: Sequence[tf.TensorSpec] = found.get_concrete_function(spec).structured_outputs
-        return [tuple(output.shape) for output in outputs]
+        outputs: Mapping[str, tf.TensorSpec] = self._maps.get_concrete_function().structured_outputs
+        return [tuple(outputs[name].shape) for name in self._layers]
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) uint8 or uint16, or levels as these have, float32 → (N, h, w, K) float32."""
         return self.on_grid(self.maps(pixels))
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """The maps of each layer, (N, h, w, C) float32, as the network gives them."""
-        levels = tf.cast(pixels, tf.float32) * (_GREATEST_LEVEL / self._greatest)
+        """The maps of each layer, (N, h, w, C) float32, as the network gives them: of a third of
+        the records after another, whose activations stay nearer to the processor."""
+        records = tf.shape(pixels)[0]
+        rows = (records + _PARTS - 1) // _PARTS
+        # None is ever empty, which not every network takes.
+        padded = tf.pad(pixels, [(0, _PARTS * rows - records), *[(0, 0)] * 3])
+        parts: list[list[Tensor]] = []
+        for start in range(_PARTS):
+            with tf.control_dependencies(parts[-1] if parts else []):
+                parts.append(self._part(padded[start * rows : (start + 1) * rows]))
+        return [tf.concat(layer, axis=0)[:records] for layer in zip(*parts, strict=True)]
+
+    def _part(self, pixels: Tensor) -> list[Tensor]:
+        levels = tf.cast(pixels, tf.float32)
+        if self._greatest != _GREATEST_LEVEL:
+            levels *= _GREATEST_LEVEL / self._greatest
         channels = levels.shape[-1]
         colour = levels[..., :3] if channels >= 3 else ops.repeat(levels[..., :1], 3, axis=-1)
         found = self._maps(colour)
