@@ -120,7 +120,7 @@ def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
     """
     spec = tf.TensorSpec((None, *image.shape), image.dtype, name="pixels")
     signatures = {
-        function.__name__: tf.function(function).get_concrete_function(spec)
+        function.__name__: tf.function(function, autograph=False).get_concrete_function(spec)
         for function in (module.score, module.score_with_maps, module.reconstruct)
     }
     module.hold_constants()

@@ -81,4 +81,4 @@ def _restricted(function: Any, names: Collection[str]) -> Any:
         return {name: value for name, value in outputs.items() if name in names}
 
     specification = function.structured_input_signature[1]["pixels"]
-    return tf.function(restricted).get_concrete_function(pixels=specification)
+    return tf.function(restricted, autograph=False).get_concrete_function(pixels=specification)

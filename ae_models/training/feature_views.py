@@ -14,12 +14,23 @@ from ae_models.ops.seeds import layer_seeds
 from ae_models.training.principal_components import with_augmented
 
 
-class Views(NamedTuple):
-    """Maps of V views of n images, (V, n, h, w, K) float32, and of what these are to become, or
-    None where that is the same."""
+class Maps(NamedTuple):
+    """Maps of V views of n images.
 
-    inputs: np.ndarray
-    targets: np.ndarray | None
+    Attributes:
+      grid: (V, n, h, w, K) float32.
+      fine: of the first view, those of each layer that has most places, (n, h', w', C) float32.
+    """
+
+    grid: np.ndarray
+    fine: list[np.ndarray]
+
+
+class Views(NamedTuple):
+    """Maps of views of images, and of what these are to become, or None where that is the same."""
+
+    inputs: Maps
+    targets: Maps | None
 
 
 class FeatureViews:
@@ -44,7 +55,13 @@ class FeatureViews:
         self._rows, self._greatest = rows, np.float32(features.image.greatest_level)
         self._augmentation, self._corruption = augmentation, corruption
         spec = tf.TensorSpec((rows, *features.image.shape), tf.float32)
-        self._features = tf.function(features, input_signature=[spec])
+
+        @tf.function(input_signature=[spec], autograph=False)
+        def grid_and_fine(levels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            maps = features.maps(levels)
+            return features.on_grid(maps), features.fine(maps)
+
+        self._features = grid_and_fine
         self.count = 1 << len(augmentation)
 
     def __call__(self, images: np.ndarray, targets: np.ndarray | None, seed: int) -> Views:
@@ -67,8 +84,10 @@ class FeatureViews:
     def _unit(self, pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.float32) / self._greatest
 
-    def _maps(self, images: np.ndarray) -> np.ndarray:
+    def _maps(self, images: np.ndarray) -> Maps:
         parts = np.split(images * self._greatest, self.count)
-        padding = [(0, self._rows - len(parts[0])), *[(0, 0)] * 3]
-        maps = [self._features(np.pad(part, padding)).numpy() for part in parts]
-        return np.stack([found[: len(parts[0])] for found in maps])
+        rows = len(parts[0])
+        padding = [(0, self._rows - rows), *[(0, 0)] * 3]
+        found = [self._features(np.pad(part, padding)) for part in parts]
+        grids = [grid.numpy()[:rows] for grid, _ in found]
+        return Maps(np.stack(grids), [layer.numpy()[:rows] for layer in found[0][1]])

@@ -3,35 +3,55 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ae_models.models.base import ImageModel
-from ae_models.models.inference import Inference
+from ae_models.models.inference import Inference, Quantity
 from ae_models.scores import Score, fit_scores
 from ae_models.scores.feature_density import GaussianScore
 from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.score import SCORE_OF, ScoreOfScores
 from ae_models.training.image_store import ImageStore
-from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
+from ae_models.training.preprocessing import Preprocessing
 
 # A store's first records are a random sample of it: it is ordered by a hash.
 _MOST_RECORDS, _MOST_BYTES = 50_000, 256 << 20
 _FOLDS = 4
 
 
+class Seen(NamedTuple):
+    """Records that scores may be fitted to.
+
+    Attributes:
+      stores: what of them is on disk, record by record.
+      prepared: makes the model's input, and quantities that scores may ask for, of a batch of each.
+    """
+
+    stores: Sequence[ImageStore]
+    prepared: Callable[..., tuple[tf.Tensor, Mapping[str, Quantity]]]
+
+    def batches(self, rows: int) -> Iterator[list[np.ndarray]]:
+        """Those that all stores have, in stored order, `rows` at a time."""
+        count = min(map(len, self.stores))
+        for start in range(0, count, rows):
+            yield [store.read(start, min(start + rows, count)) for store in self.stores]
+
+
 def fit_to_records(
     scores: Sequence[Score],
     model: ImageModel,
-    preprocessing: Preprocessing | FeaturePreprocessing,
+    preprocessing: Preprocessing,
     store: ImageStore,
     batch_rows: int,
     most_records: int | None = None,
 ) -> None:
-    """Fits `scores` to the training records of a store: to what each needs of up to 50,000, or as
-    many as are given, but of no more than take 256 MiB."""
-    fit_scores(scores, _gathered(scores, model, preprocessing, [store], batch_rows, most_records))
+    """Fits `scores` to the training records of a store of images: to what each needs of up to
+    50,000, or as many as are given, but of no more than take 256 MiB."""
+    seen = Seen([store], preprocessing.prepared)
+    fit_scores(scores, _gathered(scores, model, [seen], batch_rows, most_records))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,33 +81,32 @@ class HeldOut:
 def fit_to_features(
     scores: Sequence[Score],
     model: ImageModel,
-    preprocessing: FeaturePreprocessing,
-    stores: Sequence[ImageStore],
+    records: Sequence[Seen],
     batch_rows: int,
     most_records: int,
     *,
-    calibration: ImageStore | None = None,
+    calibration: Seen | None = None,
     apart: int | None = None,
 ) -> HeldOut | None:
-    """As `fit_to_records`, to the records of several stores. Scores that are made of others are
+    """As `fit_to_records`, to the records of several splits. Scores that are made of others are
     fitted to what these are of records that they were not fitted to: by a formula where there is
     one, else of each quarter, when fitted to the rest.
 
     Args:
       calibration: records that scores with such a formula are fitted to as well, as no other may
         be.
-      apart: how many records, the first of the first store, are alike with none after them, where
+      apart: how many records, the first of the first split, are alike with none after them, where
         others are within groups, so that no formula holds; then they, or a quarter, are all that
         is held out.
 
     Returns:
       What the calibration records' scores are; None: no score is fitted to them.
     """
-    features = _gathered(scores, model, preprocessing, stores, batch_rows, most_records)
+    features = _gathered(scores, model, records, batch_rows, most_records)
     exact = [score for score in scores if isinstance(score, GaussianScore)]
     count = 0
     if calibration is not None:
-        more = _gathered(exact, model, preprocessing, [calibration], batch_rows, most_records)
+        more = _gathered(exact, model, [calibration], batch_rows, most_records)
         count = min((len(values) for values in more.values()), default=0)
         features |= {n: np.concatenate([features[n], v[:count]]) for n, v in more.items()}
     made = [score for score in scores if isinstance(score, ScoreOfScores)]
@@ -137,18 +156,17 @@ def with_scores(outputs: Inference, x: tf.Tensor, scores: Sequence[Score]) -> In
 def _gathered(
     scores: Sequence[Score],
     model: ImageModel,
-    preprocessing: Preprocessing | FeaturePreprocessing,
-    stores: Sequence[ImageStore],
+    records: Sequence[Seen],
     rows: int,
     most_records: int | None,
 ) -> dict[str, np.ndarray]:
-    """What each score needs of the first records of each store, which share the memory."""
+    """What each score needs of the first records of each split, which share the memory."""
     parts: dict[str, list[np.ndarray]] = {}
-    for store in stores:
+    for own in records:
         seen = 0
-        for found in _features(scores, model, preprocessing, store, rows):
+        for found in _features(scores, model, own, rows):
             for name, values in found.items():
-                most = max(1, _MOST_BYTES // (len(stores) * max(1, values[:1].nbytes)))
+                most = max(1, _MOST_BYTES // (len(records) * max(1, values[:1].nbytes)))
                 if seen < most:
                     parts.setdefault(name, []).append(values)
             seen += rows
@@ -158,18 +176,16 @@ def _gathered(
 
 
 def _features(
-    scores: Sequence[Score],
-    model: ImageModel,
-    preprocessing: Preprocessing | FeaturePreprocessing,
-    store: ImageStore,
-    rows: int,
+    scores: Sequence[Score], model: ImageModel, records: Seen, rows: int
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    @tf.function(input_signature=[tf.TensorSpec((None, *store.shape[1:]), store.dtype)])
-    def features(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        x, more = preprocessing.prepared(pixels)
+    specs = [tf.TensorSpec((None, *store.shape[1:]), store.dtype) for store in records.stores]
+
+    @tf.function(input_signature=specs, autograph=False)
+    def features(*stored: Any) -> dict[str, tf.Tensor]:
+        x, more = records.prepared(*stored)
         outputs = model.infer(x) | more
         wanted = {score.name: score.features(x, outputs) for score in scores}
         return {name: value for name, value in wanted.items() if value is not None}
 
-    for pixels in store.batches(rows):
-        yield {name: value.numpy() for name, value in features(pixels).items()}
+    for stored in records.batches(rows):
+        yield {name: value.numpy() for name, value in features(*stored).items()}

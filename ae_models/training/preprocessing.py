@@ -76,11 +76,15 @@ class FeaturePreprocessing(tf.Module):
         """The same, and the quantities `layers`, each layer's channels; `coarse_residual`, what the
         model fails to rebuild of the coarsest layers; `fine_maps`, the maps of the layers that have
         most places, as the network gives them."""
-        features = self.features
-        maps = features.maps(pixels)
-        x = self.scaling(features.on_grid(maps))
+        maps = self.features.maps(pixels)
+        return self.prepared_maps(self.features.on_grid(maps), *self.features.fine(maps))
+
+    def prepared_maps(self, grid: Any, *fine: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
+        """The same, of what `FeatureMaps` makes of the pixels: (N, h, w, K), and the maps of the
+        layers that have most places, all float16 or float32."""
+        features, x = self.features, self.scaling(grid)
         return x, {
             "layers": lambda _: features.layers(x),
             "coarse_residual": lambda own: features.coarse(x - own["reconstruction"]),
-            "fine_maps": lambda _: features.fine(maps),
+            "fine_maps": lambda _: [tf.cast(layer, tf.float32) for layer in fine],
         }

@@ -140,9 +140,14 @@ def train(
         features = opened_features(config)
         records = stored_records(work, command, config, options)
         advice = [*advice, *advice_on(records, config)]
-        stores = stored_values(work, records, features, config, options)
-        config = for_records(work, config, stores)
-        trainer = Trainer(work.bundle, config, records.stores, stores, features, work.checkpoint)
+        values = stored_values(work, records, features, config, options)
+        config = for_records(work, config, values.stores)
+        trainer = Trainer(
+            *(work.bundle, config, records.stores, values.stores),
+            features=features,
+            maps=values.maps,
+            checkpoint=work.checkpoint,
+        )
         if not work.checkpoint.is_file():
             trainer.rehearse(work.path / "rehearsal")
         training = trainer.fit(log)

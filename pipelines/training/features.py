@@ -16,7 +16,13 @@ from ae_models.training.image_store import ImageStore
 from ae_models.training.splits import TRAIN, VALIDATION
 from pipelines.beam.run import run
 from transforms.reading.survey import SMALL_SIDE, Survey
-from transforms.training.features import RECORDS_SEEN, FeatureStores, WriteFeatures
+from transforms.training.features import (
+    RECORDS_SEEN,
+    FeatureStores,
+    WriteFeatures,
+    maps_as_they_are,
+    stored_maps,
+)
 
 _OFF = "--features none trains on pixels"
 _EXTRA = (
@@ -107,7 +113,7 @@ def write_features(
         FeatureStores.create(
             images[split],
             path,
-            features.shape,
+            features,
             augmentation=config.training.augmentation_steps if split == TRAIN else (),
             corruption=config.corruption_of_images,
         )
@@ -118,10 +124,14 @@ def write_features(
 
 
 def stored_features(work: Path) -> dict[str, ImageStore]:
-    """What `write_features` has written."""
-    return {split: _with_targets(path) for split, path in _files(work).items()}
+    """What `write_features` has written for a model to be trained on."""
+    return {split: stored_maps(path) for split, path in _files(work).items()}
 
 
-def _with_targets(path: Path) -> ImageStore:
-    targets = path.with_stem(f"{path.stem}-targets")
-    return ImageStore(path, ImageStore(targets) if targets.is_file() else None)
+def features_as_they_are(work: Path, config: Configuration) -> dict[str, list[ImageStore]]:
+    """What `write_features` has written for scores to be fitted to, as `FeatureMaps` makes it of
+    images that are not corrupted: by split, the grid's maps and those of its fine layers."""
+    corrupted = bool(config.corruption_of_images)
+    return {
+        split: maps_as_they_are(path, corrupted=corrupted) for split, path in _files(work).items()
+    }

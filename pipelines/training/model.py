@@ -1,8 +1,9 @@
 """What `latentbeam train` does once the records are there: a model and its SavedModel."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from ae_models.models.registry import build_model
 from ae_models.scores import AUTO, SCORES, Score, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
-from ae_models.training.fit_scores import HeldOut, fit_to_features, fit_to_records
+from ae_models.training.fit_scores import HeldOut, Seen, fit_to_features, fit_to_records
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import FeaturePreprocessing, Preprocessing
 from ae_models.training.splits import CALIBRATION, TRAIN, VALIDATION
@@ -31,10 +32,10 @@ from pipelines.console.progress import Progress
 from pipelines.training.progress import TrainingProgress
 from pipelines.training.tensorboard_log import TensorBoardLog
 from transforms.storage import local
+from transforms.training.features import MOST_SEEN
 
 _PARITY_RECORDS, _REHEARSED = 64, 16
 _FEW_STEPS = 500
-_SEEN_AGAIN = 4096  # records, by a backbone, whose features scores are fitted to
 
 
 class Exported(NamedTuple):
@@ -74,6 +75,7 @@ class Trainer:
       images: of the records, by split.
       stores: what the model rebuilds of the training and validation records: images, or features.
       features: makes them of images; None: they are the images.
+      maps: what they are of a split's images, where that is on disk.
       checkpoint: the file that the training is kept in; where it is there, it goes on from that.
     """
 
@@ -83,17 +85,19 @@ class Trainer:
         config: Configuration,
         images: dict[str, ImageStore],
         stores: dict[str, ImageStore],
+        *,
         features: FeatureMaps | None = None,
+        maps: Mapping[str, Sequence[ImageStore]] = MappingProxyType({}),
         checkpoint: Path | None = None,
     ):
         self._bundle, self._config, self._checkpoint = bundle, config, checkpoint
-        self._images = images
+        self._images, self._maps = images, maps
         self._train, self._validation = stores[TRAIN], stores[VALIDATION]
         self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
-        self._of_pixels: Preprocessing | FeaturePreprocessing = self._preprocessing
+        self._of_features: FeaturePreprocessing | None = None
         self._training = config.training
         if features is not None:
-            self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
+            self._of_features = FeaturePreprocessing(features, self._preprocessing)
             # Changed views are among the records already.
             self._training = dataclasses.replace(config.training, augment=augmentation_text([]))
         self._model = self._untrained()
@@ -119,7 +123,7 @@ class Trainer:
         save_model(self._model, folder / KERAS_MODEL)
         scores = _new_scores(self._config)
         self._fit(scores, self._config, _REHEARSED)
-        module = ScoringModule(self._of_pixels, self._model, scores)
+        module = ScoringModule(self._of_features or self._preprocessing, self._model, scores)
         save_graph(folder / SCORING, module, self._config.image)
         local.remove(str(folder))
 
@@ -194,7 +198,7 @@ class Trainer:
         sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
         scores = _new_scores(config)
         held_out = self._fit(scores, config)
-        module = ScoringModule(self._of_pixels, self._model, scores)
+        module = ScoringModule(self._of_features or self._preprocessing, self._model, scores)
         found = export(self._bundle, self._model, module, image=config.image, sample=sample)
         return found, held_out
 
@@ -203,24 +207,28 @@ class Trainer:
     ) -> HeldOut | None:
         """Fits scores to so many records; None: to as many as help. Gives what they are of the
         calibration records where they know these."""
-        rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
-        if not isinstance(of_pixels, FeaturePreprocessing):
-            fit_to_records(scores, self._model, of_pixels, self._train, rows, records)
+        rows, of_features = min(config.batch_rows, records or config.batch_rows), self._of_features
+        if of_features is None:
+            fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
             return None
         # What features are like was learned from neither: the more records, the better.
-        stores = [self._images[split] for split in (VALIDATION, TRAIN)]
+        splits = (VALIDATION, TRAIN)
         grouped = config.training.group is not None
-        scarce = records is None and sum(map(len, stores)) < _SEEN_AGAIN
+        scarce = records is None and sum(len(self._images[split]) for split in splits) < MOST_SEEN
         return fit_to_features(
             scores,
             self._model,
-            of_pixels,
-            stores,
+            [self._seen(split, of_features) for split in splits],
             rows,
-            records or _SEEN_AGAIN,
-            calibration=self._images[CALIBRATION] if scarce and not grouped else None,
+            records or MOST_SEEN,
+            calibration=self._seen(CALIBRATION, of_features) if scarce and not grouped else None,
             apart=len(self._validation) if grouped else None,
         )
+
+    def _seen(self, split: str, of_features: FeaturePreprocessing) -> Seen:
+        if maps := self._maps.get(split):
+            return Seen(maps, of_features.prepared_maps)
+        return Seen([self._images[split]], of_features.prepared)
 
 
 def _new_scores(config: Configuration) -> list[Score]:

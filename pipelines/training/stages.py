@@ -20,7 +20,12 @@ from ae_models.training.splits import CALIBRATION, TRAIN
 from pipelines.console.progress import say, warned
 from pipelines.console.unread import warn_of_unread
 from pipelines.training.command import TrainingCommand
-from pipelines.training.features import stored_features, what_is_rebuilt, write_features
+from pipelines.training.features import (
+    features_as_they_are,
+    stored_features,
+    what_is_rebuilt,
+    write_features,
+)
 from pipelines.training.model import Trainer, chosen_augmentation
 from pipelines.training.records import Records, analyse, check_calibration, read_records
 from pipelines.training.unfinished import RECORDS, UnfinishedTraining
@@ -95,16 +100,29 @@ def stored_records(
     return records
 
 
+class StoredValues(NamedTuple):
+    """What the splits are on disk, by their names.
+
+    Attributes:
+      stores: what the model rebuilds: images, or features.
+      maps: what scores of features are fitted to, as `features_as_they_are` gives it.
+    """
+
+    stores: dict[str, ImageStore]
+    maps: dict[str, list[ImageStore]]
+
+
 def stored_values(
     work: UnfinishedTraining,
     records: Records,
     features: FeatureMaps | None,
     config: Configuration,
     options: PipelineOptions,
-) -> dict[str, ImageStore]:
+) -> StoredValues:
     """What is trained on, on disk: the images of the splits, or their features, and tf.Transform's
     output of them."""
     folder, stores = work.path / "read", records.stores
+    maps: dict[str, list[ImageStore]] = {}
     if features is not None:
         kept, origin = work.kept(FEATURES), dataclasses.asdict(features.origin)
         if kept is None:
@@ -115,7 +133,7 @@ def stored_values(
                 f"features.backbone {config.features.backbone!r} is another network than when this "
                 "training began: --overwrite to start anew"
             )
-        stores = stored_features(folder)
+        stores, maps = stored_features(folder), features_as_they_are(folder, config)
     output = work.bundle / TRANSFORM_OUTPUT
     # A bundle that was put in its place has taken it along.
     if work.kept(ANALYSIS) is None or not output.is_dir():
@@ -123,7 +141,7 @@ def stored_values(
         local.remove(str(folder / "tft"))
         analyse(stores[TRAIN], records.scale, config, options, output, folder)
         work.keep(ANALYSIS, {})
-    return stores
+    return StoredValues(stores, maps)
 
 
 def advice_on(records: Records, config: Configuration) -> list[str]:

@@ -20,8 +20,9 @@ from transforms.execution.timing import ProgressLog
 
 RECORDS_SEEN = "records_seen"  # a metric: by the backbone
 # Half floats are off by up to 0.05% of a value, which is noise to what is learned of many; what one
-# cannot hold becomes the greatest that it can. Scores are made of exact features.
+# cannot hold becomes the greatest that it can. Records are scored by exact features.
 STORED = np.dtype(np.float16)
+MOST_SEEN = 4096  # records of a split whose fine maps are kept, for scores to be fitted to
 _GREATEST = float(np.finfo(STORED).max)
 
 
@@ -32,11 +33,14 @@ class FeatureStores:
     Attributes:
       images: with targets, where records have some of their own.
       maps: with targets where those of the inputs are others.
+      fine: the maps of each layer that has most places, of the first images as they are; none where
+        only corrupted ones are seen.
       augmentation, corruption: as `FeatureViews` has them.
     """
 
     images: ImageStore
     maps: ImageStore
+    fine: tuple[ImageStore, ...] = ()
     augmentation: tuple[Step, ...] = ()
     corruption: tuple[Step, ...] = ()
 
@@ -45,19 +49,53 @@ class FeatureStores:
         cls,
         images: ImageStore,
         path: Path,
-        shape: tuple[int, int, int],
+        features: FeatureMaps,
         *,
         augmentation: tuple[Step, ...] = (),
         corruption: tuple[Step, ...] = (),
     ) -> "FeatureStores":
         """Makes the files that maps (h, w, K) of all views are to be written to: view by view, each
         in the order of the images."""
-        full = (len(images) << len(augmentation), *shape)
-        targets = None
+        full = (len(images) << len(augmentation), *features.shape)
+        targets, fine = None, tuple[ImageStore, ...]()
         if corruption or images.targets:
-            targets = empty_store(path.with_stem(f"{path.stem}-targets"), full, STORED)
+            targets = empty_store(_targets_path(path), full, STORED)
+        if not (corruption and images.targets):
+            seen = min(len(images), MOST_SEEN)
+            fine = tuple(
+                empty_store(_fine_path(path, number), (seen, *shape), STORED)
+                for number, shape in enumerate(features.fine_shapes)
+            )
         maps = ImageStore(empty_store(path, full, STORED).path, targets)
-        return cls(images, maps, augmentation, corruption)
+        return cls(images, maps, fine, augmentation, corruption)
+
+
+def stored_maps(path: Path) -> ImageStore:
+    """What was written for a model to be trained on."""
+    targets = _targets_path(path)
+    return ImageStore(path, ImageStore(targets) if targets.is_file() else None)
+
+
+def maps_as_they_are(path: Path, *, corrupted: bool) -> list[ImageStore]:
+    """What was written of the first images as they are: their maps on the grid, then those of each
+    layer that has most places. None where these are not there.
+
+    Args:
+      path: as `FeatureStores.create` has it.
+      corrupted: whether the images that the model is given were.
+    """
+    fine = list[ImageStore]()
+    while (own := _fine_path(path, len(fine))).is_file():
+        fine.append(ImageStore(own))
+    return [ImageStore(_targets_path(path) if corrupted else path), *fine] if fine else []
+
+
+def _targets_path(path: Path) -> Path:
+    return path.with_stem(f"{path.stem}-targets")
+
+
+def _fine_path(path: Path, number: int) -> Path:
+    return path.with_stem(f"{path.stem}-fine-{number}")
 
 
 class WriteFeatures(beam.PTransform):
@@ -113,10 +151,13 @@ class _Write(beam.DoFn):
         images = stores.images.read(start, start + self._config.batch_rows)
         targets = stores.images.targets
         wanted = None if targets is None else targets.read(start, start + len(images))
-        found = views(images, wanted, _seed(self._config.training.seed, *element))
-        for store, maps in zip((stores.maps, stores.maps.targets), found, strict=True):
-            if store is not None and maps is not None:
-                _write(store, maps, start, len(stores.images))
+        inputs, outputs = views(images, wanted, _seed(self._config.training.seed, *element))
+        _write(stores.maps, inputs.grid, start, len(stores.images))
+        if stores.maps.targets is not None and outputs is not None:
+            _write(stores.maps.targets, outputs.grid, start, len(stores.images))
+        clean = outputs if stores.corruption and outputs is not None else inputs
+        for store, layer in zip(stores.fine, clean.fine, strict=False):
+            _write(store, layer[None, : max(0, len(store) - start)], start, len(store))
         self._records.inc(len(images))
         self._progress.add(len(images))
 
