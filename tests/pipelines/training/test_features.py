@@ -14,6 +14,7 @@ from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import ImageConfig
+from ae_models.config.steps import Step
 from ae_models.errors import ConfigError
 from ae_models.training.image_store import ImageStore, empty_store
 from pipelines.commands.score import score
@@ -24,7 +25,7 @@ from pipelines.training.progress import TrainingProgress
 from tests.support.backbones import tiny_backbone, tiny_network
 from tests.support.command import run_command
 from transforms.reading.survey import Kind, Looked, Survey
-from transforms.training.features import FeatureStores, WriteFeatures
+from transforms.training.features import FeatureStores, WriteFeatures, maps_as_they_are
 
 _SIDE, _RECORDS = 40, 120
 _TINY = (
@@ -126,6 +127,23 @@ def test_stored_features_score_as_pixels_do(
     )
 
 
+def test_scores_are_fitted_to_half_floats_as_to_exact_features(
+    photographs: Path, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on disk changes no score by more than a hundredth of its deviation."""
+    _trained(photographs, backbone, tmp_path / "stored")
+    monkeypatch.setattr("pipelines.training.stages.features_as_they_are", lambda *_: {})
+    _trained(photographs, backbone, tmp_path / "exact")
+    stored, exact = (
+        pq.read_table(tmp_path / name / "calibration.parquet").to_pandas().set_index("id")
+        for name in ("stored", "exact")
+    )
+    assert not stored.equals(exact)
+    for name in [name for name in exact.columns if name.startswith("score")]:
+        gaps = np.abs(stored[name] - exact[name])
+        assert gaps.max() <= 0.01 * exact[name].std(), name
+
+
 def test_few_calibration_records_are_known_to_densities_and_scored_as_if_left_out(
     photographs: Path, backbone: str, tmp_path: Path
 ) -> None:
@@ -190,6 +208,28 @@ def test_the_input_of_a_corrupted_image_is_to_become_the_clean_ones_features(
     np.testing.assert_allclose(
         stores.maps.targets.read(0, 8)[..., 4:], network(pixels), rtol=2e-3, atol=2e-3
     )
+    maps = features.maps(images.read(0, 8))
+    expected = [features.on_grid(maps), *features.fine(maps)]
+    found = maps_as_they_are(tmp_path / "maps.npy", corrupted=True)
+    for store, values in zip(found, expected, strict=True):
+        np.testing.assert_allclose(store.read(0, 8), values, rtol=2e-3, atol=2e-3)
+
+
+def test_where_only_corrupted_images_are_seen_scores_go_back_to_the_images(
+    backbone: str, tmp_path: Path
+) -> None:
+    shape = (8, 16, 16, 3)
+    targets = empty_store(tmp_path / "targets.npy", shape, np.uint8)
+    images = ImageStore(empty_store(tmp_path / "images.npy", shape, np.uint8).path, targets)
+    config = train_configuration("ae", overrides=[*_TINY]).on(backbone)
+    config = config.with_image(dataclasses.replace(config.image, channels=3, bits=8))
+    features = training_features.opened_features(config)
+    assert features is not None
+    for corruption in ((), (Step("blur", 2.0),)):
+        path = tmp_path / f"maps-{len(corruption)}.npy"
+        FeatureStores.create(images, path, features, corruption=corruption)
+        found = maps_as_they_are(path, corrupted=bool(corruption))
+        assert [store.path for store in found[:1]] == ([] if corruption else [path])
 
 
 def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
