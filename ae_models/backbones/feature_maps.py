@@ -16,7 +16,6 @@ from ae_models.ops.tensor import Tensor
 
 _GREATEST_LEVEL = 255.0  # of what networks take
 _MOST_CHANNELS = 4
-_PARTS = 3  # of a batch
 _VECTOR = (1, 1)  # the size of what a network says of the whole image
 
 
@@ -35,7 +34,7 @@ class FeatureMaps(tf.Module):
       origin: of the network.
       shape: (h, w, K).
       widths: how many channels each layer has, in their order.
-      fine_shapes: (h, w, C) of each layer that has more places than the coarsest.
+      fine_shapes: (h, w, C) of each map that `fine` gives.
 
     Raises:
       ConfigError, InputError: the backbone cannot be had, or does not take such images.
@@ -88,19 +87,7 @@ class FeatureMaps(tf.Module):
         return self.on_grid(self.maps(pixels))
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """The maps of each layer, (N, h, w, C) float32, as the network gives them: of a third of
-        the records after another, whose activations stay nearer to the processor."""
-        records = tf.shape(pixels)[0]
-        rows = (records + _PARTS - 1) // _PARTS
-        # None is ever empty, which not every network takes.
-        padded = tf.pad(pixels, [(0, _PARTS * rows - records), *[(0, 0)] * 3])
-        parts: list[list[Tensor]] = []
-        for start in range(_PARTS):
-            with tf.control_dependencies(parts[-1] if parts else []):
-                parts.append(self._part(padded[start * rows : (start + 1) * rows]))
-        return [tf.concat(layer, axis=0)[:records] for layer in zip(*parts, strict=True)]
-
-    def _part(self, pixels: Tensor) -> list[Tensor]:
+        """The maps of each layer, (N, h, w, C) float32, as the network gives them."""
         levels = tf.cast(pixels, tf.float32)
         if self._greatest != _GREATEST_LEVEL:
             levels *= _GREATEST_LEVEL / self._greatest
@@ -114,7 +101,8 @@ class FeatureMaps(tf.Module):
         return ops.concatenate([area_resized(each, self._grid) for each in maps], axis=-1)
 
     def fine(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Of what `maps` gives, those that have more places than the coarsest."""
+        """Of what `maps` gives, those that have more places than the coarsest; where none has, all
+        but vectors."""
         return [maps[index] for index in self._fine]
 
     def layers(self, x: Tensor) -> list[Tensor]:

@@ -169,7 +169,7 @@ def joined(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _calls_at_once(config: Configuration) -> int:
     """One more than there are threads for an operation, so that one is ready when another ends."""
-    dense = config.model.network == "dense"
+    dense = config.model.network == "dense" and not config.features.is_on
     most = _MOST_CALLS_AT_ONCE if dense else _MOST_OF_LARGE_ACTIVATIONS
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or len(os.sched_getaffinity(0))
     return min(most, 1 + threads)

@@ -213,7 +213,7 @@ class ScoringConfig(Validated):
     `primary` None: `reconstruction_smoothed`, of
     features `combined`; `auto`: the one that finds most of the anomalies made
     of held-out records. `batch_rows` is the one shape that every batch is
-    padded to; None: what suits the network.
+    padded to, of features brought to a multiple of 24, or 4 or 2; None: what suits the network.
 
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
     1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.

@@ -14,12 +14,12 @@ from ae_models.ops.seeds import layer_seeds
 from ae_models.training.principal_components import with_augmented
 
 
-class Maps(NamedTuple):
+class ViewMaps(NamedTuple):
     """Maps of V views of n images.
 
     Attributes:
       grid: (V, n, h, w, K) float32.
-      fine: of the first view, those of each layer that has most places, (n, h', w', C) float32.
+      fine: of the first view, those that `FeatureMaps.fine` gives, (n, h', w', C) float32 each.
     """
 
     grid: np.ndarray
@@ -29,8 +29,8 @@ class Maps(NamedTuple):
 class Views(NamedTuple):
     """Maps of views of images, and of what these are to become, or None where that is the same."""
 
-    inputs: Maps
-    targets: Maps | None
+    inputs: ViewMaps
+    targets: ViewMaps | None
 
 
 class FeatureViews:
@@ -84,10 +84,10 @@ class FeatureViews:
     def _unit(self, pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.float32) / self._greatest
 
-    def _maps(self, images: np.ndarray) -> Maps:
+    def _maps(self, images: np.ndarray) -> ViewMaps:
         parts = np.split(images * self._greatest, self.count)
         rows = len(parts[0])
         padding = [(0, self._rows - rows), *[(0, 0)] * 3]
         found = [self._features(np.pad(part, padding)) for part in parts]
         grids = [grid.numpy()[:rows] for grid, _ in found]
-        return Maps(np.stack(grids), [layer.numpy()[:rows] for layer in found[0][1]])
+        return ViewMaps(np.stack(grids), [layer.numpy()[:rows] for layer in found[0][1]])

@@ -74,14 +74,14 @@ class FeaturePreprocessing(tf.Module):
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
         """The same, and the quantities `layers`, each layer's channels; `coarse_residual`, what the
-        model fails to rebuild of the coarsest layers; `fine_maps`, the maps of the layers that have
-        most places, as the network gives them."""
+        model fails to rebuild of the coarsest layers; `fine_maps`, as `FeatureMaps.fine` gives it.
+        """
         maps = self.features.maps(pixels)
         return self.prepared_maps(self.features.on_grid(maps), *self.features.fine(maps))
 
     def prepared_maps(self, grid: Any, *fine: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
-        """The same, of what `FeatureMaps` makes of the pixels: (N, h, w, K), and the maps of the
-        layers that have most places, all float16 or float32."""
+        """The same, of what `FeatureMaps` makes of the pixels: (N, h, w, K), and what its `fine`
+        gives, all float16 or float32."""
         features, x = self.features, self.scaling(grid)
         return x, {
             "layers": lambda _: features.layers(x),

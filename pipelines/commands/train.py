@@ -143,7 +143,10 @@ def train(
         values = stored_values(work, records, features, config, options)
         config = for_records(work, config, values.stores)
         trainer = Trainer(
-            *(work.bundle, config, records.stores, values.stores),
+            work.bundle,
+            config,
+            records.stores,
+            values.stores,
             features=features,
             maps=values.maps,
             checkpoint=work.checkpoint,

@@ -20,7 +20,7 @@ from transforms.training.features import (
     RECORDS_SEEN,
     FeatureStores,
     WriteFeatures,
-    maps_as_they_are,
+    clean_maps,
     stored_maps,
 )
 
@@ -108,7 +108,12 @@ def write_features(
     work: Path,
 ) -> None:
     """Writes the features of the splits that are trained on: of the training images also those of
-    changed views, which count as further records."""
+    changed views, which count as further records.
+
+    What an earlier try has left in `work` is removed first."""
+    for path in _files(work).values():
+        for left in work.glob(f"{path.stem}*"):
+            left.unlink()
     stores = [
         FeatureStores.create(
             images[split],
@@ -128,10 +133,8 @@ def stored_features(work: Path) -> dict[str, ImageStore]:
     return {split: stored_maps(path) for split, path in _files(work).items()}
 
 
-def features_as_they_are(work: Path, config: Configuration) -> dict[str, list[ImageStore]]:
+def clean_features(work: Path, config: Configuration) -> dict[str, list[ImageStore]]:
     """What `write_features` has written for scores to be fitted to, as `FeatureMaps` makes it of
-    images that are not corrupted: by split, the grid's maps and those of its fine layers."""
+    images that are not corrupted: by split, the maps on the grid, then the fine ones."""
     corrupted = bool(config.corruption_of_images)
-    return {
-        split: maps_as_they_are(path, corrupted=corrupted) for split, path in _files(work).items()
-    }
+    return {split: clean_maps(path, corrupted=corrupted) for split, path in _files(work).items()}

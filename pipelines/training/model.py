@@ -75,7 +75,7 @@ class Trainer:
       images: of the records, by split.
       stores: what the model rebuilds of the training and validation records: images, or features.
       features: makes them of images; None: they are the images.
-      maps: what they are of a split's images, where that is on disk.
+      maps: of a split's images, on the grid, then the fine ones, where these are on disk.
       checkpoint: the file that the training is kept in; where it is there, it goes on from that.
     """
 

@@ -21,7 +21,7 @@ from pipelines.console.progress import say, warned
 from pipelines.console.unread import warn_of_unread
 from pipelines.training.command import TrainingCommand
 from pipelines.training.features import (
-    features_as_they_are,
+    clean_features,
     stored_features,
     what_is_rebuilt,
     write_features,
@@ -105,7 +105,7 @@ class StoredValues(NamedTuple):
 
     Attributes:
       stores: what the model rebuilds: images, or features.
-      maps: what scores of features are fitted to, as `features_as_they_are` gives it.
+      maps: what scores of features are fitted to, as `clean_features` gives it.
     """
 
     stores: dict[str, ImageStore]
@@ -133,7 +133,7 @@ def stored_values(
                 f"features.backbone {config.features.backbone!r} is another network than when this "
                 "training began: --overwrite to start anew"
             )
-        stores, maps = stored_features(folder), features_as_they_are(folder, config)
+        stores, maps = stored_features(folder), clean_features(folder, config)
     output = work.bundle / TRANSFORM_OUTPUT
     # A bundle that was put in its place has taken it along.
     if work.kept(ANALYSIS) is None or not output.is_dir():

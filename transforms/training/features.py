@@ -33,8 +33,8 @@ class FeatureStores:
     Attributes:
       images: with targets, where records have some of their own.
       maps: with targets where those of the inputs are others.
-      fine: the maps of each layer that has most places, of the first images as they are; none where
-        only corrupted ones are seen.
+      fine: what `FeatureMaps.fine` gives of the first images as they are; none where only corrupted
+        ones are seen.
       augmentation, corruption: as `FeatureViews` has them.
     """
 
@@ -54,8 +54,8 @@ class FeatureStores:
         augmentation: tuple[Step, ...] = (),
         corruption: tuple[Step, ...] = (),
     ) -> "FeatureStores":
-        """Makes the files that maps (h, w, K) of all views are to be written to: view by view, each
-        in the order of the images."""
+        """Makes the files that maps (h, w, K) of all views are to be written to, view by view, each
+        in the order of the images; and those of the fine maps of the first 4,096 images."""
         full = (len(images) << len(augmentation), *features.shape)
         targets, fine = None, tuple[ImageStore, ...]()
         if corruption or images.targets:
@@ -76,9 +76,9 @@ def stored_maps(path: Path) -> ImageStore:
     return ImageStore(path, ImageStore(targets) if targets.is_file() else None)
 
 
-def maps_as_they_are(path: Path, *, corrupted: bool) -> list[ImageStore]:
-    """What was written of the first images as they are: their maps on the grid, then those of each
-    layer that has most places. None where these are not there.
+def clean_maps(path: Path, *, corrupted: bool) -> list[ImageStore]:
+    """What was written of images as they are: their maps on the grid, then the fine ones. None
+    where these are not there.
 
     Args:
       path: as `FeatureStores.create` has it.
@@ -155,9 +155,10 @@ class _Write(beam.DoFn):
         _write(stores.maps, inputs.grid, start, len(stores.images))
         if stores.maps.targets is not None and outputs is not None:
             _write(stores.maps.targets, outputs.grid, start, len(stores.images))
-        clean = outputs if stores.corruption and outputs is not None else inputs
-        for store, layer in zip(stores.fine, clean.fine, strict=False):
-            _write(store, layer[None, : max(0, len(store) - start)], start, len(store))
+        if stores.fine and start < len(stores.fine[0]):
+            clean = outputs if stores.corruption and outputs is not None else inputs
+            for store, layer in zip(stores.fine, clean.fine, strict=True):
+                _write(store, layer[None, : len(store) - start], start, len(store))
         self._records.inc(len(images))
         self._progress.add(len(images))
 
