@@ -30,7 +30,7 @@ from benchmarks.speed.programs import measure
 from transforms.images.decoding import decode_image
 
 _ROWS = 256
-_LOOP_ROWS, _BACKBONE_ROWS = (64, 256, 1024), (8, 16, 32, 64)
+_LOOP_ROWS, _BACKBONE_ROWS = (64, 256, 1024), (8, 16, 24, 32)
 _SCHEMA = pa.schema(
     [("id", pa.string()), ("latent_mean", pa.list_(pa.float32())), ("score", pa.float32())]
 )

@@ -6,9 +6,9 @@ from benchmarks.speed.outcome import Measure
 from benchmarks.speed.start import Start
 from benchmarks.speed.training import Training
 
-_ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS, _SNAPSHOTS = (
+_ARRAYS, _COLUMN, _RECORDS, _PNGS, _PHOTOGRAPHS, _SNAPSHOTS, _THUMBNAILS = (
     Side("ours", "latentbeam", kind)
-    for kind in ("npz", "parquet", "tfrecord", "pngs", "photographs", "snapshots")
+    for kind in ("npz", "parquet", "tfrecord", "pngs", "photographs", "snapshots", "thumbnails")
 )
 
 _DIGITS, _NEW = ("--input", "builtin:digits"), ("--output", "{new}", "--overwrite")
@@ -76,6 +76,15 @@ MEASURES: tuple[Measure, ...] = (
         "features",
         _SNAPSHOTS,
         Side("beside", "backbone_alone", "snapshots"),
+        (400, 2_000),
+        at_least=0.9,
+        tolerance=None,
+    ),
+    Contest(
+        "JPEGs of 224² to features and scores beside the backbone's SavedModel on arrays",
+        "features",
+        _THUMBNAILS,
+        Side("beside", "backbone_alone", "thumbnails"),
         (400, 2_000),
         at_least=0.9,
         tolerance=None,
