@@ -52,7 +52,11 @@ class FeatureMaps(tf.Module):
         self.image, self._greatest = image, float(image.greatest_level)
         try:
             backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
-            self.origin, self._layers = backbone.origin, backbone.layers
+            self.origin, self._layers, self._network = (
+                backbone.origin,
+                backbone.layers,
+                backbone.maps,
+            )
             self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
             # Traced once: all graphs that features are part of call this one.
             spec = tf.TensorSpec((None, *self.image.shape[:2], 3), tf.float32)
@@ -88,13 +92,16 @@ class FeatureMaps(tf.Module):
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """The maps of each layer, (N, h, w, C) float32, as the network gives them."""
+        found = self._maps(self._colour(pixels))
+        return [found[name] for name in self._layers]
+
+    def _colour(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) float32, 0 to 255."""
         levels = tf.cast(pixels, tf.float32)
         if self._greatest != _GREATEST_LEVEL:
             levels *= _GREATEST_LEVEL / self._greatest
         channels = levels.shape[-1]
-        colour = levels[..., :3] if channels >= 3 else ops.repeat(levels[..., :1], 3, axis=-1)
-        found = self._maps(colour)
-        return [found[name] for name in self._layers]
+        return levels[..., :3] if channels >= 3 else ops.repeat(levels[..., :1], 3, axis=-1)
 
     def on_grid(self, maps: Sequence[Tensor]) -> Tensor:
         """What `maps` gives, on one grid: (N, h, w, K)."""
@@ -120,8 +127,9 @@ class FeatureMaps(tf.Module):
         shape = self.image.shape
         noise = np.random.default_rng(0).integers(0, self.image.greatest_level, shape)
         levels = [np.zeros(shape), np.full(shape, self._greatest // 2), noise]
-        found = np.asarray(self(np.stack(levels).astype(self.image.dtype)))
-        if not np.isfinite(found).all():
+        # Not by the graph: where a convolution and a ReLU are one operation, NaN may become 0.
+        found = self._network(self._colour(np.stack(levels).astype(self.image.dtype)))
+        if not all(np.isfinite(np.asarray(found[name])).all() for name in self._layers):
             raise InputError(
                 f"features.backbone {self.origin.backbone!r} gives features that are no finite "
                 f"numbers, of images {shape}"
