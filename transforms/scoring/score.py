@@ -25,7 +25,7 @@ _REJECTS = "rejects"
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
 # A backbone has work for all cores in every call: what waits for it only takes turns with it, so
-# that several calls at once go furthest, and one thread that decodes what they take next.
+# that batches of several calls go furthest, and one thread that decodes what they take next.
 _BYTES_OF_FEATURES = 32 << 20
 
 
