@@ -52,11 +52,8 @@ class FeatureMaps(tf.Module):
         self.image, self._greatest = image, float(image.greatest_level)
         try:
             backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
-            self.origin, self._layers, self._network = (
-                backbone.origin,
-                backbone.layers,
-                backbone.maps,
-            )
+            self.origin, self._layers = backbone.origin, backbone.layers
+            self._network = backbone.maps
             self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
             # Traced once: all graphs that features are part of call this one.
             spec = tf.TensorSpec((None, *self.image.shape[:2], 3), tf.float32)

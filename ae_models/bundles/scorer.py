@@ -16,7 +16,8 @@ from ae_models.scores import primary_score, score_names
 
 # While one call's operations wait for each other, another's have the cores: of a small network,
 # three calls at once take three quarters of the time. Of a convolutional one, whose activations are
-# large, two take nine tenths. A backbone's are larger still: two took 97%, and 600 MiB more.
+# large, two take nine tenths. A backbone's are larger still: two took
+# 600 MiB more, and even three 97% of the time.
 _MOST_CALLS_AT_ONCE, _MOST_OF_LARGE_ACTIVATIONS, _MOST_OF_BACKBONES = 3, 2, 1
 
 

@@ -236,6 +236,7 @@ class ScoringConfig(Validated):
 
 
 def _whole_tiles(rows: int) -> int:
+    """So many rows, or the next fewer that kernels round alike: at least 2."""
     if rows >= _TILE_ROWS:
         return rows // _TILE_ROWS * _TILE_ROWS
     return 4 if rows >= 4 else 2

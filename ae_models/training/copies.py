@@ -133,7 +133,7 @@ def _nearest(outline: np.uint64, others: np.ndarray) -> list[int]:
 def _reduced(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Means over the parts of each image's grey levels: (N, H, W, C) → (N, rows, columns)."""
     channels = images.shape[-1]
-    # A mean over the last axis takes four times as long.
+    # Of three channels, a mean over the last axis takes four times as long.
     grey = images @ np.ones(channels, np.float32) / np.float32(channels)
     return _means(grey.shape[1], rows).T @ grey @ _means(grey.shape[2], columns)
 

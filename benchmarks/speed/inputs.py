@@ -15,7 +15,7 @@ from PIL import Image
 _SIDE = 28
 _GROUP_ROWS = 8192
 _DISTINCT_PHOTOGRAPHS, _PHOTOGRAPH_SIDE = 100, 1024
-_SNAPSHOT_SIDE, _THUMBNAIL_SIDE = 400, 224
+_SNAPSHOT_SIDE, _SMALL_SNAPSHOT_SIDE = 400, 224
 
 
 def _images(count: int) -> Iterator[np.ndarray]:
@@ -113,7 +113,7 @@ MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "pngs": ("", _pngs),
     "photographs": ("", _photographs),
     "snapshots": ("", functools.partial(_photographs, side=_SNAPSHOT_SIDE)),
-    "thumbnails": ("", functools.partial(_photographs, side=_THUMBNAIL_SIDE)),
+    "small_snapshots": ("", functools.partial(_photographs, side=_SMALL_SNAPSHOT_SIDE)),
 }
 
 

@@ -110,7 +110,8 @@ def write_features(
     """Writes the features of the splits that are trained on: of the training images also those of
     changed views, which count as further records.
 
-    What an earlier try has left in `work` is removed first."""
+    What an earlier try has left in `work` is removed first.
+    """
     for path in _files(work).values():
         for left in work.glob(f"{path.stem}*"):
             left.unlink()

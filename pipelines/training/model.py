@@ -94,10 +94,10 @@ class Trainer:
         self._images, self._maps = images, maps
         self._train, self._validation = stores[TRAIN], stores[VALIDATION]
         self._preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
-        self._of_features: FeaturePreprocessing | None = None
+        self._of_pixels: Preprocessing | FeaturePreprocessing = self._preprocessing
         self._training = config.training
         if features is not None:
-            self._of_features = FeaturePreprocessing(features, self._preprocessing)
+            self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
             # Changed views are among the records already.
             self._training = dataclasses.replace(config.training, augment=augmentation_text([]))
         self._model = self._untrained()
@@ -123,7 +123,7 @@ class Trainer:
         save_model(self._model, folder / KERAS_MODEL)
         scores = _new_scores(self._config)
         self._fit(scores, self._config, _REHEARSED)
-        module = ScoringModule(self._of_features or self._preprocessing, self._model, scores)
+        module = ScoringModule(self._of_pixels, self._model, scores)
         save_graph(folder / SCORING, module, self._config.image)
         local.remove(str(folder))
 
@@ -198,7 +198,7 @@ class Trainer:
         sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
         scores = _new_scores(config)
         held_out = self._fit(scores, config)
-        module = ScoringModule(self._of_features or self._preprocessing, self._model, scores)
+        module = ScoringModule(self._of_pixels, self._model, scores)
         found = export(self._bundle, self._model, module, image=config.image, sample=sample)
         return found, held_out
 
@@ -207,9 +207,9 @@ class Trainer:
     ) -> HeldOut | None:
         """Fits scores to so many records; None: to as many as help. Gives what they are of the
         calibration records where they know these."""
-        rows, of_features = min(config.batch_rows, records or config.batch_rows), self._of_features
-        if of_features is None:
-            fit_to_records(scores, self._model, self._preprocessing, self._train, rows, records)
+        rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
+        if not isinstance(of_pixels, FeaturePreprocessing):
+            fit_to_records(scores, self._model, of_pixels, self._train, rows, records)
             return None
         # What features are like was learned from neither: the more records, the better.
         splits = (VALIDATION, TRAIN)
@@ -218,17 +218,17 @@ class Trainer:
         return fit_to_features(
             scores,
             self._model,
-            [self._seen(split, of_features) for split in splits],
+            [self._seen(split, of_pixels) for split in splits],
             rows,
             records or MOST_SEEN,
-            calibration=self._seen(CALIBRATION, of_features) if scarce and not grouped else None,
+            calibration=self._seen(CALIBRATION, of_pixels) if scarce and not grouped else None,
             apart=len(self._validation) if grouped else None,
         )
 
-    def _seen(self, split: str, of_features: FeaturePreprocessing) -> Seen:
+    def _seen(self, split: str, of_pixels: FeaturePreprocessing) -> Seen:
         if maps := self._maps.get(split):
-            return Seen(maps, of_features.prepared_maps)
-        return Seen([self._images[split]], of_features.prepared)
+            return Seen(maps, of_pixels.prepared_maps)
+        return Seen([self._images[split]], of_pixels.prepared)
 
 
 def _new_scores(config: Configuration) -> list[Score]:
