@@ -119,15 +119,21 @@ class FeatureMaps(tf.Module):
         layers = self.layers(x)
         return ops.concatenate([layers[index] for index in self._coarse], axis=-1)
 
-    def check_finite(self) -> None:
-        """Raises InputError where the network gives what is no number, of black, grey or noise."""
+    def probe(self) -> list[np.ndarray]:
+        """The maps of each layer, (3, h, w, C) float32, of a black image, a grey one and noise.
+
+        Raises:
+          InputError: the network gives what is no number.
+        """
         shape = self.image.shape
         noise = np.random.default_rng(0).integers(0, self.image.greatest_level, shape)
         levels = [np.zeros(shape), np.full(shape, self._greatest // 2), noise]
         # Not by the graph: where a convolution and a ReLU are one operation, NaN may become 0.
         found = self._network(self._colour(np.stack(levels).astype(self.image.dtype)))
-        if not all(np.isfinite(np.asarray(found[name])).all() for name in self._layers):
+        maps = [np.asarray(found[name]) for name in self._layers]
+        if not all(np.isfinite(layer).all() for layer in maps):
             raise InputError(
                 f"features.backbone {self.origin.backbone!r} gives features that are no finite "
                 f"numbers, of images {shape}"
             )
+        return maps

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import Scorer
 from ae_models.calibration.pareto_tail import fit_pareto_tail
+from ae_models.errors import StageError
 from ae_models.training.fit_scores import HeldOut
 from ae_models.training.image_store import Batch
 from ae_models.training.splits import id_hashes
@@ -25,6 +26,7 @@ def write_calibration(
     held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """Writes `id`, `score` and each `score_<name>` of the records, in the order of their hashes.
+    Records whose score is no finite number, which a run rejects, calibrate nothing.
 
     Args:
       path: the file.
@@ -34,8 +36,13 @@ def write_calibration(
       held_out: what scores are that know these records; None: none does.
 
     Returns:
-      What the manifest says of it: the number of records, quantiles of the primary score and its
-      `pareto_tail`, null where none was asked for or none can be fitted.
+      What the manifest says of it: the number of records, and of those left out as `not_finite`;
+      `known_to`, the scores that are fitted to these records and are here as if each were left
+      out; quantiles of the primary score and its `pareto_tail`, null where none was asked for or
+      none can be fitted.
+
+    Raises:
+      StageError: no record has a finite score.
     """
     ids: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
@@ -47,13 +54,19 @@ def write_calibration(
     if held_out is not None:
         columns |= _corrected(columns, held_out)
         columns["score"] = columns[scorer.primary]
-    table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-    pq.write_table(table.take(pa.array(np.argsort(id_hashes(ids)))), path)
-    quantiles = np.quantile(columns["score"], [0.0, 0.5, 0.9, 0.99, 1.0])
+    kept = np.flatnonzero(np.isfinite(columns["score"]))
+    if not len(kept):
+        raise StageError(f"of {len(ids):,} calibration records, none has a finite score")
+    table = pa.table({"id": pa.array(ids, pa.string()), **columns}).take(pa.array(kept))
+    pq.write_table(table.take(pa.array(np.argsort(id_hashes(table["id"].to_pylist())))), path)
+    scores = np.sort(columns["score"][kept])
+    quantiles = np.quantile(scores, [0.0, 0.5, 0.9, 0.99, 1.0])
     names = ("minimum", "median", "quantile_90", "quantile_99", "maximum")
-    fitted = fit_pareto_tail(np.sort(columns["score"])) if tail == "pareto" else None
+    fitted = fit_pareto_tail(scores) if tail == "pareto" else None
     return {
-        "records": len(ids),
+        "records": len(kept),
+        "not_finite": len(ids) - len(kept),
+        "known_to": [] if held_out is None else sorted(held_out.scores),
         **dict(zip(names, map(float, quantiles), strict=True)),
         "pareto_tail": None if fitted is None else dataclasses.asdict(fitted),
     }

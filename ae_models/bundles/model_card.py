@@ -64,10 +64,10 @@ Also computed: {others}.
 {recommended}
 ## Calibration
 
-{calibration[records]:,} held-out records, on which nothing was trained or fitted, make
+{calibration[records]:,} held-out records, on which {unseen}, make
 p-values of the primary score: the share of them, the record itself among them, that scores at
 least as high (split conformal). A record is flagged where its p-value is
-at most {config.scoring.fpr:g}.{warning}{rate}
+at most {config.scoring.fpr:g}.{warning}{rate}{known}
 
 {tail}
 
@@ -99,6 +99,9 @@ _RATE = """
 That holds on average over sets of so many. With this one, {low:.2%} to {high:.2%} of normal
 records are flagged, with a probability of 90% (Vovk 2012)."""
 _GROUPED = " Records of one group are alike, which makes that range wider."
+_KNOWN = """
+{names} are fitted to these records too: what is here of them is what they would be of each record,
+had it been left out."""
 _NONE_FLAGGED = " **None can be: there are too few calibration records.**"
 _QUANTILES = {
     "minimum": "least",
@@ -131,6 +134,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
     config = configuration_from_mapping(facts["config"])
     trained, calibration = facts["training"], facts["calibration"]
     primary = primary_score(config)
+    known = _known(calibration)
     smallest, has_tail = 1 / (calibration["records"] + 1), calibration["pareto_tail"] is not None
     return _CARD.format(
         config=config,
@@ -155,6 +159,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
         tail=(_TAIL if has_tail else _NO_TAIL).format(smallest=smallest),
         split="".join(f"- {line}.\n" for line in _split(config, trained)),
         rate=_rate(calibration["records"], config),
+        unseen="no network was trained" if known else "nothing was trained or fitted",
+        known=known,
         warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
         # Absent of facts of bundles before there was any.
         advice="".join(f"- In training: {code(line)}.\n" for line in trained.get("advice", ())),
@@ -238,6 +244,12 @@ def _rate(records: int, config: Configuration) -> str:
     low, high = rate_interval(records, config.scoring.fpr)
     grouped = _GROUPED if config.training.group is not None else ""
     return _RATE.format(low=low, high=high) + grouped if high else ""
+
+
+def _known(calibration: Mapping[str, Any]) -> str:
+    """Of facts of bundles from before scores knew these records, nothing."""
+    names = calibration.get("known_to")
+    return _KNOWN.format(names=_listed(map(code, names))) if names else ""
 
 
 def _meaning(score: str) -> str:

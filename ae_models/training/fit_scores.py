@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ae_models.errors import InputError
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference, Quantity
 from ae_models.scores import Score, fit_scores
@@ -101,12 +102,20 @@ def fit_to_features(
 
     Returns:
       What the calibration records' scores are; None: no score is fitted to them.
+
+    Raises:
+      InputError: features of calibration records are no finite numbers.
     """
     features = _gathered(scores, model, records, batch_rows, most_records)
     exact = [score for score in scores if isinstance(score, GaussianScore)]
     count = 0
     if calibration is not None:
         more = _gathered(exact, model, [calibration], batch_rows, most_records)
+        if not all(np.isfinite(values).all() for values in more.values()):
+            raise InputError(
+                "features.backbone gives features that are no finite numbers, of a calibration "
+                "record"
+            )
         count = min((len(values) for values in more.values()), default=0)
         features |= {n: np.concatenate([features[n], v[:count]]) for n, v in more.items()}
     made = [score for score in scores if isinstance(score, ScoreOfScores)]

@@ -162,7 +162,7 @@ def train(
             config.scoring.tail,
             found.held_out,
         )
-        advice += [*found.advice, *warned(_advice_on_tail(calibration, config.scoring))]
+        advice += [*found.advice, *warned(_advice_on_calibration(calibration, config.scoring))]
         facts = {
             "config": configuration_to_mapping(config),
             "versions": versions(),
@@ -212,11 +212,17 @@ def _put_in_place(bundle: Bundle, output: str) -> None:
         put_bundle(bundle, output)
 
 
-def _advice_on_tail(calibration: Mapping[str, Any], scoring: ScoringConfig) -> list[str]:
+def _advice_on_calibration(calibration: Mapping[str, Any], scoring: ScoringConfig) -> list[str]:
+    records, bad = calibration["records"], calibration["not_finite"]
+    advice: list[str | None] = []
+    if bad:
+        advice.append(
+            f"{bad:,} of {records + bad:,} calibration records have no finite score, and calibrate "
+            "nothing: `latentbeam score` rejects such records"
+        )
     if scoring.tail == "none" or calibration["pareto_tail"] is not None:
-        return []
-    records = calibration["records"]
-    advice = [
+        return [line for line in advice if line]
+    advice += [
         "no generalised Pareto tail fits the greatest calibration scores (too many are equal, or "
         f"they have no likeliest tail): no p-value is below {1 / (records + 1):.2g}",
         none_flagged(records, scoring.fpr),

@@ -22,6 +22,7 @@ from transforms.training.features import (
     WriteFeatures,
     clean_maps,
     stored_maps,
+    stored_type,
 )
 
 _OFF = "--features none trains on pixels"
@@ -91,7 +92,7 @@ def opened_features(config: Configuration) -> FeatureMaps | None:
     if not config.features.is_on:
         return None
     features = FeatureMaps(config.features, config.image)
-    features.check_finite()
+    features.probe()
     return features
 
 
@@ -115,11 +116,13 @@ def write_features(
     for path in _files(work).values():
         for left in work.glob(f"{path.stem}*"):
             left.unlink()
+    dtype = stored_type(features.probe())
     stores = [
         FeatureStores.create(
             images[split],
             path,
             features,
+            dtype=dtype,
             augmentation=config.training.augmentation_steps if split == TRAIN else (),
             corruption=config.corruption_of_images,
         )

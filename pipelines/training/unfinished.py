@@ -115,8 +115,8 @@ def unfinished_training(
     output: str, request: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> Iterator[UnfinishedTraining]:
     """The folder in which a bundle for `output` is trained: beside it and so on its file system,
-    for a remote one in this user's cache. It is gone when the work has succeeded, and when it has
-    failed before there was a weight to keep.
+    for a remote one in this user's cache. It is gone when the work has succeeded, and when what is
+    asked for is refused before there is something to keep.
 
     Raises:
       OutputError: it cannot be written, another process works in it, or what it holds would be
@@ -132,6 +132,7 @@ def unfinished_training(
             raise OutputError(f"cannot write {output}: {error}") from error
         work = UnfinishedTraining(scope.enter_context(plain_path(path)), path)
         _settle(work, request, resume, overwrite)
+        had_read = work.has_read  # which took long, and is as good as it was
         try:
             yield work
         except BaseException as error:
@@ -139,7 +140,8 @@ def unfinished_training(
                 full = OutputError(f"cannot write {path}: {error.strerror}")
                 _left(work, full, keep_read=True)
                 raise full from error
-            _left(work, error, keep_read=not isinstance(error, LatentbeamError))
+            refused = isinstance(error, LatentbeamError) and not isinstance(error, OutputError)
+            _left(work, error, keep_read=had_read or not refused)
             raise
         work.remove()
 

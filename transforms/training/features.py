@@ -13,7 +13,7 @@ from apache_beam.utils.shared import Shared
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.config.configuration import Configuration
 from ae_models.config.steps import Step
-from ae_models.errors import InputError
+from ae_models.errors import InputError, OutputError
 from ae_models.training.feature_views import FeatureViews
 from ae_models.training.image_store import ImageStore, empty_store
 from transforms.execution.timing import ProgressLog
@@ -21,9 +21,10 @@ from transforms.execution.timing import ProgressLog
 RECORDS_SEEN = "records_seen"  # a metric: by the backbone
 # Half floats are off by up to 0.05% of a value, which is noise to what is learned of many; what one
 # cannot hold becomes the greatest that it can. Records are scored by exact features.
-STORED = np.dtype(np.float16)
+_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+_MOST_NOISE = 0.01  # of the deviation of a layer's features
 MOST_SEEN = 4096  # records of a split whose fine maps are kept, for scores to be fitted to
-_GREATEST = float(np.finfo(STORED).max)
+_GREATEST = float(np.finfo(_HALF).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,23 +52,43 @@ class FeatureStores:
         path: Path,
         features: FeatureMaps,
         *,
+        dtype: np.dtype,
         augmentation: tuple[Step, ...] = (),
         corruption: tuple[Step, ...] = (),
     ) -> "FeatureStores":
         """Makes the files that maps (h, w, K) of all views are to be written to, view by view, each
-        in the order of the images; and those of the fine maps of the first 4,096 images."""
+        in the order of the images; and those of the fine maps of the first 4,096 images. All are of
+        the type that `stored_type` has found."""
         full = (len(images) << len(augmentation), *features.shape)
         targets, fine = None, tuple[ImageStore, ...]()
         if corruption or images.targets:
-            targets = empty_store(_targets_path(path), full, STORED)
+            targets = empty_store(_targets_path(path), full, dtype)
         if not (corruption and images.targets):
             seen = min(len(images), MOST_SEEN)
             fine = tuple(
-                empty_store(_fine_path(path, number), (seen, *shape), STORED)
+                empty_store(_fine_path(path, number), (seen, *shape), dtype)
                 for number, shape in enumerate(features.fine_shapes)
             )
-        maps = ImageStore(empty_store(path, full, STORED).path, targets)
+        maps = ImageStore(empty_store(path, full, dtype).path, targets)
         return cls(images, maps, fine, augmentation, corruption)
+
+
+def stored_type(maps: Iterable[np.ndarray]) -> np.dtype:
+    """float16, where that moves the features of no layer by more than a hundredth of their
+    deviation, as it does where they are all tiny, huge, or nearly the same; else float32.
+
+    Args:
+      maps: of each layer, (n, h, w, C) float32, of a few images.
+    """
+    for layer in maps:
+        noise = (_halved(layer) - layer).std(dtype=np.float64)
+        if noise > _MOST_NOISE * layer.std(dtype=np.float64):
+            return _SINGLE
+    return _HALF
+
+
+def _halved(maps: np.ndarray) -> np.ndarray:
+    return np.clip(maps, -_GREATEST, _GREATEST).astype(_HALF)
 
 
 def stored_maps(path: Path) -> ImageStore:
@@ -107,6 +128,7 @@ class WriteFeatures(beam.PTransform):
 
     Raises:
       InputError: while it runs: features that are no finite numbers.
+      OutputError: while it runs: maps cannot be written.
     """
 
     def __init__(self, stores: Iterable[FeatureStores], config: Configuration):
@@ -174,6 +196,9 @@ def _write(store: ImageStore, maps: np.ndarray, start: int, records: int) -> Non
             "features.backbone gives features that are no finite numbers, of a training or a "
             "validation record"
         )
-    half = np.clip(maps, -_GREATEST, _GREATEST).astype(STORED)
-    for view, values in enumerate(half):
-        store.write(view * records + start + np.arange(len(values)), values)
+    stored = _halved(maps) if store.dtype == _HALF else maps
+    try:
+        for view, values in enumerate(stored):
+            store.write(view * records + start + np.arange(len(values)), values)
+    except OSError as error:
+        raise OutputError(f"cannot write {store.path}: {error.strerror}") from error

@@ -13,7 +13,7 @@ from ae_models.config.configuration import ImageConfig
 from ae_models.config.features import FeaturesConfig
 from ae_models.errors import ConfigError, InputError
 from ae_models.ops.area import area_resized, area_shares, mean_over_places
-from tests.support.backbones import tiny_backbone, tiny_network
+from tests.support.backbones import nan_backbone, saved_backbone, tiny_backbone, tiny_network
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
 
@@ -55,13 +55,21 @@ def test_grey_alpha_and_sixteen_bits_are_brought_to_what_networks_take(
 
 
 def test_a_backbone_that_gives_no_numbers_is_named(tmp_path: Path) -> None:
-    network = tiny_network()
-    network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
-    network.save(tmp_path / "nan.keras")
-    config = FeaturesConfig(str(tmp_path / "nan.keras"))
+    config = FeaturesConfig(nan_backbone(tmp_path))
     with pytest.raises(InputError, match=r"'nan.keras' gives features that are no finite numbers"):
-        FeatureMaps(config, ImageConfig(16, 16, 3, 8)).check_finite()
-    _maps(tmp_path, ImageConfig(16, 16, 3, 8)).check_finite()
+        FeatureMaps(config, ImageConfig(16, 16, 3, 8)).probe()
+    _maps(tmp_path, ImageConfig(16, 16, 3, 8)).probe()
+
+
+def test_a_saved_model_of_any_size_gives_maps(tmp_path: Path) -> None:
+    config = FeaturesConfig(saved_backbone(tmp_path / "saved"))
+    features = FeatureMaps(config, ImageConfig(16, 16, 3, 8))
+    features.probe()
+    assert (features.shape, features.widths) == ((4, 4, 12), (6, 6))
+    second = np.asarray(tiny_network()(PIXELS.astype(np.float32)))
+    means = np.broadcast_to(second.mean((1, 2), keepdims=True), second.shape)
+    expected = np.concatenate([means, second], axis=-1)
+    np.testing.assert_allclose(features(PIXELS), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_more_channels_than_colour_and_alpha_are_refused(tmp_path: Path) -> None:

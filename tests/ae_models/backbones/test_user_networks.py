@@ -4,17 +4,27 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.legacy.saving import legacy_h5_format
 
+from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.backbones.keras_network import with_stages
 from ae_models.backbones.registry import open_backbone
+from ae_models.config.configuration import ImageConfig
+from ae_models.config.features import FeaturesConfig
 from ae_models.errors import ConfigError, InputError, LatentbeamError
-from tests.support.backbones import tiny_backbone, tiny_network
+from tests.support.backbones import (
+    KERAS_HOME,
+    lambda_backbone,
+    saved_backbone,
+    tiny_backbone,
+    tiny_network,
+)
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
 
@@ -53,36 +63,14 @@ def test_stages_are_the_last_maps_of_each_resolution() -> None:
     assert [t.name for t in stages.values()] == [t.name for t in own.values()]
 
 
-def _saved_model(folder: Path, function: Callable[..., Any] | None = None) -> str:
-    network = tiny_network()
-    module = tf.Module()
-    module.variables_held = [variable.value for variable in network.variables]
-
-    def maps(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        y = network(x)
-        return {"places": y, "mean": tf.reduce_mean(y, (1, 2))}
-
-    spec = tf.TensorSpec((None, None, None, 3), tf.float32)
-    serve = tf.function(function or maps, input_signature=[spec])
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
-    return str(folder)
-
-
 def test_a_saved_model_gives_its_outputs(tmp_path: Path) -> None:
-    backbone = open_backbone(_saved_model(tmp_path / "saved"), (16, 16))
+    backbone = open_backbone(saved_backbone(tmp_path / "saved"), (16, 16))
     maps = backbone.maps(IMAGES)
     assert backbone.layers == ("mean", "places")
     expected = np.asarray(tiny_network()(IMAGES))
     np.testing.assert_allclose(maps["places"], expected, rtol=1e-5)
     np.testing.assert_allclose(maps["mean"][:, 0, 0], expected.mean((1, 2)), rtol=1e-5)
     assert open_backbone(str(tmp_path / "saved"), (16, 16), ["places"]).layers == ("places",)
-
-
-def _lambda(folder: Path) -> str:
-    image = keras.Input((None, None, 3))
-    x = keras.layers.Lambda(lambda x: x * 2)(image)
-    keras.Model(image, keras.layers.Conv2D(2, 3)(x)).save(folder / "lambda.keras")
-    return str(folder / "lambda.keras")
 
 
 def _custom(folder: Path) -> str:
@@ -111,7 +99,7 @@ def _vectors(folder: Path) -> str:
 
 
 def _reads_files(folder: Path) -> str:
-    return _saved_model(folder / "saved", lambda x: {"y": x + float(0) * _file_size(x)})
+    return saved_backbone(folder / "saved", lambda x: {"y": x + float(0) * _file_size(x)})
 
 
 def _file_size(x: tf.Tensor) -> tf.Tensor:
@@ -129,7 +117,11 @@ def _takes_two(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (_lambda, InputError, "names keras.layers.Lambda, which is no layer of Keras that is safe"),
+        (
+            lambda_backbone,
+            InputError,
+            "names keras.layers.Lambda, which is no layer of Keras",
+        ),
         (_custom, InputError, "names os.system"),
         (_no_zip, InputError, "is no Keras file"),
         (_vectors, ConfigError, "has no layer that gives maps"),
@@ -154,7 +146,31 @@ def test_without_a_network_the_weights_of_keras_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(KERAS_HOME, str(tmp_path))
     with pytest.raises(InputError, match=r"cannot get the weights of keras:MobileNetV2.*network"):
         open_backbone("keras:MobileNetV2", (96, 96))
     assert capsys.readouterr().out == ""
+
+
+def test_a_network_of_keras_has_its_weights_and_its_own_scaling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file that Keras would download is there already."""
+    monkeypatch.setattr(KERAS_HOME, str(tmp_path))
+    network = keras.applications.MobileNetV2(
+        weights=None, include_top=False, input_shape=(96, 96, 3)
+    )
+    (tmp_path / "models").mkdir()
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5"
+    with h5py.File(tmp_path / "models" / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
+    config = FeaturesConfig("keras:MobileNetV2", layers=("block_3_expand_relu", "out_relu"))
+    features = FeatureMaps(config, ImageConfig(96, 96, 3, 8))
+    features.probe()
+    own = with_stages(network, config.layers)
+    expected = own(pixels / np.float32(127.5) - 1)  # as its authors scaled pixels
+    for found, layer in zip(features.maps(pixels), expected.values(), strict=True):
+        np.testing.assert_allclose(found, layer, rtol=1e-3, atol=1e-4)
+    assert features.origin.backbone == "keras:MobileNetV2"
+    assert features.shape == (3, 3, 144 + 1280)

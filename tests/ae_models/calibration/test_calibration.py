@@ -16,7 +16,7 @@ from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.calibration_file import write_calibration
 from ae_models.calibration.p_values import conformal_p_values, least_rate, none_flagged
 from ae_models.calibration.pareto_tail import ParetoTail, fit_pareto_tail
-from ae_models.errors import ConfigError
+from ae_models.errors import ConfigError, StageError
 from pipelines import cli
 from pipelines.commands.train import train, train_configuration
 
@@ -251,6 +251,18 @@ def test_the_manifest_says_what_was_fitted(tmp_path: Path, tail: Any, decimals: 
     assert (fitted is None) == (decimals == 0)
     expected = vars(fitted) if fitted and tail == "pareto" else None
     assert facts["pareto_tail"] == json.loads(json.dumps(expected))
+
+
+def test_a_record_without_a_finite_score_calibrates_nothing(tmp_path: Path) -> None:
+    scores = np.array([3.0, np.nan, 1.0, np.inf, 2.0], np.float32)
+    ids = [f"r{n}" for n in range(5)]
+    facts = write_calibration(tmp_path / "c.parquet", _FakeScorer(), [(ids, scores)])  # type: ignore[arg-type]
+    assert (facts["records"], facts["not_finite"], facts["known_to"]) == (3, 2, [])
+    assert (facts["minimum"], facts["median"], facts["maximum"]) == (1.0, 2.0, 3.0)
+    kept = pq.read_table(tmp_path / "c.parquet").to_pandas().set_index("id")["score"]
+    assert kept.to_dict() == {"r0": 3.0, "r2": 1.0, "r4": 2.0}
+    with pytest.raises(StageError, match="of 1 calibration records, none has a finite score"):
+        write_calibration(tmp_path / "d.parquet", _FakeScorer(), [(["r1"], scores[1:2])])  # type: ignore[arg-type]
 
 
 _SETTINGS = ["model.network=dense", "model.latent_dim=4", "scoring.tail=pareto"]

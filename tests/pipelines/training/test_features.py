@@ -1,6 +1,10 @@
 """Training on a backbone's features, from image files to a bundle and what is made of it."""
 
 import dataclasses
+import errno
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from ae_models.backbones import efficientnet_lite0
 from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.scorer import Scorer
 from ae_models.config.configuration import ImageConfig
 from ae_models.config.steps import Step
-from ae_models.errors import ConfigError
+from ae_models.errors import ConfigError, OutputError
+from ae_models.scores import primary_score
 from ae_models.training.fit_scores import Seen
 from ae_models.training.image_store import ImageStore, empty_store
 from ae_models.training.preprocessing import FeaturePreprocessing
@@ -24,7 +30,14 @@ from pipelines.commands.train import train, train_configuration
 from pipelines.training import features as training_features
 from pipelines.training.features import what_is_rebuilt
 from pipelines.training.progress import TrainingProgress
-from tests.support.backbones import tiny_backbone, tiny_network
+from tests.support.backbones import (
+    KERAS_HOME,
+    lambda_backbone,
+    nan_backbone,
+    saved_backbone,
+    tiny_backbone,
+    tiny_network,
+)
 from tests.support.command import run_command
 from transforms.reading.survey import Kind, Looked, Survey
 from transforms.training.features import FeatureStores, WriteFeatures, clean_maps
@@ -198,7 +211,11 @@ def test_the_input_of_a_corrupted_image_is_to_become_the_clean_ones_features(
     features = training_features.opened_features(config)
     assert features is not None
     stores = FeatureStores.create(
-        images, tmp_path / "maps.npy", features, corruption=config.corruption_of_images
+        images,
+        tmp_path / "maps.npy",
+        features,
+        dtype=np.dtype(np.float16),
+        corruption=config.corruption_of_images,
     )
     assert stores.maps.targets is not None
     with beam.Pipeline() as pipeline:
@@ -233,7 +250,9 @@ def test_where_only_corrupted_images_are_seen_no_clean_maps_are_kept(
     assert features is not None
     for corruption in ((), (Step("blur", 2.0),)):
         path = tmp_path / f"maps-{len(corruption)}.npy"
-        FeatureStores.create(images, path, features, corruption=corruption)
+        FeatureStores.create(
+            images, path, features, dtype=np.dtype(np.float32), corruption=corruption
+        )
         found = clean_maps(path, corrupted=bool(corruption))
         assert [store.path for store in found[:1]] == ([] if corruption else [path])
 
@@ -249,6 +268,10 @@ def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
     origin = manifest["training"]["backbone"]
     assert (origin["backbone"], len(origin["sha256"])) == ("tiny.keras", 64)
     card = (tmp_path / "bundle" / "model_card.md").read_text()
+    known = manifest["calibration"]["known_to"]
+    assert known == ["feature_density", "feature_extremes", "stage_density"]
+    assert "on which no network was trained" in card
+    assert f"`{known[0]}`, `{known[1]}`, `{known[2]}` are fitted to these records too" in card
     assert "`tiny.keras`" in card
     assert origin["sha256"] in card
     for command in (
@@ -262,6 +285,122 @@ def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
     status, _, told = run_command(sample.split(), capsys)
     assert (status, len(told.splitlines())) == (2, 1)
     assert "makes no images of latents" in told
+
+
+def test_a_saved_model_is_a_backbone_too(photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    manifest = _trained(photographs, saved_backbone(folder), tmp_path / "bundle")
+    assert manifest["training"]["backbone"]["backbone"] == "network"
+    shutil.rmtree(folder)
+    ledger = score([str(photographs)], str(tmp_path / "bundle"), str(tmp_path / "run"))
+    assert ledger["records"]["scored"] == _RECORDS
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda_backbone, "names keras.layers.Lambda, which is no layer of Keras that is safe"),
+        (nan_backbone, "'nan.keras' gives features that are no finite numbers"),
+        (lambda folder: "efficientnet_lite0", "at least 32 x 32 pixels"),
+        (lambda folder: "keras:MobileNetV2", "where there is no network, copy them from ~/.keras"),
+        (lambda folder: "keras:MobileNetV9", "did you mean 'MobileNetV"),
+        (lambda folder: str(folder / "gone"), "features.backbone must be one of"),
+    ],
+    ids=["code", "NaN", "too small", "no network", "unknown", "none there"],
+)
+def test_a_backbone_of_no_use_is_told_in_a_line_and_nothing_is_left(
+    make: Callable[[Path], str],
+    message: str,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setattr(KERAS_HOME, str(tmp_path / "keras"))
+    (tmp_path / "networks").mkdir()
+    backbone = make(tmp_path / "networks")
+    side = 16 if backbone == "efficientnet_lite0" else 40
+    command = f"train --input {photographs} --features {backbone} --model ae --size {side}"
+    arguments = [*command.split(), "--output", str(tmp_path / "bundle")]
+    status, out, err = run_command(arguments, capsys)
+    assert (status, out) == (2, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("bundle")]
+
+
+def test_weights_of_another_hash_are_told_in_a_line_and_nothing_is_left(
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "other.pth").write_bytes(b"others")
+    monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "other.pth")
+    command = f"train --input {photographs} --features efficientnet_lite0 --model ae --output"
+    status, out, err = run_command([*command.split(), str(tmp_path / "bundle")], capsys)
+    assert (status, out) == (2, "")
+    assert "is another file than the weights of efficientnet_lite0" in err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
+
+
+def test_a_disk_that_is_full_of_features_keeps_what_was_read(
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And so does a backbone that is gone when the training goes on."""
+    backbone, place = Path(tiny_backbone(tmp_path)), tmp_path / "bundle-unfinished"
+    write = ImageStore.write
+
+    def full(self: ImageStore, *arguments: Any) -> None:
+        if "features" in self.path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageStore, "write", full)
+        with pytest.raises(OutputError) as caught:
+            _trained(photographs, str(backbone), tmp_path / "bundle")
+    kept = f"{place} keeps what was read: the same command with --resume goes on"
+    assert str(caught.value).endswith(f"No space left on device; {kept}")
+    assert "\n" not in str(caught.value)
+    network = backbone.read_bytes()
+    backbone.unlink()
+    with pytest.raises(ConfigError, match=r"features.backbone must be one of .* keeps what was"):
+        _trained(photographs, str(backbone), tmp_path / "bundle", resume=True)
+    backbone.write_bytes(network)
+    capsys.readouterr()
+    manifest = _trained(photographs, str(backbone), tmp_path / "bundle", resume=True)
+    assert "reading ..." not in capsys.readouterr().err
+    counts = manifest["training"]["records"].values()
+    assert sum(counts) + manifest["calibration"]["records"] == _RECORDS
+
+
+@pytest.mark.slow
+def test_photographs_are_trained_on_features_where_nothing_was_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a bundle of less than 40 MB."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for index in range(60):
+        small = generator.integers(0, 256, (6, 8, 3), np.uint8)
+        image = Image.fromarray(small).resize((160, 120), Image.Resampling.BICUBIC)
+        image.save(tmp_path / "images" / f"{index}.jpg")
+    command = (
+        f"train --input {tmp_path / 'images'} --model ae --epochs 1 --set scoring.fpr=0.05 --output"
+    )
+    status, _, err = run_command([*command.split(), str(tmp_path / "bundle")], capsys)
+    assert status == 0, err
+    assert "training on features of efficientnet_lite0; --features none trains on pixels" in err
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bundle.config.image.shape == (320, 320, 3)
+    assert primary_score(bundle.config) == "combined"
+    files = [path for path in bundle.path.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 40_000_000
 
 
 @pytest.mark.parametrize(
