@@ -14,7 +14,8 @@ class FeaturesConfig(Validated):
 
     `backbone` is `efficientnet_lite0`, `keras:NAME` of `keras.applications`, the path of a `.keras`
     file or of a SavedModel's folder, or `none` for pixels. None: a backbone that is installed,
-    where the images are photographs: in colour, or with a side of more than 96 pixels.
+    where the images are photographs: in colour, or with a side of more than 96 pixels, and with
+    none of less than 32.
 
     `layers` are those whose maps are taken; None: those that are usual for the backbone. All are
     brought to one grid and laid over each other. `size` is the side of the square that images are

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -157,6 +158,25 @@ def test_scores_are_fitted_to_half_floats_as_to_exact_features(
     for name in [name for name in exact.columns if name.startswith("score")]:
         gaps = np.abs(stored[name] - exact[name])
         assert gaps.max() <= 0.01 * exact[name].std(), name
+
+
+def test_features_that_half_floats_do_not_hold_are_stored_as_single_ones(
+    photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    """As they are standardised, scores are those of the same features in other units."""
+    network = tiny_network()
+    maps = [network.get_layer(name).output for name in ("first", "second")]
+    units = [keras.layers.Rescaling(1e5)(layer) for layer in maps]
+    keras.Model(network.input, units).save(tmp_path / "huge.keras")
+    _trained(photographs, backbone, tmp_path / "usual")
+    _trained(photographs, str(tmp_path / "huge.keras"), tmp_path / "huge")
+    usual, huge = (
+        pq.read_table(tmp_path / name / "calibration.parquet").to_pandas().set_index("id")
+        for name in ("usual", "huge")
+    )
+    for name in [name for name in usual.columns if name.startswith("score")]:
+        gaps = np.abs(usual[name] - huge[name])
+        assert gaps.max() <= 0.01 * usual[name].std(), name
 
 
 def test_few_calibration_records_are_known_to_densities_and_scored_as_if_left_out(
