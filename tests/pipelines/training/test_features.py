@@ -473,6 +473,39 @@ def test_a_training_of_features_goes_on_where_it_was_cut_off(
     assert one.equals(other)
 
 
+def test_features_that_were_cut_off_are_made_anew(
+    photographs: Path, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _trained(photographs, backbone, tmp_path / "whole")
+    write, done = ImageStore.write, list[str]()
+
+    def cut(self: ImageStore, *arguments: Any) -> None:
+        if "features" in self.path.name:
+            done.append(self.path.name)
+            if len(done) > 4:
+                raise _CutOffError
+        write(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageStore, "write", cut)
+        with pytest.raises((_CutOffError, RuntimeError)):
+            _trained(photographs, backbone, tmp_path / "bundle")
+    resumed = _trained(photographs, backbone, tmp_path / "bundle", resume=True)
+    assert resumed["training"]["curves"] == whole["training"]["curves"]
+    assert resumed["calibration"] == whole["calibration"]
+
+
+@pytest.mark.slow
+def test_features_are_the_same_of_several_processes(
+    photographs: Path, backbone: str, tmp_path: Path
+) -> None:
+    one = _trained(photographs, backbone, tmp_path / "one")
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    two = _trained(photographs, backbone, tmp_path / "two", beam_flags=flags)
+    assert two["training"]["curves"] == one["training"]["curves"]
+    assert two["calibration"] == one["calibration"]
+
+
 def test_a_training_does_not_go_on_with_another_network(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
