@@ -100,8 +100,8 @@ That holds on average over sets of so many. With this one, {low:.2%} to {high:.2
 records are flagged, with a probability of 90% (Vovk 2012)."""
 _GROUPED = " Records of one group are alike, which makes that range wider."
 _KNOWN = """
-{names} are fitted to these records too: what is here of them is what they would be of each record,
-had it been left out."""
+Fitted to these records too: {names}. The values here, also of scores that are made of them, are
+those that each record would have had, had it been left out."""
 _NONE_FLAGGED = " **None can be: there are too few calibration records.**"
 _QUANTILES = {
     "minimum": "least",

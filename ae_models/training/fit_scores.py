@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ae_models.errors import InputError
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference, Quantity
 from ae_models.scores import Score, fit_scores
@@ -95,28 +94,22 @@ def fit_to_features(
 
     Args:
       calibration: records that scores with such a formula are fitted to as well, as no other may
-        be.
+        be, if their features are all finite.
       apart: how many records, the first of the first split, are alike with none after them, where
         others are within groups, so that no formula holds; then they, or a quarter, are all that
         is held out.
 
     Returns:
       What the calibration records' scores are; None: no score is fitted to them.
-
-    Raises:
-      InputError: features of calibration records are no finite numbers.
     """
     features = _gathered(scores, model, records, batch_rows, most_records)
     exact = [score for score in scores if isinstance(score, GaussianScore)]
     count = 0
     if calibration is not None:
         more = _gathered(exact, model, [calibration], batch_rows, most_records)
-        if not all(np.isfinite(values).all() for values in more.values()):
-            raise InputError(
-                "features.backbone gives features that are no finite numbers, of a calibration "
-                "record"
-            )
-        count = min((len(values) for values in more.values()), default=0)
+        # A record without finite features calibrates nothing, and is nothing to be fitted to.
+        if all(np.isfinite(values).all() for values in more.values()):
+            count = min((len(values) for values in more.values()), default=0)
         features |= {n: np.concatenate([features[n], v[:count]]) for n, v in more.items()}
     made = [score for score in scores if isinstance(score, ScoreOfScores)]
     names = {part for score in made for part in score.parts}

@@ -220,11 +220,11 @@ def _advice_on_calibration(calibration: Mapping[str, Any], scoring: ScoringConfi
             f"{bad:,} of {records + bad:,} calibration records have no finite score, and calibrate "
             "nothing: `latentbeam score` rejects such records"
         )
-    if scoring.tail == "none" or calibration["pareto_tail"] is not None:
-        return [line for line in advice if line]
-    advice += [
-        "no generalised Pareto tail fits the greatest calibration scores (too many are equal, or "
-        f"they have no likeliest tail): no p-value is below {1 / (records + 1):.2g}",
-        none_flagged(records, scoring.fpr),
-    ]
+    if scoring.tail == "pareto" and calibration["pareto_tail"] is None:
+        advice.append(
+            "no generalised Pareto tail fits the greatest calibration scores (too few, too many "
+            f"that are equal, or no likeliest tail): no p-value is below {1 / (records + 1):.2g}"
+        )
+    if advice and calibration["pareto_tail"] is None:
+        advice.append(none_flagged(records, scoring.fpr))
     return [line for line in advice if line]

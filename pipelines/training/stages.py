@@ -131,7 +131,7 @@ def stored_values(
         elif kept != origin:
             raise ConfigError(
                 f"features.backbone {config.features.backbone!r} is another network than when this "
-                "training began: --overwrite to start anew"
+                "training began: give that one again, or --overwrite to start anew"
             )
         stores, maps = stored_features(folder), clean_features(folder, config)
     output = work.bundle / TRANSFORM_OUTPUT

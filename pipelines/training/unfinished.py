@@ -12,7 +12,7 @@ from typing import Any
 
 from ae_models.bundles.names import MANIFEST
 from ae_models.bundles.plain_path import plain_path
-from ae_models.errors import ConfigError, LatentbeamError, OutputError
+from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.console.progress import say
 from transforms.storage import local
@@ -115,8 +115,8 @@ def unfinished_training(
     output: str, request: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> Iterator[UnfinishedTraining]:
     """The folder in which a bundle for `output` is trained: beside it and so on its file system,
-    for a remote one in this user's cache. It is gone when the work has succeeded, and when what is
-    asked for is refused before there is something to keep.
+    for a remote one in this user's cache. It is gone when the work has succeeded, and when a
+    command that begins anew is refused before there is a weight to keep.
 
     Raises:
       OutputError: it cannot be written, another process works in it, or what it holds would be
@@ -140,7 +140,7 @@ def unfinished_training(
                 full = OutputError(f"cannot write {path}: {error.strerror}")
                 _left(work, full, keep_read=True)
                 raise full from error
-            refused = isinstance(error, LatentbeamError) and not isinstance(error, OutputError)
+            refused = isinstance(error, ConfigError | InputError)
             _left(work, error, keep_read=had_read or not refused)
             raise
         work.remove()

@@ -38,19 +38,19 @@ def tiny_backbone(folder: Path, **options: Any) -> str:
 
 def saved_backbone(folder: Path, function: Callable[..., Any] | None = None) -> str:
     """The network in a SavedModel, which gives `places`, its maps, and `mean`, their means; or
-    what `function` makes of pixels. The folder's path."""
+    what `function` makes of the network and pixels. The folder's path."""
     network = tiny_network()
     module = tf.Module()
     module.variables_held = [variable.value for variable in network.variables]
-
-    def maps(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        y = network(x)
-        return {"places": y, "mean": tf.reduce_mean(y, (1, 2))}
-
     spec = tf.TensorSpec((None, None, None, 3), tf.float32)
-    serve = tf.function(function or maps, input_signature=[spec])
+    serve = tf.function(lambda x: (function or _places)(network, x), input_signature=[spec])
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
     return str(folder)
+
+
+def _places(network: keras.Model, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    y = network(x)
+    return {"places": y, "mean": tf.reduce_mean(y, (1, 2))}
 
 
 def lambda_backbone(folder: Path) -> str:

@@ -22,7 +22,8 @@ RECORDS_SEEN = "records_seen"  # a metric: by the backbone
 # Half floats are off by up to 0.05% of a value, which is noise to what is learned of many; what one
 # cannot hold becomes the greatest that it can. Records are scored by exact features.
 _HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
-_MOST_NOISE = 0.01  # of the deviation of a layer's features
+_MOST_NOISE = 0.01  # of a channel's deviation
+_LEAST_SHARE = 0.01  # of the mean deviation: what a channel that hardly varies counts as having
 MOST_SEEN = 4096  # records of a split whose fine maps are kept, for scores to be fitted to
 _GREATEST = float(np.finfo(_HALF).max)
 
@@ -74,15 +75,19 @@ class FeatureStores:
 
 
 def stored_type(maps: Iterable[np.ndarray]) -> np.dtype:
-    """float16, where that moves the features of no layer by more than a hundredth of their
-    deviation, as it does where they are all tiny, huge, or nearly the same; else float32.
+    """float16, where that moves the channels of no layer by more than a hundredth of their
+    deviations, on average, as it does where these are tiny beside what they deviate from, or values
+    are huge; else float32.
 
     Args:
       maps: of each layer, (n, h, w, C) float32, of a few images.
     """
     for layer in maps:
-        noise = (_halved(layer) - layer).std(dtype=np.float64)
-        if noise > _MOST_NOISE * layer.std(dtype=np.float64):
+        channels = layer.reshape(-1, layer.shape[-1]).astype(np.float64)
+        noise = np.sqrt(np.mean(np.square(_halved(channels) - channels), axis=0))
+        deviation = channels.std(axis=0)
+        least = _LEAST_SHARE * deviation.mean() or 1.0  # where all are constant, in any unit
+        if np.mean(noise / np.maximum(deviation, least)) > _MOST_NOISE:
             return _SINGLE
     return _HALF
 
@@ -201,4 +206,4 @@ def _write(store: ImageStore, maps: np.ndarray, start: int, records: int) -> Non
         for view, values in enumerate(stored):
             store.write(view * records + start + np.arange(len(values)), values)
     except OSError as error:
-        raise OutputError(f"cannot write {store.path}: {error.strerror}") from error
+        raise OutputError(f"cannot write features: {error.strerror}") from error

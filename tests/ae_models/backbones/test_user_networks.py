@@ -99,7 +99,7 @@ def _vectors(folder: Path) -> str:
 
 
 def _reads_files(folder: Path) -> str:
-    return saved_backbone(folder / "saved", lambda x: {"y": x + float(0) * _file_size(x)})
+    return saved_backbone(folder / "saved", lambda _, x: {"y": x + float(0) * _file_size(x)})
 
 
 def _file_size(x: tf.Tensor) -> tf.Tensor:

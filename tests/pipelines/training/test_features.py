@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from ae_models.backbones import efficientnet_lite0
@@ -195,6 +196,31 @@ def test_few_calibration_records_are_known_to_densities_and_scored_as_if_left_ou
     np.testing.assert_array_equal(kept["score"], kept["score_combined"])
 
 
+def test_a_calibration_record_without_finite_features_calibrates_nothing(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And costs no training: a backbone may give no numbers of one image in a thousand."""
+
+    def maps(network: keras.Model, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        white = tf.reduce_all(tf.equal(x, 255.0), axis=(1, 2, 3), keepdims=True)
+        return {"places": tf.where(white, np.nan, network(x))}
+
+    backbone = saved_backbone(tmp_path / "network", maps)
+    images = tmp_path / "images"
+    shutil.copytree(photographs, images)
+    calibrated = _trained(images, backbone, tmp_path / "one")["calibration"]
+    name = pq.read_table(tmp_path / "one" / "calibration.parquet")["id"][0].as_py()
+    Image.new("RGB", (_SIDE, _SIDE), "white").save(images / name)
+    capsys.readouterr()
+    found = _trained(images, backbone, tmp_path / "other")["calibration"]
+    assert f"1 of {calibrated['records']} calibration records have no" in capsys.readouterr().err
+    assert (found["records"], found["not_finite"]) == (calibrated["records"] - 1, 1)
+    assert (calibrated["known_to"][0], found["known_to"]) == ("feature_density", [])
+    kept = pq.read_table(tmp_path / "other" / "calibration.parquet")
+    assert name not in kept["id"].to_pylist()
+    assert np.isfinite(kept["score"].to_numpy()).all()
+
+
 def test_records_of_groups_are_never_both_known_and_calibrating(
     photographs: Path, backbone: str, tmp_path: Path
 ) -> None:
@@ -291,7 +317,7 @@ def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
     known = manifest["calibration"]["known_to"]
     assert known == ["feature_density", "feature_extremes", "stage_density"]
     assert "on which no network was trained" in card
-    assert f"`{known[0]}`, `{known[1]}`, `{known[2]}` are fitted to these records too" in card
+    assert f"Fitted to these records too: `{known[0]}`, `{known[1]}`, `{known[2]}`." in card
     assert "`tiny.keras`" in card
     assert origin["sha256"] in card
     for command in (
