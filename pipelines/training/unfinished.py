@@ -12,7 +12,13 @@ from typing import Any
 
 from ae_models.bundles.names import MANIFEST
 from ae_models.bundles.plain_path import plain_path
-from ae_models.errors import ConfigError, InputError, LatentbeamError, OutputError
+from ae_models.errors import (
+    BundleError,
+    ConfigError,
+    InputError,
+    LatentbeamError,
+    OutputError,
+)
 from ae_models.training.checkpoint import Checkpoint
 from pipelines.console.progress import say
 from transforms.storage import local
@@ -140,7 +146,7 @@ def unfinished_training(
                 full = OutputError(f"cannot write {path}: {error.strerror}")
                 _left(work, full, keep_read=True)
                 raise full from error
-            refused = isinstance(error, ConfigError | InputError)
+            refused = isinstance(error, ConfigError | InputError | BundleError)
             _left(work, error, keep_read=had_read or not refused)
             raise
         work.remove()
