@@ -54,11 +54,12 @@ def write_calibration(
     if held_out is not None:
         columns |= _corrected(columns, held_out)
         columns["score"] = columns[scorer.primary]
-    kept = np.flatnonzero(np.isfinite(columns["score"]))
+    order = np.argsort(id_hashes(ids))
+    kept = order[np.isfinite(columns["score"][order])]
     if not len(kept):
         raise StageError(f"of {len(ids):,} calibration records, none has a finite score")
-    table = pa.table({"id": pa.array(ids, pa.string()), **columns}).take(pa.array(kept))
-    pq.write_table(table.take(pa.array(np.argsort(id_hashes(table["id"].to_pylist())))), path)
+    table = pa.table({"id": pa.array(ids, pa.string()), **columns})
+    pq.write_table(table.take(pa.array(kept)), path)
     scores = np.sort(columns["score"][kept])
     quantiles = np.quantile(scores, [0.0, 0.5, 0.9, 0.99, 1.0])
     names = ("minimum", "median", "quantile_90", "quantile_99", "maximum")

@@ -75,9 +75,9 @@ class FeatureStores:
 
 
 def stored_type(maps: Iterable[np.ndarray]) -> np.dtype:
-    """float16, where that moves the channels of no layer by more than a hundredth of their
-    deviations, on average, as it does where these are tiny beside what they deviate from, or values
-    are huge; else float32.
+    """float16, where that moves the channels of no layer by more than a hundredth of their standard
+    deviations, on average; else float32: for huge values, subnormal ones, or those that hardly
+    deviate from a large mean.
 
     Args:
       maps: of each layer, (n, h, w, C) float32, of a few images.
