@@ -3,19 +3,12 @@
 import numpy as np
 from keras import ops
 
+from ae_models.ops.scale import bounded_scale
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import SMALLEST_ERROR
 from ae_models.scores.whitening import Whitening
 
-_SMALLEST_SHARE, _SMALLEST_SCALE = 0.01, 1e-6
 _SMALLEST_SHARE_LEFT = 1e-6  # of the covariance, by a record that it is made of
-
-
-def bounded_scale(features: np.ndarray) -> np.ndarray:
-    """The standard deviations of (N, k) features, but at least a hundredth of their mean: one that
-    hardly varies in training records is not all that counts where it does."""
-    scale = features.std(axis=0, dtype=np.float64)
-    return np.maximum(scale, max(_SMALLEST_SHARE * float(scale.mean()), _SMALLEST_SCALE))
 
 
 class LogDistance:

@@ -1,0 +1,1 @@
+"""Anomaly maps: where in an image it is anomalous. One family a file."""
