@@ -16,7 +16,7 @@ FLOORS = (
     ("storage",),
     ("execution",),
     ("sources", "images"),
-    ("reading",),
+    ("reading", "maps"),
     ("scoring",),
     ("runs",),
     ("results", "training"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ae_models.config.features import NONE
 from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
 from ae_models.ops.tensor import Tensor
@@ -40,12 +41,14 @@ class Backbone:
       origin: of the network.
       layers: whose maps it gives, from the first to the last. A vector for the whole image, where
         there is one, is a map of 1 x 1.
+      detail: a layer of more places, whose map it gives as well; None: there is none.
       maps: gives them.
       variables: what `maps` reads, for a SavedModel to hold.
     """
 
     origin: Origin
     layers: tuple[str, ...]
+    detail: str | None
     maps: Maps
     variables: Sequence[Any]
 
@@ -62,6 +65,19 @@ def chosen_layers(
         if name not in known:
             raise ConfigError(f"features.layers: no layer {name!r}{suggestion(name, known)}")
     return tuple(name for name in known if name in (asked or usual))
+
+
+def chosen_detail(asked: str | None, known: Sequence[str], usual: str | None) -> str | None:
+    """The layer of details that is asked for, or the usual one; None for none.
+
+    Raises:
+      ConfigError: the network has no such layer.
+    """
+    if asked == NONE:
+        return None
+    if asked is not None and asked not in known:
+        raise ConfigError(f"features.detail: no layer {asked!r}{suggestion(asked, known)}")
+    return usual if asked is None else asked
 
 
 def check_side(size: tuple[int, int], least: int, backbone: str) -> None:

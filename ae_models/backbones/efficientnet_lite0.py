@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_layers
+from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_detail, chosen_layers
 from ae_models.backbones.keras_network import POOLED, frozen
 from ae_models.backbones.registry import PACKAGES
 from ae_models.backbones.torch_file import read_tensors
@@ -23,6 +23,7 @@ from ae_models.errors import ConfigError, InputError
 NAME = "efficientnet_lite0"
 LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
 USUAL_LAYERS = ("stage_4", "stage_5", "stage_6", "stage_7")
+_USUAL_DETAIL = "stage_2"  # a quarter of the image's sides
 _LEAST_SIDE = 32  # so that the last stage has a place
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _FILE = "models/efficientnet-lite0-57934424.pth"
@@ -64,9 +65,11 @@ def weights_path() -> Path | None:
     return Path(found.origin).parent / _FILE
 
 
-def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+def open_backbone(
+    name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
+) -> Backbone:
     """The network for images of `size`, (height, width); its usual layers are the last four
-    stages.
+    stages, its usual detail layer is the second.
 
     Raises:
       ConfigError: the package is not installed, an image is smaller than 32 x 32, or a layer is
@@ -74,9 +77,11 @@ def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None
       InputError: the file of the weights is another, or cannot be read.
     """
     chosen = chosen_layers(layers, LAYERS, USUAL_LAYERS)
+    fine = chosen_detail(detail, LAYERS[:-1], _USUAL_DETAIL)
     check_side(size, _LEAST_SIDE, name)
-    network = _network(_weights(), size, chosen)
-    return frozen(network, Origin(name, _SOURCE, _LICENCE, _SHA256), chosen)
+    wanted = chosen if fine is None else (*chosen, fine)
+    network = _network(_weights(), size, wanted)
+    return frozen(network, Origin(name, _SOURCE, _LICENCE, _SHA256), chosen, fine)
 
 
 def _weights() -> dict[str, np.ndarray]:
@@ -107,7 +112,7 @@ def _network(
         x = maps[name] = _staged(tensors, x, stage, numbers)
     x = _convolved(tensors, x, "_conv_head", "_bn1")
     maps[POOLED] = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    return keras.Model(image, {name: maps[name] for name in layers}, name=NAME)
+    return keras.Model(image, {name: maps[name] for name in LAYERS if name in layers}, name=NAME)
 
 
 def _staged(

@@ -35,6 +35,7 @@ class FeatureMaps(tf.Module):
       shape: (h, w, K).
       widths: how many channels each layer has, in their order.
       fine_shapes: (h, w, C) of each map that `fine` gives.
+      has_detail: whether the last of these is that of the detail layer.
 
     Raises:
       ConfigError, InputError: the backbone cannot be had, or does not take such images.
@@ -51,8 +52,10 @@ class FeatureMaps(tf.Module):
             )
         self.image, self._greatest = image, float(image.greatest_level)
         try:
-            backbone = open_backbone(config.backbone, image.shape[:2], config.layers)
+            backbone = open_backbone(config.backbone, image.shape[:2], config.layers, config.detail)
             self.origin, self._layers = backbone.origin, backbone.layers
+            self.has_detail = backbone.detail is not None
+            self._all = (*self._layers, *([backbone.detail] if backbone.detail else []))
             self._network = backbone.maps
             self.variables_held = list(backbone.variables)  # tracked: a SavedModel has them
             # Traced once: all graphs that features are part of call this one.
@@ -67,30 +70,33 @@ class FeatureMaps(tf.Module):
                 f"features.backbone {config.backbone!r} cannot be used on images {image.shape}: "
                 f"{reason}"
             ) from error
-        sizes = [(height, width) for _, height, width, _ in shapes]
+        sizes = [(height, width) for _, height, width, _ in shapes][: len(self._layers)]
         coarsest = min((size for size in sizes if size != _VECTOR), default=_VECTOR)
         self._grid = coarsest if config.pool is None else (config.pool, config.pool)
         self._coarse = [index for index, size in enumerate(sizes) if size <= coarsest]
         # Where all are of one size, that one is looked at closely.
         finer = [index for index in range(len(sizes)) if index not in self._coarse]
         self._fine = finer or [index for index, size in enumerate(sizes) if size == coarsest]
+        if self.has_detail:
+            self._fine.append(len(self._layers))
         self.fine_shapes = [shapes[index][1:] for index in self._fine]
-        self.widths = tuple(shape[3] for shape in shapes)
+        self.widths = tuple(shape[3] for shape in shapes[: len(self._layers)])
         self.shape: tuple[int, int, int] = (*self._grid, sum(self.widths))
 
     def _shapes(self) -> list[tuple[int, ...]]:
-        """Of the layers' maps."""
+        """Of what `maps` gives."""
         outputs: Mapping[str, tf.TensorSpec] = self._maps.get_concrete_function().structured_outputs
-        return [tuple(outputs[name].shape) for name in self._layers]
+        return [tuple(outputs[name].shape) for name in self._all]
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) uint8 or uint16, or levels as these have, float32 → (N, h, w, K) float32."""
         return self.on_grid(self.maps(pixels))
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """The maps of each layer, (N, h, w, C) float32, as the network gives them."""
+        """The maps of each layer, and last that of the detail layer, where there is one,
+        (N, h, w, C) float32, as the network gives them."""
         found = self._maps(self._colour(pixels))
-        return [found[name] for name in self._layers]
+        return [found[name] for name in self._all]
 
     def _colour(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) float32, 0 to 255."""
@@ -102,11 +108,12 @@ class FeatureMaps(tf.Module):
 
     def on_grid(self, maps: Sequence[Tensor]) -> Tensor:
         """What `maps` gives, on one grid: (N, h, w, K)."""
-        return ops.concatenate([area_resized(each, self._grid) for each in maps], axis=-1)
+        layers = maps[: len(self._layers)]
+        return ops.concatenate([area_resized(each, self._grid) for each in layers], axis=-1)
 
     def fine(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Of what `maps` gives, those that have more places than the coarsest; where none has, all
-        but vectors."""
+        but vectors; and that of the detail layer."""
         return [maps[index] for index in self._fine]
 
     def layers(self, x: Tensor) -> list[Tensor]:
@@ -120,7 +127,7 @@ class FeatureMaps(tf.Module):
         return ops.concatenate([layers[index] for index in self._coarse], axis=-1)
 
     def probe(self) -> list[np.ndarray]:
-        """The maps of each layer, (3, h, w, C) float32, of a black image, a grey one and noise.
+        """What `maps` gives, (3, h, w, C) float32 each, of a black image, a grey one and noise.
 
         Raises:
           InputError: the network gives what is no number.
@@ -130,7 +137,7 @@ class FeatureMaps(tf.Module):
         levels = [np.zeros(shape), np.full(shape, self._greatest // 2), noise]
         # Not by the graph: where a convolution and a ReLU are one operation, NaN may become 0.
         found = self._network(self._colour(np.stack(levels).astype(self.image.dtype)))
-        maps = [np.asarray(found[name]) for name in self._layers]
+        maps = [np.asarray(found[name]) for name in self._all]
         if not all(np.isfinite(layer).all() for layer in maps):
             raise InputError(
                 f"features.backbone {self.origin.backbone!r} gives features that are no finite "

@@ -18,7 +18,9 @@ _LEAST_SIDE = 32  # NASNet's and Inception's own are greater: Keras says so
 _LICENCE = "as Keras states it for each network (https://keras.io/api/applications/)"
 
 
-def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+def open_backbone(
+    name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
+) -> Backbone:
     """`keras:NAME` for images of `size`, (height, width); its usual layers are the last two stages
     of those that `with_stages` finds.
 
@@ -36,8 +38,8 @@ def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None
         _LICENCE,
         weights_sha256(built.get_weights()),
     )
-    chosen = with_stages(built, layers)
-    return frozen(chosen, origin, tuple(chosen.output), prepared)
+    staged = with_stages(built, layers, detail)
+    return frozen(staged.network, origin, staged.layers, staged.detail, prepared)
 
 
 def _with_weights(name: str, size: tuple[int, int]) -> tuple[keras.Model, types.ModuleType]:

@@ -29,7 +29,9 @@ _REFUSED = {
 }
 
 
-def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+def open_backbone(
+    name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
+) -> Backbone:
     """The network in a `.keras` file, for images of `size`, (height, width): pixels are given to it
     as levels from 0 to 255, three channels. Its layers are those that `with_stages` finds.
 
@@ -47,8 +49,8 @@ def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None
         raise InputError(f"cannot load {path}: {reason}") from error
     network = _of_size(network, size, name)
     origin = Origin(path.name, "a file of the user's", _LICENCE, _sha256(path))
-    chosen = with_stages(network, layers)
-    return frozen(chosen, origin, tuple(chosen.output))
+    staged = with_stages(network, layers, detail)
+    return frozen(staged.network, origin, staged.layers, staged.detail)
 
 
 def check_file(path: Path) -> None:

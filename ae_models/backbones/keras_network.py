@@ -1,16 +1,18 @@
 """Keras networks as backbones: which of their layers' maps are worth having, and these alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-from ae_models.backbones.backbone import Backbone, Origin, chosen_layers
+from ae_models.backbones.backbone import Backbone, Origin, chosen_detail, chosen_layers
+from ae_models.config.features import NONE
 from ae_models.errors import ConfigError
 from ae_models.ops.tensor import Tensor
 
 POOLED = "pooled"
 _USUAL_STAGES = 2  # the last ones, which know things rather than edges
+_DETAIL_SHARE = 0.2  # of the image's sides
 _LEAST_STEP = 0.75  # from one resolution to the next: padding alone makes smaller ones
 
 
@@ -18,6 +20,7 @@ def frozen(
     network: keras.Model,
     origin: Origin,
     layers: Sequence[str],
+    detail: str | None = None,
     prepared: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> Backbone:
     """A backbone of a network that gives maps by name.
@@ -26,6 +29,7 @@ def frozen(
       network: of (N, H, W, 3) → maps (N, h, w, C).
       origin: of its weights.
       layers: the maps' names.
+      detail: that of the layer of details, None for none.
       prepared: makes the network's input of pixel levels, 0 to 255.
     """
     network.trainable = False
@@ -34,10 +38,21 @@ def frozen(
         return dict(network(prepared(x), training=False))
 
     variables = [variable.value for variable in network.variables]
-    return Backbone(origin, tuple(layers), maps, variables)
+    return Backbone(origin, tuple(layers), detail, maps, variables)
 
 
-def with_stages(network: keras.Model, layers: Sequence[str] | None) -> keras.Model:
+class Staged(NamedTuple):
+    """A network that gives maps by name, the names of the chosen ones, and that of the layer of
+    details."""
+
+    network: keras.Model
+    layers: tuple[str, ...]
+    detail: str | None
+
+
+def with_stages(
+    network: keras.Model, layers: Sequence[str] | None, detail: str | None = NONE
+) -> Staged:
     """The network as one that gives maps by name.
 
     There are the layers of Keras that give maps, by their own names; `stage_1` and so on, the last
@@ -46,6 +61,8 @@ def with_stages(network: keras.Model, layers: Sequence[str] | None) -> keras.Mod
     Args:
       network: functional, of images (N, H, W, 3).
       layers: those that are wanted; None: the last two stages.
+      detail: the layer of details; None: the last stage of a fifth of the image's sides or more,
+        if that has more places than the chosen ones; `none`: none.
 
     Raises:
       ConfigError: the network has no map, or not those that are wanted.
@@ -56,7 +73,17 @@ def with_stages(network: keras.Model, layers: Sequence[str] | None) -> keras.Mod
     pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(stages[usual[-1]])
     maps = {**own, **stages, POOLED: pooled}
     chosen = chosen_layers(layers, tuple(maps), usual)
-    return keras.Model(network.inputs[0], {name: maps[name] for name in chosen})
+    fine = chosen_detail(detail, tuple(maps), _usual_detail(network, stages, chosen))
+    wanted = {name: output for name, output in maps.items() if name in (*chosen, fine)}
+    return Staged(keras.Model(network.inputs[0], wanted), chosen, fine)
+
+
+def _usual_detail(
+    network: keras.Model, stages: Mapping[str, Any], chosen: Sequence[str]
+) -> str | None:
+    least = _DETAIL_SHARE * network.inputs[0].shape[1]
+    fine = [name for name, output in stages.items() if output.shape[1] >= least]
+    return fine[-1] if fine and fine[-1] not in chosen else None
 
 
 def _maps(network: keras.Model) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ae_models.config.family import Family
+from ae_models.config.features import NONE
 from ae_models.errors import ConfigError
 
 if TYPE_CHECKING:
     from ae_models.backbones.backbone import Backbone
 
-# A name, images' (height, width) and the layers that are wanted → the network.
-_Open = Callable[[str, tuple[int, int], Sequence[str] | None], "Backbone"]
+# A name, images' (height, width), the layers and the detail layer that are wanted → the network.
+_Open = Callable[[str, tuple[int, int], Sequence[str] | None, str | None], "Backbone"]
 
 # Those that have a name of their own, with the package that holds their weights, the first that is
 # installed being the one that is taken where none is named; and what is told by how it begins, or
@@ -42,7 +43,10 @@ def usual_side(name: str) -> int:
 
 
 def open_backbone(
-    name: str, size: tuple[int, int], layers: Sequence[str] | None = None
+    name: str,
+    size: tuple[int, int],
+    layers: Sequence[str] | None = None,
+    detail: str | None = NONE,
 ) -> "Backbone":
     """The frozen network for images of `size`, (height, width).
 
@@ -50,13 +54,14 @@ def open_backbone(
       name: one of its own, such as `efficientnet_lite0`; `keras:NAME`, of `keras.applications`;
         or the path of a `.keras` file or of a SavedModel's folder.
       layers: whose maps are wanted; None: those that are usual for it.
+      detail: as `FeaturesConfig` has it.
 
     Raises:
       ConfigError: there is no such backbone or layer, what it needs is not installed, or images
         are too small.
       InputError: its weights cannot be had, are others than they should be, or hold code.
     """
-    return _SOURCES[_source(name)](name, size, layers)
+    return _SOURCES[_source(name)](name, size, layers, detail)
 
 
 def _source(name: str) -> str:

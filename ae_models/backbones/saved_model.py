@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_layers
+from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_detail, chosen_layers
 from ae_models.bundles.graph_check import check_graph
 from ae_models.bundles.plain_path import plain_path
 from ae_models.errors import BundleError, ConfigError, InputError
@@ -18,10 +18,13 @@ _LICENCE = "the user's"
 _SIGNATURES = ("serving_default", "serve")
 
 
-def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None) -> Backbone:
+def open_backbone(
+    name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
+) -> Backbone:
     """The SavedModel in a folder, for images of `size`, (height, width): its signature
     `serving_default` takes pixel levels from 0 to 255, (N, H, W, 3) float32. Its layers are its
-    outputs (N, h, w, C), and as maps of 1 x 1 those of (N, C); all are usual.
+    outputs (N, h, w, C), and as maps of 1 x 1 those of (N, C); all are usual, and none is usual as
+    detail layer.
 
     Raises:
       ConfigError: it takes something else, or has no such output.
@@ -38,16 +41,17 @@ def open_backbone(name: str, size: tuple[int, int], layers: Sequence[str] | None
     check_side(size, 1, name)
     model, function = _loaded(path)
     known = _outputs(function, size, name)
-    chosen = chosen_layers(layers, known, known)
+    chosen, fine = chosen_layers(layers, known, known), chosen_detail(detail, known, None)
+    wanted = [name for name in known if name in (*chosen, fine)]
     (argument,) = function.structured_input_signature[1]
 
     def maps(x: Tensor) -> Mapping[str, Tensor]:
         outputs = function(**{argument: tf.convert_to_tensor(x)})
-        return {name: _map(outputs[name]) for name in chosen}
+        return {name: _map(outputs[name]) for name in wanted}
 
     origin = Origin(path.name, "a SavedModel of the user's", _LICENCE, _sha256(path))
     # The model itself: its functions live as long as it does, and it holds their variables.
-    return Backbone(origin, chosen, maps, [model])
+    return Backbone(origin, chosen, fine, maps, [model])
 
 
 def _loaded(path: Path) -> tuple[Any, Any]:

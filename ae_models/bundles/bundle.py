@@ -27,6 +27,7 @@ from ae_models.bundles.names import (
 )
 from ae_models.calibration.pareto_tail import ParetoTail
 from ae_models.config.configuration import Configuration, configuration_from_mapping
+from ae_models.config.maps import NO_MAP
 from ae_models.config.model import as_trained
 from ae_models.config.validated import from_mapping
 from ae_models.errors import BundleError, ConfigError
@@ -158,8 +159,15 @@ def check_sizes(config: Configuration) -> None:
 
 def _as_trained(config: Any) -> Any:
     """Bundles from before `image.reduce` are of images decoded in full, whatever its default; those
-    from before `model.linear_path` have none."""
+    from before `model.linear_path` have none, and those from before `scoring.map` no maps."""
     if isinstance(config, dict) and isinstance(image := config.get("image"), dict):
-        model = as_trained(config.get("model"))
-        return {**config, "model": model, "image": {"reduce": False, **image}}
+        scoring = config.get("scoring", {})
+        if isinstance(scoring, dict):
+            scoring = {"map": NO_MAP, **scoring}
+        return {
+            **config,
+            "model": as_trained(config.get("model")),
+            "image": {"reduce": False, **image},
+            "scoring": scoring,
+        }
     return config

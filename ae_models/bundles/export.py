@@ -12,9 +12,17 @@ from ae_models.assessment.parity import Agreement, agreements
 from ae_models.bundles.keras_archive import save_model
 from ae_models.bundles.keras_check import load_keras_model
 from ae_models.bundles.manifest import MOST_GRAPH_BYTES
-from ae_models.bundles.names import ERROR_MAP, KERAS_MODEL, LATENTS, SCORE_PREFIX, SCORING
+from ae_models.bundles.names import (
+    ANOMALY_MAP,
+    ERROR_MAP,
+    KERAS_MODEL,
+    LATENTS,
+    SCORE_PREFIX,
+    SCORING,
+)
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import BundleError
+from ae_models.maps.anomaly_map import AnomalyMap
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference
 from ae_models.ops.constants import KeptConstants
@@ -31,6 +39,7 @@ class ScoringModule(tf.Module):
         preprocessing: Preprocessing | FeaturePreprocessing,
         model: ImageModel,
         scores: Sequence[Score],
+        anomaly_map: AnomalyMap | None = None,
     ):
         super().__init__(name="scoring")
         self.preprocessing = preprocessing
@@ -38,7 +47,7 @@ class ScoringModule(tf.Module):
         # training graph and random state included.
         self.weights = [weight.value for weight in model.weights]
         self._infer = model.infer
-        self.scores = tuple(scores)
+        self.scores, self.anomaly_map = tuple(scores), anomaly_map
         self._kept = KeptConstants()
         self.constants: list[tf.Variable] = []
 
@@ -46,19 +55,21 @@ class ScoringModule(tf.Module):
         """(N, H, W, C) uint8 or uint16 → `latent_mean`, for a VAE `latent_stddev`, (N, d), and
         `score_<name>`, (N,), all float32."""
         with self._kept.used():
-            return self._scored(*self._inferred(pixels))
+            return self._outputs(self._inferred(pixels)[1])
 
     def score_with_maps(self, pixels: Any) -> dict[str, Any]:
         """`score`, and `error_map`, (N, H, W): the squared error of each pixel's reconstruction,
         averaged over its channels, in scaled units; of features that of each place of their grid,
-        between whose centres it changes linearly."""
+        between whose centres it changes linearly; and where the bundle has one, `anomaly_map`,
+        (N, h, w)."""
         with self._kept.used():
             x, outputs = self._inferred(pixels)
             error = tf.reduce_mean(tf.square(x - outputs["reconstruction"]), axis=-1)
             frame = tuple(pixels.shape[1:3])
             if error.shape[1:] != frame:
                 error = tf.image.resize(error[..., None], frame)[..., 0]
-            return self._scored(x, outputs) | {ERROR_MAP: error}
+            maps = {} if self.anomaly_map is None else {ANOMALY_MAP: outputs[ANOMALY_MAP]}
+            return self._outputs(outputs) | {ERROR_MAP: error} | maps
 
     def reconstruct(self, pixels: Any) -> dict[str, Any]:
         """(N, H, W, C) uint8 or uint16 → the scaled `input` and `reconstruction`, float32."""
@@ -73,12 +84,12 @@ class ScoringModule(tf.Module):
 
     def _inferred(self, pixels: Any) -> tuple[Any, Inference]:
         x, more = self.preprocessing.prepared(pixels)
-        return x, self._infer(x) | {**more, "pixels": lambda _: pixels}
+        outputs = self._infer(x) | {**more, "pixels": lambda _: pixels}
+        return x, with_scores(outputs, x, self.scores, self.anomaly_map)
 
-    def _scored(self, x: Any, outputs: Inference) -> dict[str, Any]:
+    def _outputs(self, outputs: Inference) -> dict[str, Any]:
         latents = [name for name in LATENTS if name in outputs]
         scores = [SCORE_PREFIX + score.name for score in self.scores]
-        outputs = with_scores(outputs, x, self.scores)
         return {name: outputs[name] for name in (*latents, *scores)}
 
 
@@ -107,7 +118,8 @@ def export(
     saved = tf.saved_model.load(str(bundle / SCORING))
     by_saved_model = saved.signatures["score"](pixels=tf.constant(sample))
     reloaded = load_keras_model(bundle / KERAS_MODEL)
-    by_keras = ScoringModule(module.preprocessing, reloaded, module.scores).score(sample)
+    again = ScoringModule(module.preprocessing, reloaded, module.scores, module.anomaly_map)
+    by_keras = again.score(sample)
     return agreements(_arrays(by_keras), _arrays(by_saved_model), module.scores)
 
 

@@ -27,4 +27,4 @@ EARLIER = ".{}.earlier-bundle"
 
 SCORE_PREFIX = "score_"
 LATENTS = ("latent_mean", "latent_stddev")
-ERROR_MAP = "error_map"
+MAPS = ERROR_MAP, ANOMALY_MAP = "error_map", "anomaly_map"

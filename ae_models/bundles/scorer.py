@@ -2,14 +2,15 @@
 
 import collections
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
 
-from ae_models.bundles.names import ERROR_MAP, LATENTS, SCORE_PREFIX, SCORING
+from ae_models.bundles.names import ANOMALY_MAP, ERROR_MAP, LATENTS, MAPS, SCORE_PREFIX, SCORING
 from ae_models.config.configuration import Configuration
+from ae_models.config.maps import NO_MAP
 from ae_models.config.validated import suggestion
 from ae_models.errors import BundleError, ConfigError
 from ae_models.scores import primary_score, score_names
@@ -63,6 +64,20 @@ def chosen_score(
     raise ConfigError(f"the bundle has no score {name!r}{suggestion(name, known)}")
 
 
+def check_maps(config: Configuration, maps: Collection[str]) -> tuple[str, ...]:
+    """`maps`, in the order of `MAPS`.
+
+    Raises:
+      ConfigError: the bundle has no such map.
+    """
+    if ANOMALY_MAP in maps and config.scoring.map == NO_MAP:
+        raise ConfigError(
+            "the bundle has no anomaly map: it was trained with scoring.map none, or before there "
+            "were maps; train it again"
+        )
+    return tuple(name for name in MAPS if name in maps)
+
+
 class Scorer:
     """A bundle's SavedModel, held in memory.
 
@@ -75,9 +90,10 @@ class Scorer:
       outputs: of `output_names`, those that are wanted: what only others need is not computed.
         None: all.
       primary: the score that is called `score` as well (`chosen_score`).
+      maps: of `MAPS`, those that may be asked for.
 
     Raises:
-      ConfigError: the bundle has no such output or score.
+      ConfigError: the bundle has no such output, score or map.
       BundleError: the SavedModel cannot be loaded.
     """
 
@@ -87,6 +103,7 @@ class Scorer:
         config: Configuration,
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
+        maps: Collection[str] = (ERROR_MAP,),
     ):
         self._wanted = check_outputs(config, outputs)
         self.image = config.image
@@ -99,29 +116,29 @@ class Scorer:
             self._model = SavedModel(path, config.image, output_names(config))
         except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
-        computed = None if outputs is None else {*self._wanted, self.primary, ERROR_MAP}
-        self._functions = self._model.functions(computed)
+        self._maps = check_maps(config, maps)
+        self._functions = self._model.functions({*self._wanted, self.primary, *self._maps})
 
-    def score(self, pixels: np.ndarray, error_maps: bool = False) -> dict[str, np.ndarray]:
+    def score(self, pixels: np.ndarray, maps: bool = False) -> dict[str, np.ndarray]:
         """Scores (N, H, W, C) raw pixels.
 
         Returns:
           `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>`, (N,), those of them
-          that are wanted, `score`, the primary one, and on request `error_map`, (N, H, W): all
-          float32.
+          that are wanted, `score`, the primary one, and on request the maps, `error_map`,
+          (N, H, W), and `anomaly_map`, (N, h, w): all float32.
         """
-        return joined(self.score_parts(pixels, error_maps))
+        return joined(self.score_parts(pixels, maps))
 
     def reconstruct(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """The scaled `input` of (N, H, W, C) raw pixels, and its `reconstruction`."""
         return joined(self._parts("reconstruct", pixels))
 
     def score_parts(
-        self, pixels: np.ndarray, error_maps: bool = False
+        self, pixels: np.ndarray, maps: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
         """`score` in parts, in order, each of `batch_rows` records but the last: what is done with
         one overlaps with the scoring of the next."""
-        for outputs in self._parts("score_with_maps" if error_maps else "score", pixels):
+        for outputs in self._parts("score_with_maps" if maps else "score", pixels):
             score = outputs[self.primary]
             if self.primary not in self._wanted:
                 del outputs[self.primary]

@@ -11,6 +11,7 @@ import yaml
 from ae_models.config.augmentation import parse_augmentation
 from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
+from ae_models.config.maps import DENSITY, LIKELIHOOD
 from ae_models.config.model import (
     LATENT_OF_PIXELS,
     LIKELIHOOD_OF_PIXELS,
@@ -215,6 +216,10 @@ class ScoringConfig(Validated):
     of held-out records. `batch_rows` is the one shape that every batch is
     padded to, of features brought to a multiple of 24, or 4 or 2; None: what suits the network.
 
+    `map` is what anomaly maps show: `error`, what the model fails to rebuild; `likelihood`, of a
+    VAE, what it finds unlikely; `density`, where features are unusual; `none`: the bundle has no
+    maps. None: `density` of features, else `likelihood` of a VAE and `error` of other models.
+
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
     1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
     """
@@ -223,6 +228,7 @@ class ScoringConfig(Validated):
 
     scores: tuple[str, ...] | None = None
     primary: str | None = None
+    map: Literal["error", "likelihood", "density", "none"] | None = None
     fpr: float = 0.01
     tail: Literal["none", "pareto"] = "none"
     batch_rows: int | None = None
@@ -259,6 +265,7 @@ class Configuration(Validated):
                 f"features.backbone {self.features.backbone!r} needs preprocessing.scaling "
                 f"'standard'. Received: {self.preprocessing.scaling!r}"
             )
+        self._require_map()
         if isinstance(self.model, VariationalConfig):
             self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):
@@ -267,6 +274,15 @@ class Configuration(Validated):
             self._require_corruptible(self.model)
         if self.training.binarise:
             self._require_bounded("training.binarise")
+
+    def _require_map(self) -> None:
+        asked = self.scoring.map
+        if asked == DENSITY and self.features.backbone == NONE:
+            raise ConfigError(f"scoring.map {asked!r} needs features.backbone. Received: 'none'")
+        if asked == LIKELIHOOD and not isinstance(self.model, VariationalConfig):
+            raise ConfigError(
+                f"scoring.map {asked!r} needs a model of kind vae. Received: {self.model.kind!r}"
+            )
 
     def _require_bounded(self, what: str) -> None:
         if not self.preprocessing.bounded:

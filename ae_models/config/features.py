@@ -18,7 +18,9 @@ class FeaturesConfig(Validated):
     none of less than 32.
 
     `layers` are those whose maps are taken; None: those that are usual for the backbone. All are
-    brought to one grid and laid over each other. `size` is the side of the square that images are
+    brought to one grid and laid over each other. `detail` is a layer of more places, which only
+    anomaly maps look at; None: that of about a quarter of the image's sides, where the backbone has
+    one; `none`: none. `size` is the side of the square that images are
     stretched to where `image.height` and `image.width` are not set; None: the backbone's own.
     `pool` is the side of the grid; None: that of the coarsest map.
     """
@@ -27,12 +29,14 @@ class FeaturesConfig(Validated):
 
     backbone: str | None = None
     layers: tuple[str, ...] | None = None
+    detail: str | None = None
     size: int | None = None
     pool: int | None = None
 
     def validate(self) -> None:
         self.require(self.backbone != "", "backbone", "null, or the name of a backbone")
         self.require(self.layers != (), "layers", "null, or a list of at least one layer")
+        self.require(self.detail != "", "detail", "null, none, or the name of a layer")
         for field in ("size", "pool"):
             value = getattr(self, field)
             self.require(value is None or value >= 1, field, "null, or at least 1")

@@ -6,7 +6,9 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
+from ae_models.ops.area import area_shares
 from ae_models.ops.constants import constant
+from ae_models.ops.resampling import resampling
 from ae_models.ops.scale import bounded_scale
 from ae_models.ops.tensor import Tensor
 
@@ -23,7 +25,8 @@ class Places:
     Attributes:
       mean: of the features, (C,).
       matrix: from these to k whitened ones, (C, k).
-      usual, deviation: their mean and standard deviation at each place, (h, w, k).
+      usual, deviation: their mean and standard deviation at each place, (h, w, k), or on a coarser
+        grid, (h', w', k).
       alignment: the share of their variance that is between places.
     """
 
@@ -34,25 +37,32 @@ class Places:
     alignment: float
 
     @classmethod
-    def of(cls, maps: np.ndarray) -> "Places":
-        """Those of training records, (N, h, w, C)."""
+    def of(cls, maps: np.ndarray, most: int | None = None) -> "Places":
+        """Those of training records, (N, h, w, C).
+
+        Args:
+          maps: of the layer.
+          most: places a side whose statistics are told apart; None: all.
+        """
         places = maps.reshape(-1, maps.shape[-1])
         mean = places.mean(axis=0, dtype=np.float64)
         scale = bounded_scale(places)
         matrix = _trailing(_sample(places, mean, scale)) / scale[:, None]
         white = ((maps - mean) @ matrix).astype(np.float32)
-        usual = _smoothed(white.mean(axis=0, dtype=np.float64))
-        squares = np.square(white - usual, dtype=np.float64).mean(axis=0)
-        count = len(maps)
-        variance = (count * _smoothed(squares) + _PRIOR_RECORDS) / (count + _PRIOR_RECORDS)
+        size, count = maps.shape[1:3], len(maps)
+        grid = tuple(min(side, most or side) for side in size)
+        usual = _smoothed(_means_over(white.mean(axis=0, dtype=np.float64), grid))
+        squares = np.square(white - np.asarray(_spread(usual, size)), dtype=np.float64).mean(axis=0)
+        squares = _smoothed(_means_over(squares, grid))
+        variance = (count * squares + _PRIOR_RECORDS) / (count + _PRIOR_RECORDS)
         return cls(mean, matrix, usual, np.sqrt(variance), _alignment(white))
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(N, h, w, C) → (N, h, w): the mean of the squared standardised features of each place."""
         white = ops.matmul(maps - constant(self.mean), constant(self.matrix))
-        return ops.mean(
-            ops.square((white - constant(self.usual)) / constant(self.deviation)), axis=-1
-        )
+        size = maps.shape[1:3]
+        usual, deviation = (_spread(values, size) for values in (self.usual, self.deviation))
+        return ops.mean(ops.square((white - usual) / deviation), axis=-1)
 
 
 def _sample(places: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -84,6 +94,22 @@ def _alignment(white: np.ndarray) -> float:
     one, other = white[::2].mean(axis=0), white[1::2].mean(axis=0)
     share = np.mean(one * other, dtype=np.float64) / np.mean(np.square(white), dtype=np.float64)
     return float(np.clip(share, 0.0, 1.0))
+
+
+def _means_over(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """(h, w, k) → (h', w', k): means over the areas of a coarser grid."""
+    rows, columns = (area_shares(old, new) for old, new in zip(values.shape, grid, strict=False))
+    return np.asarray(np.einsum("ih,jw,hwk->ijk", rows, columns, values, optimize=True))
+
+
+def _spread(values: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """(h', w', k) → (h, w, k): what is known on a coarser grid, at each place; inside a graph."""
+    if values.shape[:2] == size:
+        return constant(values)
+    rows, columns = (
+        constant(resampling(old, new, 0.0)) for old, new in zip(values.shape, size, strict=False)
+    )
+    return ops.einsum("jw,iwk->ijk", columns, ops.einsum("ih,hwk->iwk", rows, constant(values)))
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

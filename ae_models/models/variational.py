@@ -142,7 +142,8 @@ class VariationalAutoencoder(ImageModel):
     def infer(self, x: Tensor) -> Inference:
         """Adds `latent_stddev` (N, d), and in nats: `kl`, `expected_log_likelihood`, that is
         E_q[log p(x | z)], and `elbo_gain`, by optimising q for each record, (N,); `log_weights`,
-        log p(x, z) / q(z | x), (K, N). Expectations are over the K rows of the noise table."""
+        log p(x, z) / q(z | x), (K, N); `log_likelihood_per_value`, log p(x | z) at the posterior's
+        mean, (N, H, W, C). Expectations are over the K rows of the noise table."""
         parameters = self.encoder(x, training=False)
         posterior = self._posterior(parameters)
         noise = self.noise_table[:, None, :]  # (K, 1, d)
@@ -150,7 +151,11 @@ class VariationalAutoencoder(ImageModel):
             {
                 "latent_mean": lambda _: posterior.mean,
                 "latent_stddev": lambda _: posterior.stddev,
-                "reconstruction": lambda _: self.decode(posterior.mean),
+                "parameters": lambda _: self.decoder(posterior.mean, training=False),
+                "reconstruction": lambda own: self.likelihood.mean(own["parameters"]),
+                "log_likelihood_per_value": lambda own: self.likelihood.log_prob_per_value(
+                    own["parameters"], x
+                ),
                 "z": lambda _: posterior.sample(noise),
                 "kl": lambda own: ops.sum(self._kl(posterior, own["z"]), axis=-1),
                 "log_likelihoods": lambda own: self._log_likelihoods(x, own["z"]),

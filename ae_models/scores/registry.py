@@ -17,6 +17,7 @@ SCORES: Family[type[Score]] = Family(
         "reconstruction_max": "ae_models.scores.local:ReconstructionMax",
         "reconstruction_smoothed": "ae_models.scores.smoothed:ReconstructionSmoothed",
         "reconstruction_relative": "ae_models.scores.relative:ReconstructionRelative",
+        "map_peak": "ae_models.scores.map_peak:MapPeak",
         "latent_mahalanobis": "ae_models.scores.mahalanobis:LatentMahalanobis",
         "latent_knn": "ae_models.scores.neighbours:LatentNeighbours",
         "feature_density": "ae_models.scores.feature_density:FeatureDensity",

@@ -13,7 +13,8 @@ from ae_models.ops.tensor import Tensor
 # the others', the scores of bundles that are fitted anew would be other bits.
 SMALLEST_ERROR, SMALLEST_MAHALANOBIS_ERROR = 1e-9, 1e-12
 # Of ImageModel.infer, the raw `pixels`, other scores by `SCORE_OF` their names, and of features
-# `layers`, `fine_maps` and `coarse_residual`, as `FeaturePreprocessing` has them.
+# `layers`, `fine_maps`, `detail_maps` and `coarse_residual`, as `FeaturePreprocessing` has them;
+# `anomaly_map`, (N, h, w), where the bundle has one.
 Outputs = Mapping[str, Tensor]
 SCORE_OF = "score_{}"
 

@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from ae_models.bundles.names import ANOMALY_MAP
+from ae_models.maps.anomaly_map import AnomalyMap
 from ae_models.models.base import ImageModel
 from ae_models.models.inference import Inference, Quantity
 from ae_models.scores import Score, fit_scores
@@ -20,6 +22,17 @@ from ae_models.training.preprocessing import Preprocessing
 # A store's first records are a random sample of it: it is ordered by a hash.
 _MOST_RECORDS, _MOST_BYTES = 50_000, 256 << 20
 _FOLDS = 4
+
+
+class Fitted(Protocol):
+    """What may be fitted to training records: a score, or an anomaly map."""
+
+    @property
+    def name(self) -> str: ...
+
+    def features(self, x: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor | None: ...
+
+    def fit(self, features: np.ndarray) -> None: ...
 
 
 class Seen(NamedTuple):
@@ -85,6 +98,7 @@ def fit_to_features(
     batch_rows: int,
     most_records: int,
     *,
+    anomaly_map: AnomalyMap | None = None,
     calibration: Seen | None = None,
     apart: int | None = None,
 ) -> HeldOut | None:
@@ -93,6 +107,7 @@ def fit_to_features(
     one, else of each quarter, when fitted to the rest.
 
     Args:
+      anomaly_map: is fitted as well.
       calibration: records that scores with such a formula are fitted to as well, as no other may
         be, if their features are all finite.
       apart: how many records, the first of the first split, are alike with none after them, where
@@ -102,7 +117,10 @@ def fit_to_features(
     Returns:
       What the calibration records' scores are; None: no score is fitted to them.
     """
-    features = _gathered(scores, model, records, batch_rows, most_records)
+    fitted: list[Fitted] = [*scores, *([] if anomaly_map is None else [anomaly_map])]
+    features = _gathered(fitted, model, records, batch_rows, most_records)
+    if anomaly_map is not None and anomaly_map.name in features:
+        anomaly_map.fit(features.pop(anomaly_map.name))
     exact = [score for score in scores if isinstance(score, GaussianScore)]
     count = 0
     if calibration is not None:
@@ -146,8 +164,16 @@ def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> n
     return np.concatenate(found)
 
 
-def with_scores(outputs: Inference, x: tf.Tensor, scores: Sequence[Score]) -> Inference:
-    """An inference that knows `scores` too, by `SCORE_OF` their names, each computed once."""
+def with_scores(
+    outputs: Inference,
+    x: tf.Tensor,
+    scores: Sequence[Score],
+    anomaly_map: AnomalyMap | None = None,
+) -> Inference:
+    """An inference that knows `scores` too, by `SCORE_OF` their names, and the map, as
+    `ANOMALY_MAP`, each computed once."""
+    if anomaly_map is not None:
+        outputs = outputs | {ANOMALY_MAP: lambda own: anomaly_map(x, own)}
 
     def quantity(score: Score) -> Callable[[Inference], tf.Tensor]:
         return lambda own: score(x, own)
@@ -156,7 +182,7 @@ def with_scores(outputs: Inference, x: tf.Tensor, scores: Sequence[Score]) -> In
 
 
 def _gathered(
-    scores: Sequence[Score],
+    scores: Sequence[Fitted],
     model: ImageModel,
     records: Sequence[Seen],
     rows: int,
@@ -178,7 +204,7 @@ def _gathered(
 
 
 def _features(
-    scores: Sequence[Score], model: ImageModel, records: Seen, rows: int
+    scores: Sequence[Fitted], model: ImageModel, records: Seen, rows: int
 ) -> Iterator[Mapping[str, np.ndarray]]:
     specs = [tf.TensorSpec((None, *store.shape[1:]), store.dtype) for store in records.stores]
 

@@ -1,7 +1,7 @@
 """tf.Transform's output as a function of pixels, the same in training and inside the SavedModel."""
 
 import bisect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class FeaturePreprocessing(tf.Module):
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
         """The same, and the quantities `layers`, each layer's channels; `coarse_residual`, what the
-        model fails to rebuild of the coarsest layers; `fine_maps`, as `FeatureMaps.fine` gives it.
+        model fails to rebuild of the coarsest layers; `fine_maps`, as `FeatureMaps.fine` gives it,
+        but for that of the detail layer: `detail_maps`, one or none.
         """
         maps = self.features.maps(pixels)
         return self.prepared_maps(self.features.on_grid(maps), *self.features.fine(maps))
@@ -83,8 +84,14 @@ class FeaturePreprocessing(tf.Module):
         """The same, of what `FeatureMaps` makes of the pixels: (N, h, w, K), and what its `fine`
         gives, all float16 or float32."""
         features, x = self.features, self.scaling(grid)
+        layers = len(fine) - features.has_detail
+
+        def exact(maps: Sequence[Any]) -> list[tf.Tensor]:
+            return [tf.cast(layer, tf.float32) for layer in maps]
+
         return x, {
             "layers": lambda _: features.layers(x),
             "coarse_residual": lambda own: features.coarse(x - own["reconstruction"]),
-            "fine_maps": lambda _: [tf.cast(layer, tf.float32) for layer in fine],
+            "fine_maps": lambda _: exact(fine[:layers]),
+            "detail_maps": lambda _: exact(fine[layers:]),
         }

@@ -157,6 +157,9 @@ def train(
               help="Flag p_value <= FPR.  [default: the bundle's]")  # fmt: skip
 @click.option("--portable_schema", is_flag=True, help="Plain lists and doubles in Parquet.")
 @click.option("--error_maps", is_flag=True, help="A column of each pixel's squared error too.")
+@click.option("--maps", metavar="all|flagged",
+              help="Keep anomaly maps in OUTPUT/maps: of all records, or of those that are flagged "
+                   "or have a region.  [default: none]")  # fmt: skip
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
@@ -188,6 +191,7 @@ def score(
     fpr: float | None,
     portable_schema: bool,
     error_maps: bool,
+    maps: str | None,
     outputs: str | None,
     primary: str | None,
     checkpoint_every: int | None,
@@ -216,6 +220,7 @@ def score(
         error_maps=error_maps,
         outputs=None if outputs is None else outputs.split(","),
         primary=primary,
+        maps=maps,
         checkpoint_every=checkpoint_every,
         resume=resume,
         max_rejects=max_rejects,

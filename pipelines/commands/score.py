@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -23,6 +23,7 @@ from transforms import ReadImages, ReadOptions, ScoreImages, WriteScores
 from transforms.reading.read import RECORDS_READ
 from transforms.records.where import QUOTING
 from transforms.results.passed_over import passed_over_names
+from transforms.runs.gather import kinds_of
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import check_free
 from transforms.runs.reject_limit import RejectLimit
@@ -31,6 +32,7 @@ from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.flag_facts import calibration_facts, flags_nothing
 from transforms.scoring.options import ScoreOptions
+from transforms.scoring.score import asked_of
 
 _ADVICE = "give --fpr {rate:g} or more, or train with more calibration records"
 
@@ -49,6 +51,7 @@ def score(
     error_maps: bool = False,
     outputs: Sequence[str] | None = None,
     primary: str | None = None,
+    maps: str | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
     max_rejects: str | int | float | None = None,
@@ -69,7 +72,8 @@ def score(
       TooManyRejectsError: more records were rejected than `max_rejects` allows; without it, all.
       EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
-    asked = ScoreOptions(fpr, error_maps, None if outputs is None else tuple(outputs), primary)
+    wanted = None if outputs is None else tuple(outputs)
+    asked = ScoreOptions(fpr, error_maps, wanted, primary, maps=checked_maps(maps))
     limit = RejectLimit.usual() if max_rejects is None else RejectLimit.parse(max_rejects)
     read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
@@ -78,6 +82,7 @@ def score(
     if not is_dry_run(options) and not resume:
         check_free(output, overwrite)
     bundle = open_bundle(local_bundle(model))
+    located = asked_of(bundle, asked)
     facts = {
         "inputs": list(inputs),
         "where": list(where),
@@ -85,6 +90,7 @@ def score(
         **QUOTING,
         "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
+        "maps_of": maps,
         "portable_schema": portable_schema,
         "options": described_options(options),
         "versions": versions(),
@@ -94,7 +100,8 @@ def score(
     threads = decoding_threads(options)
 
     def scoring() -> ScoreImages:
-        return ScoreImages(model, **vars(asked), decoding_threads=threads)
+        flags = {name: value for name, value in vars(asked).items() if name != "regions"}
+        return ScoreImages(model, **flags, decoding_threads=threads)
 
     def whole(pipeline: beam.Pipeline) -> None:
         scored = pipeline | ReadImages(inputs, where=where, options=read_options) | scoring()
@@ -119,7 +126,15 @@ def score(
         if plan is not None:
             watch = RejectWatch(limit, output, facts, fail_if_empty)
             work = PartedRun(
-                output, inputs, where, read_options, scoring, portable_schema, options, watch
+                output,
+                inputs,
+                where,
+                read_options,
+                scoring,
+                portable_schema,
+                options,
+                kinds_of(located.regions, located.maps is not None),
+                watch,
             )
             score_in_parts(work, plan, facts, overwrite, check_held)
         else:
@@ -127,6 +142,25 @@ def score(
     ledger = read_ledger(output)
     _warn(output, ledger)
     return ledger
+
+
+def checked_maps(asked: str | None) -> Literal["all", "flagged"] | None:
+    """Which maps are kept.
+
+    Raises:
+      ConfigError: neither all nor those of flagged records, but a folder, for one.
+    """
+    match asked:
+        case None:
+            return None
+        case "all":
+            return "all"
+        case "flagged":
+            return "flagged"
+    raise ConfigError(
+        "--maps must be all or flagged: maps lie beside the scores, in the folder maps of "
+        f"--output. Received: {asked!r}"
+    )
 
 
 def _warn(output: str, ledger: Mapping[str, Any]) -> None:

@@ -45,6 +45,7 @@ class PartedRun:
     score: makes the transform of image records to `ScoredRecords`, once a part.
     portable_schema: of the scores.
     options: of the pipelines.
+    kinds: of the result's rows.
     watch: of rejects, all parts together; None: there may be any number.
     """
 
@@ -55,6 +56,7 @@ class PartedRun:
     score: Callable[[], beam.PTransform]
     portable_schema: bool
     options: PipelineOptions
+    kinds: Sequence[str]
     watch: RejectWatch | None = None
 
 
@@ -89,7 +91,7 @@ def score_in_parts(
         _check_rejects(work, results, finished=False)
     _check_rejects(work, results, finished=True)
     _check_none_left(work.output, plan, len(results))
-    return _finished(work.output, plan, results, facts, overwrite)
+    return _finished(work, plan, results, facts, overwrite)
 
 
 def _result(output: str, plan: Plan, part: Part) -> PartResult | None:
@@ -134,20 +136,22 @@ def _check_none_left(output: str, plan: Plan, parts: int) -> None:
 
 
 def _finished(
-    output: str,
+    work: PartedRun,
     plan: Plan,
     results: Sequence[PartResult],
     facts: Mapping[str, Any],
     overwrite: bool,
 ) -> dict[str, Any]:
-    tallies = _tallies(results)
+    output, tallies = work.output, _tallies(results)
     staging = staging_folder(output, plan.run_id)
     shards = _shards(results) + passed_over_shards(staging, tallies.passed_over)
-    counts = _counts(results)
+    counts = _counts(results, work.kinds)
     checkpoints = {"every": plan.every, "parts": len(results)}
     seconds = round(sum(result.seconds for result in results), 1)
     whole = {**counts, **facts, "checkpoints": checkpoints, "seconds": seconds}
-    finish_run(output, plan.run_id, shards=shards, facts=whole, overwrite=overwrite)
+    finish_run(
+        output, plan.run_id, shards=shards, facts=whole, overwrite=overwrite, kinds=work.kinds
+    )
     discard_unfinished(output)
     return read_ledger(output)
 
@@ -157,8 +161,8 @@ def _check_rejects(work: PartedRun, results: Sequence[PartResult], finished: boo
         work.watch.check(_counts(results)["records"], _shards(results), finished)
 
 
-def _counts(results: Sequence[PartResult]) -> dict[str, Any]:
-    return count_records(_shards(results), _tallies(results), rejects_known=True)
+def _counts(results: Sequence[PartResult], kinds: Sequence[str] = ()) -> dict[str, Any]:
+    return count_records(_shards(results), _tallies(results), rejects_known=True, kinds=kinds)
 
 
 def _tallies(results: Sequence[PartResult]) -> Tallies:

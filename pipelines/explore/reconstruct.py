@@ -68,7 +68,7 @@ def _draw_pixels(output: str, bundle: Bundle, records: Records) -> list[float]:
 def _draw_features(output: str, bundle: Bundle, records: Records) -> list[float]:
     """Gives the mean squared error of each record's features, in scaled units."""
     scorer = Scorer(bundle.path, bundle.config)
-    maps = scorer.score(records.pixels, error_maps=True)[ERROR_MAP]
+    maps = scorer.score(records.pixels, maps=True)[ERROR_MAP]
     errors: list[float] = maps.mean(axis=(1, 2)).tolist()
     heading = (
         f"Inputs, and where the {bundle.config.model.kind.upper()} rebuilds their features worst "

@@ -49,7 +49,7 @@ def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tile
         return {}, 0.0
     scorer, images = Scorer(data.bundle.path, data.bundle.config), np.stack(list(pixels.values()))
     if data.bundle.config.features.is_on:
-        made, worst = error_tiles(images, scorer.score(images, error_maps=True)[ERROR_MAP])
+        made, worst = error_tiles(images, scorer.score(images, maps=True)[ERROR_MAP])
     else:
         outputs = scorer.reconstruct(images)
         made, worst = tiles(outputs["input"], outputs["reconstruction"])

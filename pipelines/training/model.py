@@ -19,9 +19,10 @@ from ae_models.config.augmentation import augmentation_text
 from ae_models.config.configuration import Configuration
 from ae_models.config.model import AutoencoderConfig
 from ae_models.errors import StageError
+from ae_models.maps.registry import new_map
 from ae_models.models.base import ImageModel
 from ae_models.models.registry import build_model
-from ae_models.scores import AUTO, SCORES, Score, primary_score, score_names
+from ae_models.scores import AUTO, SCORES, primary_score, score_names
 from ae_models.training.augmentation_choice import helpful_augmentation
 from ae_models.training.fit import fit, initialise
 from ae_models.training.fit_scores import HeldOut, Seen, fit_to_features, fit_to_records
@@ -121,9 +122,8 @@ class Trainer:
         local.remove(str(folder))  # of a rehearsal that was cut off
         folder.mkdir()
         save_model(self._model, folder / KERAS_MODEL)
-        scores = _new_scores(self._config)
-        self._fit(scores, self._config, _REHEARSED)
-        module = ScoringModule(self._of_pixels, self._model, scores)
+        module = self._scoring(self._config)
+        self._fit(module, self._config, _REHEARSED)
         save_graph(folder / SCORING, module, self._config.image)
         local.remove(str(folder))
 
@@ -196,31 +196,36 @@ class Trainer:
         local.remove(str(self._bundle / SCORING))  # of an earlier try
         validation = self._images[VALIDATION]
         sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
-        scores = _new_scores(config)
-        held_out = self._fit(scores, config)
-        module = ScoringModule(self._of_pixels, self._model, scores)
+        module = self._scoring(config)
+        held_out = self._fit(module, config)
         found = export(self._bundle, self._model, module, image=config.image, sample=sample)
         return found, held_out
 
+    def _scoring(self, config: Configuration) -> ScoringModule:
+        """The model with scores and a map that are not fitted yet."""
+        scores = [SCORES[name]() for name in score_names(config)]
+        return ScoringModule(self._of_pixels, self._model, scores, new_map(config))
+
     def _fit(
-        self, scores: Sequence[Score], config: Configuration, records: int | None = None
+        self, module: ScoringModule, config: Configuration, records: int | None = None
     ) -> HeldOut | None:
-        """Fits scores to so many records; None: to as many as help. Gives what they are of the
-        calibration records where they know these."""
+        """Fits scores and map to so many records; None: to as many as help. Gives what scores are
+        of the calibration records where they know these."""
         rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
         if not isinstance(of_pixels, FeaturePreprocessing):
-            fit_to_records(scores, self._model, of_pixels, self._train, rows, records)
+            fit_to_records(module.scores, self._model, of_pixels, self._train, rows, records)
             return None
         # What features are like was learned from neither: the more records, the better.
         splits = (VALIDATION, TRAIN)
         grouped = config.training.group is not None
         scarce = records is None and sum(len(self._images[split]) for split in splits) < MOST_SEEN
         return fit_to_features(
-            scores,
+            module.scores,
             self._model,
             [self._seen(split, of_pixels) for split in splits],
             rows,
             records or MOST_SEEN,
+            anomaly_map=module.anomaly_map,
             calibration=self._seen(CALIBRATION, of_pixels) if scarce and not grouped else None,
             apart=len(self._validation) if grouped else None,
         )
@@ -229,10 +234,6 @@ class Trainer:
         if maps := self._maps.get(split):
             return Seen(maps, of_pixels.prepared_maps)
         return Seen([self._images[split]], of_pixels.prepared)
-
-
-def _new_scores(config: Configuration) -> list[Score]:
-    return [SCORES[name]() for name in score_names(config)]
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> tuple[Configuration, list[str]]:

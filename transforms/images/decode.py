@@ -32,6 +32,7 @@ class _Decoding:
     rows: int
     target: str | None = None
     kept: Mapping[str, str] | None = None
+    stored: bool = False
 
     def parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         """Sliced before decoding: encoded images are small, their pixels need not be."""
@@ -42,8 +43,11 @@ class _Decoding:
 
     def decoded(self, batch: pa.RecordBatch) -> Timed[pa.RecordBatch]:
         if self.target is None:
-            return timed(decode_batch, batch, self.config)
+            return timed(self._decode_batch, batch)
         return timed(decode_pairs, batch, self.target, self.config, self.kept)
+
+    def _decode_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return decode_batch(batch, self.config, stored=self.stored)
 
 
 class _DecodeAhead(beam.DoFn):
@@ -139,6 +143,7 @@ class DecodeImages(beam.PTransform):
       kept: of pairs, the further columns that are kept, by the names that they get.
       bytes_ahead: encoded and decoded, that a thread is ahead of what follows: as much as that
         takes at once, where it waits for nothing else.
+      stored: whether a column `STORED` says how files hold their images; not of pairs.
 
     Raises:
       ConfigError: `rows` or `threads` is less than 1.
@@ -152,10 +157,11 @@ class DecodeImages(beam.PTransform):
         threads: int = 1,
         kept: Mapping[str, str] | None = None,
         bytes_ahead: int = _BYTES_AHEAD,
+        stored: bool = False,
     ):
         super().__init__()
         check_range(1, rows=rows, threads=threads)
-        self._arguments = (_Decoding(config, rows, target, kept), threads, bytes_ahead)
+        self._arguments = (_Decoding(config, rows, target, kept, stored), threads, bytes_ahead)
 
     def expand(self, records: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         return records | "Decode" >> beam.ParDo(_Decode(*self._arguments)).with_output_types(

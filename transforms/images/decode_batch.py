@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError, InputError
 from transforms.execution.isolation import failed, isolated
-from transforms.images.decoding import blaming_the_record, decode_image
+from transforms.images.decoders import Stored
+from transforms.images.decoding import blaming_the_record, decode_stored
 from transforms.images.fitting import check_levels, fit_image
 from transforms.images.limits.size import check_pixels
 from transforms.images.plain_png import PlainPngs, plain_png, plain_pngs_work
@@ -21,6 +22,8 @@ from transforms.records.batches import (
     REJECT,
     REJECT_TYPE,
     SOURCE,
+    STORED,
+    STORED_TYPE,
     TARGET,
     carried_name,
     image_records,
@@ -40,7 +43,10 @@ _PICTURE_BYTES = 1 << 20
 
 
 def decode_batch(
-    batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int = _PICTURE_BYTES
+    batch: pa.RecordBatch,
+    config: ImageConfig,
+    picture_bytes: int = _PICTURE_BYTES,
+    stored: bool = False,
 ) -> pa.RecordBatch:
     """The same rows with `image` as raw pixels of `config`'s shape and type, all of it known.
 
@@ -50,20 +56,40 @@ def decode_batch(
       batch: image records, encoded or raw.
       config: of the pixels, all of it known.
       picture_bytes: of pixels, the most that small PNGs are drawn into together.
+      stored: whether a column `STORED` says how files hold their images.
 
     Raises:
       StageError: no image can be decoded, whatever it is.
     """
 
     def each(parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        return [_decoded_rows(part, config, picture_bytes) for part in parts]
+        return [_decoded_rows(part, config, picture_bytes, stored) for part in parts]
 
     # What one image raises is caught there. What is left is memory for all of them.
     (decoded,) = isolated(each, [batch], Stage.DECODE, Reason.OUT_OF_MEMORY, of=(MemoryError,))
     return decoded
 
 
-def _decoded_rows(batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int) -> pa.RecordBatch:
+def _decoded_rows(
+    batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int, stored: bool
+) -> pa.RecordBatch:
+    height, width, _ = config.shape
+    sizes = np.full((len(batch), 3), Stored(width, height), np.int32)
+    decoded = _filled(batch, config, picture_bytes, sizes)
+    return with_stored(decoded, sizes) if stored else decoded
+
+
+def with_stored(batch: pa.RecordBatch, sizes: np.ndarray) -> pa.RecordBatch:
+    """`batch` with a column `STORED`, (N, 3) int32."""
+    flat = pa.array(sizes.reshape(-1), pa.int32())
+    column = pa.FixedSizeListArray.from_arrays(flat, type=STORED_TYPE)
+    return batch.append_column(STORED, column)
+
+
+def _filled(
+    batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int, sizes: np.ndarray
+) -> pa.RecordBatch:
+    """The decoded rows; what is not as `config` has it is filled into `sizes`."""
     field = batch.schema.field(IMAGE)
     try:
         layout = raw_layout(field.metadata)
@@ -85,7 +111,7 @@ def _decoded_rows(batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int
         if rejects[index] is not None or drawn[index]:
             continue
         try:
-            images[index] = _pixels(value.as_buffer(), layout, config)
+            images[index], sizes[index] = _pixels(value.as_buffer(), layout, config)
         except RecordError as error:
             rejects[index] = error.at(Stage.DECODE)
         except MemoryError as error:
@@ -146,11 +172,11 @@ def _pixels(
     data: pa.Buffer | None,
     layout: tuple[tuple[int, int, int], np.dtype] | None,
     config: ImageConfig,
-) -> np.ndarray:
+) -> tuple[np.ndarray, Stored]:
     if data is None:
         raise RecordError(Reason.NO_IMAGE, "the record's image is null")
     if layout is None:
-        return decode_image(data.to_pybytes(), config)
+        return decode_stored(data.to_pybytes(), config)
     shape, dtype = layout
     check_pixels(shape[1], shape[0], config.max_pixels)
     expected = math.prod(shape) * dtype.itemsize
@@ -159,7 +185,8 @@ def _pixels(
             Reason.WRONG_SHAPE, f"{data.size} bytes, not the {expected} of {shape} {dtype}"
         )
     with blaming_the_record():
-        return fit_image(np.frombuffer(data, dtype).reshape(shape), config)
+        pixels = fit_image(np.frombuffer(data, dtype).reshape(shape), config)
+    return pixels, Stored(shape[1], shape[0])
 
 
 def _reject_all(batch: pa.RecordBatch, config: ImageConfig, error: RecordError) -> pa.RecordBatch:

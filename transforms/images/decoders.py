@@ -8,6 +8,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -34,34 +35,57 @@ _ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _FORMAT_TAG = 0x0112, 0x0102, 0x0
 _EXIF_PROFILE = "Raw profile type exif"  # ImageMagick's way to keep EXIF in a PNG
 _SIGNED = 2  # of a TIFF's samples
 _SURPLUS_BYTES = 4 << 20  # of smaller files, what inflates needlessly takes a second or two
-_SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
+SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
 _CHANNELS_OF_MODE = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _TEXTS, _LONGEST_KEYWORD = (b"tEXt", b"zTXt", b"iTXt"), 79  # of a PNG
 
 
-def decoded(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Box]:
-    """The image's own pixels, (H, W, C) uint8 or uint16, upright; of a JPEG perhaps a fraction of
-    them, as `config.reduce` allows. And what of them is the image.
+class Stored(NamedTuple):
+    """How a file holds its image: width and height of the rows in it, in pixels, and the number by
+    which EXIF says how they are turned to stand upright, 1 where they do."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+
+class Decoded(NamedTuple):
+    """An image's pixels, (H, W, C) uint8 or uint16, upright; what of them is the image; and how its
+    file holds it."""
+
+    pixels: np.ndarray
+    box: Box
+    stored: Stored
+
+
+def decoded(data: bytes, config: ImageConfig) -> Decoded:
+    """The image's own pixels; of a JPEG perhaps a fraction of them, as `config.reduce` allows.
 
     Raises:
       RecordError: empty, no image, damaged, too large, or of levels that 16 bits do not hold.
     """
     with _checked(data, config.max_pixels) as image:
+        size = image.size
         if is_16_bit(data):
             _check_surplus(data)
-            return _upright(_decode_16_bit_png(data), None, _orientation(image))
+            return _upright(_decode_16_bit_png(data), None, size, _orientation(image))
+        tags = getattr(image, "tag_v2", {})
+        turned = tags.get(_ORIENTATION_TAG, 1)
+        if image.format == "TIFF" and turned in SIDEWAYS:  # Pillow has turned its sides
+            size = size[::-1]
         if _has_no_mode(image):
-            levels = tiff_levels(data, image, config.max_pixels)
-            tags = getattr(image, "tag_v2", {})
-            return _upright(levels, None, tags.get(_ORIENTATION_TAG, 1))
+            return _upright(tiff_levels(data, image, config.max_pixels), None, size, turned)
         _check_said_bits(image, config)
         box = _reduce(image, config)
         image.load()  # a PNG's orientation may follow its pixels, a TIFF turns itself
         if image.format == "PNG":
             _check_rows(image, data)
-        return _upright(_pixels(image), box, _orientation(image))
+        if image.format == "TIFF":
+            pixels, box, _ = _upright(_pixels(image), box, size, 1)
+            return Decoded(pixels, box, Stored(*size, _known(turned)))
+        return _upright(_pixels(image), box, size, _orientation(image))
 
 
 def layout_by_header(data: bytes, max_pixels: int) -> Layout | None:
@@ -76,7 +100,7 @@ def layout_by_header(data: bytes, max_pixels: int) -> Layout | None:
             return None
         width, height = image.size
         # A PNG is asked nothing, as it would look behind its pixels; a TIFF has turned its sides.
-        if image.format not in ("PNG", "TIFF") and _orientation(image) in _SIDEWAYS:
+        if image.format not in ("PNG", "TIFF") and _orientation(image) in SIDEWAYS:
             width, height = height, width
         if is_16_bit(data):
             channels = CHANNELS.get(colour_type(data), 0)
@@ -217,7 +241,7 @@ def _reduce(image: Image.Image, config: ImageConfig) -> Box | None:
     if image.format not in _JPEG_FORMATS:
         return None
     width, height = image.size
-    size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+    size = (width, height) if _orientation(image) in SIDEWAYS else (height, width)
     if (by := reduction(size, config)) == 1:
         return None
     # No mode: the luma of a JPEG is another grey than Pillow's by up to 29 levels.
@@ -225,10 +249,18 @@ def _reduce(image: Image.Image, config: ImageConfig) -> Box | None:
     return drafted and drafted[1]
 
 
-def _upright(pixels: np.ndarray, box: Box | None, orientation: int) -> tuple[np.ndarray, Box]:
-    """`pixels` and the box in them turned as the orientation, a number of EXIF, says."""
+def _known(orientation: object) -> int:
+    """1 for what is none of EXIF's eight numbers."""
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _upright(
+    pixels: np.ndarray, box: Box | None, size: tuple[int, int], orientation: int
+) -> Decoded:
+    """`pixels` and the box in them, of an image stored in `size`, (width, height), turned as the
+    orientation, a number of EXIF, says."""
     left, top, right, bottom = box or (0.0, 0.0, pixels.shape[1], pixels.shape[0])
-    if orientation in _SIDEWAYS:
+    if orientation in SIDEWAYS:
         pixels = pixels.transpose(1, 0, 2)
         left, top, right, bottom = top, left, bottom, right
     if orientation in (2, 3, 6, 7):
@@ -237,4 +269,5 @@ def _upright(pixels: np.ndarray, box: Box | None, orientation: int) -> tuple[np.
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
         top, bottom = pixels.shape[0] - bottom, pixels.shape[0] - top
-    return np.ascontiguousarray(pixels), (left, top, right, bottom)
+    stored = Stored(*size, _known(orientation))
+    return Decoded(np.ascontiguousarray(pixels), (left, top, right, bottom), stored)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import LatentbeamError
-from transforms.images.decoders import decoded, layout_by_header
+from transforms.images.decoders import Stored, decoded, layout_by_header
 from transforms.images.fitting import fit_image
 from transforms.images.plain_png import decode_plain_png
 from transforms.images.self_test import check_decoders
@@ -17,6 +17,11 @@ from transforms.records.rejects import Reason, RecordError, told
 
 
 def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
+    """The pixels that `decode_stored` gives."""
+    return decode_stored(data, config)[0]
+
+
+def decode_stored(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Stored]:
     """PNG, JPEG, WebP, TIFF, BMP or GIF (its first frame) to pixels of the configured shape.
 
     The EXIF orientation is applied. Shapes, channels and bits that are None in `config` stay as
@@ -24,7 +29,7 @@ def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
     of its size where that has pixels enough.
 
     Returns:
-      (H, W, C) uint8 or uint16.
+      (H, W, C) uint8 or uint16, and how the file holds the image.
 
     Raises:
       RecordError: empty, no image, damaged, too large, of other channels or bits, or such that
@@ -34,9 +39,9 @@ def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
     with blaming_the_record():
         pixels = decode_plain_png(data, config.max_pixels)
         if pixels is not None:
-            return fit_image(pixels, config)
-        pixels, box = decoded(data, config)
-        return fit_image(pixels, config, box)
+            return fit_image(pixels, config), Stored(pixels.shape[1], pixels.shape[0])
+        pixels, box, stored = decoded(data, config)
+        return fit_image(pixels, config, box), stored
 
 
 def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Pixels of any size, channels and bits to those of a configuration, on Pillow and NumPy."""
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -30,11 +32,25 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     if (height, width) == target:
         return pixels
     box = box or (0.0, 0.0, width, height)
-    resized = _FITTED[config.fit or "pad"](pixels, target, box)
+    resized = _drawn(pixels, _FITTED[config.fit or "pad"](box, target), target)
     if config.bits in (None, 8, 16):
         return resized
     # Bicubic resizing overshoots where dark and bright meet.
     return np.minimum(resized, config.greatest_level, dtype=pixels.dtype)
+
+
+class Fitted(NamedTuple):
+    """Where an image lies in a frame that it was fitted to: `shown` of the upright image's pixels
+    is `place` of the frame's."""
+
+    shown: Box
+    place: tuple[int, int, int, int]
+
+
+def fitted(size: tuple[float, float], config: ImageConfig) -> Fitted:
+    """Where an upright image of `size`, (height, width), lies in the configured frame."""
+    frame = config.shape[:2]
+    return _FITTED[config.fit or "pad"]((0.0, 0.0, size[1], size[0]), frame)
 
 
 def check_levels(pixels: np.ndarray, config: ImageConfig) -> None:
@@ -105,33 +121,43 @@ def _converted_16_bit(pixels: np.ndarray, channels: int, opaque: int) -> np.ndar
     return np.concatenate([colour, alpha], axis=-1) if channels in (2, 4) else colour
 
 
-def _pad(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
-    """The box scaled to fit inside `target`, in the middle of zeros."""
+def _padded(box: Box, target: tuple[int, int]) -> Fitted:
+    """The box scaled to fit inside `target`, in the middle of it."""
     height, width = box[3] - box[1], box[2] - box[0]
     scale = _scale((height, width), target, "pad")
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
     top, left = (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
-    result = np.zeros((*target, pixels.shape[-1]), pixels.dtype)
-    result[top : top + inner[0], left : left + inner[1]] = _resize(pixels, inner, box)
-    return result
+    return Fitted(box, (left, top, left + inner[1], top + inner[0]))
 
 
-def _crop(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
+def _cropped(box: Box, target: tuple[int, int]) -> Fitted:
     """The box scaled to cover `target`, cut around the centre."""
     height, width = box[3] - box[1], box[2] - box[0]
     scale = _scale((height, width), target, "crop")
     # Rounding may give a part that is larger than the box by the last bit.
     inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
     left, top = box[0] + (width - inner_width) / 2, box[1] + (height - inner_height) / 2
-    return _resize(pixels, target, (left, top, left + inner_width, top + inner_height))
+    shown = (left, top, left + inner_width, top + inner_height)
+    return Fitted(shown, (0, 0, target[1], target[0]))
 
 
-def _stretch(pixels: np.ndarray, target: tuple[int, int], box: Box) -> np.ndarray:
+def _stretched(box: Box, target: tuple[int, int]) -> Fitted:
     """The box at `target`, whatever its aspect ratio."""
-    return _resize(pixels, target, box)
+    return Fitted(box, (0, 0, target[1], target[0]))
 
 
-_FITTED = {"pad": _pad, "crop": _crop, "stretch": _stretch}
+_FITTED = {"pad": _padded, "crop": _cropped, "stretch": _stretched}
+
+
+def _drawn(pixels: np.ndarray, fitted: Fitted, target: tuple[int, int]) -> np.ndarray:
+    """What is shown of the pixels, in its place; zeros around it."""
+    left, top, right, bottom = fitted.place
+    resized = _resize(pixels, (bottom - top, right - left), fitted.shown)
+    if resized.shape[:2] == target:
+        return resized
+    result = np.zeros((*target, pixels.shape[-1]), pixels.dtype)
+    result[top:bottom, left:right] = resized
+    return result
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:

@@ -17,9 +17,12 @@ from transforms.records.text import printable
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
 TARGET = "target"  # of decoded pairs: what `image` is to become
+STORED = "_stored"  # of decoded images: width, height and EXIF's orientation in their files
+STORED_TYPE = pa.list_(pa.int32(), 3)
+REGIONS, MAP = "_regions", "_map"  # of scored records, on their way to tables of their own
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
-    *(ID, SOURCE, IMAGE, REJECT),
+    *(ID, SOURCE, IMAGE, REJECT, STORED, REGIONS, MAP),
     *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model", "error_map"),
     *("stage", "reason", "message"),
 }

@@ -13,8 +13,10 @@ from transforms.runs.ledger import (
     FAILED,
     FORMAT_VERSION,
     LEDGER,
+    MAPS,
     MODEL,
     PASSED_OVER,
+    REGIONS,
     REJECTS,
     RESULTS,
     SCORES,
@@ -28,9 +30,12 @@ from transforms.storage.files import exists, present
 from transforms.storage.staging import output_errors, staging_folder
 
 
-def count_records(shards: Sequence[Shard], tallies: Tallies, rejects_known: bool) -> dict[str, Any]:
+def count_records(
+    shards: Sequence[Shard], tallies: Tallies, rejects_known: bool, kinds: Sequence[str] = ()
+) -> dict[str, Any]:
     """The ledger's counts. `read` is counted where records are read, the others where they are
-    written, so that one can be held against the other; None means not known."""
+    written, so that one can be held against the other; None means not known. Regions and maps are
+    counted where they are among the kinds of rows."""
     rows = collections.Counter[str]()
     for shard in shards:
         rows[shard.kind] += shard.rows
@@ -44,6 +49,7 @@ def count_records(shards: Sequence[Shard], tallies: Tallies, rejects_known: bool
         },
         "files_passed_over": tallies.passed_over.files,
         "passed_over": tallies.passed_over.by_cause(),
+        **{kind: rows[kind] for kind in (REGIONS, MAPS) if kind in kinds},
     }
 
 

@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 from transforms.execution.whole_input import check_whole
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import Tallies
-from transforms.runs.ledger import PASSED_OVER, REJECTS, SCORES
+from transforms.runs.ledger import MAPS, PASSED_OVER, REGIONS, REJECTS, SCORES
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.scoring.columns import portable
@@ -33,15 +33,24 @@ def watched(scored: ScoredRecords, watch: RejectWatch) -> None:
     scored.rejects | "WatchRejects" >> beam.ParDo(WatchRejects(watch, REJECTS, seen))
 
 
-def portable_scores(scores: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-    """Scores in the types that every reader of Parquet knows."""
-    return scores | "Portable" >> beam.Map(portable).with_output_types(pa.RecordBatch)
+def portable_scores(scored: ScoredRecords) -> ScoredRecords:
+    """The same in the types that every reader of Parquet knows."""
+
+    def ported(rows: PCollection[pa.RecordBatch], label: str) -> PCollection[pa.RecordBatch]:
+        return rows | label >> beam.Map(portable).with_output_types(pa.RecordBatch)
+
+    regions, maps = scored.regions, scored.maps
+    return scored._replace(
+        scores=ported(scored.scores, "Portable"),
+        regions=None if regions is None else ported(regions, "PortableRegions"),
+        maps=None if maps is None else ported(maps, "PortableMaps"),
+    )
 
 
 def gathered(
     scored: ScoredRecords, staging: str, limits: ShardLimits | None
 ) -> PCollection[Gathered]:
-    """Writes scores and rejects to files in `staging`; gives one list of them and the tallies.
+    """Writes all rows to files in `staging`; gives one list of them and the tallies.
 
     Raises:
       ConfigError: an input is unbounded, or lies in windows.
@@ -50,8 +59,12 @@ def gathered(
         if part is not None:
             check_whole(part, "WriteScores")
     parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
-    if scored.rejects is not None:
-        parts.append(scored.rejects | "WriteRejects" >> WriteShards(staging, REJECTS, limits))
+    others = {REJECTS: scored.rejects, REGIONS: scored.regions, MAPS: scored.maps}
+    parts += [
+        rows | f"Write{kind.capitalize()}" >> WriteShards(staging, kind, limits)
+        for kind, rows in others.items()
+        if rows is not None
+    ]
     if scored.tallies is not None:
         parts.append(summed(scored.tallies))
     return parts | "Parts" >> beam.Flatten() | "Gather" >> beam.combiners.ToList()
@@ -65,6 +78,17 @@ def summed(tallies: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
 
 def _summed(tallies: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
     return Tallies.total(tallies).to_arrow()
+
+
+def kinds_of(regions: bool, maps: bool) -> tuple[str, ...]:
+    """The folders of a run's result."""
+    return (
+        SCORES,
+        REJECTS,
+        PASSED_OVER,
+        *([REGIONS] if regions else []),
+        *([MAPS] if maps else []),
+    )
 
 
 def separated(parts: Gathered) -> tuple[list[Shard], Tallies]:

@@ -16,13 +16,17 @@ from transforms.storage.remote import client_errors
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
+REGIONS, MAPS = "regions", "maps"  # of scored records, where the bundle tells them
 CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
 MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 _MOST_BYTES = 256 << 20  # of a ledger: some two million files
 # As they are taken away.
-RESULTS = (SUCCESS, LEDGER, SCORES, REJECTS, PASSED_OVER, CLUSTERS, CLASSES, MODEL)
-_PATH = re.compile(r"(scores|rejects|passed_over|clusters|classes)/(?!\.)[^/\\\0]+")
+_OF_A_RUN = (SCORES, REJECTS, PASSED_OVER, REGIONS, MAPS)
+RESULTS = (SUCCESS, LEDGER, *_OF_A_RUN, CLUSTERS, CLASSES, MODEL)
+_FOLDERS = "|".join((*_OF_A_RUN, CLUSTERS, CLASSES))
+_PATH = re.compile(rf"({_FOLDERS})/(?!\.)[^/\\\0]+")
+_OF_ROWS = (SCORES, REJECTS, REGIONS, MAPS)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -91,15 +95,15 @@ def result_files(output: str, *kinds: str) -> list[str]:
 
 
 def unlisted_files(output: str) -> list[str]:
-    """Files among a finished run's scores and rejects that its ledger does not know: a reader of
-    the folder would take them for results.
+    """Files among a finished run's rows that its ledger does not know: a reader of the folder would
+    take them for results.
 
     Raises:
       InputError: `output` is no folder of a finished run, or cannot be listed.
     """
-    listed = set(result_files(output, SCORES, REJECTS))
+    listed = set(result_files(output, *_OF_ROWS))
     try:
-        found = [p for kind in (SCORES, REJECTS) for p in files_below(posixpath.join(output, kind))]
+        found = [p for kind in _OF_ROWS for p in files_below(posixpath.join(output, kind))]
     except OSError as error:
         raise InputError(f"cannot look into {output}: {error}") from error
     return sorted(set(found) - listed)

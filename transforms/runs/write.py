@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -16,6 +16,7 @@ from transforms.runs.finish import count_records, finish_run
 from transforms.runs.gather import (
     Gathered,
     gathered,
+    kinds_of,
     passed_over_shards,
     portable_scores,
     separated,
@@ -39,15 +40,17 @@ class _Finish(beam.DoFn):
         started: float,
         facts: dict[str, Any],
         rejects_known: bool,
+        kinds: Sequence[str],
         watch: RejectWatch | None,
     ):
         self._output, self._run_id, self._overwrite = output, run_id, overwrite
         self._started = started
         self._facts, self._rejects_known, self._watch = facts, rejects_known, watch
+        self._kinds = tuple(kinds)
 
     def process(self, parts: Gathered) -> Iterable[dict[str, Any]]:
         shards, tallies = separated(parts)
-        counts = count_records(shards, tallies, self._rejects_known)
+        counts = count_records(shards, tallies, self._rejects_known, self._kinds)
         if self._watch is not None:
             self._watch.check(counts["records"], shards)
         staging = staging_folder(self._output, self._run_id)
@@ -55,13 +58,18 @@ class _Finish(beam.DoFn):
         seconds = round(time.time() - self._started, 1)
         facts = {**counts, **self._facts, "seconds": seconds}
         yield finish_run(
-            self._output, self._run_id, shards=shards, facts=facts, overwrite=self._overwrite
+            self._output,
+            self._run_id,
+            shards=shards,
+            facts=facts,
+            overwrite=self._overwrite,
+            kinds=self._kinds,
         )
 
 
 class WriteScores(Composite):
-    """Writes Parquet files in `scores`, `rejects` and `passed_over`, then `run.json`, and last
-    `_SUCCESS`.
+    """Writes Parquet files in `scores`, `rejects` and `passed_over`, and where they are known in
+    `regions` and `maps`, then `run.json`, and last `_SUCCESS`.
 
     Args:
       output: the run folder; nothing in it changes until the run has succeeded.
@@ -117,11 +125,12 @@ class WriteScores(Composite):
         run_id = uuid.uuid4().hex
         if not isinstance(scored, ScoredRecords):
             scored = ScoredRecords(scored, None, None)
-        scores = scored.scores
-        if not scores.pipeline.options.view_as(TestOptions).dry_run:  # which touches no output
+        if not scored.scores.pipeline.options.view_as(
+            TestOptions
+        ).dry_run:  # which touches no output
             check_free(self._output, self._overwrite)
         if self._portable:
-            scores = portable_scores(scores)
+            scored = portable_scores(scored)
         staging = staging_folder(self._output, run_id)
         watch = self._watch(scored)
         finish = _Finish(
@@ -131,11 +140,10 @@ class WriteScores(Composite):
             started=time.time(),
             facts=self._facts,
             rejects_known=scored.rejects is not None,
+            kinds=kinds_of(scored.regions is not None, scored.maps is not None),
             watch=watch,
         )
-        return gathered(scored._replace(scores=scores), staging, self._limits) | (
-            "Finish" >> beam.ParDo(finish)
-        )
+        return gathered(scored, staging, self._limits) | "Finish" >> beam.ParDo(finish)
 
     def _watch(self, scored: ScoredRecords) -> RejectWatch | None:
         """What a run with a limit is watched by, which both scores and rejects pass."""

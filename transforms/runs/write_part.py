@@ -81,7 +81,7 @@ class WritePart(Composite):
 
     def expand(self, scored: ScoredRecords) -> PCollection[PartResult]:
         if self._portable:
-            scored = scored._replace(scores=portable_scores(scored.scores))
+            scored = portable_scores(scored)
         if self._watch is not None:
             watched(scored, self._watch)
         written = gathered(scored, self._folder, self._limits)

@@ -30,7 +30,7 @@ from transforms.scoring.columns import scored_schema
 from transforms.scoring.model_cache import BoundedModels
 from transforms.scoring.model_handler import LoadedModel, count_good
 from transforms.scoring.options import ScoreOptions
-from transforms.scoring.score import ScoredRecords, split_rejects
+from transforms.scoring.score import ScoredRecords, split_scored
 
 _REJECTS = "rejects"
 _GATHERED_BYTES = 128 << 20  # of encoded images, so that one bundle does much at a time
@@ -274,6 +274,6 @@ class ScoreImagesByCategory(Composite):
             | "Decode" >> DecodeImagesByKey(configs, self._decoding_threads)
             | "RunInference" >> RunInference(handler)
         )
-        scores, rejects = split_rejects(scored)
-        rejects = (routed[_REJECTS], rejects) | "Rejects" >> beam.Flatten()
-        return ScoredRecords(scores, rejects, tallies)
+        found = split_scored(scored, tallies, self._options)
+        rejects = (routed[_REJECTS], found.rejects) | "Rejects" >> beam.Flatten()
+        return found._replace(rejects=rejects)

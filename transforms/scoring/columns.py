@@ -66,13 +66,15 @@ def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
 
 
 def portable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Plain list<float> latents, double scores and string models, for readers that know no other
-    types."""
+    """Plain list<float> latents and maps, double scores and string models, for readers that know no
+    other types."""
     fields, columns = [], []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         kind = field.type
         if pa.types.is_fixed_size_list(kind):
             kind = pa.list_(pa.field("item", kind.value_type))
+        elif pa.types.is_list(kind) and pa.types.is_float16(kind.value_type):
+            kind = pa.list_(pa.float32())
         elif pa.types.is_float32(kind):
             kind = pa.float64()
         elif pa.types.is_dictionary(kind):

@@ -1,7 +1,7 @@
 """Beam's `ModelHandler` for record batches of raw pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +9,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from ae_models.bundles.bundle import open_bundle
+from ae_models.bundles.names import ANOMALY_MAP, ERROR_MAP
 from ae_models.bundles.scorer import Scorer, joined
 from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.validated import check_range
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
+from transforms.maps.locate import Locator
 from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE
 from transforms.records.pixels import pixels_from_arrow, raw_layout
 from transforms.records.rejects import Reason, Stage, reject
@@ -28,11 +30,14 @@ class LoadedModel:
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         options = options or ScoreOptions()
         bundle = open_bundle(local_bundle(bundle_path))
-        self.scorer = Scorer(bundle.path, bundle.config, options.outputs, options.primary)
+        maps = [ERROR_MAP] if options.error_maps else []
+        maps += [ANOMALY_MAP] if options.regions else []
+        self.scorer = Scorer(bundle.path, bundle.config, options.outputs, options.primary, maps)
         self.calibration = calibration_of(bundle, options.primary)
         self.fingerprint = bundle.fingerprint
         self.fpr = bundle.config.scoring.fpr if options.fpr is None else options.fpr
-        self._error_maps = options.error_maps
+        self.locator = Locator(bundle, self.fpr, options.maps) if options.regions else None
+        self._maps = bool(maps)
         self._progress = ProgressLog()
 
     def score(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
@@ -55,7 +60,7 @@ class LoadedModel:
     def _score_together(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         images = [_images(element, self.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
-        outputs = _Outputs(self.scorer.score_parts(pixels, self._error_maps))
+        outputs = _Outputs(self.scorer.score_parts(pixels, self._maps))
         results = [
             scored_batch(element, outputs.take(len(part)), self)
             for element, part in zip(elements, images, strict=True)
@@ -73,7 +78,8 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
     Args:
       bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
-      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
+      fpr, error_maps, outputs, primary, regions, maps: as of `ScoreOptions`; regions and maps are
+        in columns of the output that `transforms.maps` makes tables of.
       max_rows: the rows that Beam gathers before the model is called.
       **kwargs: of Beam's `ModelHandler`.
 
@@ -89,6 +95,8 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
+        regions: bool = False,
+        maps: Literal["all", "flagged"] | None = None,
         max_rows: int = 512,
         **kwargs: Any,
     ):
@@ -99,7 +107,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         )
         self._bundle_path = bundle_path
         self._options = ScoreOptions(
-            fpr, error_maps, None if outputs is None else tuple(outputs), primary
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary, regions, maps
         )
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
@@ -187,9 +195,13 @@ def scored_batch(
 ) -> pa.RecordBatch:
     """`batch` without its images and with the outputs of its good rows, in order."""
     p_values = model.calibration.p_values(outputs["score"])
-    columns = scored_columns(outputs, p_values, p_values <= model.fpr, model.fingerprint)
+    flags = p_values <= model.fpr
+    columns = scored_columns(outputs, p_values, flags, model.fingerprint)
     rejects = _rejects(batch)
     good = rejects.is_null().to_numpy(zero_copy_only=False)
+    if model.locator is not None:
+        records = batch if good.all() else batch.filter(rejects.is_null())
+        columns |= model.locator.columns(records, outputs[ANOMALY_MAP], flags)
     finite = np.isfinite(outputs["score"])
     if not good.all():
         rows = pa.array(np.cumsum(good) - 1, mask=~good)

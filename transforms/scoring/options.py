@@ -1,6 +1,7 @@
 """What a caller may ask of scoring."""
 
 import dataclasses
+from typing import Literal
 
 from ae_models.config.validated import Validated
 
@@ -17,6 +18,10 @@ class ScoreOptions(Validated):
       primary: the score that `score`, `p_value` and `is_anomaly` are made of, by its name or its
         column's; None: the bundle's own.
 
+      regions: whether regions of records are found.
+      maps: with regions, of which records anomaly maps are kept: `all`, or `flagged`, those that
+        are flagged or have a region; None: of none.
+
     Raises:
       ConfigError: `fpr` is not above 0 and below 1, or a value is of another type.
     """
@@ -25,6 +30,8 @@ class ScoreOptions(Validated):
     error_maps: bool = False
     outputs: tuple[str, ...] | None = None
     primary: str | None = None
+    regions: bool = False
+    maps: Literal["all", "flagged"] | None = None
 
     def validate(self) -> None:
         self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")

@@ -1,7 +1,8 @@
 """Scoring image records with a bundle."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -9,18 +10,23 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints import with_output_types
 
-from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.scorer import check_outputs, chosen_score
+from ae_models.bundles.bundle import Bundle, open_bundle
+from ae_models.bundles.names import ANOMALY_MAP
+from ae_models.bundles.scorer import check_maps, check_outputs, chosen_score
 from ae_models.config.validated import check_range
 from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImages
+from transforms.maps.locate import has_regions
+from transforms.maps.tables import map_rows, region_rows
 from transforms.reading.read import ImageRecords
+from transforms.records.batches import MAP, REGIONS, STORED
 from transforms.records.rejects import good_rows, reject_rows
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.model_handler import AutoencoderModelHandler
 from transforms.scoring.options import ScoreOptions
 
 _REJECTS = "rejects"
+_LOCATED = {REGIONS: region_rows, MAP: map_rows}
 # What is done once a batch costs little a record where it holds several calls of the model. Large
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
@@ -32,12 +38,15 @@ _BYTES_OF_FEATURES = 32 << 20
 class ScoredRecords(NamedTuple):
     """What `ScoreImages` gives; pipe it into `WriteScores`.
 
-    What is not known is None: `tallies` where the records did not come from `ReadImages`.
+    What is not known is None: `tallies` where the records did not come from `ReadImages`, `regions`
+    where the bundle tells none, and `maps` where none are kept.
     """
 
     scores: PCollection[pa.RecordBatch]
     rejects: PCollection[pa.RecordBatch] | None
     tallies: PCollection[pa.RecordBatch] | None
+    regions: PCollection[pa.RecordBatch] | None = None
+    maps: PCollection[pa.RecordBatch] | None = None
 
 
 @with_output_types(pa.RecordBatch)
@@ -46,16 +55,41 @@ class _Split(beam.DoFn):
         rejects = reject_rows(batch)
         if len(rejects):
             yield TaggedOutput(_REJECTS, rejects)
-        if len(rejects) < len(batch):
-            yield good_rows(batch)
+        if len(rejects) == len(batch):
+            return
+        good = good_rows(batch)
+        for column, rows_of in _LOCATED.items():
+            if column in good.schema.names and len(rows := rows_of(good)):
+                yield TaggedOutput(column, rows)
+        travelled = [name for name in (STORED, *_LOCATED) if name in good.schema.names]
+        yield good.drop_columns(travelled) if travelled else good
 
 
-def split_rejects(
+def split_scored(
     scored: PCollection[pa.RecordBatch],
-) -> tuple[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]:
-    """Scores and rejects, of what a model handler gives."""
-    split = scored | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(_REJECTS, main="scores")
-    return split.scores, split[_REJECTS]
+    tallies: PCollection[pa.RecordBatch] | None,
+    options: ScoreOptions,
+) -> ScoredRecords:
+    """Scores, rejects, and where they are asked for regions and maps, of what a model handler
+    gives."""
+    located = [REGIONS] if options.regions else []
+    located += [MAP] if options.maps is not None else []
+    split = scored | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(
+        _REJECTS, *located, main="scores"
+    )
+    regions, maps = (split[tag] if tag in located else None for tag in _LOCATED)
+    return ScoredRecords(split.scores, split[_REJECTS], tallies, regions, maps)
+
+
+def asked_of(bundle: Bundle, options: ScoreOptions) -> ScoreOptions:
+    """The same with regions, where the bundle tells them.
+
+    Raises:
+      ConfigError: maps are to be kept, and it has none.
+    """
+    if options.maps is not None:
+        check_maps(bundle.config, [ANOMALY_MAP])
+    return dataclasses.replace(options, regions=options.maps is not None or has_regions(bundle))
 
 
 class ScoreImages(Composite):
@@ -63,7 +97,8 @@ class ScoreImages(Composite):
 
     Args:
       bundle_path: the bundle's folder, local or remote.
-      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
+      fpr, error_maps, outputs, primary, maps: as of `ScoreOptions`; regions are found where the
+        bundle tells any.
       decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
@@ -72,7 +107,7 @@ class ScoreImages(Composite):
     Raises:
       BundleError: the bundle is missing or was changed.
       ConfigError: `fpr` is not above 0 and below 1, `decoding_threads` is less than 1, or the
-        bundle has no such output or score.
+        bundle has no such output or score, or no maps.
     """
 
     def __init__(
@@ -83,13 +118,14 @@ class ScoreImages(Composite):
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
+        maps: Literal["all", "flagged"] | None = None,
         decoding_threads: int = 1,
     ):
         super().__init__()
         check_range(1, decoding_threads=decoding_threads)
         self._bundle_path = str(bundle_path)
         self._options = ScoreOptions(
-            fpr, error_maps, None if outputs is None else tuple(outputs), primary
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary, maps=maps
         )
         self._decoding_threads = decoding_threads
 
@@ -97,20 +133,20 @@ class ScoreImages(Composite):
         bundle = open_bundle(local_bundle(self._bundle_path))
         check_outputs(bundle.config, self._options.outputs)
         chosen_score(bundle.config, self._options.primary)
+        options = asked_of(bundle, self._options)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
         image, rows = bundle.config.image, bundle.config.batch_rows
         if bundle.config.features.is_on:
             most_bytes = _BYTES_OF_FEATURES
-            decode = DecodeImages(image, rows, bytes_ahead=most_bytes)
+            decode = DecodeImages(image, rows, bytes_ahead=most_bytes, stored=options.regions)
         else:
             most_bytes = _BATCH_BYTES
-            decode = DecodeImages(image, rows, threads=self._decoding_threads)
+            threads = self._decoding_threads
+            decode = DecodeImages(image, rows, threads=threads, stored=options.regions)
         calls = most_bytes // (rows * image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
-        handler = AutoencoderModelHandler(
-            self._bundle_path, max_rows=calls * rows, **vars(self._options)
-        )
+        handler = AutoencoderModelHandler(self._bundle_path, max_rows=calls * rows, **vars(options))
         scored = records | "Decode" >> decode | "RunInference" >> RunInference(handler)
-        return ScoredRecords(*split_rejects(scored), tallies)
+        return split_scored(scored, tallies, options)

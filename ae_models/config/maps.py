@@ -1,0 +1,4 @@
+"""The names of anomaly maps, which configurations hold."""
+
+ERROR, LIKELIHOOD, DENSITY = "error", "likelihood", "density"
+NO_MAP = "none"

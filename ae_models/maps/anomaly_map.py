@@ -1,0 +1,48 @@
+"""What every anomaly map is."""
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from ae_models.ops.tensor import Tensor
+
+_LEAST_PLACES = 64  # of the shorter side, where the image has as many pixels
+
+
+def map_size(frame: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of the map of a frame, (height, width) in pixels: a place is as many pixels wide, a
+    power of two, as leave the shorter side 64 places or more."""
+    cell = 1
+    while min(frame) // (2 * cell) >= _LEAST_PLACES:
+        cell *= 2
+    height, width = frame
+    return -(-height // cell), -(-width // cell)
+
+
+class AnomalyMap(abc.ABC):
+    """A function of scaled images and a model's inference: how anomalous each place of a record is,
+    greater for what is more anomalous. Some are fitted to training records.
+
+    Args:
+      size: (h, w) of the maps.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = size
+
+    def features(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Tensor | None:
+        """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""
+        del x, outputs
+        return None
+
+    def fit(self, features: np.ndarray) -> None:
+        """Learns from the features of training records, (N, k) float32."""
+        del features
+
+    @abc.abstractmethod
+    def __call__(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Tensor:
+        """(N, H, W, C) float32 and the model's outputs → (N, h, w) float32."""

@@ -1,0 +1,69 @@
+"""How far features of places lie from the nearest that training records have anywhere."""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from ae_models.ops.constants import constant
+from ae_models.ops.scale import bounded_scale
+from ae_models.ops.tensor import Tensor
+
+_CORE_SET, _MOST_SEEN = 2000, 30_000
+_SHRINKAGE = 0.1  # of the mean variance, added to that of each direction
+
+
+@dataclasses.dataclass(frozen=True)
+class NearestPlaces:
+    """A core-set of places (after PatchCore, Roth et al. 2022), whitened.
+
+    Attributes:
+      mean: of the features, (C,).
+      matrix: from these to whitened ones, (C, C).
+      core: of the core-set, (m, C) float16.
+    """
+
+    mean: np.ndarray
+    matrix: np.ndarray
+    core: np.ndarray
+
+    @classmethod
+    def of(cls, maps: np.ndarray) -> "NearestPlaces":
+        """Up to 2,000 of 30,000 places of training records, (N, h, w, C), each of them as far as
+        any from those chosen before it: what is rare is among them, and what is frequent once."""
+        places = maps.reshape(-1, maps.shape[-1])
+        chosen = np.random.default_rng(0).permutation(len(places))[:_MOST_SEEN]
+        mean, scale = places.mean(axis=0, dtype=np.float64), bounded_scale(places)
+        seen = (places[np.sort(chosen)] - mean) / scale
+        variances, directions = np.linalg.eigh(seen.T @ seen / len(seen))
+        shrunk = np.sqrt(variances + _SHRINKAGE * variances.mean())
+        white = (seen @ (directions / shrunk)).astype(np.float32)
+        core = farthest_points(white, _CORE_SET).astype(np.float16)
+        return cls(mean, directions / shrunk / scale[:, None], core)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """(N, h, w, C) → (N, h, w): the squared distance to the nearest, over C."""
+        _, height, width, channels = maps.shape
+        centred = ops.reshape(maps, (-1, channels)) - constant(self.mean)
+        white = ops.matmul(centred, constant(self.matrix))
+        core = ops.cast(constant(self.core, "float16"), "float32")
+        squares = np.sum(np.square(self.core, dtype=np.float32), axis=-1)
+        closeness = 2.0 * ops.matmul(white, ops.transpose(core)) - constant(squares)
+        # Of a place that is in the core-set, |a|² + |b|² − 2a·b is rounding alone.
+        nearest = ops.take(core, ops.top_k(closeness, 1)[1][:, 0], axis=0)
+        distances = ops.mean(ops.square(white - nearest), axis=-1)
+        return ops.reshape(distances, (-1, height, width))
+
+
+def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of (n, k) points: the first, then always one that is farthest from all that
+    were taken (Gonzalez 1985)."""
+    squares = np.sum(np.square(points), axis=1)
+    distances = np.full(len(points), np.inf, points.dtype)
+    taken = [0]
+    while len(taken) < min(count, len(points)):
+        last = taken[-1]
+        away = squares + squares[last] - 2.0 * (points @ points[last])
+        distances = np.minimum(distances, away)
+        taken.append(int(distances.argmax()))
+    return points[taken]

@@ -1,0 +1,31 @@
+"""Which map a bundle holds."""
+
+from ae_models.config.configuration import Configuration
+from ae_models.config.family import Family
+from ae_models.config.maps import DENSITY, ERROR, LIKELIHOOD, NO_MAP
+from ae_models.maps.anomaly_map import AnomalyMap, map_size
+
+MAPS: Family[type[AnomalyMap]] = Family(
+    {
+        ERROR: "ae_models.maps.error:ErrorMap",
+        LIKELIHOOD: "ae_models.maps.likelihood:LikelihoodMap",
+        DENSITY: "ae_models.maps.density:DensityMap",
+    }
+)
+
+
+def map_name(config: Configuration) -> str | None:
+    """`scoring.map`, or where none is named, `density` of features, `likelihood` of a VAE of
+    pixels, `error` of any other model; None: the bundle has no maps."""
+    asked = config.scoring.map
+    if asked is not None:
+        return None if asked == NO_MAP else asked
+    if config.features.is_on:
+        return DENSITY
+    return LIKELIHOOD if config.model.kind == "vae" else ERROR
+
+
+def new_map(config: Configuration) -> AnomalyMap | None:
+    """The configured map, not fitted yet, where there is one."""
+    name = map_name(config)
+    return None if name is None else MAPS[name](map_size(config.image.shape[:2]))

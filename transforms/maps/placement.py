@@ -1,0 +1,122 @@
+"""Between the map of a frame and the image as its file holds it."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from PIL import Image
+
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decoders import SIDEWAYS, Stored
+from transforms.images.fitting import Box, Fitted, fitted
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where an image lies in the map of the frame that it was brought to.
+
+    Attributes:
+      stored: how the file holds the image.
+      fitted: where the upright image lies in the frame.
+      places: pixels of the frame that a place of the map is wide and high.
+    """
+
+    stored: Stored
+    fitted: Fitted
+    places: tuple[float, float]
+
+    @classmethod
+    def of(cls, stored: Stored, config: ImageConfig, size: tuple[int, int]) -> "Placement":
+        """That of an image in maps of `size`, (h, w)."""
+        height, width, _ = config.shape
+        return cls(stored, _fitted(_upright(stored), config), (width / size[1], height / size[0]))
+
+    @functools.cached_property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the upright image that a place of the map is wide and high."""
+        (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
+        across, down = self.places
+        return across * (right - left) / (to_x - x), down * (bottom - top) / (to_y - y)
+
+    def in_image(self, box: Box) -> Box | None:
+        """A box of places, cut off at the image's sides, in pixels of the image as it is stored;
+        None where all of it lies beside the image."""
+        (left, top, _, _), (x, y, _, _) = self.fitted
+        height, width = _upright(self.stored)
+        sides = []
+        for low, high, scale, place, origin, start, size in (
+            (box[0], box[2], self.scale[0], self.places[0], x, left, width),
+            (box[1], box[3], self.scale[1], self.places[1], y, top, height),
+        ):
+            ends = [start + (end - origin / place) * scale for end in (low, high)]
+            sides.append((max(0.0, ends[0]), min(float(size), ends[1])))
+        (x0, x1), (y0, y1) = sides
+        return _stored_box((x0, y0, x1, y1), self.stored) if x0 < x1 and y0 < y1 else None
+
+    def map_of_image(self, places: np.ndarray) -> np.ndarray:
+        """(h, w) float32, of the frame → (h', w') float32, of the whole image as it is stored; NaN
+        where the frame shows none of it. Its scale is `scale`, but for rounding."""
+        (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
+        across, down = self.places
+        height, width = _upright(self.stored)
+        size = (max(1, round(height / self.scale[1])), max(1, round(width / self.scale[0])))
+        shown = [
+            round(end / side * count)
+            for end, side, count in (
+                (left, width, size[1]),
+                (top, height, size[0]),
+                (right, width, size[1]),
+                (bottom, height, size[0]),
+            )
+        ]
+        inner = (max(1, shown[3] - shown[1]), max(1, shown[2] - shown[0]))
+        box = (x / across, y / down, to_x / across, to_y / down)
+        result = np.full(size, np.nan, np.float32)
+        start = min(shown[1], size[0] - inner[0]), min(shown[0], size[1] - inner[1])
+        result[start[0] : start[0] + inner[0], start[1] : start[1] + inner[1]] = _cut(
+            places, box, inner
+        )
+        return turned_back(result, self.stored.orientation)
+
+
+def turned_back(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """(h, w, ...) upright → as it is stored, of EXIF's orientation."""
+    if orientation in (3, 4, 7, 8):
+        upright = upright[::-1]
+    if orientation in (2, 3, 6, 7):
+        upright = upright[:, ::-1]
+    return np.ascontiguousarray(upright.swapaxes(0, 1) if orientation in SIDEWAYS else upright)
+
+
+@functools.lru_cache(maxsize=4096)
+def _fitted(size: tuple[int, int], config: ImageConfig) -> Fitted:
+    return fitted(size, config)
+
+
+def _upright(stored: Stored) -> tuple[int, int]:
+    """(height, width) of the image when it stands upright."""
+    sides = (stored.height, stored.width)
+    return sides[::-1] if stored.orientation in SIDEWAYS else sides
+
+
+def _stored_box(box: Box, stored: Stored) -> Box:
+    """A box of the upright image in the image as it is stored: `turned_back` for boxes."""
+    left, top, right, bottom = box
+    height, width = _upright(stored)
+    if stored.orientation in (3, 4, 7, 8):
+        top, bottom = height - bottom, height - top
+    if stored.orientation in (2, 3, 6, 7):
+        left, right = width - right, width - left
+    return (
+        (top, left, bottom, right) if stored.orientation in SIDEWAYS else (left, top, right, bottom)
+    )
+
+
+def _cut(places: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """The box of a map at `size`, (height, width): straight lines between centres of places."""
+    whole = (0.0, 0.0, float(places.shape[1]), float(places.shape[0]))
+    if box == whole and size == places.shape:
+        return places
+    image = Image.fromarray(np.ascontiguousarray(places, np.float32))
+    resized = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(resized)

@@ -1,0 +1,61 @@
+"""Regions of a map above a threshold: where an image is anomalous, as boxes."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from transforms.maps.placement import Placement
+
+_TOUCHING = np.ones((3, 3), bool)  # places of one region may touch at a corner
+
+
+class Region(NamedTuple):
+    """A connected part of an image.
+
+    Attributes:
+      x, y: of its leftmost column and topmost row, in pixels of the image as it is stored.
+      width, height: of the box around it, in pixels.
+      area: of its places, in pixels of the image.
+      peak, mean: of the map's values in it.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: float
+    peak: float
+    mean: float
+
+
+def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> list[Region]:
+    """The connected regions where a map is at or above a threshold, the highest peak first.
+
+    Args:
+      places: (h, w) float32, the map of a frame.
+      threshold: the least value that is in a region.
+      placement: where the image lies in the map; what lies beside it is no region.
+    """
+    labels, count = ndimage.label(places >= threshold, _TOUCHING)
+    regions = []
+    for number, slices in enumerate(ndimage.find_objects(labels, count), 1):
+        rows, columns = slices
+        box = placement.in_image((columns.start, rows.start, columns.stop, rows.stop))
+        if box is not None:
+            inside = labels[slices] == number
+            regions.append(_region(places[slices][inside], box, placement))
+    return sorted(regions, key=lambda region: (-region.peak, region.y, region.x))
+
+
+def _region(values: np.ndarray, box: tuple[float, ...], placement: Placement) -> Region:
+    left, top = math.floor(box[0]), math.floor(box[1])
+    width, height = math.ceil(box[2]) - left, math.ceil(box[3]) - top
+    across, down = placement.scale
+    return Region(
+        *(left, top, width, height),
+        area=min(len(values) * across * down, float(width * height)),
+        peak=float(values.max()),
+        mean=float(values.mean(dtype=np.float64)),
+    )

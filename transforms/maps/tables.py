@@ -1,0 +1,108 @@
+"""The rows that tell where records are anomalous: regions, and maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.images.decoders import Stored
+from transforms.maps.placement import Placement
+from transforms.maps.regions import Region
+from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED
+
+_OF_RECORD = [
+    pa.field(ID, pa.string(), nullable=False),
+    pa.field(SOURCE, pa.string(), nullable=False),
+]
+_OF_IMAGE = [
+    pa.field("image_width", pa.int32()),
+    pa.field("image_height", pa.int32()),
+    pa.field("orientation", pa.int32()),
+]
+_MODEL = [pa.field("model", pa.dictionary(pa.int32(), pa.string()))]
+_OF_REGION = [
+    pa.field("x", pa.int32()),
+    pa.field("y", pa.int32()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("area", pa.float64()),
+    pa.field("peak", pa.float32()),
+    pa.field("mean", pa.float32()),
+    pa.field("p_value", pa.float64()),
+]
+_OF_MAP = [
+    pa.field("map_width", pa.int32()),
+    pa.field("map_height", pa.int32()),
+    pa.field("scale_x", pa.float32()),
+    pa.field("scale_y", pa.float32()),
+    pa.field("map", pa.list_(pa.float16())),
+]
+REGIONS_SCHEMA = pa.schema([*_OF_RECORD, *_OF_REGION, *_OF_IMAGE, *_MODEL])
+MAPS_SCHEMA = pa.schema([*_OF_RECORD, *_OF_MAP, *_OF_IMAGE, *_MODEL])
+_REGIONS_TYPE, _MAP_TYPE = pa.list_(pa.struct(_OF_REGION)), pa.struct(_OF_MAP)
+_GREATEST = float(np.finfo(np.float16).max)
+
+
+def regions_column(regions: Sequence[Sequence[Region]], p_values: Sequence[np.ndarray]) -> pa.Array:
+    """(N,) lists of each record's regions, with their p-values."""
+    rows = [
+        [{**region._asdict(), "p_value": p} for region, p in zip(found, own, strict=True)]
+        for found, own in zip(regions, p_values, strict=True)
+    ]
+    return pa.array(rows, _REGIONS_TYPE)
+
+
+def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement]) -> pa.Array:
+    """(N,) maps (h, w) of images as they are stored, in half floats; null for records without."""
+    pairs = zip(maps, placements, strict=True)
+    rows = [None if own is None else _map_row(own, placement.stored) for own, placement in pairs]
+    return pa.array(rows, _MAP_TYPE)
+
+
+def _map_row(places: np.ndarray, stored: Stored) -> dict[str, Any]:
+    height, width = places.shape
+    return {
+        "map_width": width,
+        "map_height": height,
+        "scale_x": stored.width / width,
+        "scale_y": stored.height / height,
+        "map": np.clip(places, -_GREATEST, _GREATEST).astype(np.float16).reshape(-1),
+    }
+
+
+def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The regions of scored records, one a row."""
+    lists = batch.column(REGIONS)
+    records, regions = batch.take(pc.list_parent_indices(lists)), pc.list_flatten(lists)
+    return _rows(records, regions, _OF_REGION, REGIONS_SCHEMA)
+
+
+def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The maps of those scored records that have one."""
+    records = batch.filter(batch.column(MAP).is_valid())
+    return _rows(records, records.column(MAP), _OF_MAP, MAPS_SCHEMA)
+
+
+def _rows(
+    records: pa.RecordBatch, values: pa.StructArray, fields: Sequence[pa.Field], schema: pa.Schema
+) -> pa.RecordBatch:
+    sizes = _sizes(records)
+    names = [field.name for field in _OF_RECORD + _MODEL]
+    columns = {
+        **{name: records.column(name) for name in names},
+        **{field.name: pc.struct_field(values, field.name) for field in fields},
+        **{f.name: pa.array(sizes[:, place], f.type) for place, f in enumerate(_OF_IMAGE)},
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def stored_sizes(batch: pa.RecordBatch) -> list[Stored]:
+    """How files hold the images of some rows."""
+    return [Stored(*size) for size in _sizes(batch).tolist()]
+
+
+def _sizes(batch: pa.RecordBatch) -> np.ndarray:
+    """(N, 3) int32."""
+    return batch.column(STORED).flatten().to_numpy().reshape(len(batch), 3)
