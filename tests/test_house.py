@@ -20,6 +20,7 @@ FLOORS = (
     ("scoring",),
     ("runs",),
     ("results", "training"),
+    ("masks",),
     ("beam_yaml",),
 )
 _MOST_ON_A_LANDING, _MOST_IN_A_ROOM = 3, 15

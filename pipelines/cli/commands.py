@@ -238,9 +238,18 @@ def score(
 @click.option("--by", metavar="COLUMN",
               help="A row for each of its values among the anomalous records, too.")  # fmt: skip
 @click.option("--plot", metavar="FILE.png", help="Draw ROC and precision-recall curves.")
+@click.option("--masks", metavar="DIR",
+              help="Masks of defects, under the images' paths or MVTec's ground_truth: how well "
+                   "maps (score --maps all) tell their pixels.")  # fmt: skip
 @json_option
 def evaluate(
-    *, scores: str, anomalous: str, by: str | None, plot: str | None, as_json: bool
+    *,
+    scores: str,
+    anomalous: str,
+    by: str | None,
+    plot: str | None,
+    masks: str | None,
+    as_json: bool,
 ) -> None:
     """AUROC and average precision of each of a run's scores, with intervals, and what is flagged.
 
@@ -249,7 +258,7 @@ def evaluate(
     """
     program = load_program("pipelines.commands.evaluate")
 
-    result = program.evaluate(scores, anomalous, by, plot)
+    result = program.evaluate(scores, anomalous, by, plot, masks)
     print_result(result, as_json, summaries.evaluated_lines)
 
 

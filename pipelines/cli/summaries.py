@@ -171,7 +171,8 @@ def evaluated_lines(result: Mapping[str, Any]) -> list[str]:
     ]
     missing = [row for row in result["scores"] if row["without_score"]]
     lines += [f"{row['name']}: {row['without_score']} records have none" for row in missing]
-    return lines + (_kind_lines(result["by"]) if "by" in result else [])
+    lines += _kind_lines(result["by"]) if "by" in result else []
+    return lines + (_pixel_lines(result["pixels"]) if "pixels" in result else [])
 
 
 def _kind_lines(by: Mapping[str, Any]) -> list[str]:
@@ -186,6 +187,35 @@ def _kind_lines(by: Mapping[str, Any]) -> list[str]:
         name = "(no value)" if kind["value"] is None else kind["value"]
         rows.append([name, str(kind["anomalous"]), *_measures(primary)[:3], told])
     return ["", *_aligned([heading, *rows])]
+
+
+def _pixel_lines(pixels: Mapping[str, Any]) -> list[str]:
+    """Measures of the pixels of all defects, and of each kind."""
+    by = pixels["by"]
+    low, high = pixels["aupimo_bounds"]
+    heading = [by["column"], "masks", "regions", "pixel AUROC", "AUPRO 0.3", "AUPRO 0.05",
+               "AUPIMO", "best F1", "at or above"]  # fmt: skip
+    rows = [("all", pixels), *((kind["value"], kind) for kind in by["kinds"])]
+    missing = pixels["without_mask"]
+    return [
+        "",
+        f"pixels: {pixels['pixels']:,} of {pixels['images']:,} images"
+        + (f"; {missing} anomalous records without a mask left out" if missing else ""),
+        *_aligned([heading, *([name, *_pixel_measures(row)] for name, row in rows)]),
+        f"AUPRO up to a false-positive rate; AUPIMO at rates of {low:g} to {high:g} on normal "
+        f"images; AUROC within {pixels['pixel_auroc_error']:.1g}, as maps are half floats",
+    ]
+
+
+def _pixel_measures(row: Mapping[str, Any]) -> list[str]:
+    shares = [row[name] for name in ("pixel_auroc", "aupro_0.3", "aupro_0.05", "aupimo")]
+    best = row["best_f1"]
+    return [
+        f"{row['anomalous']:,}",
+        f"{row['regions']:,}",
+        *(f"{share:.4f}" for share in (*shares, best["f1"])),
+        f"{best['threshold']:.4g}",
+    ]
 
 
 def _score_name(row: Mapping[str, Any]) -> str:

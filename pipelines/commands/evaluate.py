@@ -11,6 +11,7 @@ from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.calibration.ranking import Ranked
 from ae_models.calibration.ranking_intervals import measured_auroc, measured_average_precision
 from ae_models.errors import InputError
+from pipelines.commands.evaluate_masks import evaluate_masks
 from pipelines.console.output_file import check_file
 from pipelines.console.progress import Progress, say
 from transforms.records.where import Where
@@ -27,7 +28,11 @@ _ADVICE = (
 
 
 def evaluate(
-    scores: str, anomalous: str, by: str | None = None, plot: str | None = None
+    scores: str,
+    anomalous: str,
+    by: str | None = None,
+    plot: str | None = None,
+    masks: str | None = None,
 ) -> dict[str, Any]:
     """AUROC and average precision of every score of a run, each with an interval, and what flags
     find. Records without a value of the condition's column are neither normal nor anomalous: they
@@ -42,12 +47,14 @@ def evaluate(
       by: a column: the anomalous records with each of its values are also evaluated by themselves,
         against all normal ones.
       plot: the PNG file for ROC and precision-recall curves; None: none is drawn.
+      masks: the folder of masks of defects; None: pixels are not looked at.
 
     Returns:
       `records`, `anomalous`, `unlabelled`; of the primary score `auroc`, `average_precision` and
       `flagged`; the intervals' `confidence`; `scores`, these and what else there is of each score,
       the primary one's first; `advice`, a line where no record can be flagged, or None; with `by`
-      also `by`, its `column` and its `kinds`, each with its `value`, `anomalous` and `scores`.
+      also `by`, its `column` and its `kinds`, each with its `value`, `anomalous` and `scores`; with
+      `masks` also `pixels`, as `evaluate_masks` gives it.
 
     Raises:
       InputError: no finished run, or no records of one of the two kinds.
@@ -96,6 +103,8 @@ def evaluate(
             for value, of_kind in kinds.items()
         ]
         result["by"] = {"column": by, "kinds": told}
+    if masks is not None:
+        result["pixels"] = evaluate_masks(scores, masks, where, by or where.column)
     return result
 
 

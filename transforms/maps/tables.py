@@ -10,18 +10,10 @@ import pyarrow.compute as pc
 from transforms.images.decoders import Stored
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
-from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED
+from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, carried_name
 
-_OF_RECORD = [
-    pa.field(ID, pa.string(), nullable=False),
-    pa.field(SOURCE, pa.string(), nullable=False),
-]
-_OF_IMAGE = [
-    pa.field("image_width", pa.int32()),
-    pa.field("image_height", pa.int32()),
-    pa.field("orientation", pa.int32()),
-]
-_MODEL = [pa.field("model", pa.dictionary(pa.int32(), pa.string()))]
+_OF_IMAGE = ("image_width", "image_height", "orientation")
+_MODEL = "model"
 _OF_REGION = [
     pa.field("x", pa.int32()),
     pa.field("y", pa.int32()),
@@ -39,8 +31,6 @@ _OF_MAP = [
     pa.field("scale_y", pa.float32()),
     pa.field("map", pa.list_(pa.float16())),
 ]
-REGIONS_SCHEMA = pa.schema([*_OF_RECORD, *_OF_REGION, *_OF_IMAGE, *_MODEL])
-MAPS_SCHEMA = pa.schema([*_OF_RECORD, *_OF_MAP, *_OF_IMAGE, *_MODEL])
 _REGIONS_TYPE, _MAP_TYPE = pa.list_(pa.struct(_OF_REGION)), pa.struct(_OF_MAP)
 _GREATEST = float(np.finfo(np.float16).max)
 
@@ -76,26 +66,34 @@ def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The regions of scored records, one a row."""
     lists = batch.column(REGIONS)
     records, regions = batch.take(pc.list_parent_indices(lists)), pc.list_flatten(lists)
-    return _rows(records, regions, _OF_REGION, REGIONS_SCHEMA)
+    return _rows(records, regions, _OF_REGION)
 
 
 def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The maps of those scored records that have one."""
     records = batch.filter(batch.column(MAP).is_valid())
-    return _rows(records, records.column(MAP), _OF_MAP, MAPS_SCHEMA)
+    return _rows(records, records.column(MAP), _OF_MAP)
 
 
 def _rows(
-    records: pa.RecordBatch, values: pa.StructArray, fields: Sequence[pa.Field], schema: pa.Schema
+    records: pa.RecordBatch, values: pa.StructArray, fields: Sequence[pa.Field]
 ) -> pa.RecordBatch:
+    """One row for each of `values`, with its record's columns but for what scoring has added. Those
+    that clash with `fields` get `input_`."""
     sizes = _sizes(records)
-    names = [field.name for field in _OF_RECORD + _MODEL]
-    columns = {
-        **{name: records.column(name) for name in names},
+    own = {
         **{field.name: pc.struct_field(values, field.name) for field in fields},
-        **{f.name: pa.array(sizes[:, place], f.type) for place, f in enumerate(_OF_IMAGE)},
+        **{name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)},
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    carried = [name for name in records.schema.names if carried_name(name) == name]
+    return pa.RecordBatch.from_pydict(
+        {
+            **{name: records.column(name) for name in (ID, SOURCE)},
+            **{f"input_{n}" if n in own else n: records.column(n) for n in carried},
+            **own,
+            _MODEL: records.column(_MODEL),
+        }
+    )
 
 
 def stored_sizes(batch: pa.RecordBatch) -> list[Stored]:

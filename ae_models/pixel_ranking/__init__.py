@@ -1,0 +1,1 @@
+"""How well anomaly maps tell anomalous pixels from normal ones, however many there are."""

@@ -1,0 +1,1 @@
+"""Masks of defects, beside the maps of a finished run."""

@@ -1,0 +1,85 @@
+"""Masks in a folder, by the records that they are of."""
+
+import posixpath
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ae_models.errors import InputError
+from transforms.images.decoders import Stored
+from transforms.images.decoding import decode_as_is
+from transforms.maps.placement import turned_back
+from transforms.records.rejects import RecordError
+from transforms.sources.kinds import IMAGE_ENDINGS
+from transforms.storage.files import files_below, read_whole
+
+_MOST_BYTES, _MOST_PIXELS = 256 << 20, 178_956_970
+_SUFFIX = "_mask"  # of MVTec's names
+_FOLDERS = ("test/",)  # of MVTec's images, which its masks' folder has not
+_HALF = {"uint8": 127, "uint16": 32767}
+
+
+class Masks:
+    """The masks of a folder: grey images of the size of those that they are of, in which defects
+    are brighter than half of white.
+
+    That of a record lies under its path, whatever its ending: of `bent/7.jpg` in `bent/7.png`, or
+    in `bent/7_mask.png`, as MVTec has it, also of `test/bent/7.jpg`.
+
+    Args:
+      folder: local or remote.
+
+    Raises:
+      InputError: it cannot be listed, or holds no image.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder.rstrip("/")
+        try:
+            found = sorted(files_below(self._folder))
+        except OSError as error:
+            raise InputError(f"cannot look into {folder}: {error}") from error
+        self._paths = {
+            posixpath.splitext(path.removeprefix(f"{self._folder}/"))[0]: path
+            for path in found
+            if path.lower().endswith(IMAGE_ENDINGS)
+        }
+        if not self._paths:
+            raise InputError(f"{folder} holds no masks; image endings: {', '.join(IMAGE_ENDINGS)}")
+
+    def path(self, record: str) -> str | None:
+        """The file of a record's mask."""
+        name = str(PurePosixPath(record).with_suffix(""))
+        names = [name, *(name.removeprefix(folder) for folder in _FOLDERS)]
+        found = (self._paths.get(own + suffix) for own in names for suffix in ("", _SUFFIX))
+        return next((path for path in found if path is not None), None)
+
+    def mask(self, record: str, stored: Stored) -> np.ndarray | None:
+        """A record's mask, (H, W) bool, of the image as it is stored; None where it has none.
+
+        Raises:
+          InputError: it cannot be read, is of another size, or has no pixel above half of white.
+        """
+        path = self.path(record)
+        if path is None:
+            return None
+        try:
+            levels = decode_as_is(read_whole(path, _MOST_BYTES), _MOST_PIXELS)
+        except (OSError, RecordError) as error:
+            raise InputError(f"cannot read the mask {path}: {error}") from error
+        levels = levels[..., :3].max(axis=-1) if levels.shape[-1] > 2 else levels[..., 0]
+        mask = levels > _HALF[levels.dtype.name]
+        if not mask.any():
+            raise InputError(
+                f"the mask {path} of {record} has no pixel brighter than half of white: its "
+                f"greatest level is {int(levels.max())}"
+            )
+        if mask.shape == (stored.height, stored.width):
+            return mask
+        turned = turned_back(mask, stored.orientation)
+        if turned.shape != (stored.height, stored.width):
+            raise InputError(
+                f"the mask {path} is {mask.shape[0]} x {mask.shape[1]} (height x width), the image "
+                f"{record} {stored.height} x {stored.width}"
+            )
+        return turned

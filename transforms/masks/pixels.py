@@ -1,0 +1,90 @@
+"""The pixels of a finished run's records, as their maps and masks have them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from ae_models.errors import InputError
+from ae_models.pixel_ranking.counts import ImagePixels
+from transforms.images.decoders import Stored
+from transforms.records.batches import ID
+from transforms.records.where import Where
+from transforms.results.read_shards import shard_batches
+from transforms.runs.ledger import MAPS, read_ledger, result_files
+
+_ROWS = 64
+_COLUMNS = ("map_width", "map_height", "map", "image_width", "image_height", "orientation")
+
+
+class MappedRecord(NamedTuple):
+    """A record of a run with its map.
+
+    Attributes:
+      id: of the record.
+      anomalous: whether it is, as a condition says; None where that is not known.
+      kind: its value in the column of kinds.
+      places: (h, w) float16, of the whole image as it is stored.
+      stored: how its file holds the image.
+    """
+
+    id: str
+    anomalous: bool | None
+    kind: str | None
+    places: np.ndarray
+    stored: Stored
+
+    def pixels(self, mask: np.ndarray | None) -> ImagePixels:
+        """With the map enlarged to the size of the image, by straight lines between the centres of
+        places."""
+        size = (self.stored.width, self.stored.height)
+        image = Image.fromarray(self.places.astype(np.float32))
+        return ImagePixels.of(np.asarray(image.resize(size, Image.Resampling.BILINEAR)), mask)
+
+
+def mapped_records(scores: str, where: Where, by: str) -> Iterator[MappedRecord]:
+    """The records of a run whose maps are all kept, in the order of its files.
+
+    Args:
+      scores: the folder of the finished run.
+      where: holds for the anomalous records.
+      by: the column of kinds.
+
+    Raises:
+      InputError: no finished run, or one that has not the maps of all records; a file that cannot
+        be read.
+      ConfigError: no such column.
+    """
+    if read_ledger(scores).get("maps_of") != "all":
+        raise InputError(f"{scores} has not the maps of all records: score with --maps all")
+    columns = list(dict.fromkeys([ID, *_COLUMNS, where.column, by]))
+    for path in result_files(scores, MAPS):
+        for batch in shard_batches(path, columns, rows=_ROWS):
+            yield from _records(batch, where, by)
+
+
+def _records(batch: pa.RecordBatch, where: Where, by: str) -> Iterator[MappedRecord]:
+    column = batch.column(where.column)
+    known = pc.is_valid(column).to_pylist()
+    anomalous = where.mask(column).to_pylist()
+    kinds = batch.column(by).to_pylist()
+    rows = batch.select([ID, *_COLUMNS])
+    for index, row in enumerate(_rows(rows)):
+        kind = kinds[index]
+        yield MappedRecord(
+            row[ID],
+            bool(anomalous[index]) if known[index] else None,
+            None if kind is None else str(kind),
+            row["map"].reshape(row["map_height"], row["map_width"]),
+            Stored(row["image_width"], row["image_height"], row["orientation"]),
+        )
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[dict]:
+    maps = batch.column("map")
+    others = batch.drop_columns(["map"]).to_pylist()
+    for index, row in enumerate(others):
+        yield {**row, "map": maps[index].values.to_numpy()}
