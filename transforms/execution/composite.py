@@ -1,5 +1,7 @@
 """Transforms whose input or output is a named tuple of PCollections."""
 
+from typing import Any
+
 import apache_beam as beam
 from apache_beam.typehints.decorators import IOTypeHints, get_type_hints
 
@@ -10,3 +12,12 @@ class Composite(beam.PTransform):
 
     def default_type_hints(self) -> IOTypeHints:
         return get_type_hints(type(self))
+
+
+class PartlyKnown(Composite):
+    """One that takes a named tuple of which some members are None."""
+
+    def _extract_input_pvalues(self, pvalueish: Any) -> Any:
+        """Where Beam asks which inputs there are: not those that are None."""
+        given, inputs = super()._extract_input_pvalues(pvalueish)
+        return given, {name: value for name, value in inputs.items() if value is not None}

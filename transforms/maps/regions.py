@@ -17,7 +17,7 @@ class Region(NamedTuple):
     Attributes:
       x, y: of its leftmost column and topmost row, in pixels of the image as it is stored.
       width, height: of the box around it, in pixels.
-      area: of its places, in pixels of the image.
+      area: of its places, in pixels of the image, rounded.
       peak, mean: of the map's values in it.
     """
 
@@ -25,7 +25,7 @@ class Region(NamedTuple):
     y: int
     width: int
     height: int
-    area: float
+    area: int
     peak: float
     mean: float
 
@@ -55,7 +55,7 @@ def _region(values: np.ndarray, box: tuple[float, ...], placement: Placement) ->
     across, down = placement.scale
     return Region(
         *(left, top, width, height),
-        area=min(len(values) * across * down, float(width * height)),
+        area=min(max(1, round(len(values) * across * down)), width * height),
         peak=float(values.max()),
         mean=float(values.mean(dtype=np.float64)),
     )

@@ -19,7 +19,7 @@ _OF_REGION = [
     pa.field("y", pa.int32()),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
-    pa.field("area", pa.float64()),
+    pa.field("area", pa.int64()),
     pa.field("peak", pa.float32()),
     pa.field("mean", pa.float32()),
     pa.field("p_value", pa.float64()),

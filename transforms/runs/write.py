@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.pvalue import PCollection
 
 from ae_models.errors import ConfigError
-from transforms.execution.composite import Composite
+from transforms.execution.composite import PartlyKnown
 from transforms.runs.finish import count_records, finish_run
 from transforms.runs.gather import (
     Gathered,
@@ -67,7 +67,7 @@ class _Finish(beam.DoFn):
         )
 
 
-class WriteScores(Composite):
+class WriteScores(PartlyKnown):
     """Writes Parquet files in `scores`, `rejects` and `passed_over`, and where they are known in
     `regions` and `maps`, then `run.json`, and last `_SUCCESS`.
 
@@ -113,11 +113,6 @@ class WriteScores(Composite):
         self._fail_if_empty = fail_if_empty
         self._output, self._overwrite = str(output).rstrip("/"), overwrite
         self._facts, self._portable, self._limits = dict(facts or {}), portable_schema, limits
-
-    def _extract_input_pvalues(self, pvalueish: Any) -> Any:
-        """Where Beam asks which inputs there are: not those of `ScoredRecords` that are None."""
-        scored, inputs = super()._extract_input_pvalues(pvalueish)
-        return scored, {name: value for name, value in inputs.items() if value is not None}
 
     def expand(
         self, scored: ScoredRecords | PCollection[pa.RecordBatch]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from transforms.execution.composite import Composite
+from transforms.execution.composite import PartlyKnown
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import tally
 from transforms.runs.checkpoints import PartResult, commit, part_folder
@@ -39,7 +39,7 @@ class _Commit(beam.DoFn):
         yield result
 
 
-class WritePart(Composite):
+class WritePart(PartlyKnown):
     """Writes a part of a run that has a plan into its staging folder, then commits it.
 
     Args:

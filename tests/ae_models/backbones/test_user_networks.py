@@ -57,9 +57,9 @@ def test_a_keras_file_may_fix_its_size(tmp_path: Path) -> None:
 def test_stages_are_the_last_maps_of_each_resolution() -> None:
     """As published: ResNet50's conv2 to conv5, MobileNetV2's before each stride."""
     resnet = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
-    stages = with_stages(resnet, [f"stage_{n}" for n in range(1, 6)]).output
+    stages = with_stages(resnet, [f"stage_{n}" for n in range(1, 6)]).network.output
     names = [f"conv{n}_block{m}_out" for n, m in ((2, 3), (3, 4), (4, 6), (5, 3))]
-    own = with_stages(resnet, ["conv1_relu", *names]).output
+    own = with_stages(resnet, ["conv1_relu", *names]).network.output
     assert [t.name for t in stages.values()] == [t.name for t in own.values()]
 
 
@@ -165,10 +165,11 @@ def test_a_network_of_keras_has_its_weights_and_its_own_scaling(
     with h5py.File(tmp_path / "models" / name, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
-    config = FeaturesConfig("keras:MobileNetV2", layers=("block_3_expand_relu", "out_relu"))
+    layers = ("block_3_expand_relu", "out_relu")
+    config = FeaturesConfig("keras:MobileNetV2", layers=layers, detail="none")
     features = FeatureMaps(config, ImageConfig(96, 96, 3, 8))
     features.probe()
-    own = with_stages(network, config.layers)
+    own = with_stages(network, config.layers).network
     expected = own(pixels / np.float32(127.5) - 1)  # as its authors scaled pixels
     for found, layer in zip(features.maps(pixels), expected.values(), strict=True):
         np.testing.assert_allclose(found, layer, rtol=1e-3, atol=1e-4)

@@ -19,6 +19,7 @@ from ae_models.bundles.bundle import open_bundle
 from ae_models.bundles.export import ScoringModule, export
 from ae_models.bundles.scorer import Scorer, joined, output_names
 from ae_models.errors import ConfigError
+from ae_models.maps.registry import new_map
 from ae_models.scores import SCORES, Score, fit_scores, score_names
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.splits import id_hashes
@@ -143,7 +144,8 @@ def test_keras_and_the_saved_model_agree(bundle: Bundles, kind: str, pixels: np.
     outputs = model.infer(x)
     features = {score.name: score.features(x, outputs) for score in scores}
     fit_scores(scores, {name: f.numpy() for name, f in features.items() if f is not None})
-    by_keras = ScoringModule(preprocessing, model, scores).score(pixels)
+    module = ScoringModule(preprocessing, model, scores, new_map(opened.config))
+    by_keras = module.score(pixels)
     by_saved_model = Scorer(opened.path, opened.config).score(pixels)
     assert set(by_saved_model) == {*by_keras, "score"}
     for name, value in by_keras.items():
@@ -164,7 +166,7 @@ def test_the_scaled_input_is_the_share_of_the_range(bundle: Bundles, pixels: np.
 
 def test_error_maps_are_what_the_reconstruction_lacks(bundle: Bundles, pixels: np.ndarray) -> None:
     scorer = _scorer(bundle("vae"))
-    found = scorer.score(pixels[:9], error_maps=True)
+    found = scorer.score(pixels[:9], maps=True)
     images = scorer.reconstruct(pixels[:9])
     expected = ((images["input"] - images["reconstruction"]) ** 2).mean(axis=-1)
     np.testing.assert_allclose(found.pop("error_map"), expected, rtol=1e-4, atol=1e-7)

@@ -81,6 +81,7 @@ def test_infer_gives_a_latent_and_an_image_of_the_same_shape(
     if kind == "vae":
         expected |= {"latent_stddev": (4, LATENT), "kl": (4,), "expected_log_likelihood": (4,)}
         expected |= {"z": (2, 4, LATENT), "elbo_gain": (4,)}
+        expected |= dict.fromkeys(("parameters", "log_likelihood_per_value"), (4, *shape))
         expected |= dict.fromkeys(("log_likelihoods", "log_weights"), (2, 4))
     assert {name: value.shape for name, value in outputs.items()} == expected
     assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in outputs.values())

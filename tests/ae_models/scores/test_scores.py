@@ -33,7 +33,7 @@ from ae_models.scores.neighbours import LatentNeighbours
 
 RECONSTRUCTION = (
     *("reconstruction_mse", "reconstruction_mae", "reconstruction_ssim", "reconstruction_max"),
-    *("reconstruction_smoothed", "reconstruction_relative"),
+    *("reconstruction_smoothed", "reconstruction_relative", "map_peak"),
     *("latent_mahalanobis", "latent_knn", "typicality"),
 )
 VARIATIONAL = (
@@ -59,6 +59,7 @@ def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, di
         "log_weights": -40 * generator.random((6, count), dtype=np.float32),
         "elbo_gain": generator.random(count, dtype=np.float32),
         "pixels": generator.integers(0, 256, (count, 6, 5, 3), np.uint8),
+        "anomaly_map": generator.normal(size=(count, 3, 4)).astype(np.float32),
     }
     return x, outputs
 
@@ -161,6 +162,7 @@ def _png_nats(pixels: np.ndarray) -> np.ndarray:
 
 
 ORACLES = {
+    "map_peak": lambda x, outputs: [max(map(max, own)) for own in outputs["anomaly_map"]],
     "reconstruction_mse": lambda x, o: (_errors(x, o) ** 2).mean(axis=(1, 2, 3)),
     "reconstruction_mae": lambda x, o: np.abs(_errors(x, o)).mean(axis=(1, 2, 3)),
     "reconstruction_ssim": lambda x, o: [1 - ssim_by_scipy(*pair) for pair in _pairs(x, o)],

@@ -53,8 +53,8 @@ def test_wrong_pixels_of_any_image_are_found(name: str, monkeypatch: pytest.Monk
     original = self_test.decoded
 
     def off(data: bytes, config: ImageConfig) -> Any:
-        pixels, box = original(data, config)
-        return (pixels[:, ::-1] if data == built_in(name) else pixels), box
+        found = original(data, config)
+        return found._replace(pixels=found.pixels[:, ::-1]) if data == built_in(name) else found
 
     monkeypatch.setattr(self_test, "decoded", off)
     with pytest.raises(StageError, match=f"{name}: wrong pixels"):

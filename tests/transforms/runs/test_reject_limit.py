@@ -198,7 +198,7 @@ def test_a_run_within_its_limit_succeeds_and_takes_the_failure_away(
     ledger = score([bad_rows], str(bundle("ae")), str(output), max_rejects=limit)
     assert ledger["records"]["rejected"] == 309
     assert sorted(path.name for path in output.iterdir()) == [
-        *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
+        *("_SUCCESS", "passed_over", "regions", "rejects", "run.json", "scores")
     ]
     assert verify(str(output), [bad_rows])["ok"]
 
