@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import ConfigError, InputError
 from transforms.execution.isolation import failed, isolated
-from transforms.images.decoders import Stored
 from transforms.images.decoding import blaming_the_record, decode_stored
 from transforms.images.fitting import check_levels, fit_image
 from transforms.images.limits.size import check_pixels
+from transforms.images.orientation import Stored
 from transforms.images.plain_png import PlainPngs, plain_png, plain_pngs_work
 from transforms.records.batches import (
     ID,

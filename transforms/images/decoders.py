@@ -18,6 +18,13 @@ from transforms.images.fitting import Box, reduction
 from transforms.images.limits.cost import check_cost
 from transforms.images.limits.exif import check_exif
 from transforms.images.limits.size import check_density, check_pixels
+from transforms.images.orientation import (
+    SIDEWAYS,
+    Stored,
+    known_orientation,
+    upright,
+    upright_box,
+)
 from transforms.images.png import CHANNELS, chunks, colour_type, is_16_bit
 from transforms.images.png_rows import row_bytes_missing
 from transforms.images.tiff_samples import tiff_levels
@@ -35,20 +42,10 @@ _ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _FORMAT_TAG = 0x0112, 0x0102, 0x0
 _EXIF_PROFILE = "Raw profile type exif"  # ImageMagick's way to keep EXIF in a PNG
 _SIGNED = 2  # of a TIFF's samples
 _SURPLUS_BYTES = 4 << 20  # of smaller files, what inflates needlessly takes a second or two
-SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
 # Modes that hold grey levels or colours as they are; every other mode is expanded to one of them.
 _PLAIN_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L"}
 _CHANNELS_OF_MODE = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _TEXTS, _LONGEST_KEYWORD = (b"tEXt", b"zTXt", b"iTXt"), 79  # of a PNG
-
-
-class Stored(NamedTuple):
-    """How a file holds its image: width and height of the rows in it, in pixels, and the number by
-    which EXIF says how they are turned to stand upright, 1 where they do."""
-
-    width: int
-    height: int
-    orientation: int = 1
 
 
 class Decoded(NamedTuple):
@@ -84,7 +81,7 @@ def decoded(data: bytes, config: ImageConfig) -> Decoded:
             _check_rows(image, data)
         if image.format == "TIFF":
             pixels, box, _ = _upright(_pixels(image), box, size, 1)
-            return Decoded(pixels, box, Stored(*size, _known(turned)))
+            return Decoded(pixels, box, Stored(*size, known_orientation(turned)))
         return _upright(_pixels(image), box, size, _orientation(image))
 
 
@@ -249,25 +246,12 @@ def _reduce(image: Image.Image, config: ImageConfig) -> Box | None:
     return drafted and drafted[1]
 
 
-def _known(orientation: object) -> int:
-    """1 for what is none of EXIF's eight numbers."""
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-
-
 def _upright(
     pixels: np.ndarray, box: Box | None, size: tuple[int, int], orientation: int
 ) -> Decoded:
     """`pixels` and the box in them, of an image stored in `size`, (width, height), turned as the
     orientation, a number of EXIF, says."""
-    left, top, right, bottom = box or (0.0, 0.0, pixels.shape[1], pixels.shape[0])
-    if orientation in SIDEWAYS:
-        pixels = pixels.transpose(1, 0, 2)
-        left, top, right, bottom = top, left, bottom, right
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-        left, right = pixels.shape[1] - right, pixels.shape[1] - left
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-        top, bottom = pixels.shape[0] - bottom, pixels.shape[0] - top
-    stored = Stored(*size, _known(orientation))
-    return Decoded(np.ascontiguousarray(pixels), (left, top, right, bottom), stored)
+    number = known_orientation(orientation)
+    height, width = pixels.shape[:2]
+    box = upright_box(box or (0.0, 0.0, width, height), (height, width), number)
+    return Decoded(upright(pixels, number), box, Stored(*size, number))

@@ -8,8 +8,9 @@ import numpy as np
 
 from ae_models.config.configuration import ImageConfig
 from ae_models.errors import LatentbeamError
-from transforms.images.decoders import Stored, decoded, layout_by_header
+from transforms.images.decoders import decoded, layout_by_header
 from transforms.images.fitting import fit_image
+from transforms.images.orientation import Stored
 from transforms.images.plain_png import decode_plain_png
 from transforms.images.self_test import check_decoders
 from transforms.records.pixels import Layout

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images.decoders import SIDEWAYS, Stored
 from transforms.images.fitting import Box, Fitted, fitted
+from transforms.images.orientation import Stored, stored_box, turned_back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,15 @@ class Placement:
     def of(cls, stored: Stored, config: ImageConfig, size: tuple[int, int]) -> "Placement":
         """That of an image in maps of `size`, (h, w)."""
         height, width, _ = config.shape
-        return cls(stored, _fitted(_upright(stored), config), (width / size[1], height / size[0]))
+        return cls(stored, _fitted(stored.upright, config), (width / size[1], height / size[0]))
+
+    @classmethod
+    def as_stored(cls, stored: Stored, places: tuple[float, float]) -> "Placement":
+        """That of an image in a map of its own rows, whose places are so many pixels wide and
+        high; what the map has to the right of it, and below, is beside the image."""
+        whole = (0.0, 0.0, float(stored.width), float(stored.height))
+        rows = stored._replace(orientation=1)
+        return cls(rows, Fitted(whole, (0, 0, stored.width, stored.height)), places)
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
@@ -42,7 +50,7 @@ class Placement:
         """A box of places, cut off at the image's sides, in pixels of the image as it is stored;
         None where all of it lies beside the image."""
         (left, top, _, _), (x, y, _, _) = self.fitted
-        height, width = _upright(self.stored)
+        height, width = self.stored.upright
         sides = []
         for low, high, scale, place, origin, start, size in (
             (box[0], box[2], self.scale[0], self.places[0], x, left, width),
@@ -51,14 +59,14 @@ class Placement:
             ends = [start + (end - origin / place) * scale for end in (low, high)]
             sides.append((max(0.0, ends[0]), min(float(size), ends[1])))
         (x0, x1), (y0, y1) = sides
-        return _stored_box((x0, y0, x1, y1), self.stored) if x0 < x1 and y0 < y1 else None
+        return stored_box((x0, y0, x1, y1), self.stored) if x0 < x1 and y0 < y1 else None
 
     def map_of_image(self, places: np.ndarray) -> np.ndarray:
         """(h, w) float32, of the frame → (h', w') float32, of the whole image as it is stored; NaN
         where the frame shows none of it. Its scale is `scale`, but for rounding."""
         (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
         across, down = self.places
-        height, width = _upright(self.stored)
+        height, width = self.stored.upright
         size = (max(1, round(height / self.scale[1])), max(1, round(width / self.scale[0])))
         shown = [
             round(end / side * count)
@@ -79,37 +87,9 @@ class Placement:
         return turned_back(result, self.stored.orientation)
 
 
-def turned_back(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """(h, w, ...) upright → as it is stored, of EXIF's orientation."""
-    if orientation in (3, 4, 7, 8):
-        upright = upright[::-1]
-    if orientation in (2, 3, 6, 7):
-        upright = upright[:, ::-1]
-    return np.ascontiguousarray(upright.swapaxes(0, 1) if orientation in SIDEWAYS else upright)
-
-
 @functools.lru_cache(maxsize=4096)
 def _fitted(size: tuple[int, int], config: ImageConfig) -> Fitted:
     return fitted(size, config)
-
-
-def _upright(stored: Stored) -> tuple[int, int]:
-    """(height, width) of the image when it stands upright."""
-    sides = (stored.height, stored.width)
-    return sides[::-1] if stored.orientation in SIDEWAYS else sides
-
-
-def _stored_box(box: Box, stored: Stored) -> Box:
-    """A box of the upright image in the image as it is stored: `turned_back` for boxes."""
-    left, top, right, bottom = box
-    height, width = _upright(stored)
-    if stored.orientation in (3, 4, 7, 8):
-        top, bottom = height - bottom, height - top
-    if stored.orientation in (2, 3, 6, 7):
-        left, right = width - right, width - left
-    return (
-        (top, left, bottom, right) if stored.orientation in SIDEWAYS else (left, top, right, bottom)
-    )
 
 
 def _cut(places: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:

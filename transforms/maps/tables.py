@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.images.decoders import Stored
+from transforms.images.orientation import Stored
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, carried_name

@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ae_models.errors import InputError
-from transforms.images.decoders import Stored
 from transforms.images.decoding import decode_as_is
-from transforms.maps.placement import turned_back
+from transforms.images.orientation import Stored, turned_back
 from transforms.records.rejects import RecordError
 from transforms.sources.kinds import IMAGE_ENDINGS
 from transforms.storage.files import files_below, read_whole

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ae_models.errors import InputError
 from ae_models.pixel_ranking.counts import ImagePixels
-from transforms.images.decoders import Stored
+from transforms.images.orientation import Stored
 from transforms.records.batches import ID
 from transforms.records.where import Where
 from transforms.results.read_shards import shard_batches
