@@ -17,6 +17,7 @@ FLOORS = (
     ("execution",),
     ("sources", "images"),
     ("reading", "maps"),
+    ("tiles",),
     ("scoring",),
     ("runs",),
     ("results", "training"),

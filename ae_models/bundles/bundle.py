@@ -24,6 +24,7 @@ from ae_models.bundles.names import (
     KERAS_MODEL,
     MANIFEST,
     SCORE_PREFIX,
+    TILE_CALIBRATION,
 )
 from ae_models.calibration.pareto_tail import ParetoTail
 from ae_models.config.configuration import Configuration, configuration_from_mapping
@@ -50,23 +51,24 @@ class Bundle:
         """SHA-256 over the digests of all files and over the manifest itself, in hexadecimal."""
         return str(self.manifest[FINGERPRINT])
 
-    def calibration_scores(self, name: str = "score") -> np.ndarray:
-        """A score of the held-out normal records, (n,) float32, ascending: the primary one, or
-        `score_<name>`.
+    def calibration_scores(self, name: str = "score", of_tiles: bool = False) -> np.ndarray:
+        """A score of the held-out normal records, or of their tiles, (n,) float32, ascending: the
+        primary one, or `score_<name>`.
 
         Raises:
           BundleError: there are none, or the file holds something else.
         """
+        where = TILE_CALIBRATION if of_tiles else CALIBRATION
         try:
-            with pq.ParquetFile(self.path / CALIBRATION) as file:
+            with pq.ParquetFile(self.path / where) as file:
                 rows = file.metadata.num_rows
                 if not 1 <= rows <= _MOST_CALIBRATION_RECORDS:
-                    raise BundleError(f"{self.path}: {CALIBRATION} has {rows} records")
+                    raise BundleError(f"{self.path}: {where} has {rows} records")
                 column = file.read(columns=[name]).column(name)
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise BundleError(f"{self.path}: cannot read {CALIBRATION}: {error}") from error
+            raise BundleError(f"{self.path}: cannot read {where}: {error}") from error
         if column.type != pa.float32() or column.null_count:
-            raise BundleError(f"{self.path}: the scores of {CALIBRATION} are no numbers")
+            raise BundleError(f"{self.path}: the scores of {where} are no numbers")
         return np.sort(column.to_numpy())
 
     def calibrated_scores(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Scoring held-out normal records into a bundle's calibration file."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +54,18 @@ def write_calibration(
     if held_out is not None:
         columns |= _corrected(columns, held_out)
         columns["score"] = columns[scorer.primary]
+    facts = write_scores(path, ids, columns, tail)
+    return facts | {"known_to": [] if held_out is None else sorted(held_out.scores)}
+
+
+def write_scores(
+    path: Path,
+    ids: Sequence[str],
+    columns: Mapping[str, np.ndarray],
+    tail: Literal["none", "pareto"] = "none",
+) -> dict[str, Any]:
+    """Writes scores of records, (N,) each, by their columns' names; returns and raises as
+    `write_calibration` does, but for `known_to`."""
     order = np.argsort(id_hashes(ids))
     kept = order[np.isfinite(columns["score"][order])]
     if not len(kept):
@@ -67,7 +79,6 @@ def write_calibration(
     return {
         "records": len(kept),
         "not_finite": len(ids) - len(kept),
-        "known_to": [] if held_out is None else sorted(held_out.scores),
         **dict(zip(names, map(float, quantiles), strict=True)),
         "pareto_tail": None if fitted is None else dataclasses.asdict(fitted),
     }

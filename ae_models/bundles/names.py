@@ -6,6 +6,7 @@ KERAS_MODEL = "model.keras"
 TRANSFORM_OUTPUT = "transform_fn"
 SCORING = "scoring"
 CALIBRATION = "calibration.parquet"
+TILE_CALIBRATION = "calibration_tiles.parquet"  # where images are looked at in tiles
 MODEL_CARD = "model_card.md"
 CURVES = "curves.png"
 GRAPHS = (SCORING, f"{TRANSFORM_OUTPUT}/transform_fn")
@@ -21,7 +22,7 @@ FILES = frozenset(
     }
 )
 # Those written before there was one have none of these.
-OPTIONAL_FILES = frozenset({MODEL_CARD, CURVES})
+OPTIONAL_FILES = frozenset({MODEL_CARD, CURVES, TILE_CALIBRATION})
 # Where a bundle waits while another is moved to its place.
 EARLIER = ".{}.earlier-bundle"
 

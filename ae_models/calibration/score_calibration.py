@@ -38,13 +38,16 @@ class ScoreCalibration:
         return score_threshold(self.scores, fpr, self.tail)
 
 
-def calibration_of(bundle: Bundle, name: str | None = None) -> ScoreCalibration:
+def calibration_of(
+    bundle: Bundle, name: str | None = None, of_tiles: bool = False
+) -> ScoreCalibration:
     """A score's calibration. The tail of the bundle's own primary score is the one in its manifest;
     that of another is fitted when it is asked for, where the configuration asks for tails.
 
     Args:
       bundle: whose.
       name: of the score, or of its column; None: the bundle's primary score.
+      of_tiles: what p-values of tiles are made against; tails are of images alone.
 
     Raises:
       ConfigError: the bundle has no such score.
@@ -52,6 +55,9 @@ def calibration_of(bundle: Bundle, name: str | None = None) -> ScoreCalibration:
     """
     names = bundle.calibrated_scores()
     own, name = (chosen_score(bundle.config, asked, names) for asked in (None, name))
+    if of_tiles:
+        column = "score" if name == own else SCORE_PREFIX + name
+        return ScoreCalibration(name, bundle.calibration_scores(column, of_tiles=True), None)
     if name == own:
         return ScoreCalibration(name, bundle.calibration_scores(), bundle.pareto_tail())
     scores = bundle.calibration_scores(SCORE_PREFIX + name)

@@ -11,7 +11,7 @@ import yaml
 from ae_models.config.augmentation import parse_augmentation
 from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
-from ae_models.config.maps import DENSITY, LIKELIHOOD
+from ae_models.config.maps import DENSITY, LIKELIHOOD, place_pixels
 from ae_models.config.model import (
     LATENT_OF_PIXELS,
     LIKELIHOOD_OF_PIXELS,
@@ -34,6 +34,7 @@ from ae_models.losses import expression
 # Of raw pixels in one call of the network, whose activations may take some fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
+_LEAST_TILE = 16  # pixels
 # What oneDNN's kernels of matrices take at once, 6 rows with AVX2 and 8 with AVX-512, divides this:
 # they round the rest of other batches otherwise than their beginning.
 _TILE_ROWS = 24
@@ -54,6 +55,10 @@ class ImageConfig(Validated):
     an image with a greater level is rejected. With `reduce`, a JPEG of four times that size a side,
     or more, is decoded at a half, a quarter or an eighth of its own, which is faster and moves
     pixels by about a level.
+
+    With `tile`, images of any size are looked at in square tiles of so many pixels a side, in full
+    resolution, `overlap` of which each shares with its neighbour; None: an eighth. `height` and
+    `width` are those of a tile then.
     """
 
     section: ClassVar[str] = "image"
@@ -66,6 +71,8 @@ class ImageConfig(Validated):
     convert: bool = False
     reduce: bool = True
     max_pixels: int = 89_478_485
+    tile: int | None = None
+    overlap: int | None = None
 
     def validate(self) -> None:
         for field in ("height", "width", "channels"):
@@ -74,6 +81,51 @@ class ImageConfig(Validated):
         self.require(self.bits is None or 8 <= self.bits <= 16, "bits", "null, or 8 to 16")
         # Pillow itself refuses twice its limit against decompression bombs.
         self.require(1 <= self.max_pixels <= 178_956_970, "max_pixels", "1 to 178956970")
+        self._validate_tile()
+
+    def _validate_tile(self) -> None:
+        if self.tile is None:
+            self.require(self.overlap is None, "overlap", "null without image.tile")
+            return
+        self.require(self.tile >= _LEAST_TILE, "tile", f"null, or at least {_LEAST_TILE}")
+        place = self.tile_place
+        self.require(self.tile % place == 0, "tile", f"a multiple of {place}, a place of its map")
+        for field in ("height", "width"):
+            fits = getattr(self, field) in (None, self.tile)
+            self.require(fits, field, f"null, or image.tile, {self.tile}")
+        fits = 0 <= self.tile_overlap <= self.tile // 2 and self.tile_overlap % place == 0
+        rule = f"null, or 0 to half of image.tile, a multiple of {place}, a place of the map"
+        self.require(fits, "overlap", rule)
+
+    @property
+    def tile_side(self) -> int:
+        """Pixels of a tile's side, where images are looked at in tiles."""
+        if self.tile is None:
+            raise ConfigError(f"images are not looked at in tiles. Received: {self}")
+        return self.tile
+
+    @property
+    def tile_place(self) -> int:
+        """Pixels of a tile that a place of its map is wide and high."""
+        return place_pixels(self.tile_side)
+
+    @property
+    def tile_overlap(self) -> int:
+        """What `overlap` says, or an eighth of a tile, in whole places."""
+        if self.overlap is not None:
+            return self.overlap
+        return self.tile_side // 8 // self.tile_place * self.tile_place
+
+    @property
+    def tile_step(self) -> int:
+        """Pixels from a tile to the next."""
+        return self.tile_side - self.tile_overlap
+
+    def of_frame(self) -> "ImageConfig":
+        """The same with the height and width of a tile, where there are tiles."""
+        if self.tile is None:
+            return self
+        return dataclasses.replace(self, height=self.tile, width=self.tile)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -156,7 +208,8 @@ class TrainingConfig(Validated):
     binarisation, Salakhutdinov and Murray 2008): in training alone.
 
     `precision` is that of the networks' layers in training, by the name of Keras' dtype policy;
-    weights, losses and all of the bundle are float32. `devices` all shares every batch among the
+    weights, losses and all of the bundle are float32. Of images in tiles, up to `tiles` of each are
+    trained on, drawn by its id and the seed. `devices` all shares every batch among the
     GPUs where there are several.
     """
 
@@ -176,12 +229,14 @@ class TrainingConfig(Validated):
     binarise: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     devices: Literal["one", "all"] = "one"
+    tiles: int = 8
     seed: int = 0
 
     def validate(self) -> None:
         for field in ("epochs", "batch_size", "patience"):
             value = getattr(self, field)
             self.require(value is None or value >= 1, field, "at least 1")
+        self.require(self.tiles >= 1, "tiles", "at least 1")
         self.require(self.shuffle_mebibytes >= 1, "shuffle_mebibytes", "at least 1")
         if self.augment is not None:
             self.parsed("augment", parse_augmentation)
@@ -220,6 +275,9 @@ class ScoringConfig(Validated):
     VAE, what it finds unlikely; `density`, where features are unusual; `none`: the bundle has no
     maps. None: `density` of features, else `likelihood` of a VAE and `error` of other models.
 
+    Of images in tiles, each score is the mean of the `top_tiles` greatest that its tiles have, and
+    where no `primary` is set it is `map_peak`.
+
     `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
     1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
     """
@@ -232,10 +290,12 @@ class ScoringConfig(Validated):
     fpr: float = 0.01
     tail: Literal["none", "pareto"] = "none"
     batch_rows: int | None = None
+    top_tiles: int = 1
 
     def validate(self) -> None:
         self.require(0 < self.fpr < 1, "fpr", "between 0 and 1")
         self.require(self.scores != (), "scores", "null, or a list of at least one score")
+        self.require(self.top_tiles >= 1, "top_tiles", "at least 1")
         # Kernels for a single row round differently from those for a batch.
         enough = self.batch_rows is None or self.batch_rows >= 2
         self.require(enough, "batch_rows", "null, or at least 2")
@@ -266,6 +326,8 @@ class Configuration(Validated):
                 f"'standard'. Received: {self.preprocessing.scaling!r}"
             )
         self._require_map()
+        if self.image.tile is not None and self.target is not None:
+            raise ConfigError("model.target: pairs of images are not looked at in tiles")
         if isinstance(self.model, VariationalConfig):
             self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):

@@ -8,18 +8,6 @@ import numpy as np
 
 from ae_models.ops.tensor import Tensor
 
-_LEAST_PLACES = 64  # of the shorter side, where the image has as many pixels
-
-
-def map_size(frame: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of the map of a frame, (height, width) in pixels: a place is as many pixels wide, a
-    power of two, as leave the shorter side 64 places or more."""
-    cell = 1
-    while min(frame) // (2 * cell) >= _LEAST_PLACES:
-        cell *= 2
-    height, width = frame
-    return -(-height // cell), -(-width // cell)
-
 
 class AnomalyMap(abc.ABC):
     """A function of scaled images and a model's inference: how anomalous each place of a record is,

@@ -2,8 +2,8 @@
 
 from ae_models.config.configuration import Configuration
 from ae_models.config.family import Family
-from ae_models.config.maps import DENSITY, ERROR, LIKELIHOOD, NO_MAP
-from ae_models.maps.anomaly_map import AnomalyMap, map_size
+from ae_models.config.maps import DENSITY, ERROR, LIKELIHOOD, NO_MAP, map_size
+from ae_models.maps.anomaly_map import AnomalyMap
 
 MAPS: Family[type[AnomalyMap]] = Family(
     {

@@ -41,6 +41,7 @@ SCORES: Family[type[Score]] = Family(
 )
 # Those that are primary where none is named: the first of them that there is.
 _DEFAULT_PRIMARIES = ("combined", "reconstruction_smoothed")
+_OF_TILES = ("map_peak",)  # what an image is looked at in tiles for is small
 AUTO = "auto"  # what `scoring.primary` is before training has found which one to take
 
 
@@ -82,7 +83,8 @@ def primary_score(config: Configuration, names: Sequence[str] | None = None) -> 
     names = score_names(config) if names is None else names
     name = config.scoring.primary
     if name is None or name == AUTO:
-        return next((default for default in _DEFAULT_PRIMARIES if default in names), names[0])
+        defaults = _DEFAULT_PRIMARIES if config.image.tile is None else _OF_TILES
+        return next((default for default in defaults if default in names), names[0])
     if name not in names:
         raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")
     return name

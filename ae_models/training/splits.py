@@ -50,6 +50,19 @@ def split_sizes(
     return sizes
 
 
+def sizes_of_groups(keys: np.ndarray, groups: Mapping[str, int]) -> dict[str, int]:
+    """How many records each split has if it has so many groups.
+
+    Args:
+      keys: hashes of all records' groups, (N,) uint64.
+      groups: of each split, all of them together.
+    """
+    records = np.unique(keys, return_counts=True)[1]
+    ends = np.cumsum([groups[split] for split in _BY_RANK])
+    parts = np.split(records, ends[:-1])
+    return {split: int(part.sum()) for split, part in zip(_BY_RANK, parts, strict=True)}
+
+
 def too_few(records: int, fpr: float) -> str:
     """Why so few records cannot be trained on, and what more would allow."""
     return (

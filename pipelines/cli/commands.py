@@ -160,6 +160,9 @@ def train(
 @click.option("--maps", metavar="all|flagged",
               help="Keep anomaly maps in OUTPUT/maps: of all records, or of those that are flagged "
                    "or have a region.  [default: none]")  # fmt: skip
+@click.option("--tiles", is_flag=True,
+              help="Of a bundle that looks at images in tiles: keep a row of each tile in "
+                   "OUTPUT/tiles.")  # fmt: skip
 @click.option("--outputs", metavar="COLUMN[,COLUMN]",
               help="Only these latents and scores, besides score and p_value.  "
                    "[default: all]")  # fmt: skip
@@ -192,6 +195,7 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     maps: str | None,
+    tiles: bool,
     outputs: str | None,
     primary: str | None,
     checkpoint_every: int | None,
@@ -221,6 +225,7 @@ def score(
         outputs=None if outputs is None else outputs.split(","),
         primary=primary,
         maps=maps,
+        tiles=tiles,
         checkpoint_every=checkpoint_every,
         resume=resume,
         max_rejects=max_rejects,

@@ -52,6 +52,7 @@ def score(
     outputs: Sequence[str] | None = None,
     primary: str | None = None,
     maps: str | None = None,
+    tiles: bool = False,
     checkpoint_every: int | None = None,
     resume: bool = False,
     max_rejects: str | int | float | None = None,
@@ -73,7 +74,7 @@ def score(
       EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
     wanted = None if outputs is None else tuple(outputs)
-    asked = ScoreOptions(fpr, error_maps, wanted, primary, maps=checked_maps(maps))
+    asked = ScoreOptions(fpr, error_maps, wanted, primary, maps=checked_maps(maps), tiles=tiles)
     limit = RejectLimit.usual() if max_rejects is None else RejectLimit.parse(max_rejects)
     read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
@@ -91,6 +92,7 @@ def score(
         "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
         "maps_of": maps,
+        "tiles_kept": tiles,
         "portable_schema": portable_schema,
         "options": described_options(options),
         "versions": versions(),
@@ -133,7 +135,7 @@ def score(
                 scoring,
                 portable_schema,
                 options,
-                kinds_of(located.regions, located.maps is not None),
+                kinds_of(located),
                 watch,
             )
             score_in_parts(work, plan, facts, overwrite, check_held)

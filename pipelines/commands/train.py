@@ -41,6 +41,7 @@ from pipelines.training.stages import (
     with_image,
 )
 from pipelines.training.tensorboard_log import TensorBoardLog
+from pipelines.training.tile_calibration import calibrate_in_tiles
 from pipelines.training.unfinished import unfinished_training
 from transforms import ReadOptions
 from transforms.scoring.bundle_cache import check_place, put_bundle
@@ -155,13 +156,16 @@ def train(
             trainer.rehearse(work.path / "rehearsal")
         training = trainer.fit(log)
         config, found = exported(trainer, config, records)
-        calibration = write_calibration(
-            work.bundle / CALIBRATION,
-            Scorer(work.bundle, config),
-            records.calibration(config.batch_rows),
-            config.scoring.tail,
-            found.held_out,
-        )
+        if config.image.tile is not None:
+            calibration = calibrate_in_tiles(work.bundle, config, command, records.calibrating)
+        else:
+            calibration = write_calibration(
+                work.bundle / CALIBRATION,
+                Scorer(work.bundle, config),
+                records.calibration(config.batch_rows),
+                config.scoring.tail,
+                found.held_out,
+            )
         advice += [*found.advice, *warned(_advice_on_calibration(calibration, config.scoring))]
         facts = {
             "config": configuration_to_mapping(config),

@@ -25,6 +25,7 @@ from ae_models.training.splits import (
     SplitOrder,
     group_advice,
     id_hashes,
+    sizes_of_groups,
     split_sizes,
     too_few,
     too_few_groups,
@@ -38,6 +39,7 @@ from transforms.records.batches import ID, TARGET
 from transforms.records.passed_over import PassedOver
 from transforms.records.where import Where
 from transforms.runs.shards import Shard, rejected_by_reason
+from transforms.tiles.draw import record_of
 from transforms.training.groups import GROUP
 from transforms.training.prepare import (
     RECORDS_ANALYSED,
@@ -99,6 +101,12 @@ class Records(NamedTuple):
             **{name: kept[name] for name in ("calibration_ids", "facts", "advice")},
         )
 
+    @property
+    def calibrating(self) -> list[str]:
+        """The ids of the images that calibrate, of those in tiles too, where each is looked at as a
+        whole."""
+        return list(dict.fromkeys(map(record_of, self.calibration_ids)))
+
     def calibration(self, rows: int) -> Iterator[Batch]:
         """Ids and images of the calibration records, so many at a time."""
         for start, images in enumerate(self.stores[CALIBRATION].batches(rows)):
@@ -155,11 +163,11 @@ def analyse(
 
 def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
     hashes, keys = _hashes(shards, ID), None
-    if config.training.group is not None:
-        keys = _hashes(shards, GROUP)
     training, fpr = config.training, config.scoring.fpr
+    if _is_grouped(config):
+        keys = _hashes(shards, GROUP)
     try:
-        sizes = split_sizes(len(hashes), training.validation_share, training.calibration_share, fpr)
+        sizes = _sizes(shards, len(hashes), keys, config)
         order = SplitOrder(hashes, sizes, keys)
         if min(order.sizes.values()) < splits.LEAST_RECORDS:
             raise InputError(
@@ -170,8 +178,39 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
     except InputError as error:
         lines = [str(error), rejected_advice(shards)]
         raise InputError("; ".join(line for line in lines if line)) from error
-    check_calibration(order.sizes[CALIBRATION], config.scoring)
+    check_calibration(_calibrating(order, config), config.scoring)
     return order
+
+
+def _is_grouped(config: Configuration) -> bool:
+    """Whether records stay together: those of one group, or the tiles of an image."""
+    return config.training.group is not None or config.image.tile is not None
+
+
+def _sizes(
+    shards: list[Shard], records: int, keys: np.ndarray | None, config: Configuration
+) -> dict[str, int]:
+    """How many records each split is to have. Of tiles, as many as the images have that the split
+    would have: it is images that calibrate."""
+    training, fpr = config.training, config.scoring.fpr
+    shares = (training.validation_share, training.calibration_share, fpr)
+    if config.image.tile is None or keys is None:
+        return split_sizes(records, *shares)
+    if training.group is None:
+        return sizes_of_groups(keys, split_sizes(len(np.unique(keys)), *shares))
+    names = (map(record_of, ids) for ids in record_ids(shards))
+    images = len(np.unique(np.concatenate(list(map(id_hashes, names)))))
+    sizes = split_sizes(images, *shares)
+    held_out = {
+        split: round(sizes[split] * records / images) for split in (VALIDATION, CALIBRATION)
+    }
+    return {TRAIN: records - sum(held_out.values()), **held_out}
+
+
+def _calibrating(order: SplitOrder, config: Configuration) -> int:
+    """How many images calibrate."""
+    whole = config.image.tile is None or config.training.group is not None
+    return (order.sizes if whole else order.groups)[CALIBRATION]
 
 
 def check_calibration(records: int, scoring: ScoringConfig) -> str | None:
@@ -197,11 +236,17 @@ def _hashes(shards: list[Shard], column: str) -> np.ndarray:
 def _splits_line(order: SplitOrder, config: Configuration) -> str:
     sizes, groups, fpr = order.sizes, order.groups, config.scoring.fpr
     grouped = config.training.group is not None
+    of_tiles = config.image.tile is not None
+    if of_tiles and not grouped:
+        sizes = groups
     train, validate, calibrate = (
         f"{sizes[split]:,} of {groups[split]:,} groups" if grouped else f"{sizes[split]:,}"
         for split in SPLITS
     )
-    line = f"records: {train} train, {validate} validate, {calibrate} calibrate"
+    what = "records"
+    if of_tiles:
+        what = f"tiles of images, at most {config.training.tiles} of each" if grouped else "images"
+    line = f"{what}: {train} train, {validate} validate, {calibrate} calibrate"
     low, high = rate_interval(sizes[CALIBRATION], fpr)
     if high == 0 or grouped:  # records of one group are alike: it would be too narrow
         return line
@@ -240,14 +285,14 @@ def _stored(
     stores = write_image_stores(
         {split: _file(work, split) for split in SPLITS},
         order,
-        record_images(shards, config.image, grouped=group is not None),
+        record_images(shards, config.image, grouped=_is_grouped(config)),
         [ids, levels, fingerprints],
     )
     if config.target:
         targets = write_image_stores(
             {split: _file(work, split, TARGET) for split in (TRAIN, VALIDATION)},
             order,
-            record_images(shards, config.image, TARGET, grouped=group is not None),
+            record_images(shards, config.image, TARGET, grouped=_is_grouped(config)),
         )
         stores |= {split: ImageStore(stores[split].path, own) for split, own in targets.items()}
     seen = levels.levels()
@@ -257,7 +302,8 @@ def _stored(
         rejected_advice(shards),
         seen.advice() if config.preprocessing.scaling == "unit" else None,
         group_advice(order, group) if group is not None else None,
-        *(found.advice(split) for split, found in copies.items()),
+        # Tiles of nothing but background are alike, of whatever image.
+        *(found.advice(s) for s, found in copies.items() if config.image.tile is None),
     ]
     return Records(
         stores=stores,

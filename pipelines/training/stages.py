@@ -60,9 +60,10 @@ def with_image(
       sources: gives the inputs, which may be gone once they were read.
     """
     kept = work.kept(SURVEY)
+    config = command.config.with_image(command.config.image.of_frame())
     if kept is None:
-        survey = survey_images(sources(), command.wheres(), command.config.image.max_pixels)
-        rebuilt = what_is_rebuilt(command.config, survey)
+        survey = survey_images(sources(), command.wheres(), config.image.max_pixels)
+        rebuilt = what_is_rebuilt(config, survey)
         asked = rebuilt.config.image
         for line in [*survey.told(asked), *([rebuilt.told] if rebuilt.told else [])]:
             say(line)
@@ -72,7 +73,7 @@ def with_image(
             "image": dataclasses.asdict(survey.chosen(asked)),
             "advice": warned(advice),
         }
-    config = command.config.on(kept["backbone"]).with_image(ImageConfig(**kept["image"]))
+    config = config.on(kept["backbone"]).with_image(ImageConfig(**kept["image"]))
     primary_score(config)  # again: some scores ask for the shape
     check_sizes(config)
     work.keep(SURVEY, kept)
@@ -150,7 +151,9 @@ def advice_on(records: Records, config: Configuration) -> list[str]:
     Raises:
       ConfigError: too few records calibrate with `scoring.tail`.
     """
-    line = check_calibration(len(records.stores[CALIBRATION]), config.scoring)
+    in_tiles = config.image.tile is not None
+    count = len(records.calibrating) if in_tiles else len(records.stores[CALIBRATION])
+    line = check_calibration(count, config.scoring)
     return warned([*([line] if line else []), *records.advice])
 
 

@@ -97,6 +97,17 @@ class _DecodeAhead(beam.DoFn):
         return WindowedValue(value, timestamp, (window,))
 
 
+class DecodersChecked(beam.DoFn):
+    """Batches as they are, of which others decode the images, once the decoders are found to
+    work."""
+
+    def setup(self) -> None:
+        check_decoders()
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+        return [batch]
+
+
 class _Decode(_DecodeAhead):
     def __init__(self, decoding: _Decoding, threads: int, bytes_ahead: int):
         super().__init__(threads, bytes_ahead)

@@ -25,8 +25,7 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     Raises:
       RecordError: other channels or bits, and `config.convert` is not set.
     """
-    pixels = _with_bits(pixels, config)
-    pixels = _with_channels(pixels, config)
+    pixels = converted(pixels, config)
     height, width = pixels.shape[:2]
     target = (config.height or height, config.width or width)
     if (height, width) == target:
@@ -37,6 +36,15 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
         return resized
     # Bicubic resizing overshoots where dark and bright meet.
     return np.minimum(resized, config.greatest_level, dtype=pixels.dtype)
+
+
+def converted(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
+    """Pixels (H, W, C) with the configured channels and bits.
+
+    Raises:
+      RecordError: they have others, and `config.convert` is not set.
+    """
+    return _with_channels(_with_bits(pixels, config), config)
 
 
 class Fitted(NamedTuple):

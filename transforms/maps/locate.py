@@ -1,6 +1,7 @@
 """Where scored records are anomalous, by the maps that their model gives."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,13 @@ def has_regions(bundle: Bundle) -> bool:
     """Whether there is what tells a region from the rest of an image: a map, and what its greatest
     value is of normal images."""
     return bundle.config.scoring.map != NO_MAP and PEAK in bundle.calibrated_scores()
+
+
+class Placed(NamedTuple):
+    """A map, (h, w) float32, and where its image lies in it."""
+
+    places: np.ndarray
+    placement: Placement
 
 
 class Locator:
@@ -47,27 +55,23 @@ class Locator:
         self._threshold = self._calibration.threshold(fpr)
         self._image, self._kept = bundle.config.image, maps
 
-    def columns(
-        self, batch: pa.RecordBatch, places: np.ndarray, flags: np.ndarray
-    ) -> dict[str, pa.Array]:
-        """`REGIONS` and, where maps are kept, `MAP`, of N good records.
+    def placed(self, batch: pa.RecordBatch, places: np.ndarray) -> list[Placed]:
+        """The maps, (N, h, w) float32, of N good records with `STORED`."""
+        sizes, size = stored_sizes(batch), places.shape[1:]
+        placements = [Placement.of(stored, self._image, size) for stored in sizes]
+        return list(map(Placed, places, placements))
 
-        Args:
-          batch: with `STORED`.
-          places: (N, h, w) float32, their maps.
-          flags: (N,) bool, which are flagged.
-        """
-        size = places.shape[1:]
-        placements = [Placement.of(stored, self._image, size) for stored in stored_sizes(batch)]
-        regions = [
-            find_regions(own, self._threshold, placement)
-            for own, placement in zip(places, placements, strict=True)
-        ]
+    def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
+        """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
+        bool."""
+        regions = [find_regions(*own, self._threshold) for own in maps]
         peaks = [np.array([region.peak for region in own], np.float32) for own in regions]
         columns = {REGIONS: regions_column(regions, list(map(self._calibration.p_values, peaks)))}
         if self._kept is not None:
             kept = flags | np.array(list(map(bool, regions)), bool) | (self._kept == "all")
-            pairs = zip(places, placements, kept, strict=True)
-            maps = [placement.map_of_image(own) if keep else None for own, placement, keep in pairs]
-            columns[MAP] = map_column(maps, placements)
+            whole = [
+                own.placement.map_of_image(own.places) if keep else None
+                for own, keep in zip(maps, kept, strict=True)
+            ]
+            columns[MAP] = map_column(whole, [own.placement for own in maps])
         return columns

@@ -30,14 +30,16 @@ class Region(NamedTuple):
     mean: float
 
 
-def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> list[Region]:
+def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> list[Region]:
     """The connected regions where a map is at or above a threshold, the highest peak first.
 
     Args:
       places: (h, w) float32, the map of a frame.
-      threshold: the least value that is in a region.
       placement: where the image lies in the map; what lies beside it is no region.
+      threshold: the least value that is in a region.
     """
+    if not places.max() >= threshold:
+        return []
     labels, count = ndimage.label(places >= threshold, _TOUCHING)
     regions = []
     for number, slices in enumerate(ndimage.find_objects(labels, count), 1):

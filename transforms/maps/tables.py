@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from transforms.images.orientation import Stored
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
-from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, carried_name
+from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, TILES, carried_name
 
 _OF_IMAGE = ("image_width", "image_height", "orientation")
 _MODEL = "model"
@@ -75,16 +75,22 @@ def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     return _rows(records, records.column(MAP), _OF_MAP)
 
 
+def tile_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The tiles of scored records, one a row."""
+    lists = batch.column(TILES)
+    records, tiles = batch.take(pc.list_parent_indices(lists)), pc.list_flatten(lists)
+    return _rows(records, tiles, list(tiles.type))
+
+
 def _rows(
     records: pa.RecordBatch, values: pa.StructArray, fields: Sequence[pa.Field]
 ) -> pa.RecordBatch:
     """One row for each of `values`, with its record's columns but for what scoring has added. Those
     that clash with `fields` get `input_`."""
-    sizes = _sizes(records)
-    own = {
-        **{field.name: pc.struct_field(values, field.name) for field in fields},
-        **{name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)},
-    }
+    own = {field.name: pc.struct_field(values, field.name) for field in fields}
+    if STORED in records.schema.names:
+        sizes = _sizes(records)
+        own |= {name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)}
     carried = [name for name in records.schema.names if carried_name(name) == name]
     return pa.RecordBatch.from_pydict(
         {

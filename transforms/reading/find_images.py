@@ -41,6 +41,20 @@ def record_images(
     Raises:
       InputError: an input is not there.
     """
+    for batch in found_records(inputs, ids, options):
+        decoded = decode_batch(batch, config)
+        if looked_at is not None:
+            looked_at.add_rejects(decoded)
+        chosen = good_rows(decoded)
+        found = chosen.column(ID).to_pylist()
+        pixels = pixels_from_arrow(chosen.column(IMAGE), config.shape, np.dtype(config.dtype))
+        yield from zip(found, pixels, strict=True)
+
+
+def found_records(
+    inputs: Sequence[str], ids: Collection[str], options: ReadOptions = USUAL
+) -> Iterator[pa.RecordBatch]:
+    """The records of these ids, as they were read, each once. As `record_images` has it."""
     wanted = set(ids)
     for source in resolve_inputs(inputs, options):
         for task in source.tasks():
@@ -51,12 +65,7 @@ def record_images(
                 continue
             for batch in source.read(part, BatchLimits()):
                 rows = pc.is_in(batch.column(ID), pa.array(wanted, pa.string()))
-                decoded = decode_batch(batch.filter(rows), config)
-                if looked_at is not None:
-                    looked_at.add_rejects(decoded)
-                chosen = good_rows(decoded)
-                found = chosen.column(ID).to_pylist()
-                dtype = np.dtype(config.dtype)
-                pixels = pixels_from_arrow(chosen.column(IMAGE), config.shape, dtype)
-                yield from zip(found, pixels, strict=True)
-                wanted.difference_update(found)
+                found = batch.filter(rows)
+                if len(found):
+                    yield found
+                wanted.difference_update(found.column(ID).to_pylist())

@@ -19,10 +19,11 @@ ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
 TARGET = "target"  # of decoded pairs: what `image` is to become
 STORED = "_stored"  # of decoded images: width, height and EXIF's orientation in their files
 STORED_TYPE = pa.list_(pa.int32(), 3)
-REGIONS, MAP = "_regions", "_map"  # of scored records, on their way to tables of their own
+# Of scored records, on their way to tables of their own.
+REGIONS, MAP, TILES = "_regions", "_map", "_tiles"
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
-    *(ID, SOURCE, IMAGE, REJECT, STORED, REGIONS, MAP),
+    *(ID, SOURCE, IMAGE, REJECT, STORED, REGIONS, MAP, TILES),
     *("latent_mean", "latent_stddev", "score", "p_value", "is_anomaly", "model", "error_map"),
     *("stage", "reason", "message"),
 }

@@ -1,13 +1,15 @@
 """Raw pixels between NumPy and Arrow, without a copy."""
 
 import json
+import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from ae_models.errors import InputError
+from transforms.records.rejects import Reason, RecordError
 
 _SHAPE, _DTYPE = b"shape", b"dtype"
 Shape = tuple[int, int, int]
@@ -46,6 +48,35 @@ def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
             f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}"
         ) from error
     return three_dimensional(shape), checked_dtype(dtype)
+
+
+def raw_images(
+    column: pa.Array, metadata: Mapping[bytes, bytes] | None
+) -> Iterator[bytes | np.ndarray | RecordError]:
+    """Each row's image: its bytes where images are encoded, or raw pixels, (H, W, C); the error
+    where it has none, or its bytes are no such pixels."""
+    try:
+        layout, error = raw_layout(metadata), None
+    except InputError as failure:
+        layout, error = None, RecordError(Reason.WRONG_SHAPE, str(failure))
+    for value in column:
+        data = value.as_buffer()
+        if data is None:
+            yield RecordError(Reason.NO_IMAGE, "the record's image is null")
+        elif error is not None:
+            yield error
+        elif layout is None:
+            yield data.to_pybytes()
+        else:
+            yield _raw_image(data, *layout)
+
+
+def _raw_image(data: pa.Buffer, shape: Shape, dtype: np.dtype) -> np.ndarray | RecordError:
+    expected = math.prod(shape) * dtype.itemsize
+    if data.size != expected:
+        text = f"{data.size} bytes, not the {expected} of {shape} {dtype}"
+        return RecordError(Reason.WRONG_SHAPE, text)
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def three_dimensional(shape: tuple[int, ...]) -> Shape:

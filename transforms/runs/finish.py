@@ -21,6 +21,7 @@ from transforms.runs.ledger import (
     RESULTS,
     SCORES,
     SUCCESS,
+    TILES,
     finished_ledger,
 )
 from transforms.runs.output_folder import check_free, discard_unfinished, finishing_mark
@@ -34,8 +35,8 @@ def count_records(
     shards: Sequence[Shard], tallies: Tallies, rejects_known: bool, kinds: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The ledger's counts. `read` is counted where records are read, the others where they are
-    written, so that one can be held against the other; None means not known. Regions and maps are
-    counted where they are among the kinds of rows."""
+    written, so that one can be held against the other; None means not known. Regions, maps and
+    tiles are counted where they are among the kinds of rows."""
     rows = collections.Counter[str]()
     for shard in shards:
         rows[shard.kind] += shard.rows
@@ -49,7 +50,7 @@ def count_records(
         },
         "files_passed_over": tallies.passed_over.files,
         "passed_over": tallies.passed_over.by_cause(),
-        **{kind: rows[kind] for kind in (REGIONS, MAPS) if kind in kinds},
+        **{kind: rows[kind] for kind in (REGIONS, MAPS, TILES) if kind in kinds},
     }
 
 

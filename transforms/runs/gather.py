@@ -12,10 +12,11 @@ from apache_beam.utils.shared import Shared
 from transforms.execution.whole_input import check_whole
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import Tallies
-from transforms.runs.ledger import MAPS, PASSED_OVER, REGIONS, REJECTS, SCORES
+from transforms.runs.ledger import MAPS, PASSED_OVER, REGIONS, REJECTS, SCORES, TILES
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.scoring.columns import portable
+from transforms.scoring.options import ScoreOptions
 from transforms.scoring.score import ScoredRecords
 from transforms.storage.changes import create
 from transforms.storage.staging import output_errors
@@ -39,12 +40,15 @@ def portable_scores(scored: ScoredRecords) -> ScoredRecords:
     def ported(rows: PCollection[pa.RecordBatch], label: str) -> PCollection[pa.RecordBatch]:
         return rows | label >> beam.Map(portable).with_output_types(pa.RecordBatch)
 
-    regions, maps = scored.regions, scored.maps
-    return scored._replace(
-        scores=ported(scored.scores, "Portable"),
-        regions=None if regions is None else ported(regions, "PortableRegions"),
-        maps=None if maps is None else ported(maps, "PortableMaps"),
-    )
+    located = {
+        kind: None if rows is None else ported(rows, f"Portable{kind.capitalize()}")
+        for kind, rows in _located(scored).items()
+    }
+    return scored._replace(scores=ported(scored.scores, "Portable"), **located)
+
+
+def _located(scored: ScoredRecords) -> dict[str, PCollection[pa.RecordBatch] | None]:
+    return {REGIONS: scored.regions, MAPS: scored.maps, TILES: scored.tiles}
 
 
 def gathered(
@@ -59,7 +63,7 @@ def gathered(
         if part is not None:
             check_whole(part, "WriteScores")
     parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
-    others = {REJECTS: scored.rejects, REGIONS: scored.regions, MAPS: scored.maps}
+    others = {REJECTS: scored.rejects, **_located(scored)}
     parts += [
         rows | f"Write{kind.capitalize()}" >> WriteShards(staging, kind, limits)
         for kind, rows in others.items()
@@ -80,15 +84,11 @@ def _summed(tallies: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
     return Tallies.total(tallies).to_arrow()
 
 
-def kinds_of(regions: bool, maps: bool) -> tuple[str, ...]:
-    """The folders of a run's result."""
-    return (
-        SCORES,
-        REJECTS,
-        PASSED_OVER,
-        *([REGIONS] if regions else []),
-        *([MAPS] if maps else []),
-    )
+def kinds_of(located: ScoredRecords | ScoreOptions) -> tuple[str, ...]:
+    """The folders of a run's result: of what was scored, or of what is asked for."""
+    there = {REGIONS: located.regions, MAPS: located.maps, TILES: located.tiles}
+    is_there = [kind for kind, known in there.items() if known is not None and known is not False]
+    return (SCORES, REJECTS, PASSED_OVER, *is_there)
 
 
 def separated(parts: Gathered) -> tuple[list[Shard], Tallies]:

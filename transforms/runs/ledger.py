@@ -16,17 +16,17 @@ from transforms.storage.remote import client_errors
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
-REGIONS, MAPS = "regions", "maps"  # of scored records, where the bundle tells them
+REGIONS, MAPS, TILES = "regions", "maps", "tiles"  # of scored records, where they are known
 CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
 MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 _MOST_BYTES = 256 << 20  # of a ledger: some two million files
 # As they are taken away.
-_OF_A_RUN = (SCORES, REJECTS, PASSED_OVER, REGIONS, MAPS)
+_OF_A_RUN = (SCORES, REJECTS, PASSED_OVER, REGIONS, MAPS, TILES)
 RESULTS = (SUCCESS, LEDGER, *_OF_A_RUN, CLUSTERS, CLASSES, MODEL)
 _FOLDERS = "|".join((*_OF_A_RUN, CLUSTERS, CLASSES))
 _PATH = re.compile(rf"({_FOLDERS})/(?!\.)[^/\\\0]+")
-_OF_ROWS = (SCORES, REJECTS, REGIONS, MAPS)
+_OF_ROWS = (SCORES, REJECTS, REGIONS, MAPS, TILES)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -69,7 +69,7 @@ class _Finish(beam.DoFn):
 
 class WriteScores(PartlyKnown):
     """Writes Parquet files in `scores`, `rejects` and `passed_over`, and where they are known in
-    `regions` and `maps`, then `run.json`, and last `_SUCCESS`.
+    `regions`, `maps` and `tiles`, then `run.json`, and last `_SUCCESS`.
 
     Args:
       output: the run folder; nothing in it changes until the run has succeeded.
@@ -135,7 +135,7 @@ class WriteScores(PartlyKnown):
             started=time.time(),
             facts=self._facts,
             rejects_known=scored.rejects is not None,
-            kinds=kinds_of(scored.regions is not None, scored.maps is not None),
+            kinds=kinds_of(scored),
             watch=watch,
         )
         return gathered(scored, staging, self._limits) | "Finish" >> beam.ParDo(finish)

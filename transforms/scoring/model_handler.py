@@ -1,7 +1,7 @@
 """Beam's `ModelHandler` for record batches of raw pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.validated import check_range
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
-from transforms.maps.locate import Locator
+from transforms.maps.locate import Locator, Placed
 from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE
 from transforms.records.pixels import pixels_from_arrow, raw_layout
 from transforms.records.rejects import Reason, Stage, reject
@@ -53,11 +53,15 @@ class LoadedModel:
           StageError: the model cannot score at all.
         """
         for element in elements:
-            _check_layout(element, self.scorer)
+            self._check(element)
 
         return isolated(self._score_together, elements, Stage.SCORE, Reason.SCORE_FAILED)
 
+    def _check(self, element: pa.RecordBatch) -> None:
+        _check_layout(element, self.scorer)
+
     def _score_together(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        """Each batch scored, of as many rows."""
         images = [_images(element, self.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
         outputs = _Outputs(self.scorer.score_parts(pixels, self._maps))
@@ -78,8 +82,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
     Args:
       bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
-      fpr, error_maps, outputs, primary, regions, maps: as of `ScoreOptions`; regions and maps are
-        in columns of the output that `transforms.maps` makes tables of.
+      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
       max_rows: the rows that Beam gathers before the model is called.
       **kwargs: of Beam's `ModelHandler`.
 
@@ -95,8 +98,6 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         error_maps: bool = False,
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
-        regions: bool = False,
-        maps: Literal["all", "flagged"] | None = None,
         max_rows: int = 512,
         **kwargs: Any,
     ):
@@ -105,14 +106,34 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         super().__init__(
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
-        self._bundle_path = bundle_path
+        self._bundle_path, self._model_class = bundle_path, LoadedModel
         self._options = ScoreOptions(
-            fpr, error_maps, None if outputs is None else tuple(outputs), primary, regions, maps
+            fpr, error_maps, None if outputs is None else tuple(outputs), primary
         )
         self._scored = Metrics.counter("latentbeam", "records_scored")
 
+    @classmethod
+    def asked(
+        cls,
+        bundle_path: str,
+        options: ScoreOptions,
+        max_rows: int,
+        model_class: type[LoadedModel] = LoadedModel,
+    ) -> "AutoencoderModelHandler":
+        """One of all options: regions, maps and tiles are in columns of its output that
+        `transforms.maps` makes tables of.
+
+        Args:
+          bundle_path, max_rows: as above.
+          options: what is asked for.
+          model_class: what a worker process loads.
+        """
+        handler = cls(bundle_path, max_rows=max_rows)
+        handler._options, handler._model_class = options, model_class
+        return handler
+
     def load_model(self) -> LoadedModel:
-        return LoadedModel(self._bundle_path, self._options)
+        return self._model_class(self._bundle_path, self._options)
 
     def update_model_path(self, model_path: str | None = None) -> None:
         self._bundle_path = model_path or self._bundle_path
@@ -173,7 +194,7 @@ def _check_layout(batch: pa.RecordBatch, scorer: Scorer) -> None:
 def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
     """The pixels of the rows that are not rejects, (n, H, W, C)."""
     column = batch.column(IMAGE)
-    rejects = _rejects(batch)
+    rejects = rejects_of(batch)
     if rejects.null_count < len(batch):
         column = column.filter(rejects.is_null())
     return pixels_from_arrow(column, scorer.image.shape, np.dtype(scorer.image.dtype))
@@ -181,27 +202,34 @@ def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
 
 def count_good(batch: pa.RecordBatch) -> int:
     """How many rows are not rejects."""
-    return int(_rejects(batch).null_count)
+    return int(rejects_of(batch).null_count)
 
 
-def _rejects(batch: pa.RecordBatch) -> pa.Array:
+def rejects_of(batch: pa.RecordBatch) -> pa.Array:
+    """The column `reject`, all null where there is none."""
     if REJECT in batch.schema.names:
         return batch.column(REJECT)
     return pa.nulls(len(batch), REJECT_TYPE)
 
 
 def scored_batch(
-    batch: pa.RecordBatch, outputs: dict[str, np.ndarray], model: LoadedModel
+    batch: pa.RecordBatch,
+    outputs: dict[str, np.ndarray],
+    model: LoadedModel,
+    maps: Sequence[Placed] | None = None,
 ) -> pa.RecordBatch:
-    """`batch` without its images and with the outputs of its good rows, in order."""
+    """`batch` without its images and with the outputs of its good rows, in order; `maps` are those
+    of the same rows, None where they are among the outputs."""
     p_values = model.calibration.p_values(outputs["score"])
     flags = p_values <= model.fpr
     columns = scored_columns(outputs, p_values, flags, model.fingerprint)
-    rejects = _rejects(batch)
+    rejects = rejects_of(batch)
     good = rejects.is_null().to_numpy(zero_copy_only=False)
     if model.locator is not None:
-        records = batch if good.all() else batch.filter(rejects.is_null())
-        columns |= model.locator.columns(records, outputs[ANOMALY_MAP], flags)
+        if maps is None:
+            records = batch if good.all() else batch.filter(rejects.is_null())
+            maps = model.locator.placed(records, outputs[ANOMALY_MAP])
+        columns |= model.locator.columns(maps, flags)
     finite = np.isfinite(outputs["score"])
     if not good.all():
         rows = pa.array(np.cumsum(good) - 1, mask=~good)

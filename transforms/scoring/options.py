@@ -21,6 +21,7 @@ class ScoreOptions(Validated):
       regions: whether regions of records are found.
       maps: with regions, of which records anomaly maps are kept: `all`, or `flagged`, those that
         are flagged or have a region; None: of none.
+      tiles: of images in tiles, whether rows of the tiles are kept too.
 
     Raises:
       ConfigError: `fpr` is not above 0 and below 1, or a value is of another type.
@@ -32,6 +33,7 @@ class ScoreOptions(Validated):
     primary: str | None = None
     regions: bool = False
     maps: Literal["all", "flagged"] | None = None
+    tiles: bool = False
 
     def validate(self) -> None:
         self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")

@@ -14,32 +14,35 @@ from ae_models.bundles.bundle import Bundle, open_bundle
 from ae_models.bundles.names import ANOMALY_MAP
 from ae_models.bundles.scorer import check_maps, check_outputs, chosen_score
 from ae_models.config.validated import check_range
+from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
-from transforms.images.decode import DecodeImages
+from transforms.images.decode import DecodeImages, DecodersChecked
 from transforms.maps.locate import has_regions
-from transforms.maps.tables import map_rows, region_rows
+from transforms.maps.tables import map_rows, region_rows, tile_rows
 from transforms.reading.read import ImageRecords
-from transforms.records.batches import MAP, REGIONS, STORED
+from transforms.records.batches import MAP, REGIONS, STORED, TILES, bounded_slices
 from transforms.records.rejects import good_rows, reject_rows
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.model_handler import AutoencoderModelHandler
 from transforms.scoring.options import ScoreOptions
+from transforms.scoring.tiled_model import TiledModel
 
 _REJECTS = "rejects"
-_LOCATED = {REGIONS: region_rows, MAP: map_rows}
+_LOCATED = {REGIONS: region_rows, MAP: map_rows, TILES: tile_rows}
 # What is done once a batch costs little a record where it holds several calls of the model. Large
 # images cost more by themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
 # A backbone has work for all cores in every call: what waits for it only takes turns with it, so
 # that batches of several calls go furthest, and one thread that decodes what they take next.
 _BYTES_OF_FEATURES = 32 << 20
+_TILED_ROWS = 16
 
 
 class ScoredRecords(NamedTuple):
     """What `ScoreImages` gives; pipe it into `WriteScores`.
 
     What is not known is None: `tallies` where the records did not come from `ReadImages`, `regions`
-    where the bundle tells none, and `maps` where none are kept.
+    where the bundle tells none, and `maps` and `tiles` where none are kept.
     """
 
     scores: PCollection[pa.RecordBatch]
@@ -47,6 +50,7 @@ class ScoredRecords(NamedTuple):
     tallies: PCollection[pa.RecordBatch] | None
     regions: PCollection[pa.RecordBatch] | None = None
     maps: PCollection[pa.RecordBatch] | None = None
+    tiles: PCollection[pa.RecordBatch] | None = None
 
 
 @with_output_types(pa.RecordBatch)
@@ -74,21 +78,26 @@ def split_scored(
     gives."""
     located = [REGIONS] if options.regions else []
     located += [MAP] if options.maps is not None else []
+    located += [TILES] if options.tiles else []
     split = scored | "SplitRejects" >> beam.ParDo(_Split()).with_outputs(
         _REJECTS, *located, main="scores"
     )
-    regions, maps = (split[tag] if tag in located else None for tag in _LOCATED)
-    return ScoredRecords(split.scores, split[_REJECTS], tallies, regions, maps)
+    others = (split[tag] if tag in located else None for tag in _LOCATED)
+    return ScoredRecords(split.scores, split[_REJECTS], tallies, *others)
 
 
 def asked_of(bundle: Bundle, options: ScoreOptions) -> ScoreOptions:
     """The same with regions, where the bundle tells them.
 
     Raises:
-      ConfigError: maps are to be kept, and it has none.
+      ConfigError: maps or tiles are to be kept, and it has none.
     """
     if options.maps is not None:
         check_maps(bundle.config, [ANOMALY_MAP])
+    if options.tiles and bundle.config.image.tile is None:
+        raise ConfigError(f"{bundle.path} does not look at images in tiles: train with image.tile")
+    if options.error_maps and bundle.config.image.tile is not None:
+        raise ConfigError("error maps are of images of one size, not of images in tiles: keep maps")
     return dataclasses.replace(options, regions=options.maps is not None or has_regions(bundle))
 
 
@@ -97,8 +106,8 @@ class ScoreImages(Composite):
 
     Args:
       bundle_path: the bundle's folder, local or remote.
-      fpr, error_maps, outputs, primary, maps: as of `ScoreOptions`; regions are found where the
-        bundle tells any.
+      fpr, error_maps, outputs, primary, maps, tiles: as of `ScoreOptions`; regions are found where
+        the bundle tells any.
       decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
@@ -119,13 +128,19 @@ class ScoreImages(Composite):
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
         maps: Literal["all", "flagged"] | None = None,
+        tiles: bool = False,
         decoding_threads: int = 1,
     ):
         super().__init__()
         check_range(1, decoding_threads=decoding_threads)
         self._bundle_path = str(bundle_path)
         self._options = ScoreOptions(
-            fpr, error_maps, None if outputs is None else tuple(outputs), primary, maps=maps
+            fpr,
+            error_maps,
+            None if outputs is None else tuple(outputs),
+            primary,
+            maps=maps,
+            tiles=tiles,
         )
         self._decoding_threads = decoding_threads
 
@@ -137,6 +152,8 @@ class ScoreImages(Composite):
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
         )
+        if bundle.config.image.tile is not None:
+            return split_scored(records | self._in_tiles(options), tallies, options)
         image, rows = bundle.config.image, bundle.config.batch_rows
         if bundle.config.features.is_on:
             most_bytes = _BYTES_OF_FEATURES
@@ -147,6 +164,13 @@ class ScoreImages(Composite):
             decode = DecodeImages(image, rows, threads=threads, stored=options.regions)
         calls = most_bytes // (rows * image.image_bytes)
         calls = max(1, min(_MOST_CALLS_A_BATCH, calls))
-        handler = AutoencoderModelHandler(self._bundle_path, max_rows=calls * rows, **vars(options))
+        handler = AutoencoderModelHandler.asked(self._bundle_path, options, calls * rows)
         scored = records | "Decode" >> decode | "RunInference" >> RunInference(handler)
         return split_scored(scored, tallies, options)
+
+    def _in_tiles(self, options: ScoreOptions) -> beam.PTransform:
+        """Encoded records go to the model as they are, a few at a time: with their maps, they take
+        more memory than what they are made of."""
+        handler = AutoencoderModelHandler.asked(self._bundle_path, options, _TILED_ROWS, TiledModel)
+        slices = beam.FlatMap(bounded_slices, _TILED_ROWS).with_output_types(pa.RecordBatch)
+        return beam.ParDo(DecodersChecked()) | "Slice" >> slices | RunInference(handler)

@@ -31,6 +31,7 @@ from transforms.storage.changes import write_text
 from transforms.storage.files import open_binary
 from transforms.training.analysis import AnalyzePixels
 from transforms.training.groups import GROUP, group_column, group_texts
+from transforms.training.tiles import DrawTiles
 
 RECORDS_ANALYSED = "records_analysed"  # a metric
 _RECORDS, _REJECTS = "records", "rejects"
@@ -96,10 +97,12 @@ class DecodeToShards(Composite):
         columns = [ID, IMAGE, *([TARGET] if config.target else [])]
         column = None if group is None else group_column(group)
         kept = {} if column is None else {GROUP: column}
-        decode = DecodeImages(
+        decode: beam.PTransform = DecodeImages(
             config.image, config.batch_rows, config.target, self._decoding_threads, kept
         )
         part = _Part(columns, GROUP if column and config.target else column)
+        if config.image.tile is not None:
+            decode, part = beam.ParDo(DrawTiles(config, column)), _Part(columns, GROUP)
         parted = (
             images.records
             | "Decode" >> decode

@@ -1,0 +1,138 @@
+"""An image in bands of its rows, as its file holds them: of a large one, no more than a band is in
+memory at a time, where its format allows that."""
+
+import contextlib
+import functools
+import importlib.util
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ae_models.config.configuration import ImageConfig
+from transforms.images.decoding import blaming_the_record, decode_stored
+from transforms.images.fitting import converted
+from transforms.images.limits.cost import check_cost
+from transforms.images.limits.size import check_density, check_pixels
+from transforms.images.orientation import Stored, known_orientation, turned_back
+from transforms.records.rejects import Reason, RecordError
+from transforms.records.signatures import START_BYTES, kind_of
+
+# Smaller ones are decoded as a whole, as any image is: that is faster.
+_WHOLE_PIXELS = 1 << 24
+_MOST_PIXELS = 1 << 30
+_PLAIN = ("srgb", "b-w")
+_LOADERS = {"jpeg": "jpegload_buffer", "png": "pngload_buffer", "tiff": "tiffload_buffer"}
+_ADVICE = "; pip install 'latentbeam[tiles]' for JPEG, PNG and TIFF in bands"
+
+
+class Bands(NamedTuple):
+    """An image as it is stored, and its pixels from the top down: arrays (h, W, C) uint8 or uint16
+    of up to so many rows as are asked for."""
+
+    stored: Stored
+    rows: Iterator[np.ndarray]
+
+
+def image_bands(data: bytes, config: ImageConfig, rows: int) -> Bands:
+    """The image in bands of `rows` rows, with the configured channels and bits.
+
+    A JPEG of one scan, a PNG that is not interlaced and a TIFF, of 8 bits, grey or colour, may have
+    2^30 pixels; any other image `config.max_pixels`.
+
+    Raises:
+      RecordError: it cannot be decoded, at once or when its rows are taken.
+      StageError: the decoders fail for any image.
+    """
+    with blaming_the_record():
+        image = _large(data)
+        if image is not None:
+            orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+            stored = Stored(image.width, image.height, known_orientation(orientation))
+            return Bands(stored, _converted(_fetched(image, rows), config))
+    return _whole(data, config, rows)
+
+
+def raw_bands(pixels: np.ndarray, config: ImageConfig, rows: int) -> Bands:
+    """Pixels (H, W, C) likewise.
+
+    Raises:
+      RecordError: they are too many, or of other channels or bits.
+    """
+    height, width, _ = pixels.shape
+    check_pixels(width, height, config.max_pixels)
+    return _cut(converted(pixels, config), Stored(width, height), rows)
+
+
+def _cut(pixels: np.ndarray, stored: Stored, rows: int) -> Bands:
+    return Bands(stored, (pixels[start : start + rows] for start in range(0, len(pixels), rows)))
+
+
+def _whole(data: bytes, config: ImageConfig, rows: int) -> Bands:
+    try:
+        pixels, stored = decode_stored(data, _as_it_is(config))
+    except RecordError as error:
+        if error.reason == Reason.TOO_LARGE and not _has_vips():
+            raise RecordError(error.reason, f"{error}{_ADVICE}") from error
+        raise
+    return _cut(turned_back(pixels, stored.orientation), stored, rows)
+
+
+@functools.cache
+def _as_it_is(config: ImageConfig) -> ImageConfig:
+    """The same for images of any size, in full."""
+    return ImageConfig(
+        channels=config.channels,
+        bits=config.bits,
+        convert=config.convert,
+        max_pixels=config.max_pixels,
+    )
+
+
+@functools.cache
+def _has_vips() -> bool:
+    return importlib.util.find_spec("pyvips") is not None
+
+
+def _large(data: bytes) -> Any:
+    """The image, opened to be read once from the top down, if it is large and can be; else None."""
+    kind = kind_of(data[:START_BYTES])
+    if kind not in _LOADERS or not _has_vips():
+        return None
+    import pyvips  # noqa: PLC0415 - it is not installed everywhere
+
+    with contextlib.suppress(pyvips.Error):  # what is wrong, the other decoder says
+        load = getattr(pyvips.Image, _LOADERS[kind])
+        image = load(data, access="sequential", fail_on="error")
+        if image.width * image.height <= _WHOLE_PIXELS or not _is_plain(image):
+            return None
+        check_pixels(image.width, image.height, _MOST_PIXELS, what="in bands: ")
+        check_density(image.width, image.height, len(data))
+        check_cost(data, _MOST_PIXELS)
+        return image
+    return None
+
+
+def _is_plain(image: Any) -> bool:
+    """Whether rows can be had one after another, and are levels of 8 bits, grey or colour."""
+    is_in_passes = image.get_typeof("interlaced") and image.get("interlaced")
+    is_known = image.interpretation in _PLAIN and image.bands in (1, 3)
+    return image.format == "uchar" and is_known and not is_in_passes
+
+
+def _fetched(image: Any, rows: int) -> Iterator[np.ndarray]:
+    import pyvips  # noqa: PLC0415
+
+    region = pyvips.Region.new(image)
+    for top in range(0, image.height, rows):
+        height = min(rows, image.height - top)
+        try:
+            data = region.fetch(0, top, image.width, height)
+        except pyvips.Error as error:
+            raise RecordError(Reason.CORRUPT, f"in bands: {error}") from error
+        yield np.frombuffer(data, np.uint8).reshape(height, image.width, image.bands)
+
+
+def _converted(bands: Iterator[np.ndarray], config: ImageConfig) -> Iterator[np.ndarray]:
+    for band in bands:
+        yield converted(band, config)

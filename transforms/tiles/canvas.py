@@ -1,0 +1,60 @@
+"""The map of an image, put together from those of its tiles."""
+
+import numpy as np
+
+from ae_models.config.configuration import ImageConfig
+from transforms.images.orientation import Stored, turned_back
+from transforms.tiles.cut import Grid
+
+
+class MapCanvas:
+    """A map of the image as it is stored: where tiles overlap, the mean of theirs, weighed by how
+    far a place is from each tile's edge, so that no seam shows.
+
+    Memory is 4 bytes a place, which is some 16 pixels.
+
+    Args:
+      stored: the image.
+      grid: of its tiles.
+      config: of these.
+    """
+
+    def __init__(self, stored: Stored, grid: Grid, config: ImageConfig):
+        self._place, self._orientation = config.tile_place, stored.orientation
+        self._ramp = _ramp(config.tile_side // self._place, config.tile_overlap // self._place)
+        height, width = (-(-side // self._place) for side in (stored.height, stored.width))
+        self._sum = np.zeros((height, width), np.float32)
+        self._weights = [
+            self._weight(starts, size) for starts, size in ((grid.ys, height), (grid.xs, width))
+        ]
+
+    def _weight(self, starts: list[int], size: int) -> np.ndarray:
+        """The weights of all tiles together along one side, (size,)."""
+        weights = np.zeros(size, np.float32)
+        for start in starts:
+            first = start // self._place
+            weights[first : first + len(self._ramp)] += self._ramp[: size - first]
+        return weights
+
+    def add(self, x: int, y: int, places: np.ndarray) -> None:
+        """The map of a tile, (h, w), that begins at these pixels."""
+        places = turned_back(places, self._orientation)
+        left, top = x // self._place, y // self._place
+        within = self._sum[top : top + len(places), left : left + places.shape[1]]
+        weights = np.outer(self._ramp, self._ramp)
+        within += (places * weights)[: within.shape[0], : within.shape[1]]
+
+    def map(self) -> np.ndarray:
+        """(h, w) float32, once all tiles are there."""
+        rows, columns = self._weights
+        result = self._sum
+        result /= rows[:, None]
+        result /= columns
+        return result
+
+
+def _ramp(places: int, overlap: int) -> np.ndarray:
+    """Weights along a tile, (places,): rising over the overlap, 1 in between, and falling."""
+    steps = np.arange(places, dtype=np.float32) + 0.5
+    edge = np.minimum(steps, places - steps)
+    return np.minimum(1.0, edge / overlap) if overlap else np.ones(places, np.float32)

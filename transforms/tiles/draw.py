@@ -1,0 +1,33 @@
+"""Tiles of an image to train on."""
+
+import numpy as np
+
+from ae_models.config.configuration import Configuration
+from ae_models.training.splits import id_hashes
+from transforms.tiles.cut import Tile, cut_image
+
+
+def drawn_tiles(data: bytes | np.ndarray, record: str, config: Configuration) -> list[Tile]:
+    """Up to `training.tiles` tiles of an image, encoded or (H, W, C): which of them, its id and the
+    seed decide.
+
+    Raises:
+      RecordError: it cannot be decoded.
+      StageError: the decoders fail for any image.
+    """
+    cut = cut_image(data, config.image)
+    seed = [config.training.seed, int(id_hashes([record])[0])]
+    chosen = np.random.default_rng(seed).permutation(len(cut.grid))[: config.training.tiles]
+    numbered = zip(range(int(chosen.max()) + 1), cut.tiles, strict=False)
+    wanted = set(chosen.tolist())
+    return [tile for number, tile in numbered if number in wanted]
+
+
+def tile_id(record: str, tile: Tile) -> str:
+    """`ID#X,Y`."""
+    return f"{record}#{tile.x},{tile.y}"
+
+
+def record_of(tile: str) -> str:
+    """The id of the image that a tile is of."""
+    return tile.rpartition("#")[0]

@@ -1,0 +1,161 @@
+"""Scoring images by their tiles, which are gathered across images for the model's calls."""
+
+import contextlib
+import dataclasses
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ae_models.bundles.names import ANOMALY_MAP, SCORE_PREFIX
+from ae_models.bundles.scorer import Scorer
+from ae_models.config.configuration import Configuration
+from ae_models.config.maps import NO_MAP
+from transforms.execution.background import read_ahead
+from transforms.execution.isolation import failed
+from transforms.images.orientation import Stored
+from transforms.records.rejects import Reason, RecordError, Stage
+from transforms.tiles.canvas import MapCanvas
+from transforms.tiles.cut import CutImage, Tile, cut_image
+from transforms.tiles.pooling import pooled
+
+PEAK_OF_MAP = SCORE_PREFIX + "map_peak"
+Reject = dict[str, str]
+
+
+class TiledImage(NamedTuple):
+    """What is found of an image.
+
+    Attributes:
+      stored: as its file holds it.
+      outputs: of the image, as a `Scorer` gives them of a record.
+      tiles: the same of its tiles, (n, ...), and where they begin, `x` and `y`, (n,) int32.
+      map: (h, w) float32, of the image as it is stored; None where the bundle has no map.
+    """
+
+    stored: Stored
+    outputs: dict[str, np.ndarray]
+    tiles: dict[str, np.ndarray]
+    map: np.ndarray | None
+
+
+class _Step(NamedTuple):
+    """An image that was opened, one of its tiles, or why there are no more."""
+
+    image: int
+    cut: CutImage | None = None
+    tile: Tile | None = None
+    reject: Reject | None = None
+
+
+class TileScorer:
+    """Scores images of any size.
+
+    Args:
+      scorer: of tiles.
+      config: of the bundle.
+    """
+
+    def __init__(self, scorer: Scorer, config: Configuration):
+        self._scorer, self._config = scorer, config
+
+    def score(self, images: Sequence[bytes | np.ndarray]) -> list[TiledImage | Reject]:
+        """What is found of each image, encoded or (H, W, C), or why it cannot be decoded.
+
+        Tiles are cut in the background while others are scored; those of several images go through
+        the model together. Memory is that of a few calls of the model, a row of tiles, and of the
+        maps of all images.
+        """
+        work = _Work(self._config, self._scorer.primary, len(images))
+        rows = self._scorer.batch_rows
+        waiting: list[tuple[int, Tile]] = []
+        with contextlib.closing(read_ahead(self._steps(images), 2 * rows)) as steps:
+            for step in steps:
+                if step.tile is not None:
+                    waiting.append((step.image, step.tile))
+                else:
+                    work.begin_or_end(step)
+                if len(waiting) == rows:
+                    self._score(waiting, work)
+                    waiting = []
+        if waiting:
+            self._score(waiting, work)
+        return work.results()
+
+    def _score(self, waiting: Sequence[tuple[int, Tile]], work: "_Work") -> None:
+        pixels = np.stack([tile.pixels for _, tile in waiting])
+        outputs = self._scorer.score(pixels, maps=work.has_map)
+        for row, (image, tile) in enumerate(waiting):
+            work.add(image, tile, {name: values[row] for name, values in outputs.items()})
+
+    def _steps(self, images: Sequence[bytes | np.ndarray]) -> Generator[_Step]:
+        for number, data in enumerate(images):
+            try:
+                cut = cut_image(data, self._config.image)
+                yield _Step(number, cut=cut)
+                for tile in cut.tiles:
+                    yield _Step(number, tile=tile)
+            except RecordError as error:
+                yield _Step(number, reject=error.at(Stage.DECODE))
+            except MemoryError as error:
+                yield _Step(number, reject=failed(error, Stage.DECODE, Reason.OUT_OF_MEMORY))
+
+
+@dataclasses.dataclass
+class _Open:
+    """An image whose tiles are not all scored yet."""
+
+    stored: Stored
+    left: int
+    canvas: MapCanvas | None
+    places: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    outputs: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
+
+
+class _Work:
+    """The images of one call."""
+
+    def __init__(self, config: Configuration, primary: str, images: int):
+        self._config, self._primary = config, primary
+        self.has_map = config.scoring.map != NO_MAP
+        self._open: dict[int, _Open] = {}
+        self._done: list[TiledImage | Reject | None] = [None] * images
+
+    def begin_or_end(self, step: _Step) -> None:
+        """Opens an image, or gives one up."""
+        if step.reject is not None:
+            self._open.pop(step.image, None)
+            self._done[step.image] = step.reject
+        elif step.cut is not None:
+            stored, grid, _ = step.cut
+            canvas = MapCanvas(stored, grid, self._config.image) if self.has_map else None
+            self._open[step.image] = _Open(stored, len(grid), canvas)
+
+    def add(self, image: int, tile: Tile, outputs: dict[str, np.ndarray]) -> None:
+        """Takes what is found of a tile, unless its image was given up."""
+        own = self._open.get(image)
+        if own is None:
+            return
+        places = outputs.pop(ANOMALY_MAP, None)
+        if own.canvas is not None and places is not None:
+            own.canvas.add(tile.x, tile.y, places)
+        own.places.append((tile.x, tile.y))
+        own.outputs.append(outputs)
+        own.left -= 1
+        if not own.left:
+            self._done[image] = self._finished(self._open.pop(image))
+
+    def _finished(self, own: _Open) -> TiledImage:
+        tiles = {name: np.stack([o[name] for o in own.outputs]) for name in own.outputs[0]}
+        found = pooled(tiles, self._config.scoring.top_tiles)
+        whole = None if own.canvas is None else own.canvas.map()
+        if whole is not None:
+            # The whole map's own, so that there is a region above a threshold if the peak is.
+            peaks = {"score"} if self._primary == PEAK_OF_MAP else set()
+            found |= dict.fromkeys(found.keys() & {PEAK_OF_MAP, *peaks}, whole.max())
+        places = np.array(own.places, np.int32)
+        return TiledImage(own.stored, found, {**tiles, "x": places[:, 0], "y": places[:, 1]}, whole)
+
+    def results(self) -> list[TiledImage | Reject]:
+        """Of all images, in order."""
+        return [done for done in self._done if done is not None]
