@@ -22,7 +22,7 @@ from transforms.records.signatures import START_BYTES, kind_of
 _WHOLE_PIXELS = 1 << 24
 _MOST_PIXELS = 1 << 30
 _PLAIN = ("srgb", "b-w")
-_LOADERS = {"jpeg": "jpegload_buffer", "png": "pngload_buffer", "tiff": "tiffload_buffer"}
+_LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "tiff": "tiffload_source"}
 _ADVICE = "; pip install 'latentbeam[tiles]' for JPEG, PNG and TIFF in bands"
 
 
@@ -34,7 +34,7 @@ class Bands(NamedTuple):
     rows: Iterator[np.ndarray]
 
 
-def image_bands(data: bytes, config: ImageConfig, rows: int) -> Bands:
+def image_bands(data: memoryview, config: ImageConfig, rows: int) -> Bands:
     """The image in bands of `rows` rows, with the configured channels and bits.
 
     A JPEG of one scan, a PNG that is not interlaced and a TIFF, of 8 bits, grey or colour, may have
@@ -68,9 +68,9 @@ def _cut(pixels: np.ndarray, stored: Stored, rows: int) -> Bands:
     return Bands(stored, (pixels[start : start + rows] for start in range(0, len(pixels), rows)))
 
 
-def _whole(data: bytes, config: ImageConfig, rows: int) -> Bands:
+def _whole(data: memoryview, config: ImageConfig, rows: int) -> Bands:
     try:
-        pixels, stored = decode_stored(data, _as_it_is(config))
+        pixels, stored = decode_stored(bytes(data), _as_it_is(config))
     except RecordError as error:
         if error.reason == Reason.TOO_LARGE and not _has_vips():
             raise RecordError(error.reason, f"{error}{_ADVICE}") from error
@@ -94,21 +94,21 @@ def _has_vips() -> bool:
     return importlib.util.find_spec("pyvips") is not None
 
 
-def _large(data: bytes) -> Any:
+def _large(data: memoryview) -> Any:
     """The image, opened to be read once from the top down, if it is large and can be; else None."""
-    kind = kind_of(data[:START_BYTES])
+    kind = kind_of(bytes(data[:START_BYTES]))
     if kind not in _LOADERS or not _has_vips():
         return None
     import pyvips  # noqa: PLC0415 - it is not installed everywhere
 
     with contextlib.suppress(pyvips.Error):  # what is wrong, the other decoder says
         load = getattr(pyvips.Image, _LOADERS[kind])
-        image = load(data, access="sequential", fail_on="error")
+        image = load(pyvips.Source.new_from_memory(data), access="sequential", fail_on="error")
         if image.width * image.height <= _WHOLE_PIXELS or not _is_plain(image):
             return None
         check_pixels(image.width, image.height, _MOST_PIXELS, what="in bands: ")
         check_density(image.width, image.height, len(data))
-        check_cost(data, _MOST_PIXELS)
+        check_cost(bytes(data), _MOST_PIXELS)
         return image
     return None
 

@@ -79,11 +79,12 @@ class Placement:
         ]
         inner = (max(1, shown[3] - shown[1]), max(1, shown[2] - shown[0]))
         box = (x / across, y / down, to_x / across, to_y / down)
+        cut = _cut(places, box, inner)
+        if inner == size:
+            return turned_back(cut, self.stored.orientation)
         result = np.full(size, np.nan, np.float32)
         start = min(shown[1], size[0] - inner[0]), min(shown[0], size[1] - inner[1])
-        result[start[0] : start[0] + inner[0], start[1] : start[1] + inner[1]] = _cut(
-            places, box, inner
-        )
+        result[start[0] : start[0] + inner[0], start[1] : start[1] + inner[1]] = cut
         return turned_back(result, self.stored.orientation)
 
 

@@ -1,7 +1,7 @@
 """Regions of a map above a threshold: where an image is anomalous, as boxes."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -40,7 +40,7 @@ def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> 
     """
     if not places.max() >= threshold:
         return []
-    labels, count = ndimage.label(places >= threshold, _TOUCHING)
+    labels, count = _labelled(places >= threshold)
     regions = []
     for number, slices in enumerate(ndimage.find_objects(labels, count), 1):
         rows, columns = slices
@@ -49,6 +49,15 @@ def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> 
             inside = labels[slices] == number
             regions.append(_region(places[slices][inside], box, placement))
     return sorted(regions, key=lambda region: (-region.peak, region.y, region.x))
+
+
+def _labelled(inside: np.ndarray) -> tuple[np.ndarray, int]:
+    """Numbers of regions from 1, and how many there are; in two bytes a place, if these do."""
+    labels: Any = np.empty(inside.shape, np.uint16)
+    try:
+        return labels, ndimage.label(inside, _TOUCHING, output=labels)
+    except RuntimeError:  # too many for so small numbers
+        return ndimage.label(inside, _TOUCHING)
 
 
 def _region(values: np.ndarray, box: tuple[float, ...], placement: Placement) -> Region:

@@ -1,7 +1,6 @@
 """The rows that tell where records are anomalous: regions, and maps."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +31,7 @@ _OF_MAP = [
     pa.field("map", pa.list_(pa.float16())),
 ]
 _REGIONS_TYPE, _MAP_TYPE = pa.list_(pa.struct(_OF_REGION)), pa.struct(_OF_MAP)
+_EMPTY = np.zeros((0, 0), np.float16)
 _GREATEST = float(np.finfo(np.float16).max)
 
 
@@ -46,20 +46,26 @@ def regions_column(regions: Sequence[Sequence[Region]], p_values: Sequence[np.nd
 
 def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement]) -> pa.Array:
     """(N,) maps (h, w) of images as they are stored, in half floats; null for records without."""
-    pairs = zip(maps, placements, strict=True)
-    rows = [None if own is None else _map_row(own, placement.stored) for own, placement in pairs]
-    return pa.array(rows, _MAP_TYPE)
-
-
-def _map_row(places: np.ndarray, stored: Stored) -> dict[str, Any]:
-    height, width = places.shape
-    return {
-        "map_width": width,
-        "map_height": height,
-        "scale_x": stored.width / width,
-        "scale_y": stored.height / height,
-        "map": np.clip(places, -_GREATEST, _GREATEST).astype(np.float16).reshape(-1),
+    missing = pa.array([own is None for own in maps], pa.bool_())
+    halves = [_EMPTY if own is None else _halves(own) for own in maps]
+    sizes = np.array([own.shape for own in halves], np.int32).reshape(-1, 2)
+    stored = np.array([own.stored[:2] for own in placements], np.float32).reshape(-1, 2)
+    scale = (stored / np.maximum(sizes[:, ::-1], 1)).astype(np.float32)
+    ends = np.cumsum([0, *(own.size for own in halves)])
+    flat = np.concatenate([_EMPTY.reshape(-1), *(own.reshape(-1) for own in halves)])
+    columns = {
+        "map_width": pa.array(sizes[:, 1]),
+        "map_height": pa.array(sizes[:, 0]),
+        "scale_x": pa.array(scale[:, 0]),
+        "scale_y": pa.array(scale[:, 1]),
+        "map": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat)),
     }
+    arrays = [columns[field.name] for field in _OF_MAP]
+    return pa.StructArray.from_arrays(arrays, fields=_OF_MAP, mask=missing)
+
+
+def _halves(places: np.ndarray) -> np.ndarray:
+    return np.clip(places, -_GREATEST, _GREATEST).astype(np.float16)
 
 
 def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:

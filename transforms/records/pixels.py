@@ -52,7 +52,7 @@ def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
 
 def raw_images(
     column: pa.Array, metadata: Mapping[bytes, bytes] | None
-) -> Iterator[bytes | np.ndarray | RecordError]:
+) -> Iterator[memoryview | np.ndarray | RecordError]:
     """Each row's image: its bytes where images are encoded, or raw pixels, (H, W, C); the error
     where it has none, or its bytes are no such pixels."""
     try:
@@ -66,7 +66,7 @@ def raw_images(
         elif error is not None:
             yield error
         elif layout is None:
-            yield data.to_pybytes()
+            yield memoryview(data)
         else:
             yield _raw_image(data, *layout)
 

@@ -113,9 +113,9 @@ def _with_rejects(batch: pa.RecordBatch, rejects: Sequence[Reject | None]) -> pa
 
 def _images(
     batch: pa.RecordBatch, rows: Sequence[int]
-) -> tuple[dict[int, bytes | np.ndarray], dict[int, Reject]]:
+) -> tuple[dict[int, memoryview | np.ndarray], dict[int, Reject]]:
     """The images of some rows, encoded or (H, W, C), and why others have none."""
-    images: dict[int, bytes | np.ndarray] = {}
+    images: dict[int, memoryview | np.ndarray] = {}
     broken: dict[int, Reject] = {}
     column = batch.column(IMAGE).take(pa.array(rows, pa.int64()))
     found = raw_images(column, batch.schema.field(IMAGE).metadata)

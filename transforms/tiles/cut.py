@@ -53,7 +53,7 @@ class CutImage(NamedTuple):
     tiles: Iterator[Tile]
 
 
-def cut_image(data: bytes | np.ndarray, config: ImageConfig) -> CutImage:
+def cut_image(data: memoryview | np.ndarray, config: ImageConfig) -> CutImage:
     """The tiles of an image, encoded or (H, W, C); of an encoded one no more than a row of them is
     in memory at a time, where its format allows that.
 
@@ -62,7 +62,7 @@ def cut_image(data: bytes | np.ndarray, config: ImageConfig) -> CutImage:
       StageError: the decoders fail for any image.
     """
     side = config.tile_side
-    if isinstance(data, bytes):
+    if isinstance(data, memoryview):
         bands = image_bands(data, config, side)
     else:
         bands = raw_bands(data, config, side)

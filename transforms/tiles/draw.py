@@ -7,7 +7,7 @@ from ae_models.training.splits import id_hashes
 from transforms.tiles.cut import Tile, cut_image
 
 
-def drawn_tiles(data: bytes | np.ndarray, record: str, config: Configuration) -> list[Tile]:
+def drawn_tiles(data: memoryview | np.ndarray, record: str, config: Configuration) -> list[Tile]:
     """Up to `training.tiles` tiles of an image, encoded or (H, W, C): which of them, its id and the
     seed decide.
 

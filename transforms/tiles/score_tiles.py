@@ -59,7 +59,7 @@ class TileScorer:
     def __init__(self, scorer: Scorer, config: Configuration):
         self._scorer, self._config = scorer, config
 
-    def score(self, images: Sequence[bytes | np.ndarray]) -> list[TiledImage | Reject]:
+    def score(self, images: Sequence[memoryview | np.ndarray]) -> list[TiledImage | Reject]:
         """What is found of each image, encoded or (H, W, C), or why it cannot be decoded.
 
         Tiles are cut in the background while others are scored; those of several images go through
@@ -88,7 +88,7 @@ class TileScorer:
         for row, (image, tile) in enumerate(waiting):
             work.add(image, tile, {name: values[row] for name, values in outputs.items()})
 
-    def _steps(self, images: Sequence[bytes | np.ndarray]) -> Generator[_Step]:
+    def _steps(self, images: Sequence[memoryview | np.ndarray]) -> Generator[_Step]:
         for number, data in enumerate(images):
             try:
                 cut = cut_image(data, self._config.image)

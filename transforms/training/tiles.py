@@ -53,7 +53,7 @@ class DrawTiles(beam.DoFn):
         source: str,
         group: str,
         reject: dict[str, str] | None,
-        image: bytes | np.ndarray | RecordError,
+        image: memoryview | np.ndarray | RecordError,
     ) -> Iterator[pa.RecordBatch]:
         tiles: list[Tile] = []
         if reject is None:
