@@ -52,7 +52,8 @@ def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement
     stored = np.array([own.stored[:2] for own in placements], np.float32).reshape(-1, 2)
     scale = (stored / np.maximum(sizes[:, ::-1], 1)).astype(np.float32)
     ends = np.cumsum([0, *(own.size for own in halves)])
-    flat = np.concatenate([_EMPTY.reshape(-1), *(own.reshape(-1) for own in halves)])
+    parts = [own.reshape(-1) for own in halves]
+    flat = parts[0] if len(parts) == 1 else np.concatenate([_EMPTY.reshape(-1), *parts])
     columns = {
         "map_width": pa.array(sizes[:, 1]),
         "map_height": pa.array(sizes[:, 0]),
@@ -65,35 +66,43 @@ def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement
 
 
 def _halves(places: np.ndarray) -> np.ndarray:
-    return np.clip(places, -_GREATEST, _GREATEST).astype(np.float16)
+    with np.errstate(over="ignore"):  # what is too great becomes the greatest
+        halves = places.astype(np.float16)
+    return np.clip(halves, -_GREATEST, _GREATEST, out=halves)
 
 
 def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The regions of scored records, one a row."""
-    lists = batch.column(REGIONS)
-    records, regions = batch.take(pc.list_parent_indices(lists)), pc.list_flatten(lists)
-    return _rows(records, regions, _OF_REGION)
+    return _flat_rows(batch, batch.column(REGIONS))
 
 
 def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The maps of those scored records that have one."""
     records = batch.filter(batch.column(MAP).is_valid())
-    return _rows(records, records.column(MAP), _OF_MAP)
+    return _rows(records, records.column(MAP))
 
 
 def tile_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The tiles of scored records, one a row."""
-    lists = batch.column(TILES)
-    records, tiles = batch.take(pc.list_parent_indices(lists)), pc.list_flatten(lists)
-    return _rows(records, tiles, list(tiles.type))
+    return _flat_rows(batch, batch.column(TILES))
 
 
-def _rows(
-    records: pa.RecordBatch, values: pa.StructArray, fields: Sequence[pa.Field]
-) -> pa.RecordBatch:
+def _flat_rows(batch: pa.RecordBatch, lists: pa.ListArray) -> pa.RecordBatch:
+    """One row for each item of each record's list."""
+    # Without its map, which is large, before a record becomes many rows.
+    records = batch.select([n for n in batch.schema.names if _is_of_record(n)])
+    return _rows(records.take(pc.list_parent_indices(lists)), pc.list_flatten(lists))
+
+
+def _is_of_record(name: str) -> bool:
+    """Whether a column is not one that scoring has added, but for what every row says."""
+    return name in (ID, SOURCE, STORED, _MODEL) or carried_name(name) == name
+
+
+def _rows(records: pa.RecordBatch, values: pa.StructArray) -> pa.RecordBatch:
     """One row for each of `values`, with its record's columns but for what scoring has added. Those
-    that clash with `fields` get `input_`."""
-    own = {field.name: pc.struct_field(values, field.name) for field in fields}
+    that clash with fields of the values get `input_`."""
+    own = {field.name: pc.struct_field(values, field.name) for field in values.type}
     if STORED in records.schema.names:
         sizes = _sizes(records)
         own |= {name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)}

@@ -73,9 +73,12 @@ class ImageFiles(Source):
                 data.append(content)
                 rejects.append(failure)
                 size += len(content or b"")
+                del content  # what was copied into a batch is not held while that is worked on
                 if len(data) == limits.rows or size >= limits.image_bytes:
-                    yield self._records(paths[first : index + 1], data, rejects)
+                    records = self._records(paths[first : index + 1], data, rejects)
                     first, data, rejects, size = index + 1, [], [], 0
+                    yield records
+                    del records
         if data:
             yield self._records(paths[first:], data, rejects)
 
