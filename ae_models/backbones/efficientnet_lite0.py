@@ -77,7 +77,8 @@ def open_backbone(
       InputError: the file of the weights is another, or cannot be read.
     """
     chosen = chosen_layers(layers, LAYERS, USUAL_LAYERS)
-    fine = chosen_detail(detail, LAYERS[:-1], _USUAL_DETAIL)
+    is_finer = min(map(LAYERS.index, chosen)) > LAYERS.index(_USUAL_DETAIL)
+    fine = chosen_detail(detail, LAYERS[:-1], _USUAL_DETAIL if is_finer else None)
     check_side(size, _LEAST_SIDE, name)
     wanted = chosen if fine is None else (*chosen, fine)
     network = _network(_weights(), size, wanted)

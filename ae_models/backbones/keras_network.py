@@ -73,17 +73,18 @@ def with_stages(
     pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(stages[usual[-1]])
     maps = {**own, **stages, POOLED: pooled}
     chosen = chosen_layers(layers, tuple(maps), usual)
-    fine = chosen_detail(detail, tuple(maps), _usual_detail(network, stages, chosen))
+    fine = chosen_detail(detail, tuple(maps), _usual_detail(network, stages, maps, chosen))
     wanted = {name: output for name, output in maps.items() if name in (*chosen, fine)}
     return Staged(keras.Model(network.inputs[0], wanted), chosen, fine)
 
 
 def _usual_detail(
-    network: keras.Model, stages: Mapping[str, Any], chosen: Sequence[str]
+    network: keras.Model, stages: Mapping[str, Any], maps: Mapping[str, Any], chosen: Sequence[str]
 ) -> str | None:
     least = _DETAIL_SHARE * network.inputs[0].shape[1]
-    fine = [name for name, output in stages.items() if output.shape[1] >= least]
-    return fine[-1] if fine and fine[-1] not in chosen else None
+    known = max(maps[name].shape[1] for name in chosen)
+    fine = [n for n, output in stages.items() if output.shape[1] >= max(least, known + 1)]
+    return fine[-1] if fine else None
 
 
 def _maps(network: keras.Model) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ae_models.ops.tensor import Tensor
 
 _CORE_SET, _MOST_SEEN = 2000, 30_000
 _SHRINKAGE = 0.1  # of the mean variance, added to that of each direction
+_SMALLEST_VARIANCE = 1e-6  # of features that never vary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,9 @@ class NearestPlaces:
         mean, scale = places.mean(axis=0, dtype=np.float64), bounded_scale(places)
         seen = (places[np.sort(chosen)] - mean) / scale
         variances, directions = np.linalg.eigh(seen.T @ seen / len(seen))
-        shrunk = np.sqrt(variances + _SHRINKAGE * variances.mean())
+        least = max(_SHRINKAGE * variances.mean(), _SMALLEST_VARIANCE)
+        # What rounding leaves of a variance of 0 may be less than that.
+        shrunk = np.sqrt(np.maximum(variances, 0.0) + least)
         white = (seen @ (directions / shrunk)).astype(np.float32)
         core = farthest_points(white, _CORE_SET).astype(np.float16)
         return cls(mean, directions / shrunk / scale[:, None], core)

@@ -91,9 +91,11 @@ def _trailing(places: np.ndarray) -> np.ndarray:
 def _alignment(white: np.ndarray) -> float:
     """The share of the variance of (N, h, w, k) that is between places: by how much the means of
     two halves of the records agree, which chance does not raise."""
+    whole = float(np.mean(np.square(white), dtype=np.float64))
+    if len(white) < 2 or whole == 0.0:
+        return 0.0
     one, other = white[::2].mean(axis=0), white[1::2].mean(axis=0)
-    share = np.mean(one * other, dtype=np.float64) / np.mean(np.square(white), dtype=np.float64)
-    return float(np.clip(share, 0.0, 1.0))
+    return float(np.clip(np.mean(one * other, dtype=np.float64) / whole, 0.0, 1.0))
 
 
 def _means_over(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -16,8 +16,8 @@ AUPIMO_BOUNDS = (1e-5, 1e-4)
 
 
 class BestF1(NamedTuple):
-    """The greatest F1 score of any threshold, and the least such threshold: pixels at or above it
-    are taken for anomalous."""
+    """The greatest F1 score of any threshold, and the greatest such threshold: pixels at or above
+    it are taken for anomalous."""
 
     f1: float
     precision: float
