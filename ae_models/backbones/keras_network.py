@@ -83,8 +83,8 @@ def _usual_detail(
 ) -> str | None:
     least = _DETAIL_SHARE * network.inputs[0].shape[1]
     known = max(maps[name].shape[1] for name in chosen)
-    fine = [n for n, output in stages.items() if output.shape[1] >= max(least, known + 1)]
-    return fine[-1] if fine else None
+    fine = [name for name, output in stages.items() if output.shape[1] >= least]
+    return fine[-1] if fine and stages[fine[-1]].shape[1] > known else None
 
 
 def _maps(network: keras.Model) -> dict[str, Any]:

@@ -40,15 +40,27 @@ def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> 
     """
     if not places.max() >= threshold:
         return []
-    labels, count = _labelled(places >= threshold)
+    top, left, within = _extent(places, threshold)
+    labels, count = _labelled(within >= threshold)
     regions = []
     for number, slices in enumerate(ndimage.find_objects(labels, count), 1):
         rows, columns = slices
-        box = placement.in_image((columns.start, rows.start, columns.stop, rows.stop))
+        sides = (columns.start + left, rows.start + top, columns.stop + left, rows.stop + top)
+        box = placement.in_image(sides)
         if box is not None:
             inside = labels[slices] == number
-            regions.append(_region(places[slices][inside], box, placement))
+            regions.append(_region(within[slices][inside], box, placement))
     return sorted(regions, key=lambda region: (-region.peak, region.y, region.x))
+
+
+def _extent(places: np.ndarray, threshold: float) -> tuple[int, int, np.ndarray]:
+    """The part of a map that all regions lie in, and where its rows and columns begin."""
+    ends = []
+    for axis in (1, 0):
+        found = np.flatnonzero(places.max(axis=axis) >= threshold)
+        ends.append((int(found[0]), int(found[-1]) + 1))
+    (top, bottom), (left, right) = ends
+    return top, left, places[top:bottom, left:right]
 
 
 def _labelled(inside: np.ndarray) -> tuple[np.ndarray, int]:

@@ -9,6 +9,8 @@ from ae_models.config.configuration import ImageConfig
 from transforms.images.bands import image_bands, raw_bands
 from transforms.images.orientation import Stored, upright
 
+_BAND_ROWS = 32  # that are decoded at a time
+
 
 class Tile(NamedTuple):
     """A part of an image.
@@ -63,28 +65,35 @@ def cut_image(data: memoryview | np.ndarray, config: ImageConfig) -> CutImage:
     """
     side = config.tile_side
     if isinstance(data, memoryview):
-        bands = image_bands(data, config, side)
+        bands = image_bands(data, config, _BAND_ROWS)
     else:
-        bands = raw_bands(data, config, side)
+        bands = raw_bands(data, config, _BAND_ROWS)
     grid = Grid.of(bands.stored, config)
     rows = _tile_rows(bands.rows, grid.ys, side)
     return CutImage(bands.stored, grid, _tiles(rows, grid, side, bands.stored))
 
 
 def _tile_rows(bands: Iterator[np.ndarray], ys: list[int], side: int) -> Iterator[np.ndarray]:
-    """The image's rows of each row of tiles, (side, W, C)."""
-    held, top = next(bands), 0  # of the rows from `top` on
+    """The image's rows of each row of tiles, (side, W, C): in one array, that changes from each to
+    the next."""
+    band = next(bands)
+    held = np.empty((side, *band.shape[1:]), band.dtype)
+    top = count = 0  # of the rows that are held, and where they begin
     for y in ys:
-        held, top = held[y - top :], y
-        while len(held) < side and (band := next(bands, None)) is not None:
-            held = np.concatenate([held, band])
-        yield _extended(held[:side], side, axis=0)
+        kept = max(0, top + count - y)
+        held[:kept] = held[count - kept : count].copy()
+        top, count = y, kept
+        while count < side and (len(band) or len(band := next(bands, band))):
+            taken = band[: side - count]
+            held[count : count + len(taken)] = taken
+            count, band = count + len(taken), band[len(taken) :]
+        yield _extended(held[:count], side, axis=0)
 
 
 def _tiles(rows: Iterator[np.ndarray], grid: Grid, side: int, stored: Stored) -> Iterator[Tile]:
     for y, row in zip(grid.ys, rows, strict=True):
         for x in grid.xs:
-            pixels = _extended(row[:, x : x + side], side, axis=1)
+            pixels = _extended(row[:, x : x + side].copy(), side, axis=1)
             yield Tile(x, y, upright(pixels, stored.orientation))
 
 

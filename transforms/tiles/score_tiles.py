@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
@@ -85,8 +86,10 @@ class TileScorer:
     def _score(self, waiting: Sequence[tuple[int, Tile]], work: "_Work") -> None:
         pixels = np.stack([tile.pixels for _, tile in waiting])
         outputs = self._scorer.score(pixels, maps=work.has_map)
-        for row, (image, tile) in enumerate(waiting):
-            work.add(image, tile, {name: values[row] for name, values in outputs.items()})
+        for image, group in itertools.groupby(enumerate(waiting), lambda item: item[1][0]):
+            rows, tiles = zip(*((row, tile) for row, (_, tile) in group), strict=True)
+            own = slice(rows[0], rows[-1] + 1)
+            work.add(image, tiles, {name: values[own] for name, values in outputs.items()})
 
     def _steps(self, images: Sequence[memoryview | np.ndarray]) -> Generator[_Step]:
         for number, data in enumerate(images):
@@ -131,22 +134,23 @@ class _Work:
             canvas = MapCanvas(stored, grid, self._config.image) if self.has_map else None
             self._open[step.image] = _Open(stored, len(grid), canvas)
 
-    def add(self, image: int, tile: Tile, outputs: dict[str, np.ndarray]) -> None:
-        """Takes what is found of a tile, unless its image was given up."""
+    def add(self, image: int, tiles: Sequence[Tile], outputs: dict[str, np.ndarray]) -> None:
+        """Takes what is found of some tiles, unless their image was given up."""
         own = self._open.get(image)
         if own is None:
             return
-        places = outputs.pop(ANOMALY_MAP, None)
-        if own.canvas is not None and places is not None:
-            own.canvas.add(tile.x, tile.y, places)
-        own.places.append((tile.x, tile.y))
-        own.outputs.append(outputs)
-        own.left -= 1
+        maps = outputs.pop(ANOMALY_MAP, None)
+        if own.canvas is not None and maps is not None:
+            for tile, places in zip(tiles, maps, strict=True):
+                own.canvas.add(tile.x, tile.y, places)
+        own.places += [(tile.x, tile.y) for tile in tiles]
+        own.outputs.append({name: values.copy() for name, values in outputs.items()})
+        own.left -= len(tiles)
         if not own.left:
             self._done[image] = self._finished(self._open.pop(image))
 
     def _finished(self, own: _Open) -> TiledImage:
-        tiles = {name: np.stack([o[name] for o in own.outputs]) for name in own.outputs[0]}
+        tiles = {name: np.concatenate([o[name] for o in own.outputs]) for name in own.outputs[0]}
         found = pooled(tiles, self._config.scoring.top_tiles)
         whole = None if own.canvas is None else own.canvas.map()
         if whole is not None:

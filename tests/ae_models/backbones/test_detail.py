@@ -185,3 +185,11 @@ def test_the_second_stage_of_efficientnet_lite0_is_usual() -> None:
 def test_a_configuration_takes_no_empty_name() -> None:
     with pytest.raises(ConfigError, match=r"features.detail must be null, none, or .*Received: ''"):
         configuration_from_mapping({"model": {"kind": "ae"}, "features": {"detail": ""}})
+
+
+@pytest.mark.parametrize("layers", [["half_2"], ["half_1"], ["stage_1"], ["half_2", "half_4"]])
+def test_the_usual_detail_layer_has_more_places_than_the_chosen_ones(layers: list[str]) -> None:
+    x = image = keras.Input((32, 32, 3))
+    for n in range(1, 5):
+        x = keras.layers.Conv2D(4 * n, 3, strides=2, padding="same", name=f"half_{n}")(x)
+    assert with_stages(keras.Model(image, x), layers, None).detail is None

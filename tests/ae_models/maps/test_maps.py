@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ae_models.config.configuration import Configuration, ImageConfig, ScoringConfig
 from ae_models.config.features import FeaturesConfig
+from ae_models.config.maps import map_size
 from ae_models.config.model import (
     AutoencoderConfig,
     DenoisingConfig,
@@ -22,7 +23,6 @@ from ae_models.config.model import (
     VariationalConfig,
 )
 from ae_models.errors import ConfigError
-from ae_models.maps.anomaly_map import map_size
 from ae_models.maps.density import DensityMap
 from ae_models.maps.error import ErrorMap
 from ae_models.maps.likelihood import LikelihoodMap
@@ -555,3 +555,14 @@ def test_there_is_no_peak_without_a_map() -> None:
     assert "map_peak" not in score_names(without)
     with pytest.raises(ConfigError, match="the score map_peak needs a map"):
         score_names(_configured(AutoencoderConfig(), map="none", scores=("map_peak",)))
+
+
+@pytest.mark.parametrize("kind", [NearestPlaces, Places])
+def test_a_layer_that_never_varies_gives_a_finite_map(kind: type) -> None:
+    level = kind.of(np.full((8, 6, 6, 3), 2.0, np.float32))
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
+    assert np.isfinite(np.asarray(level(x))).all()
+
+
+def test_the_alignment_of_a_layer_that_never_varies_is_0() -> None:
+    assert Places.of(np.full((8, 6, 6, 3), 2.0, np.float32)).alignment == 0.0
