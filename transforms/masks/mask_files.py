@@ -9,7 +9,7 @@ from ae_models.errors import InputError
 from transforms.images.decoding import decode_as_is
 from transforms.images.orientation import Stored, turned_back
 from transforms.records.rejects import RecordError
-from transforms.sources.kinds import IMAGE_ENDINGS
+from transforms.sources.kinds import IMAGE_ENDINGS, kind_by_name
 from transforms.storage.files import files_below, read_whole
 
 _MOST_BYTES, _MOST_PIXELS = 256 << 20, 178_956_970
@@ -41,7 +41,7 @@ class Masks:
         self._paths = {
             posixpath.splitext(path.removeprefix(f"{self._folder}/"))[0]: path
             for path in found
-            if path.lower().endswith(IMAGE_ENDINGS)
+            if kind_by_name(path) == "images"
         }
         if not self._paths:
             raise InputError(f"{folder} holds no masks; image endings: {', '.join(IMAGE_ENDINGS)}")

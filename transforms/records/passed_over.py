@@ -26,6 +26,7 @@ class Cause(enum.StrEnum):
     LINK = "link"  # one that leads out of the input, to a folder above it, or to nothing
     NOT_ENTERED = "not_entered"  # a folder that cannot be listed
     EXCLUDED = "excluded"  # by --exclude
+    MASK = "mask"  # of a defect: ground_truth/**/*_mask.*, as MVTec has them
     FURTHER_IMAGE = "further_image"  # of a record that has one already
     FURTHER_PAGE = "further_page"  # those of an image, a TIFF or an animation; counts once an image
     MEMBER = "member"  # of an archive, that is not read: its record needs none, or it has none
@@ -38,7 +39,14 @@ class Cause(enum.StrEnum):
         return self in _OF_FILES
 
 
-_OF_FILES = (Cause.HIDDEN, Cause.OTHER_KIND, Cause.LINK, Cause.NOT_ENTERED, Cause.EXCLUDED)
+_OF_FILES = (
+    Cause.HIDDEN,
+    Cause.OTHER_KIND,
+    Cause.LINK,
+    Cause.NOT_ENTERED,
+    Cause.EXCLUDED,
+    Cause.MASK,
+)
 
 
 @dataclasses.dataclass

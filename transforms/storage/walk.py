@@ -17,6 +17,7 @@ from transforms.records.passed_over import Cause, PassedOver
 
 # How often links may lead to one folder: else a few links to links make files without end.
 MOST_VISITS = 100
+_MASK = re.compile(r"(^|/)ground_truth/([^/]+/)*[^/]+_mask\.[^./]+$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Rules:
         """Why an entry of this path is passed over, whatever it is; None if it is not."""
         if self.excluded(relative):
             return Cause.EXCLUDED
+        if _MASK.search(relative):
+            return Cause.MASK
         return Cause.HIDDEN if "/." in f"/{relative}" and not self.hidden else None
 
 
