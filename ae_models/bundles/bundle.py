@@ -88,6 +88,15 @@ class Bundle:
             raise BundleError(f"{self.path}: {CALIBRATION} has no scores")
         return names
 
+    def check_not_in_tiles(self, what: str) -> None:
+        """Raises ConfigError for a bundle that looks at images in tiles, of which there is no such
+        thing."""
+        if self.config.image.tile is not None:
+            raise ConfigError(
+                f"{self.path} looks at images in tiles (image.tile {self.config.image.tile}): "
+                f"{what} is of bundles that see images as a whole"
+            )
+
     def pareto_tail(self) -> ParetoTail | None:
         """What extends p-values beyond the calibration scores; None if nothing does."""
         return _pareto_tail(self.manifest)

@@ -13,8 +13,11 @@ def opened(model: str) -> Bundle:
 
     Raises:
       BundleError: there is none, or it was changed.
+      ConfigError: it looks at images in tiles.
     """
-    return open_bundle(local_bundle(model))
+    bundle = open_bundle(local_bundle(model))
+    bundle.check_not_in_tiles("explore")
+    return bundle
 
 
 def check_model(scores: str, bundle: Bundle) -> None:

@@ -75,6 +75,7 @@ def report(
         raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
+    bundle.check_not_in_tiles("the report")
     given = ReadOptions(**(reading or {}))
     options = ReadOptions.from_ledger(read_ledger(scores)).with_given(given)
     if inputs:  # those that a user names must be there

@@ -41,7 +41,9 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
     """
 
     def __init__(self, bundle_path: str, primary: str | None = None, **kwargs: Any):
-        config = open_bundle(local_bundle(bundle_path)).config
+        bundle = open_bundle(local_bundle(bundle_path))
+        bundle.check_not_in_tiles("Beam's anomaly detection")
+        config = bundle.config
         rows = config.batch_rows
         super().__init__(min_batch_size=rows, max_batch_size=rows, **kwargs)
         # The primary score is always given; no other one is computed.

@@ -257,6 +257,7 @@ class ScoreImagesByCategory(Composite):
             category: open_bundle(local_bundle(path)) for category, path in self._bundles.items()
         }
         for bundle in bundles.values():
+            bundle.check_not_in_tiles("scoring by category")
             chosen_score(bundle.config, self._options.primary)
         records, tallies = (
             (images.records, images.tallies) if isinstance(images, ImageRecords) else (images, None)
