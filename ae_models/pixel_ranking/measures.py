@@ -17,12 +17,12 @@ AUPIMO_BOUNDS = (1e-5, 1e-4)
 
 class BestF1(NamedTuple):
     """The greatest F1 score of any threshold, and the greatest such threshold: pixels at or above
-    it are taken for anomalous."""
+    it are taken for anomalous; None: all are, those without a value, too."""
 
     f1: float
     precision: float
     recall: float
-    threshold: float
+    threshold: float | None
 
 
 def pixel_auroc(counts: PixelCounts) -> tuple[float, float]:
@@ -60,7 +60,7 @@ def best_f1(counts: PixelCounts) -> BestF1:
         float(f1[best]),
         float(found[best] / taken[best]),
         float(found[best] / found[-1]),
-        half_float(len(f1) - 1 - best),
+        half_float(code) if (code := len(f1) - 1 - best) else None,
     )
 
 

@@ -214,7 +214,7 @@ def _pixel_measures(row: Mapping[str, Any]) -> list[str]:
         f"{row['anomalous']:,}",
         f"{row['regions']:,}",
         *(f"{share:.4f}" for share in (*shares, best["f1"])),
-        f"{best['threshold']:.4g}",
+        "all" if best["threshold"] is None else f"{best['threshold']:.4g}",
     ]
 
 

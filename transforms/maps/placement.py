@@ -10,6 +10,8 @@ from ae_models.config.configuration import ImageConfig
 from transforms.images.fitting import Box, Fitted, fitted
 from transforms.images.orientation import Stored, stored_box, turned_back
 
+_MOST_TIMES = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
@@ -46,6 +48,13 @@ class Placement:
         across, down = self.places
         return across * (right - left) / (to_x - x), down * (bottom - top) / (to_y - y)
 
+    def shares(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """What of each row, (h,), and of each column, (w,), of a map of `size` is the image's, from
+        0 to 1."""
+        x, y, to_x, to_y = self.fitted.place
+        (across, down), (height, width) = self.places, size
+        return _overlap(y / down, to_y / down, height), _overlap(x / across, to_x / across, width)
+
     def in_image(self, box: Box) -> Box | None:
         """A box of places, cut off at the image's sides, in pixels of the image as it is stored;
         None where all of it lies beside the image."""
@@ -56,18 +65,22 @@ class Placement:
             (box[0], box[2], self.scale[0], self.places[0], x, left, width),
             (box[1], box[3], self.scale[1], self.places[1], y, top, height),
         ):
-            ends = [start + (end - origin / place) * scale for end in (low, high)]
+            # Rounded, so that an end on a whole pixel is one.
+            ends = [round(start + (end - origin / place) * scale, 6) for end in (low, high)]
             sides.append((max(0.0, ends[0]), min(float(size), ends[1])))
         (x0, x1), (y0, y1) = sides
         return stored_box((x0, y0, x1, y1), self.stored) if x0 < x1 and y0 < y1 else None
 
     def map_of_image(self, places: np.ndarray) -> np.ndarray:
         """(h, w) float32, of the frame → (h', w') float32, of the whole image as it is stored; NaN
-        where the frame shows none of it. Its scale is `scale`, but for rounding."""
+        where the frame shows none of it. Its scale is `scale`, but for rounding, and coarser where
+        it would have more than 16 times the places, as of a thin image that was cut to a square."""
         (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
         across, down = self.places
         height, width = self.stored.upright
         size = (max(1, round(height / self.scale[1])), max(1, round(width / self.scale[0])))
+        if (excess := size[0] * size[1] / (_MOST_TIMES * places.size)) > 1:
+            size = (max(1, int(size[0] / excess**0.5)), max(1, int(size[1] / excess**0.5)))
         shown = [
             round(end / side * count)
             for end, side, count in (
@@ -86,6 +99,12 @@ class Placement:
         start = min(shown[1], size[0] - inner[0]), min(shown[0], size[1] - inner[1])
         result[start[0] : start[0] + inner[0], start[1] : start[1] + inner[1]] = cut
         return turned_back(result, self.stored.orientation)
+
+
+def _overlap(low: float, high: float, count: int) -> np.ndarray:
+    """What of each of so many places lies between two ends, (count,)."""
+    starts = np.arange(count)
+    return np.clip(np.minimum(starts + 1, high) - np.maximum(starts, low), 0.0, 1.0)
 
 
 @functools.lru_cache(maxsize=4096)

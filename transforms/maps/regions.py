@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from transforms.images.fitting import Box
 from transforms.maps.placement import Placement
 
 _TOUCHING = np.ones((3, 3), bool)  # places of one region may touch at a corner
@@ -38,28 +39,31 @@ def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> 
       placement: where the image lies in the map; what lies beside it is no region.
       threshold: the least value that is in a region.
     """
-    if not places.max() >= threshold:
-        return []
-    top, left, within = _extent(places, threshold)
+    rows, columns = placement.shares(places.shape)
+    top, left, within = _extent(places, rows > 0, columns > 0, threshold)
     labels, count = _labelled(within >= threshold)
     regions = []
-    for number, slices in enumerate(ndimage.find_objects(labels, count), 1):
-        rows, columns = slices
-        sides = (columns.start + left, rows.start + top, columns.stop + left, rows.stop + top)
-        box = placement.in_image(sides)
-        if box is not None:
-            inside = labels[slices] == number
-            regions.append(_region(within[slices][inside], box, placement))
-    return sorted(regions, key=lambda region: (-region.peak, region.y, region.x))
+    for number, (down, across) in enumerate(ndimage.find_objects(labels, count), 1):
+        box = (across.start + left, down.start + top, across.stop + left, down.stop + top)
+        inside = labels[down, across] == number
+        shares = rows[box[1] : box[3]] @ inside @ columns[box[0] : box[2]]
+        regions.append(_region(within[down, across][inside], shares, box, placement))
+    found = [region for region in regions if region is not None]
+    return sorted(found, key=lambda region: (-region.peak, region.y, region.x))
 
 
-def _extent(places: np.ndarray, threshold: float) -> tuple[int, int, np.ndarray]:
-    """The part of a map that all regions lie in, and where its rows and columns begin."""
-    ends = []
-    for axis in (1, 0):
-        found = np.flatnonzero(places.max(axis=axis) >= threshold)
-        ends.append((int(found[0]), int(found[-1]) + 1))
-    (top, bottom), (left, right) = ends
+def _extent(
+    places: np.ndarray, rows: np.ndarray, columns: np.ndarray, threshold: float
+) -> tuple[int, int, np.ndarray]:
+    """The part of a map, of these rows, (h,) bool, and columns, (w,) bool, that all regions lie in;
+    and where its own begin."""
+    inside = [
+        np.flatnonzero(mask & (places.max(axis=axis) >= threshold))
+        for mask, axis in ((rows, 1), (columns, 0))
+    ]
+    if not all(map(len, inside)):
+        return 0, 0, places[:0]
+    (top, bottom), (left, right) = ((int(found[0]), int(found[-1]) + 1) for found in inside)
     return top, left, places[top:bottom, left:right]
 
 
@@ -72,13 +76,18 @@ def _labelled(inside: np.ndarray) -> tuple[np.ndarray, int]:
         return ndimage.label(inside, _TOUCHING)
 
 
-def _region(values: np.ndarray, box: tuple[float, ...], placement: Placement) -> Region:
-    left, top = math.floor(box[0]), math.floor(box[1])
-    width, height = math.ceil(box[2]) - left, math.ceil(box[3]) - top
+def _region(values: np.ndarray, shares: float, box: Box, placement: Placement) -> Region | None:
+    """The region of so many places, whose values these are, in a box of places; None where it but
+    touches the image."""
+    sides = placement.in_image(box)
+    if sides is None:
+        return None
+    left, top = math.floor(sides[0]), math.floor(sides[1])
+    width, height = math.ceil(sides[2]) - left, math.ceil(sides[3]) - top
     across, down = placement.scale
     return Region(
         *(left, top, width, height),
-        area=min(max(1, round(len(values) * across * down)), width * height),
+        area=min(max(1, round(shares * across * down)), width * height),
         peak=float(values.max()),
         mean=float(values.mean(dtype=np.float64)),
     )

@@ -1,6 +1,6 @@
 """The rows that tell where records are anomalous: regions, and maps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -107,14 +107,33 @@ def _rows(records: pa.RecordBatch, values: pa.StructArray) -> pa.RecordBatch:
         sizes = _sizes(records)
         own |= {name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)}
     carried = [name for name in records.schema.names if carried_name(name) == name]
+    names = _free_names(carried, own)
     return pa.RecordBatch.from_pydict(
         {
             **{name: records.column(name) for name in (ID, SOURCE)},
-            **{f"input_{n}" if n in own else n: records.column(n) for n in carried},
+            **{names[name]: records.column(name) for name in carried},
             **own,
             _MODEL: records.column(_MODEL),
         }
     )
+
+
+def _free_names(carried: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+    """What carried columns are called beside others: by their own names, or with `input_` before
+    it, as often as it takes."""
+    names: dict[str, str] = {}
+    for name in carried:
+        free = name
+        while free in taken or (free != name and free in carried):
+            free = f"input_{free}"
+        names[name] = free
+    return names
+
+
+def carried_in_maps(name: str) -> str:
+    """What the column `name` of a run's scores is called in its maps."""
+    taken = {*(field.name for field in _OF_MAP), *_OF_IMAGE}
+    return f"input_{name}" if name in taken else name
 
 
 def stored_sizes(batch: pa.RecordBatch) -> list[Stored]:

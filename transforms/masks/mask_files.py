@@ -1,7 +1,6 @@
 """Masks in a folder, by the records that they are of."""
 
 import posixpath
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from ae_models.errors import InputError
 from transforms.images.decoding import decode_as_is
 from transforms.images.orientation import Stored, turned_back
 from transforms.records.rejects import RecordError
+from transforms.records.text import printable
 from transforms.sources.kinds import IMAGE_ENDINGS, kind_by_name
 from transforms.storage.files import files_below, read_whole
 
@@ -39,7 +39,7 @@ class Masks:
         except OSError as error:
             raise InputError(f"cannot look into {folder}: {error}") from error
         self._paths = {
-            posixpath.splitext(path.removeprefix(f"{self._folder}/"))[0]: path
+            posixpath.splitext(printable(path.removeprefix(f"{self._folder}/")))[0]: path
             for path in found
             if kind_by_name(path) == "images"
         }
@@ -48,7 +48,7 @@ class Masks:
 
     def path(self, record: str) -> str | None:
         """The file of a record's mask."""
-        name = str(PurePosixPath(record).with_suffix(""))
+        name = posixpath.splitext(record)[0]
         names = [name, *(name.removeprefix(folder) for folder in _FOLDERS)]
         found = (self._paths.get(own + suffix) for own in names for suffix in ("", _SUFFIX))
         return next((path for path in found if path is not None), None)

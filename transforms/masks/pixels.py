@@ -11,10 +11,12 @@ from PIL import Image
 from ae_models.errors import InputError
 from ae_models.pixel_ranking.counts import ImagePixels
 from transforms.images.orientation import Stored
+from transforms.maps.tables import carried_in_maps
 from transforms.records.batches import ID
 from transforms.records.where import Where
 from transforms.results.read_shards import shard_batches
 from transforms.runs.ledger import MAPS, read_ledger, result_files
+from transforms.runs.shards import read_errors
 
 _ROWS = 64
 _COLUMNS = ("map_width", "map_height", "map", "image_width", "image_height", "orientation")
@@ -60,17 +62,22 @@ def mapped_records(scores: str, where: Where, by: str) -> Iterator[MappedRecord]
     """
     if read_ledger(scores).get("maps_of") != "all":
         raise InputError(f"{scores} has not the maps of all records: score with --maps all")
-    columns = list(dict.fromkeys([ID, *_COLUMNS, where.column, by]))
+    known, kinds = carried_in_maps(where.column), carried_in_maps(by)
+    columns = list(dict.fromkeys([ID, *_COLUMNS, known, kinds]))
     for path in result_files(scores, MAPS):
         for batch in shard_batches(path, columns, rows=_ROWS):
-            yield from _records(batch, where, by)
+            with read_errors(path):
+                records = list(_records(batch, where, batch.column(known), batch.column(kinds)))
+            yield from records
 
 
-def _records(batch: pa.RecordBatch, where: Where, by: str) -> Iterator[MappedRecord]:
-    column = batch.column(where.column)
+def _records(
+    batch: pa.RecordBatch, where: Where, column: pa.Array, by: pa.Array
+) -> Iterator[MappedRecord]:
+    _check(batch)
     known = pc.is_valid(column).to_pylist()
     anomalous = where.mask(column).to_pylist()
-    kinds = batch.column(by).to_pylist()
+    kinds = by.to_pylist()
     rows = batch.select([ID, *_COLUMNS])
     for index, row in enumerate(_rows(rows)):
         kind = kinds[index]
@@ -81,6 +88,18 @@ def _records(batch: pa.RecordBatch, where: Where, by: str) -> Iterator[MappedRec
             row["map"].reshape(row["map_height"], row["map_width"]),
             Stored(row["image_width"], row["image_height"], row["orientation"]),
         )
+
+
+def _check(batch: pa.RecordBatch) -> None:
+    """Raises ValueError unless the columns of maps are whole, and of their types."""
+    for name in _COLUMNS:
+        column = batch.column(name)
+        if name == "map":
+            fits = pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)
+        else:
+            fits = pa.types.is_integer(column.type)
+        if not fits or column.null_count:
+            raise ValueError(f"column {name!r} is of type {column.type}, or not whole")
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict]:

@@ -198,6 +198,8 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "inputs": _list_of(_is_text),
     "seconds": _is_number,
     "passed_over": _is_counts,
+    "maps_of": lambda value: value is None or _is_text(value),
+    **dict.fromkeys((REGIONS, MAPS, TILES), _is_count),
     **dict.fromkeys(("options", "versions", "reading", "relabelled"), _mapping()),
 }
 
