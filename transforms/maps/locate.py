@@ -64,7 +64,7 @@ class Locator:
     def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
         """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
         bool."""
-        regions = [find_regions(*own, self._threshold) for own in maps]
+        regions = [find_regions(own.places, self._threshold, own.placement) for own in maps]
         peaks = [np.array([region.peak for region in own], np.float32) for own in regions]
         columns = {REGIONS: regions_column(regions, list(map(self._calibration.p_values, peaks)))}
         if self._kept is not None:

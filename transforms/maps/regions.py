@@ -31,16 +31,19 @@ class Region(NamedTuple):
     mean: float
 
 
-def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> list[Region]:
+def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> list[Region]:
     """The connected regions where a map is at or above a threshold, the highest peak first.
 
     Args:
       places: (h, w) float32, the map of a frame.
-      placement: where the image lies in the map; what lies beside it is no region.
       threshold: the least value that is in a region.
+      placement: where the image lies in the map; what lies beside it is no region.
     """
     rows, columns = placement.shares(places.shape)
-    top, left, within = _extent(places, rows > 0, columns > 0, threshold)
+    extent = _extent(places, rows > 0, columns > 0, threshold)
+    if extent is None:
+        return []
+    top, left, within = extent
     labels, count = _labelled(within >= threshold)
     regions = []
     for number, (down, across) in enumerate(ndimage.find_objects(labels, count), 1):
@@ -54,15 +57,15 @@ def find_regions(places: np.ndarray, placement: Placement, threshold: float) -> 
 
 def _extent(
     places: np.ndarray, rows: np.ndarray, columns: np.ndarray, threshold: float
-) -> tuple[int, int, np.ndarray]:
-    """The part of a map, of these rows, (h,) bool, and columns, (w,) bool, that all regions lie in;
-    and where its own begin."""
+) -> tuple[int, int, np.ndarray] | None:
+    """Where the part of a map begins that all regions lie in, of these rows, (h,) bool, and
+    columns, (w,) bool, and that part; None where there is no region."""
     inside = [
         np.flatnonzero(mask & (places.max(axis=axis) >= threshold))
         for mask, axis in ((rows, 1), (columns, 0))
     ]
     if not all(map(len, inside)):
-        return 0, 0, places[:0]
+        return None
     (top, bottom), (left, right) = ((int(found[0]), int(found[-1]) + 1) for found in inside)
     return top, left, places[top:bottom, left:right]
 

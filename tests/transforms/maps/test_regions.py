@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from ae_models.config.configuration import ImageConfig
-from transforms.images.decoders import Stored
+from transforms.images.orientation import Stored
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region, find_regions
 from transforms.maps.tables import map_column, map_rows, region_rows, regions_column
@@ -333,3 +333,42 @@ def test_records_without_give_no_rows_and_the_same_columns() -> None:
         assert len(none) == 0
         assert none.schema.equals(rows_of(batch).schema)
         assert len(rows_of(batch.slice(0, 0))) == 0
+
+
+def _frame(fit: str = "pad", side: int = 8) -> ImageConfig:
+    return ImageConfig(height=side, width=side, channels=1, bits=8, fit=fit)
+
+
+def _one(stored: Stored, side: int, row: int, column: int) -> list[Region]:
+    places = np.zeros((side, side), np.float32)
+    places[row, column] = 1
+    config = _frame(side=side)
+    return find_regions(places, 1.0, Placement.of(stored, config, places.shape))
+
+
+def test_a_place_that_but_touches_the_image_is_no_region() -> None:
+    assert _one(Stored(244, 300), 8, 0, 7) == []
+
+
+def test_an_end_on_a_whole_pixel_is_one() -> None:
+    (region,) = _one(Stored(200, 200), 24, 0, 14)
+    assert (region.x, region.x + region.width) == (116, 125)
+
+
+def test_padding_counts_in_nothing_that_is_said_of_a_region() -> None:
+    places = np.zeros((20, 20), np.float32)
+    places[4, 3], places[5, 3] = 9.0, 1.0  # row 4 is padding
+    placement = Placement.of(Stored(80, 40), _frame(side=20), places.shape)
+    (region,) = find_regions(places, 1.0, placement)
+    assert region.peak == region.mean == placement.map_of_image(places).max() == 1.0
+    assert region.area == 16
+
+
+def test_the_map_of_a_thin_image_is_bounded() -> None:
+    placement = Placement.of(Stored(1, 60_000), _frame("crop", 64), (64, 64))
+    assert placement.map_of_image(np.zeros((64, 64), np.float32)).size <= 16 * 64 * 64
+
+
+def test_a_carried_column_keeps_its_values_whatever_others_are_called() -> None:
+    rows = region_rows(_scored(x=[1, 2, 3, 4], input_x=[5, 6, 7, 8]))
+    assert {"x", "input_x", "input_input_x"} <= set(rows.schema.names)

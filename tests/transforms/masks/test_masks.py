@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from ae_models.errors import InputError
-from transforms.images.decoders import Stored
-from transforms.maps.placement import turned_back
+from transforms.images.orientation import Stored, turned_back
 from transforms.masks.mask_files import Masks
+from transforms.records.text import printable
 
 SIZE = Stored(7, 5)
 
@@ -218,3 +218,22 @@ def test_a_damaged_mask_is_refused(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(tmp_path / "nothing.png")
     _refused(tmp_path, f"cannot read the mask {path}: ")
+
+
+@pytest.mark.parametrize("record", ["", ".", "/"])
+def test_a_record_of_no_name_has_no_mask(tmp_path: Path, record: str) -> None:
+    Image.new("L", (2, 2), 255).save(tmp_path / "a.png")
+    assert Masks(str(tmp_path)).path(record) is None
+
+
+def test_what_only_ends_like_an_image_is_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "7.motif").touch()
+    with pytest.raises(InputError, match="holds no masks"):
+        Masks(str(tmp_path))
+
+
+def test_a_name_that_is_no_text_is_found_as_records_have_it(tmp_path: Path) -> None:
+    path = tmp_path / "bad" / "\udce9.png"
+    path.parent.mkdir()
+    path.touch()
+    assert Masks(str(tmp_path)).path(printable("bad/\udce9.png")) is not None
