@@ -338,7 +338,7 @@ def test_in_bands_there_may_be_more_pixels_than_the_configured(
         )
         assert fetches.count
         return
-    with pytest.raises(RecordError, match="more than image.max_pixels = 2000$") as caught:
+    with pytest.raises(RecordError, match=r"more than image.max_pixels = 2000$") as caught:
         image_bands(data, config, 32)
     assert caught.value.reason == Reason.TOO_LARGE
 
