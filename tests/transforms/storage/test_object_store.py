@@ -154,6 +154,27 @@ def test_hidden_and_excluded_objects_are_named(data: Path) -> None:
     assert [row["id"] for row in rows] == [".git/a.png", ".x.png"]
 
 
+def test_masks_of_defects_are_passed_over_unless_they_are_asked_for(data: Path) -> None:
+    masks = [f"{FOLDER}/img/ground_truth/{name}" for name in ("a_mask.png", "cut/b_mask.png")]
+    for path in (*masks, f"{FOLDER}/img/ground_truth/cut/b.png"):
+        put(path, _png(1))
+    for given in (f"{FOLDER}/img", f"{FOLDER}/img/"):
+        found = listed_passed_over(given)
+        assert found.by_cause() == {"other_kind": 1, "mask": 2}
+        assert found.names(Cause.MASK) == masks
+        ids = [row["id"] for row in read_rows(given)]
+        assert [name for name in ids if "ground_truth" in name] == ["ground_truth/cut/b.png"]
+    assert listed_passed_over(f"{FOLDER}/img/*/*/*.png").names(Cause.MASK) == masks[1:]
+    rows = read_rows(f"{FOLDER}/img/*/*/*.png")
+    assert [row["id"] for row in rows] == ["dog/deep/c.png", "ground_truth/cut/b.png"]
+    rows = read_rows(f"{FOLDER}/img/ground_truth")
+    assert [row["id"] for row in rows] == ["a_mask.png", "cut/b.png", "cut/b_mask.png"]
+    assert passed_over_by(f"{FOLDER}/img/ground_truth") == {}
+    for path in masks:
+        assert len(read_rows(path)) == 1
+        assert passed_over_by(path) == {}
+
+
 def test_objects_that_mark_folders_are_no_files(data: Path) -> None:
     for name in ("img/", "img/cat/", "empty/"):
         put(f"{FOLDER}/{name}", b"")

@@ -156,6 +156,85 @@ def test_hidden_names_are_counted_and_not_entered(root: Path) -> None:
     assert _listed(root / ".git") == (["in/.git/x.png"], {"hidden": ["in/.git/.deep"]})
 
 
+MASKS = [
+    "in/m/ground_truth/a_mask.tiff",
+    "in/m/ground_truth/cut/001_mask.png",
+    "in/m/ground_truth/cut/deep/x.y_mask.PNG",
+]
+OTHERS = [
+    "in/m/ground_truth.png",
+    "in/m/ground_truth/mask.png",
+    "in/m/ground_truth/other.png",
+    "in/m/ground_truth/cut/001.png",
+    "in/m/ground_truth/cut/001_mask",
+    "in/m/ground_truth/cut/_mask.png",
+    "in/m/ground_truth/cut/001_mask.png.png",
+    "in/m/ground_truth/cut/001_masks.png",
+    "in/m/ground_truths/001_mask.png",
+    "in/m/my_ground_truth/001_mask.png",
+    "in/m/test/001_mask.png",
+]
+
+
+@pytest.fixture
+def mvtec(root: Path) -> Path:
+    """A folder with masks of defects beside what is not."""
+    for name in (*MASKS, *OTHERS):
+        path = root.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def test_masks_of_defects_are_passed_over_in_a_folder(mvtec: Path) -> None:
+    found, named = _listed(mvtec)
+    assert sorted(found) == sorted([*PLAIN, *OTHERS])
+    assert named == {"mask": sorted(MASKS)}
+    found, named = _listed(mvtec / "m")
+    assert sorted(found) == sorted(OTHERS)
+    assert named == {"mask": sorted(MASKS)}
+
+
+@pytest.mark.parametrize("pattern", ["**", "m/**", "*/ground_truth/**", "m/g*/**"])
+def test_masks_of_defects_are_passed_over_where_a_pattern_has_them(
+    mvtec: Path, pattern: str
+) -> None:
+    found, named = _listed(f"{mvtec}/{pattern}")
+    assert not set(found) & set(MASKS)
+    assert {"in/m/ground_truth/other.png", "in/m/ground_truth/cut/001.png"} <= set(found)
+    assert named == {"mask": sorted(MASKS)}
+
+
+def test_a_pattern_of_nothing_but_masks_has_no_file(mvtec: Path) -> None:
+    with pytest.raises(InputError, match=r"no file matches .* \(passed over: 1 mask\)"):
+        list(list_files(f"{mvtec}/*/ground_truth/cut/*1_mask.png", PassedOver()))
+
+
+def test_masks_that_are_given_themselves_are_read(mvtec: Path) -> None:
+    for name in MASKS:
+        assert _listed(mvtec.parent / name) == ([name], {})
+    own = [name for name in (*MASKS, *OTHERS) if "/ground_truth/" in name]
+    found, named = _listed(mvtec / "m" / "ground_truth")
+    assert (sorted(found), named) == (sorted(own), {})
+    below = [name for name in own if "/cut/" in name]
+    found, named = _listed(mvtec / "m" / "ground_truth" / "cut")
+    assert (sorted(found), named) == (sorted(below), {})
+    assert _listed(f"{mvtec}/m/ground_truth/*_mask.*") == ([MASKS[0]], {})
+    assert _listed(f"{mvtec}/m/ground_truth/**_mask.png") == (
+        ["in/m/ground_truth/cut/001_mask.png", "in/m/ground_truth/cut/_mask.png"],
+        {},
+    )
+
+
+def test_a_mask_that_is_excluded_or_hidden_is_told_once(mvtec: Path) -> None:
+    (mvtec / "m" / "ground_truth" / "cut" / ".h_mask.png").touch()
+    _, named = _listed(mvtec, exclude=["deep/"])
+    assert named == {
+        "excluded": ["in/m/ground_truth/cut/deep"],
+        "mask": ["in/m/ground_truth/a_mask.tiff", "in/m/ground_truth/cut/.h_mask.png", MASKS[1]],
+    }
+
+
 def test_what_a_pattern_matches_obeys_the_same_rules(root: Path) -> None:
     (root / "l.png").symlink_to("../out/secret.png")
     (root / "other.txt").touch()
