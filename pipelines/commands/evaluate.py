@@ -11,7 +11,6 @@ from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.calibration.ranking import Ranked
 from ae_models.calibration.ranking_intervals import measured_auroc, measured_average_precision
 from ae_models.errors import InputError
-from pipelines.commands.evaluate_masks import evaluate_masks
 from pipelines.console.output_file import check_file
 from pipelines.console.progress import Progress, say
 from transforms.records.where import Where
@@ -104,6 +103,8 @@ def evaluate(
         ]
         result["by"] = {"column": by, "kinds": told}
     if masks is not None:
+        from pipelines.commands.evaluate_masks import evaluate_masks  # noqa: PLC0415 - SciPy's
+
         result["pixels"] = evaluate_masks(scores, masks, where, by or where.column)
     return result
 

@@ -4,7 +4,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from transforms.images.fitting import Box
 from transforms.maps.placement import Placement
@@ -44,6 +43,8 @@ def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> 
     if extent is None:
         return []
     top, left, within = extent
+    from scipy import ndimage  # noqa: PLC0415 - it loads for long, and few records have regions
+
     labels, count = _labelled(within >= threshold)
     regions = []
     for number, (down, across) in enumerate(ndimage.find_objects(labels, count), 1):
@@ -72,6 +73,8 @@ def _extent(
 
 def _labelled(inside: np.ndarray) -> tuple[np.ndarray, int]:
     """Numbers of regions from 1, and how many there are; in two bytes a place, if these do."""
+    from scipy import ndimage  # noqa: PLC0415
+
     labels: Any = np.empty(inside.shape, np.uint16)
     try:
         return labels, ndimage.label(inside, _TOUCHING, output=labels)

@@ -169,6 +169,7 @@ def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_pa
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "_SUCCESS",
         "passed_over",
+        "regions",
         "rejects",
         "run.json",
         "scores",

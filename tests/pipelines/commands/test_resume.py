@@ -154,7 +154,7 @@ def test_resume_does_only_what_is_missing(
     scoring.interrupted(run, after=2)
     # Of other files the next ones may get the numbers, once they are gone.
     before = {inode for name, (inode, _) in _state(run).items() if name.endswith(".parquet")}
-    assert len(before) == 4
+    assert len(before) == 6  # scores, rejects and regions of two parts
     scoring(run, checkpoint_every=EVERY, resume=True)
     assert scoring.scored == FILES - 2
     assert "2 parts are done, 80 records: going on" in capsys.readouterr().err

@@ -155,8 +155,8 @@ class _Faulty(Scorer):
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
-        given = self._functions["score"]
-        self._functions = {**self._functions, "score": self._checked(given)}
+        for name in ("score", "score_with_maps"):
+            self._functions = {**self._functions, name: self._checked(self._functions[name])}
 
     def _checked(self, function: Any) -> Any:
         @tf.function
