@@ -536,13 +536,13 @@ def test_a_wrong_tile_is_refused_before_anything_is_read(
 def test_a_convolutional_model_of_large_tiles_and_several_of_an_image(
     made: Path, tmp_path: Path
 ) -> None:
-    """Of features that are not looked at: places of the map are 2 pixels, scores those of 2."""
+    """Places of the map are 2 pixels wide, and scores the means of two tiles'."""
     folder = tmp_path / "train"
     folder.mkdir()
     for seed in range(40):
         Image.fromarray(_textured(seed, 170 + seed, 301)).save(folder / f"{seed}.png")
     overrides = [*OVERRIDES, "image.tile=128", "image.overlap=16", "scoring.top_tiles=2"]
-    config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})
+    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
     train([str(folder)], config, str(tmp_path / "model"))
     tested = tmp_path / "test"
     tested.mkdir()
