@@ -49,7 +49,7 @@ def image_bands(data: memoryview, config: ImageConfig, rows: int) -> Bands:
         if image is not None:
             orientation = image.get("orientation") if image.get_typeof("orientation") else 1
             stored = Stored(image.width, image.height, known_orientation(orientation))
-            return Bands(stored, _converted(_fetched(image, rows), config))
+            return Bands(stored, _converted(_fetched(image, rows, data), config))
     return _whole(data, config, rows)
 
 
@@ -120,17 +120,20 @@ def _is_plain(image: Any) -> bool:
     return image.format == "uchar" and is_known and not is_in_passes
 
 
-def _fetched(image: Any, rows: int) -> Iterator[np.ndarray]:
+def _fetched(image: Any, rows: int, data: memoryview) -> Iterator[np.ndarray]:
+    """The image in bands; the file that it is read from, which nothing else may hold, is held as
+    long as they are taken."""
     import pyvips  # noqa: PLC0415
 
     region = pyvips.Region.new(image)
     for top in range(0, image.height, rows):
         height = min(rows, image.height - top)
         try:
-            data = region.fetch(0, top, image.width, height)
+            pixels = region.fetch(0, top, image.width, height)
         except pyvips.Error as error:
             raise RecordError(Reason.CORRUPT, f"in bands: {error}") from error
-        yield np.frombuffer(data, np.uint8).reshape(height, image.width, image.bands)
+        yield np.frombuffer(pixels, np.uint8).reshape(height, image.width, image.bands)
+    del data
 
 
 def _converted(bands: Iterator[np.ndarray], config: ImageConfig) -> Iterator[np.ndarray]:

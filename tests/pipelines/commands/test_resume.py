@@ -160,7 +160,7 @@ def test_resume_does_only_what_is_missing(
     assert "2 parts are done, 80 records: going on" in capsys.readouterr().err
     assert _same(run, tmp_path / "one")
     kept = [inode for inode, _ in _state(run).values() if inode in before]
-    assert len(kept) == 4, "scores and rejects of two parts, moved as they were"
+    assert len(kept) == 6, "the files of two parts, moved as they were"
     assert scoring.verified(run)
 
 

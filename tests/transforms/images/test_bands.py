@@ -131,8 +131,8 @@ class Fetches:
 def fetches(monkeypatch: pytest.MonkeyPatch) -> Fetches:
     counted, original = Fetches(), bands._fetched
 
-    def fetched(image: Any, rows: int) -> Iterator[np.ndarray]:
-        for band in original(image, rows):
+    def fetched(*arguments: Any) -> Iterator[np.ndarray]:
+        for band in original(*arguments):
             counted.count += 1
             yield band
 
@@ -426,3 +426,17 @@ def test_raw_pixels_obey_the_configuration() -> None:
         with pytest.raises(RecordError) as caught:
             raw_bands(pixels, config, 32)
         assert caught.value.reason == reason
+
+
+def test_the_file_is_held_until_its_rows_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "_WHOLE_PIXELS", 100)
+    pixels = np.random.default_rng(3).integers(0, 256, (400, 300, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    data = file.getvalue()
+    del file
+    rows = image_bands(memoryview(data), AS_IS, 32).rows
+    del data
+    others = [bytes([k]) * 363_000 for k in range(50)]  # takes its place
+    np.testing.assert_array_equal(np.concatenate(list(rows)), pixels)
+    del others
