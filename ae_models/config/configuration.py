@@ -275,7 +275,7 @@ class ScoringConfig(Validated):
 
     `map` is what anomaly maps show: `error`, what the model fails to rebuild; `likelihood`, of a
     VAE, what it finds unlikely; `density`, where features are unusual; `none`: the bundle has no
-    maps. None: `density` of features, else `likelihood` of a VAE and `error` of other models.
+    maps. None: `density` of features, else `error`.
 
     Of images in tiles, each score is the mean of the `top_tiles` greatest that its tiles have, and
     where no `primary` is set it is `map_peak`.

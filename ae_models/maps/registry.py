@@ -15,14 +15,12 @@ MAPS: Family[type[AnomalyMap]] = Family(
 
 
 def map_name(config: Configuration) -> str | None:
-    """`scoring.map`, or where none is named, `density` of features, `likelihood` of a VAE of
-    pixels, `error` of any other model; None: the bundle has no maps."""
+    """`scoring.map`, or where none is named, `density` of features, else `error`; None: the bundle
+    has no maps."""
     asked = config.scoring.map
     if asked is not None:
         return None if asked == NO_MAP else asked
-    if config.features.is_on:
-        return DENSITY
-    return LIKELIHOOD if config.model.kind == "vae" else ERROR
+    return DENSITY if config.features.is_on else ERROR
 
 
 def new_map(config: Configuration) -> AnomalyMap | None:

@@ -481,7 +481,7 @@ def _configured(model: ModelConfig, backbone: str | None = "none", **scoring: An
     [
         (AutoencoderConfig(), "none", None, "error"),
         (DenoisingConfig(), "none", None, "error"),
-        (VariationalConfig(), "none", None, "likelihood"),
+        (VariationalConfig(), "none", None, "error"),
         (AutoencoderConfig(), "x", None, "density"),
         (VariationalConfig(likelihood="gaussian"), "x", None, "density"),
         (VariationalConfig(), "none", "error", "error"),
