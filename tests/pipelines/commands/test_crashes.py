@@ -201,5 +201,5 @@ def test_failing(bundle: Bundles, image_folder: Path, disk: Path, tmp_path: Path
         folder = crash.write(tmp_path / "again" / str(crash.moment) / crash.how)
         score([str(image_folder)], model, str(folder / "run"))
         assert sorted(path.name for path in (folder / "run").iterdir()) == [
-            *("_SUCCESS", "passed_over", "rejects", "run.json", "scores")
+            *("_SUCCESS", "passed_over", "regions", "rejects", "run.json", "scores")
         ]
