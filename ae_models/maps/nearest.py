@@ -21,12 +21,19 @@ class NearestPlaces:
     Attributes:
       mean: of the features, (C,).
       matrix: from these to whitened ones, (C, C).
-      core: of the core-set, (m, C) float16.
+      core: of the core-set, (m, C) int8, in steps of each feature.
+      steps: these, (C,) float32: a 127th of the feature's greatest magnitude there.
     """
 
     mean: np.ndarray
     matrix: np.ndarray
     core: np.ndarray
+    steps: np.ndarray
+
+    @property
+    def points(self) -> np.ndarray:
+        """The core-set's whitened features, (m, C) float32."""
+        return self.core.astype(np.float32) * self.steps
 
     @classmethod
     def of(cls, maps: np.ndarray) -> "NearestPlaces":
@@ -41,16 +48,19 @@ class NearestPlaces:
         # What rounding leaves of a variance of 0 may be less than that.
         shrunk = np.sqrt(np.maximum(variances, 0.0) + least)
         white = (seen @ (directions / shrunk)).astype(np.float32)
-        core = farthest_points(white, _CORE_SET).astype(np.float16)
-        return cls(mean, directions / shrunk / scale[:, None], core)
+        core = farthest_points(white, _CORE_SET)
+        greatest = np.abs(core).max(axis=0)
+        steps = np.where(greatest > 0, greatest / 127, 1).astype(np.float32)
+        matrix = directions / shrunk / scale[:, None]
+        return cls(mean, matrix, np.rint(core / steps).astype(np.int8), steps)
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(N, h, w, C) → (N, h, w): the squared distance to the nearest, over C."""
         _, height, width, channels = maps.shape
         centred = ops.reshape(maps, (-1, channels)) - constant(self.mean)
         white = ops.matmul(centred, constant(self.matrix))
-        core = ops.cast(constant(self.core, "float16"), "float32")
-        squares = np.sum(np.square(self.core, dtype=np.float32), axis=-1)
+        core = ops.cast(constant(self.core, "int8"), "float32") * constant(self.steps)
+        squares = np.sum(np.square(self.points), axis=-1)
         closeness = 2.0 * ops.matmul(white, ops.transpose(core)) - constant(squares)
         # Of a place that is in the core-set, |a|² + |b|² − 2a·b is rounding alone.
         nearest = ops.take(core, ops.top_k(closeness, 1)[1][:, 0], axis=0)
