@@ -396,7 +396,7 @@ def test_on_an_object_store(
     assert tables[0].equals(tables[1])
     assert verify(run, scoring.inputs)["ok"]
     names = {path.removeprefix(f"{run}/").partition("/")[0] for path in object_store.objects(run)}
-    assert names == {"_SUCCESS", "rejects", "run.json", "scores"}
+    assert names == {"_SUCCESS", "regions", "rejects", "run.json", "scores"}
     scoring(run, overwrite=True, checkpoint_every=EVERY)
     assert verify(run, scoring.inputs)["ok"]
 
