@@ -402,6 +402,11 @@ class Configuration(Validated):
         return self.model.target if isinstance(self.model, DenoisingConfig) else None
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether records stay together in the splits: those of one group, or an image's tiles."""
+        return self.training.group is not None or self.image.tile is not None
+
+    @property
     def corruption_of_images(self) -> tuple[Step, ...]:
         """What an image undergoes before the backbone: none of it where pixels are rebuilt."""
         return self._corruption(of_images=True) if self.features.is_on else ()

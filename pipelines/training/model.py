@@ -217,7 +217,7 @@ class Trainer:
             return None
         # What features are like was learned from neither: the more records, the better.
         splits = (VALIDATION, TRAIN)
-        grouped = config.training.group is not None or config.image.tile is not None
+        grouped = config.is_grouped
         scarce = records is None and sum(len(self._images[split]) for split in splits) < MOST_SEEN
         return fit_to_features(
             module.scores,

@@ -164,7 +164,7 @@ def analyse(
 def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
     hashes, keys = _hashes(shards, ID), None
     training, fpr = config.training, config.scoring.fpr
-    if _is_grouped(config):
+    if config.is_grouped:
         keys = _hashes(shards, GROUP)
     try:
         sizes = _sizes(shards, len(hashes), keys, config)
@@ -180,11 +180,6 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
         raise InputError("; ".join(line for line in lines if line)) from error
     check_calibration(_calibrating(order, config), config.scoring)
     return order
-
-
-def _is_grouped(config: Configuration) -> bool:
-    """Whether records stay together: those of one group, or the tiles of an image."""
-    return config.training.group is not None or config.image.tile is not None
 
 
 def _sizes(
@@ -285,14 +280,14 @@ def _stored(
     stores = write_image_stores(
         {split: _file(work, split) for split in SPLITS},
         order,
-        record_images(shards, config.image, grouped=_is_grouped(config)),
+        record_images(shards, config.image, grouped=config.is_grouped),
         [ids, levels, fingerprints],
     )
     if config.target:
         targets = write_image_stores(
             {split: _file(work, split, TARGET) for split in (TRAIN, VALIDATION)},
             order,
-            record_images(shards, config.image, TARGET, grouped=_is_grouped(config)),
+            record_images(shards, config.image, TARGET, grouped=config.is_grouped),
         )
         stores |= {split: ImageStore(stores[split].path, own) for split, own in targets.items()}
     seen = levels.levels()

@@ -29,7 +29,7 @@ class LoadedModel:
 
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         options = options or ScoreOptions()
-        bundle = open_bundle(local_bundle(bundle_path))
+        self.bundle = bundle = open_bundle(local_bundle(bundle_path))
         maps = [ERROR_MAP] if options.error_maps else []
         maps += [ANOMALY_MAP] if options.regions else []
         self.scorer = Scorer(bundle.path, bundle.config, options.outputs, options.primary, maps)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ae_models.bundles.bundle import open_bundle
 from ae_models.calibration.score_calibration import calibration_of
 from transforms.images.decode_batch import with_stored
 from transforms.images.orientation import Stored
@@ -14,7 +13,6 @@ from transforms.maps.placement import Placement
 from transforms.records.batches import IMAGE, REJECT, REJECT_TYPE, TILES, with_column
 from transforms.records.pixels import raw_images
 from transforms.records.rejects import RecordError, Stage
-from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.columns import scored_columns
 from transforms.scoring.model_handler import LoadedModel, rejects_of, scored_batch
 from transforms.scoring.options import ScoreOptions
@@ -29,13 +27,12 @@ class TiledModel(LoadedModel):
 
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         super().__init__(bundle_path, options)
-        bundle = open_bundle(local_bundle(bundle_path))
-        self._tiles = TileScorer(self.scorer, bundle.config)
-        self._place = bundle.config.image.tile_place
-        self._side = bundle.config.image.tile_side
+        config = self.bundle.config
+        self._tiles = TileScorer(self.scorer, config)
+        self._place, self._side = config.image.tile_place, config.image.tile_side
         self._keeps_tiles = options is not None and options.tiles
         asked = None if options is None else options.primary
-        self._tile_calibration = calibration_of(bundle, asked, of_tiles=True)
+        self._tile_calibration = calibration_of(self.bundle, asked, of_tiles=True)
 
     def _check(self, element: pa.RecordBatch) -> None:
         """Images may be of any shape."""
@@ -86,10 +83,12 @@ class TiledModel(LoadedModel):
         return pa.ListArray.from_arrays(offsets, self._tile_structs(list(images.values())))
 
     def _tile_structs(self, images: Sequence[TiledImage]) -> pa.StructArray:
-        outputs = self._outputs([])
         places, sizes = np.zeros((2, 0), np.int32), np.zeros((2, 0), np.int32)
-        if images:
-            outputs = {n: np.concatenate([one.tiles[n] for one in images]) for n in outputs}
+        if not images:
+            outputs = self._outputs([])
+        else:
+            names = images[0].outputs
+            outputs = {n: np.concatenate([one.tiles[n] for one in images]) for n in names}
             places = np.concatenate([[one.tiles["x"], one.tiles["y"]] for one in images], axis=1)
             ends = [
                 np.repeat([[one.stored.width], [one.stored.height]], len(one.tiles["x"]), axis=1)
