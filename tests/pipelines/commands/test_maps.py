@@ -3,12 +3,8 @@
 import hashlib
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +26,8 @@ from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from pipelines.commands.verify import verify
 from tests.support.command import run_command
+from tests.support.killed import kill, parts_done
 from tests.support.made_once import made_once
-from tests.support.project import PROJECT
 from transforms import ReadImages, ScoreImages, ScoreImagesByCategory, WriteScores
 from transforms.records.batches import BatchLimits
 from transforms.runs.ledger import read_ledger
@@ -442,29 +438,14 @@ def rows(tmp_path: Path) -> Path:
     return folder
 
 
-def _kill(command: list[str], when: Callable[[], bool]) -> None:
-    """Starts a command and kills it, and it alone, as soon as `when` holds."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    program = [sys.executable, "-m", "pipelines.cli", *command]
-    process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, cwd=PROJECT)
-    until = time.monotonic() + 120
-    while not when() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def _parts_done(run: Path) -> int:
-    return len(list(run.glob(".staging-*/done-*.json")))
-
-
 def test_a_killed_run_is_gone_on_with_to_the_same_regions_and_maps(
     rows: Path, bundle: Bundles, tmp_path: Path
 ) -> None:
     one, run, model = tmp_path / "one", tmp_path / "run", bundle("ae")
     parts = ["--maps", "all", "--checkpoint_every", "10"]
-    _kill(_score_command(rows, model, run, *parts), lambda: _parts_done(run) >= 1)
-    assert 1 <= _parts_done(run) < PARTS
+    command = [sys.executable, "-m", "pipelines.cli"]
+    kill([*command, *_score_command(rows, model, run, *parts)], lambda: parts_done(run) >= 1)
+    assert 1 <= parts_done(run) < PARTS
     assert not (run / "_SUCCESS").exists()
     for other, told in (("flagged", '"flagged"'), (None, "null")):
         with pytest.raises(OutputError, match=f'--maps was "all" and is {told}'):

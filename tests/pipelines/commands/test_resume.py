@@ -4,8 +4,6 @@ import io
 import itertools
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +23,7 @@ from pipelines.commands import score_in_parts
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support import object_store
-from tests.support.project import PROJECT
+from tests.support.killed import kill, parts_done
 from transforms.runs import finish as finish_module
 from transforms.runs.ledger import read_ledger
 from transforms.storage import changes as storage_changes
@@ -414,21 +412,6 @@ def _command(data: Path, model: Path, run: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "pipelines.cli", *score_, *more]
 
 
-def _kill(command: list[str], when: Callable[[], bool]) -> None:
-    """Starts a command and kills it, and it alone, as soon as `when` holds."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=PROJECT)
-    until = time.monotonic() + 120
-    while not when() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def _parts_done(run: Path) -> int:
-    return len(list(run.glob(".staging-*/done-*.json")))
-
-
 @pytest.mark.parametrize(
     "flags",
     [
@@ -443,8 +426,8 @@ def test_a_run_that_was_killed_is_gone_on_with(
     scoring: _Scoring, data: Path, bundle: Bundles, tmp_path: Path, flags: list[str]
 ) -> None:
     run = tmp_path / "run"
-    _kill(_command(data, bundle("ae"), run, *flags), lambda: _parts_done(run) == 1)
-    assert _parts_done(run) == 1
+    kill(_command(data, bundle("ae"), run, *flags), lambda: parts_done(run) == 1)
+    assert parts_done(run) == 1
     # At once: worker processes that are still there do not hold the folder.
     scoring(run, checkpoint_every=EVERY, resume=True)
     assert scoring.scored == FILES - 1
@@ -463,7 +446,7 @@ def test_killed_at_any_moment(
     generator = np.random.default_rng(0)
     for _ in range(12):
         ends = time.monotonic() + float(generator.uniform(6, 16))
-        _kill(command, lambda: time.monotonic() > ends)  # noqa: B023 - it is called in this turn
+        kill(command, lambda: time.monotonic() > ends)  # noqa: B023 - it is called in this turn
         if (run / "_SUCCESS").exists():
             assert _same(run, tmp_path / "one")
             shutil.rmtree(run)
