@@ -19,7 +19,7 @@ from transforms.results.read_shards import score_columns
 from transforms.results.relabel import NewScore, p_values, relabel_files, scored_rows
 from transforms.results.summary import SCORE, check_model
 from transforms.runs.finish import finish_run
-from transforms.runs.ledger import read_ledger
+from transforms.runs.ledger import kinds_in, read_ledger
 from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
@@ -77,7 +77,14 @@ def relabel(
         if new is not None:
             changed["score"] = new.calibration.name
         facts = _facts(earlier, changed, scores, bundle)
-        ledger = finish_run(output, run_id, shards=shards, facts=facts, overwrite=overwrite)
+        ledger = finish_run(
+            output,
+            run_id,
+            shards=shards,
+            facts=facts,
+            overwrite=overwrite,
+            kinds=kinds_in(earlier),
+        )
     if line := flags_nothing(ledger, _ADVICE):
         say(f"warning: {line}")
     return ledger

@@ -84,6 +84,12 @@ def read_ledger(output: str) -> dict[str, Any]:
     return ledger
 
 
+def kinds_in(ledger: Mapping[str, Any]) -> tuple[str, ...]:
+    """The folders of a finished run's rows: those of every run, and what its ledger counts more."""
+    located = (kind for kind in (REGIONS, MAPS, TILES) if kind in ledger)
+    return (SCORES, REJECTS, PASSED_OVER, *located)
+
+
 def result_files(output: str, *kinds: str) -> list[str]:
     """The files of a finished run's scores, rejects or both, by its ledger.
 
