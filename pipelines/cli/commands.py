@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -160,6 +160,10 @@ def train(
 @click.option("--maps", metavar="all|flagged",
               help="Keep anomaly maps in OUTPUT/maps: of all records, or of those that are flagged "
                    "or have a region.  [default: none]")  # fmt: skip
+@click.option("--map_format", type=click.Choice(["parquet", "png"]), default="parquet",
+              show_default=True,
+              help="Maps as numbers, or as pictures in OUTPUT/pictures: of each map one of its "
+                   "own, and one over the image.")  # fmt: skip
 @click.option("--tiles", is_flag=True,
               help="Of a bundle that looks at images in tiles: keep a row of each tile in "
                    "OUTPUT/tiles.")  # fmt: skip
@@ -195,6 +199,7 @@ def score(
     portable_schema: bool,
     error_maps: bool,
     maps: str | None,
+    map_format: Literal["parquet", "png"],
     tiles: bool,
     outputs: str | None,
     primary: str | None,
@@ -225,6 +230,7 @@ def score(
         outputs=None if outputs is None else outputs.split(","),
         primary=primary,
         maps=maps,
+        map_format=map_format,
         tiles=tiles,
         checkpoint_every=checkpoint_every,
         resume=resume,

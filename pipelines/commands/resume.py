@@ -66,6 +66,7 @@ def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
         "--primary": model.get("primary_score"),
         "--error_maps": facts.get("error_maps"),
         "--maps": facts.get("maps_of"),
+        "--map_format": facts.get("map_format", "parquet"),
         "--tiles": facts.get("tiles_kept", False),
         "--portable_schema": facts.get("portable_schema"),
         "relabelled": facts.get("relabelled"),

@@ -52,6 +52,7 @@ def score(
     outputs: Sequence[str] | None = None,
     primary: str | None = None,
     maps: str | None = None,
+    map_format: Literal["parquet", "png"] = "parquet",
     tiles: bool = False,
     checkpoint_every: int | None = None,
     resume: bool = False,
@@ -74,7 +75,15 @@ def score(
       EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
     wanted = None if outputs is None else tuple(outputs)
-    asked = ScoreOptions(fpr, error_maps, wanted, primary, maps=checked_maps(maps), tiles=tiles)
+    asked = ScoreOptions(
+        fpr,
+        error_maps,
+        wanted,
+        primary,
+        maps=checked_maps(maps),
+        map_format=map_format,
+        tiles=tiles,
+    )
     limit = RejectLimit.usual() if max_rejects is None else RejectLimit.parse(max_rejects)
     read_options = ReadOptions(**(reading or {}))
     options = pipeline_options(beam_flags)
@@ -92,6 +101,7 @@ def score(
         "model": {"path": model, **_model_facts(bundle, asked)},
         "error_maps": error_maps,
         "maps_of": maps,
+        "map_format": map_format,
         "tiles_kept": tiles,
         "portable_schema": portable_schema,
         "options": described_options(options),

@@ -10,6 +10,7 @@ from transforms.reading.read import common_carried, read_task
 from transforms.records.batches import ID, BatchLimits
 from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.where import Where, conditions
+from transforms.results.pictures import damaged_pictures
 from transforms.results.read_shards import check_whole, shard_batches
 from transforms.results.reconcile import Differences, reconcile
 from transforms.runs.ledger import (
@@ -94,7 +95,7 @@ def _damage(scores: str, ledger: Mapping[str, Any]) -> list[str]:
             except InputError as error:
                 problems.append(str(error))
             progress.show(number)
-    return problems
+    return problems or list(damaged_pictures(scores))
 
 
 class _UnreadableError(Exception):

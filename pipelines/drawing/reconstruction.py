@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.drawing.overlay import heat_over
 from pipelines.drawing.png import write_png
 from pipelines.drawing.sheet import Sheet, Strip, shades_of
+from transforms.maps.overlay import heat_over
 
 
 def reconstruction_grid(

@@ -13,7 +13,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipelines.drawing.overlay import HEAT
 from pipelines.drawing.text import (
     HEADING_POINTS,
     LABEL_POINTS,
@@ -22,6 +21,7 @@ from pipelines.drawing.text import (
     width_of,
     wrapped,
 )
+from transforms.maps.overlay import HEAT
 
 # In inches.
 _WIDEST, _HIGHEST, _RIGHT, _EDGE = 16.0, 12.0, 1.05, 0.12

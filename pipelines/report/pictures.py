@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.palettes import Magma256
 from PIL import Image
 
-from pipelines.drawing.overlay import heat_over
+from transforms.maps.overlay import heat_over
 
 _THUMBNAIL, _TILE = 48, 160  # the longest side, in pixels
 _HEAT = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in Magma256], np.uint8)

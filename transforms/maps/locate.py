@@ -1,6 +1,7 @@
 """Where scored records are anomalous, by the maps that their model gives."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ from ae_models.bundles.bundle import Bundle
 from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.maps import NO_MAP
 from ae_models.errors import ConfigError
+from transforms.maps.pictures import MIDDLE, MapFormat, map_pictures
 from transforms.maps.placement import Placement
-from transforms.maps.regions import find_regions
-from transforms.maps.tables import map_column, regions_column, stored_sizes
-from transforms.records.batches import MAP, REGIONS
+from transforms.maps.regions import Region, find_regions
+from transforms.maps.tables import map_column, picture_column, regions_column, stored_sizes
+from transforms.records.batches import IMAGE, MAP, REGIONS
+from transforms.records.pixels import pixels_from_arrow
 
 PEAK = "map_peak"  # the score that a map's threshold is calibrated by
 Kept = Literal["all", "flagged"]
@@ -26,10 +29,19 @@ def has_regions(bundle: Bundle) -> bool:
 
 
 class Placed(NamedTuple):
-    """A map, (h, w) float32, and where its image lies in it."""
+    """A map.
+
+    Attributes:
+      places: (h, w) float32.
+      placement: where its image lies in it.
+      orientation: by which EXIF says how the image as it is stored is turned to stand upright.
+      pixels: (H, W, C) uint8 or uint16, of the same frame; None where no pictures are asked for.
+    """
 
     places: np.ndarray
     placement: Placement
+    orientation: int
+    pixels: np.ndarray | None = None
 
 
 class Locator:
@@ -40,12 +52,15 @@ class Locator:
         normal image's map is.
       fpr: the greatest p-value of a region's peak, and so the share of normal images that have any.
       maps: of which records maps are kept; None: of none.
+      map_format: as numbers, or as PNG files.
 
     Raises:
       ConfigError: the bundle tells no regions.
     """
 
-    def __init__(self, bundle: Bundle, fpr: float, maps: Kept | None):
+    def __init__(
+        self, bundle: Bundle, fpr: float, maps: Kept | None, map_format: MapFormat = "parquet"
+    ):
         if not has_regions(bundle):
             raise ConfigError(
                 f"{bundle.path} tells no regions: it has no map, or not the score {PEAK}, by which "
@@ -54,12 +69,17 @@ class Locator:
         self._calibration = calibration_of(bundle, PEAK)
         self._threshold = self._calibration.threshold(fpr)
         self._image, self._kept = bundle.config.image, maps
+        self.draws = maps is not None and map_format == "png"
 
     def placed(self, batch: pa.RecordBatch, places: np.ndarray) -> list[Placed]:
-        """The maps, (N, h, w) float32, of N good records with `STORED`."""
+        """The maps, (N, h, w) float32, of N good records with `STORED` and decoded images."""
         sizes, size = stored_sizes(batch), places.shape[1:]
         placements = [Placement.of(stored, self._image, size) for stored in sizes]
-        return list(map(Placed, places, placements))
+        pixels: Iterable[np.ndarray | None] = itertools.repeat(None)
+        if self.draws:
+            layout = self._image.shape, np.dtype(self._image.dtype)
+            pixels = pixels_from_arrow(batch.column(IMAGE), *layout)
+        return list(map(Placed, places, placements, (s.orientation for s in sizes), pixels))
 
     def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
         """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
@@ -69,9 +89,31 @@ class Locator:
         columns = {REGIONS: regions_column(regions, list(map(self._calibration.p_values, peaks)))}
         if self._kept is not None:
             kept = flags | np.array(list(map(bool, regions)), bool) | (self._kept == "all")
-            whole = [
-                own.placement.map_of_image(own.places) if keep else None
-                for own, keep in zip(maps, kept, strict=True)
-            ]
-            columns[MAP] = map_column(whole, [own.placement for own in maps])
+            shown = list(zip(maps, regions, kept, strict=True))
+            columns[MAP] = self._pictures(shown) if self.draws else self._maps(shown)
         return columns
+
+    def _maps(self, records: Sequence[tuple[Placed, list[Region], bool]]) -> pa.Array:
+        whole = [
+            own.placement.map_of_image(own.places) if keep else None for own, _, keep in records
+        ]
+        return map_column(whole, [own.placement for own, _, _ in records])
+
+    def _pictures(self, records: Sequence[tuple[Placed, list[Region], bool]]) -> pa.Array:
+        middle = self.middle
+        pictures = [
+            map_pictures(own.pixels, own.places, own.placement, regions, middle, own.orientation)
+            if keep and own.pixels is not None
+            else None
+            for own, regions, keep in records
+        ]
+        return picture_column(pictures, [own.placement for own, _, _ in records], middle / MIDDLE)
+
+    @property
+    def middle(self) -> float:
+        """The value of a map that pictures show half bright: the threshold, or where calibration
+        records are too few for one the greatest that they have."""
+        found = self._threshold
+        if not np.isfinite(found):
+            found = float(self._calibration.scores[-1])
+        return max(found, 1e-12)

@@ -41,6 +41,16 @@ class Placement:
         rows = stored._replace(orientation=1)
         return cls(rows, Fitted(whole, (0, 0, stored.width, stored.height)), places)
 
+    def sized(self, places: np.ndarray, pixels: np.ndarray) -> "Placement":
+        """The same of the frame's pixels, (H, W, C), in place of its map, (h, w)."""
+        across, down = (
+            own * count / pixel_count
+            for own, count, pixel_count in zip(
+                self.places, places.shape[::-1], pixels.shape[1::-1], strict=True
+            )
+        )
+        return dataclasses.replace(self, places=(across, down))
+
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
         """Pixels of the upright image that a place of the map is wide and high."""
@@ -99,6 +109,15 @@ class Placement:
         start = min(shown[1], size[0] - inner[0]), min(shown[0], size[1] - inner[1])
         result[start[0] : start[0] + inner[0], start[1] : start[1] + inner[1]] = cut
         return turned_back(result, self.stored.orientation)
+
+    def pixels_of_image(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C) uint8 of the frame → (H', W', C) uint8 of the whole image, as `map_of_image`;
+        black where the frame shows none of it."""
+        planes = [
+            self.map_of_image(pixels[..., channel].astype(np.float32))
+            for channel in range(pixels.shape[-1])
+        ]
+        return np.rint(np.nan_to_num(np.stack(planes, axis=-1))).astype(np.uint8)
 
 
 def _overlap(low: float, high: float, count: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.images.orientation import Stored
+from transforms.maps.pictures import MapPictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, TILES, carried_name
@@ -30,7 +31,13 @@ _OF_MAP = [
     pa.field("scale_y", pa.float32()),
     pa.field("map", pa.list_(pa.float16())),
 ]
-_REGIONS_TYPE, _MAP_TYPE = pa.list_(pa.struct(_OF_REGION)), pa.struct(_OF_MAP)
+PICTURE_COLUMNS = ("map_file", "overlay_file")  # of the bytes of PNG files, then of their names
+_OF_PICTURE = [
+    *_OF_MAP[:4],
+    pa.field("value_per_level", pa.float32()),
+    *(pa.field(name, pa.binary()) for name in PICTURE_COLUMNS),
+]
+_REGIONS_TYPE = pa.list_(pa.struct(_OF_REGION))
 _EMPTY = np.zeros((0, 0), np.float16)
 _GREATEST = float(np.finfo(np.float16).max)
 
@@ -46,23 +53,53 @@ def regions_column(regions: Sequence[Sequence[Region]], p_values: Sequence[np.nd
 
 def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement]) -> pa.Array:
     """(N,) maps (h, w) of images as they are stored, in half floats; null for records without."""
-    missing = pa.array([own is None for own in maps], pa.bool_())
     halves = [_EMPTY if own is None else _halves(own) for own in maps]
-    sizes = np.array([own.shape for own in halves], np.int32).reshape(-1, 2)
-    stored = np.array([own.stored[:2] for own in placements], np.float32).reshape(-1, 2)
-    scale = (stored / np.maximum(sizes[:, ::-1], 1)).astype(np.float32)
     ends = np.cumsum([0, *(own.size for own in halves)])
     parts = [own.reshape(-1) for own in halves]
     flat = parts[0] if len(parts) == 1 else np.concatenate([_EMPTY.reshape(-1), *parts])
+    values = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat))
+    columns = {**_sizes_of_maps([own.shape for own in halves], placements), "map": values}
+    return _structs(columns, _OF_MAP, maps)
+
+
+def picture_column(
+    pictures: Sequence[MapPictures | None], placements: Sequence[Placement], value_per_level: float
+) -> pa.Array:
+    """(N,) maps as the bytes of PNG files; null for records without."""
+    sizes = [(0, 0) if own is None else own.size for own in pictures]
+    files = [(None, None) if own is None else (own.map, own.overlay) for own in pictures]
     columns = {
+        **_sizes_of_maps(sizes, placements),
+        "value_per_level": pa.array([value_per_level] * len(pictures), pa.float32()),
+        **{
+            name: pa.array([own[place] for own in files], pa.binary())
+            for place, name in enumerate(PICTURE_COLUMNS)
+        },
+    }
+    return _structs(columns, _OF_PICTURE, pictures)
+
+
+def _sizes_of_maps(
+    shapes: Sequence[tuple[int, ...]], placements: Sequence[Placement]
+) -> dict[str, pa.Array]:
+    """Of maps (h, w), and how many pixels of the image their places are wide and high."""
+    sizes = np.array(shapes, np.int32).reshape(-1, 2)
+    stored = np.array([own.stored[:2] for own in placements], np.float32).reshape(-1, 2)
+    scale = (stored / np.maximum(sizes[:, ::-1], 1)).astype(np.float32)
+    return {
         "map_width": pa.array(sizes[:, 1]),
         "map_height": pa.array(sizes[:, 0]),
         "scale_x": pa.array(scale[:, 0]),
         "scale_y": pa.array(scale[:, 1]),
-        "map": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat)),
     }
-    arrays = [columns[field.name] for field in _OF_MAP]
-    return pa.StructArray.from_arrays(arrays, fields=_OF_MAP, mask=missing)
+
+
+def _structs(
+    columns: dict[str, pa.Array], fields: list[pa.Field], known: Sequence[object | None]
+) -> pa.StructArray:
+    missing = pa.array([own is None for own in known], pa.bool_())
+    arrays = [columns[field.name] for field in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields, mask=missing)
 
 
 def _halves(places: np.ndarray) -> np.ndarray:

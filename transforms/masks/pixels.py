@@ -60,8 +60,11 @@ def mapped_records(scores: str, where: Where, by: str) -> Iterator[MappedRecord]
         be read.
       ConfigError: no such column.
     """
-    if read_ledger(scores).get("maps_of") != "all":
+    ledger = read_ledger(scores)
+    if ledger.get("maps_of") != "all":
         raise InputError(f"{scores} has not the maps of all records: score with --maps all")
+    if ledger.get("map_format") == "png":
+        raise InputError(f"{scores} has pictures of its maps alone: score without --map_format png")
     known, kinds = carried_in_maps(where.column), carried_in_maps(by)
     columns = list(dict.fromkeys([ID, *_COLUMNS, known, kinds]))
     for path in result_files(scores, MAPS):

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from ae_models.calibration.score_calibration import ScoreCalibration
 from ae_models.errors import InputError, OutputError
 from transforms.results.read_shards import check_columns, check_whole, shard_batches
-from transforms.runs.ledger import SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.ledger import MAPS, SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.pictures import pictures_named
 from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.changes import create
 from transforms.storage.sealed_file import SealedFile, open_plain
@@ -123,6 +124,8 @@ def relabel_files(
                 _relabel_file(source, sink, threshold, count, new)
             else:
                 _copy(source, sink)
+        if kind == MAPS:
+            _copy_pictures(source, scores, staging)
         # Files without a first id are ordered by their paths, and so stay in the run's order.
         shards.append(Shard(kind, target, listed["rows"], "", {}, sink.sha256))
     return shards, flagged
@@ -184,6 +187,17 @@ def _copy(source: str, sink: SealedFile) -> None:
         sink.write(part)
 
 
+def _copy_pictures(shard: str, scores: str, staging: str) -> None:
+    """What the rows of a shard of maps name."""
+    for pictures in pictures_named(shard):
+        for picture in pictures:
+            target = posixpath.join(staging, picture.path)
+            with _created(target, "image/png") as sink:
+                _copy(posixpath.join(scores, picture.path), sink)
+            if sink.sha256 != picture.sha256:
+                raise InputError(f"{scores}/{picture.path} was changed since the run was written")
+
+
 def _parts(path: str) -> Iterator[bytes]:
     with read_errors(path), open_plain(path) as file:
         while part := file.read(_COPIED_BYTES):
@@ -191,9 +205,9 @@ def _parts(path: str) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _created(path: str) -> Iterator[SealedFile]:
+def _created(path: str, mime_type: str = "application/vnd.apache.parquet") -> Iterator[SealedFile]:
     try:
-        with SealedFile(create(path, "application/vnd.apache.parquet")) as sink:
+        with SealedFile(create(path, mime_type)) as sink:
             yield sink
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 from ae_models.errors import InputError
 from transforms.records.tallies import Tallies
 from transforms.runs.partition import Part, first_change
+from transforms.runs.pictures import has_pictures
 from transforms.runs.shards import Shard, open_shard
 from transforms.storage.changes import remove, write_whole
 from transforms.storage.files import exists, open_binary
@@ -79,11 +80,13 @@ def forget(output: str, run_id: str, number: int) -> None:
 
 
 def is_whole(shard: Shard) -> bool:
-    """Whether a file holds the rows that it was committed with: when the power fails, the commit
-    may reach the disk before the file does."""
+    """Whether a file holds the rows that it was committed with, and the pictures that they name are
+    there: when the power fails, the commit may reach the disk before the files do."""
     try:
         with open_shard(shard.path) as parquet:
-            return bool(parquet.metadata.num_rows == shard.rows)
+            if parquet.metadata.num_rows != shard.rows:
+                return False
+        return has_pictures(shard)
     except InputError:
         return False
 

@@ -3,7 +3,7 @@
 import collections
 import json
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ae_models.errors import OutputError
@@ -16,6 +16,7 @@ from transforms.runs.ledger import (
     MAPS,
     MODEL,
     PASSED_OVER,
+    PICTURES,
     REGIONS,
     REJECTS,
     RESULTS,
@@ -25,6 +26,7 @@ from transforms.runs.ledger import (
     finished_ledger,
 )
 from transforms.runs.output_folder import check_free, discard_unfinished, finishing_mark
+from transforms.runs.pictures import picture_moves
 from transforms.runs.shards import Shard, rejected_by_reason
 from transforms.storage import changes
 from transforms.storage.files import exists, present
@@ -98,7 +100,15 @@ def finish_run(
         ledger = {"format_version": FORMAT_VERSION, "run_id": run_id, **known, "files": files}
         moves = [(shard.path, place) for shard, place in places]
         moves += [] if model is None else [(model, MODEL)]
-        _finish(output, run_id, ledger=ledger, kinds=kinds, moves=moves, overwrite=overwrite)
+        _finish(
+            output,
+            run_id,
+            ledger=ledger,
+            kinds=kinds,
+            pictures=lambda: _picture_moves(places, output),
+            moves=moves,
+            overwrite=overwrite,
+        )
         return ledger
 
 
@@ -108,16 +118,23 @@ def _finish(
     *,
     ledger: Mapping[str, Any],
     kinds: Iterable[str],
+    pictures: Callable[[], Iterable[Sequence[tuple[str, str]]]],
     moves: Sequence[tuple[str, str]],
     overwrite: bool,
 ) -> None:
     staging = staging_folder(output, run_id)
     staged = _staged(output, run_id, moves)
+    for named in pictures():  # all of them are there, before an earlier result is taken away
+        _staged(output, run_id, named)
     # On a full disk this fails before anything stands in its place.
     changes.write_text(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
     _remove_earlier(output, run_id, overwrite)
     for name in kinds:
         changes.make_folder(posixpath.join(output, name))
+    # Before the rows that name them, which another attempt would look for where they lay.
+    for named in pictures():
+        changes.make_folder(posixpath.join(output, PICTURES))
+        changes.move(_staged(output, run_id, named))
     changes.move(staged)
     if not exists(posixpath.join(output, LEDGER)):  # an earlier attempt's
         changes.move([(posixpath.join(staging, LEDGER), posixpath.join(output, LEDGER))])
@@ -139,6 +156,16 @@ def _places(shards: Iterable[Shard], kinds: Sequence[str]) -> list[tuple[Shard, 
             for number, shard in enumerate(ordered)
         ]
     return places
+
+
+def _picture_moves(
+    places: Iterable[tuple[Shard, str]], output: str
+) -> Iterator[list[tuple[str, str]]]:
+    """Of the pictures that shards of maps name, paths and places in the run folder."""
+    for shard, place in places:
+        if shard.kind == MAPS:
+            read_from = shard.path if exists(shard.path) else posixpath.join(output, place)
+            yield from picture_moves(shard, read_from)
 
 
 def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:

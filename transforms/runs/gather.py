@@ -10,9 +10,11 @@ from apache_beam.pvalue import PCollection
 from apache_beam.utils.shared import Shared
 
 from transforms.execution.whole_input import check_whole
+from transforms.maps.tables import PICTURE_COLUMNS
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import Tallies
 from transforms.runs.ledger import MAPS, PASSED_OVER, REGIONS, REJECTS, SCORES, TILES
+from transforms.runs.pictures import write_pictures
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.shards import Shard, ShardLimits, WriteShards
 from transforms.scoring.columns import portable
@@ -64,6 +66,8 @@ def gathered(
             check_whole(part, "WriteScores")
     parts = [scored.scores | "WriteScores" >> WriteShards(staging, SCORES, limits)]
     others = {REJECTS: scored.rejects, **_located(scored)}
+    if scored.maps is not None:
+        others[MAPS] = scored.maps | "WritePictures" >> beam.Map(_with_files, staging)
     parts += [
         rows | f"Write{kind.capitalize()}" >> WriteShards(staging, kind, limits)
         for kind, rows in others.items()
@@ -72,6 +76,13 @@ def gathered(
     if scored.tallies is not None:
         parts.append(summed(scored.tallies))
     return parts | "Parts" >> beam.Flatten() | "Gather" >> beam.combiners.ToList()
+
+
+def _with_files(rows: pa.RecordBatch, staging: str) -> pa.RecordBatch:
+    """Rows of maps, the pictures among them in files of their own."""
+    if PICTURE_COLUMNS[0] not in rows.schema.names:
+        return rows
+    return write_pictures(rows, staging)
 
 
 def summed(tallies: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:

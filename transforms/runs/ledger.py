@@ -18,12 +18,13 @@ LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
 REGIONS, MAPS, TILES = "regions", "maps", "tiles"  # of scored records, where they are known
 CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
+PICTURES = "pictures"  # of maps, which the rows of these name
 MODEL = "model.npz"  # that made them
 FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
 _MOST_BYTES = 256 << 20  # of a ledger: some two million files
 # As they are taken away.
 _OF_A_RUN = (SCORES, REJECTS, PASSED_OVER, REGIONS, MAPS, TILES)
-RESULTS = (SUCCESS, LEDGER, *_OF_A_RUN, CLUSTERS, CLASSES, MODEL)
+RESULTS = (SUCCESS, LEDGER, *_OF_A_RUN, PICTURES, CLUSTERS, CLASSES, MODEL)
 _FOLDERS = "|".join((*_OF_A_RUN, CLUSTERS, CLASSES))
 _PATH = re.compile(rf"({_FOLDERS})/(?!\.)[^/\\\0]+")
 _OF_ROWS = (SCORES, REJECTS, REGIONS, MAPS, TILES)
@@ -204,7 +205,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "inputs": _list_of(_is_text),
     "seconds": _is_number,
     "passed_over": _is_counts,
-    "maps_of": lambda value: value is None or _is_text(value),
+    **dict.fromkeys(("maps_of", "map_format"), lambda value: value is None or _is_text(value)),
     **dict.fromkeys((REGIONS, MAPS, TILES), _is_count),
     **dict.fromkeys(("options", "versions", "reading", "relabelled"), _mapping()),
 }

@@ -36,7 +36,9 @@ class LoadedModel:
         self.calibration = calibration_of(bundle, options.primary)
         self.fingerprint = bundle.fingerprint
         self.fpr = bundle.config.scoring.fpr if options.fpr is None else options.fpr
-        self.locator = Locator(bundle, self.fpr, options.maps) if options.regions else None
+        self.locator = None
+        if options.regions:
+            self.locator = Locator(bundle, self.fpr, options.maps, options.map_format)
         self._maps = bool(maps)
         self._progress = ProgressLog()
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from ae_models.config.validated import Validated
+from transforms.maps.pictures import MapFormat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +18,10 @@ class ScoreOptions(Validated):
         of it; None: all that the bundle has. What only others need is not computed.
       primary: the score that `score`, `p_value` and `is_anomaly` are made of, by its name or its
         column's; None: the bundle's own.
-
       regions: whether regions of records are found.
       maps: with regions, of which records anomaly maps are kept: `all`, or `flagged`, those that
         are flagged or have a region; None: of none.
+      map_format: what maps are kept as: `parquet`, numbers in a column, or `png`, pictures.
       tiles: of images in tiles, whether rows of the tiles are kept too.
 
     Raises:
@@ -33,7 +34,11 @@ class ScoreOptions(Validated):
     primary: str | None = None
     regions: bool = False
     maps: Literal["all", "flagged"] | None = None
+    map_format: MapFormat = "parquet"
     tiles: bool = False
 
     def validate(self) -> None:
         self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")
+        known = ("parquet",) if self.maps is None else ("parquet", "png")
+        rule = "parquet where no maps are kept, else parquet or png"
+        self.require(self.map_format in known, "map_format", rule)

@@ -18,6 +18,7 @@ from ae_models.errors import ConfigError
 from transforms.execution.composite import Composite
 from transforms.images.decode import DecodeImages, DecodersChecked
 from transforms.maps.locate import has_regions
+from transforms.maps.pictures import MapFormat
 from transforms.maps.tables import map_rows, region_rows, tile_rows
 from transforms.reading.read import ImageRecords
 from transforms.records.batches import MAP, REGIONS, STORED, TILES, bounded_slices
@@ -106,8 +107,8 @@ class ScoreImages(Composite):
 
     Args:
       bundle_path: the bundle's folder, local or remote.
-      fpr, error_maps, outputs, primary, maps, tiles: as of `ScoreOptions`; regions are found where
-        the bundle tells any.
+      fpr, error_maps, outputs, primary, maps, map_format, tiles: as of `ScoreOptions`; regions are
+        found where the bundle tells any.
       decoding_threads: for each bundle of elements. One where a runner starts a process a core.
 
     Returns:
@@ -128,6 +129,7 @@ class ScoreImages(Composite):
         outputs: Sequence[str] | None = None,
         primary: str | None = None,
         maps: Literal["all", "flagged"] | None = None,
+        map_format: MapFormat = "parquet",
         tiles: bool = False,
         decoding_threads: int = 1,
     ):
@@ -140,6 +142,7 @@ class ScoreImages(Composite):
             None if outputs is None else tuple(outputs),
             primary,
             maps=maps,
+            map_format=map_format,
             tiles=tiles,
         )
         self._decoding_threads = decoding_threads

@@ -28,7 +28,8 @@ class TiledModel(LoadedModel):
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         super().__init__(bundle_path, options)
         config = self.bundle.config
-        self._tiles = TileScorer(self.scorer, config)
+        draws = self.locator is not None and self.locator.draws
+        self._tiles = TileScorer(self.scorer, config, draws)
         self._place, self._side = config.image.tile_place, config.image.tile_side
         self._keeps_tiles = options is not None and options.tiles
         asked = None if options is None else options.primary
@@ -65,7 +66,8 @@ class TiledModel(LoadedModel):
     def _placed(self, one: TiledImage) -> Placed:
         if one.map is None:
             raise ValueError("a bundle that tells regions has maps")
-        return Placed(one.map, Placement.as_stored(one.stored, (self._place, self._place)))
+        placement = Placement.as_stored(one.stored, (self._place, self._place))
+        return Placed(one.map, placement, one.stored.orientation, one.pixels)
 
     def _outputs(self, images: Sequence[TiledImage]) -> dict[str, np.ndarray]:
         """Those of N images, (N, ...), also where N is 0."""

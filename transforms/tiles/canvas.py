@@ -1,4 +1,4 @@
-"""The map of an image, put together from those of its tiles."""
+"""The map of an image, and a picture of it, put together from those of its tiles."""
 
 import numpy as np
 
@@ -51,6 +51,31 @@ class MapCanvas:
         result /= rows[:, None]
         result /= columns
         return result
+
+
+class PixelCanvas:
+    """An image as it is stored at the size of its map: the mean pixel of each place.
+
+    Args:
+      stored: the image.
+      config: of its tiles.
+    """
+
+    def __init__(self, stored: Stored, config: ImageConfig):
+        self._place, self._orientation = config.tile_place, stored.orientation
+        height, width = (-(-side // self._place) for side in (stored.height, stored.width))
+        self.pixels = np.zeros((height, width, config.shape[-1]), config.dtype)
+
+    def add(self, x: int, y: int, pixels: np.ndarray) -> None:
+        """The pixels of a tile, (T, T, C), that begins at these pixels."""
+        side, channels = len(pixels) // self._place, pixels.shape[-1]
+        blocks = turned_back(pixels, self._orientation).reshape(
+            side, self._place, side, self._place, channels
+        )
+        left, top = x // self._place, y // self._place
+        within = self.pixels[top : top + side, left : left + side]
+        means = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32))
+        within[:] = means[: within.shape[0], : within.shape[1]].astype(within.dtype)
 
 
 def _ramp(places: int, overlap: int) -> np.ndarray:

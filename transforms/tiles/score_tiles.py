@@ -16,7 +16,7 @@ from transforms.execution.background import read_ahead
 from transforms.execution.isolation import failed
 from transforms.images.orientation import Stored
 from transforms.records.rejects import Reason, RecordError, Stage
-from transforms.tiles.canvas import MapCanvas
+from transforms.tiles.canvas import MapCanvas, PixelCanvas
 from transforms.tiles.cut import CutImage, Tile, cut_image
 from transforms.tiles.pooling import pooled
 
@@ -32,12 +32,14 @@ class TiledImage(NamedTuple):
       outputs: of the image, as a `Scorer` gives them of a record.
       tiles: the same of its tiles, (n, ...), and where they begin, `x` and `y`, (n,) int32.
       map: (h, w) float32, of the image as it is stored; None where the bundle has no map.
+      pixels: (h, w, C), the image at the size of its map; None where that is not asked for.
     """
 
     stored: Stored
     outputs: dict[str, np.ndarray]
     tiles: dict[str, np.ndarray]
     map: np.ndarray | None
+    pixels: np.ndarray | None = None
 
 
 class _Step(NamedTuple):
@@ -55,10 +57,11 @@ class TileScorer:
     Args:
       scorer: of tiles.
       config: of the bundle.
+      pixels: whether images are put together at the size of their maps, too.
     """
 
-    def __init__(self, scorer: Scorer, config: Configuration):
-        self._scorer, self._config = scorer, config
+    def __init__(self, scorer: Scorer, config: Configuration, pixels: bool = False):
+        self._scorer, self._config, self._pixels = scorer, config, pixels
 
     def score(self, images: Sequence[memoryview | np.ndarray]) -> list[TiledImage | Reject]:
         """What is found of each image, encoded or (H, W, C), or why it cannot be decoded.
@@ -67,7 +70,7 @@ class TileScorer:
         the model together. Memory is that of a few calls of the model, a row of tiles, and of the
         maps of all images.
         """
-        work = _Work(self._config, self._scorer.primary, len(images))
+        work = _Work(self._config, self._scorer.primary, len(images), self._pixels)
         rows = self._scorer.batch_rows
         waiting: list[tuple[int, Tile]] = []
         with contextlib.closing(read_ahead(self._steps(images), 2 * rows)) as steps:
@@ -111,6 +114,7 @@ class _Open:
     stored: Stored
     left: int
     canvas: MapCanvas | None
+    picture: PixelCanvas | None
     places: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     outputs: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
 
@@ -118,8 +122,8 @@ class _Open:
 class _Work:
     """The images of one call."""
 
-    def __init__(self, config: Configuration, primary: str, images: int):
-        self._config, self._primary = config, primary
+    def __init__(self, config: Configuration, primary: str, images: int, pixels: bool):
+        self._config, self._primary, self._pixels = config, primary, pixels
         self.has_map = config.scoring.map != NO_MAP
         self._open: dict[int, _Open] = {}
         self._done: list[TiledImage | Reject | None] = [None] * images
@@ -132,7 +136,8 @@ class _Work:
         elif step.cut is not None:
             stored, grid, _ = step.cut
             canvas = MapCanvas(stored, grid, self._config.image) if self.has_map else None
-            self._open[step.image] = _Open(stored, len(grid), canvas)
+            picture = PixelCanvas(stored, self._config.image) if self._pixels else None
+            self._open[step.image] = _Open(stored, len(grid), canvas, picture)
 
     def add(self, image: int, tiles: Sequence[Tile], outputs: dict[str, np.ndarray]) -> None:
         """Takes what is found of some tiles, unless their image was given up."""
@@ -143,6 +148,9 @@ class _Work:
         if own.canvas is not None and maps is not None:
             for tile, places in zip(tiles, maps, strict=True):
                 own.canvas.add(tile.x, tile.y, places)
+        if own.picture is not None:
+            for tile in tiles:
+                own.picture.add(tile.x, tile.y, tile.pixels)
         own.places += [(tile.x, tile.y) for tile in tiles]
         own.outputs.append({name: values.copy() for name, values in outputs.items()})
         own.left -= len(tiles)
@@ -158,7 +166,9 @@ class _Work:
             peaks = {"score"} if self._primary == PEAK_OF_MAP else set()
             found |= dict.fromkeys(found.keys() & {PEAK_OF_MAP, *peaks}, whole.max())
         places = np.array(own.places, np.int32)
-        return TiledImage(own.stored, found, {**tiles, "x": places[:, 0], "y": places[:, 1]}, whole)
+        tiles |= {"x": places[:, 0], "y": places[:, 1]}
+        pixels = None if own.picture is None else own.picture.pixels
+        return TiledImage(own.stored, found, tiles, whole, pixels)
 
     def results(self) -> list[TiledImage | Reject]:
         """Of all images, in order."""

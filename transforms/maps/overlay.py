@@ -1,0 +1,107 @@
+"""Maps as heat over the images that they are of, with boxes around regions."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from transforms.maps.placement import Placement
+from transforms.maps.regions import Region
+
+HEAT = "magma"
+_OVER = "autumn_r"  # from yellow to red: on grey every value of it stands out
+_SHARE = 0.7  # of the heat where it is most; where values are low the image alone is seen
+_FROM, _TO = 0.2, 0.6  # of the brightest value: where heat begins to show, and where it is most
+_LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat can be told apart
+_BOX = (0, 190, 255)  # no colour of the heat
+_AROUND = 3  # pixels between a region and its box, which would hide a small one
+_WIDE_LINES_FROM = 768
+
+
+def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarray:
+    """Images in grey with the errors over them as heat, from a fifth of the worst.
+
+    Args:
+      images: (N, H, W, C), of values from 0 to 1.
+      errors: (N, H, W), at least 0.
+      worst: the error that has the brightest colour.
+
+    Returns:
+      (N, H, W, 3) float32, from 0 to 1.
+    """
+    import matplotlib  # noqa: PLC0415 - it loads for long, and few runs draw
+
+    grey = (images[..., :3] if images.shape[-1] >= 3 else images[..., :1]).mean(axis=-1)
+    unit = np.clip(errors / max(worst, 1e-12), 0.0, 1.0)
+    heat = matplotlib.colormaps[_OVER](unit)[..., :3]
+    share = _SHARE * np.clip((unit - _FROM) / (_TO - _FROM), 0.0, 1.0)[..., None]
+    return np.asarray((1 - share) * grey[..., None] + share * heat, np.float32)
+
+
+class Located(NamedTuple):
+    """An image and its overlay, both as the file holds the image, and of one size.
+
+    Attributes:
+      image: (h, w, 1) or (h, w, 3) uint8.
+      overlay: (h, w, 3) uint8: the image in grey, its map as heat, a box around each region.
+    """
+
+    image: np.ndarray
+    overlay: np.ndarray
+
+
+def located(
+    pixels: np.ndarray,
+    places: np.ndarray,
+    placement: Placement,
+    regions: Sequence[Region],
+    worst: float,
+) -> Located:
+    """Draws where an image is anomalous.
+
+    Args:
+      pixels: (H, W, C) uint8 or uint16, of the frame that the map is of, at any size.
+      places: (h, w) float32, the map of the frame.
+      placement: where the image lies in the map.
+      regions: of the image.
+      worst: the value of the map that has the brightest colour.
+    """
+    image = _enlarged(placement.sized(places, pixels).pixels_of_image(_shown(pixels)))
+    height, width = image.shape[:2]
+    values = np.nan_to_num(placement.map_of_image(places))
+    heat = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
+    over = heat_over(image[None] / np.float32(255), np.asarray(heat)[None], worst)[0]
+    return Located(image, _boxed(np.rint(over * 255).astype(np.uint8), regions, placement))
+
+
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 1) or (H, W, 3) uint8; 16-bit images, which seldom use all their range, are stretched
+    to it."""
+    shown = pixels[..., :3] if pixels.shape[-1] in (3, 4) else pixels[..., :1]
+    if shown.dtype == np.uint8:
+        return shown
+    low, high = float(shown.min()), float(shown.max())
+    unit = (shown.astype(np.float32) - low) / max(high - low, 1.0)
+    return np.rint(unit * 255).astype(np.uint8)
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """At least 256 pixels along its longer side, by whole copies of its pixels."""
+    times = -(-_LEAST_SIDE // max(image.shape[:2]))
+    return image if times == 1 else image.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _boxed(picture: np.ndarray, regions: Sequence[Region], placement: Placement) -> np.ndarray:
+    if not regions:
+        return picture
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    across, down = image.width / placement.stored.width, image.height / placement.stored.height
+    line = 1 if max(image.size) < _WIDE_LINES_FROM else 2
+    for region in regions:
+        left, top = round(region.x * across) - _AROUND, round(region.y * down) - _AROUND
+        right = round((region.x + region.width) * across) - 1 + _AROUND
+        bottom = round((region.y + region.height) * down) - 1 + _AROUND
+        draw.rectangle((left, top, right, bottom), outline=_BOX, width=line)
+    return np.asarray(image)

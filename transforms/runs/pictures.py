@@ -1,0 +1,117 @@
+"""The files of maps' pictures: written beside the rows that name them, and found by these."""
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from transforms.maps.tables import PICTURE_COLUMNS
+from transforms.records.batches import ID
+from transforms.runs.ledger import MAPS, PICTURES
+from transforms.runs.shards import Shard, open_shard, read_errors
+from transforms.storage.changes import write_whole
+from transforms.storage.files import present
+from transforms.storage.staging import output_errors
+
+_DIGESTS = ("map_sha256", "overlay_sha256")
+_ENDINGS = (".map.png", ".overlay.png")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 100  # of what a name tells of its record
+_ROWS = 4096
+
+
+class Picture(NamedTuple):
+    """A file: its path in the run folder, and the digest of its content, in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
+def picture_names(record: str, contents: tuple[bytes, bytes]) -> list[str]:
+    """What the files of a record's map are called, the map's and the overlay's: the id with `_` for
+    what a file name cannot hold everywhere, and a digest of the id and both files. So names of two
+    records differ, and files of one name are alike."""
+    digest = hashlib.sha256(record.encode())
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    readable = _UNSAFE.sub("_", record)[-_LONGEST:].lstrip(".-")
+    return [f"{readable}-{digest.hexdigest()[:16]}{ending}" for ending in _ENDINGS]
+
+
+def write_pictures(rows: pa.RecordBatch, folder: str) -> pa.RecordBatch:
+    """Writes the pictures of maps to files below a folder; gives the rows with the files' names and
+    digests in place of their contents.
+
+    A file appears under its name whole, and what is written again is the same: rows that are tried
+    again, or tried by two workers at once, leave each file once.
+
+    Raises:
+      OutputError: a file cannot be written.
+    """
+    contents = list(zip(*(rows.column(name).to_pylist() for name in PICTURE_COLUMNS), strict=True))
+    names = [
+        picture_names(record, both)
+        for record, both in zip(rows.column(ID).to_pylist(), contents, strict=True)
+    ]
+    with output_errors(folder):
+        for files, both in zip(names, contents, strict=True):
+            for name, content in zip(files, both, strict=True):
+                path = posixpath.join(folder, PICTURES, name)
+                write_whole(path, content, posixpath.join(folder, PICTURES), "image/png")
+    columns = {name: rows.column(name) for name in rows.schema.names}
+    for place, (name, digest) in enumerate(zip(PICTURE_COLUMNS, _DIGESTS, strict=True)):
+        columns[name] = pa.array([f"{PICTURES}/{files[place]}" for files in names], pa.string())
+        hashes = [hashlib.sha256(both[place]).hexdigest() for both in contents]
+        columns[digest] = pa.array(hashes, pa.string())
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def pictures_named(path: str) -> Iterator[list[Picture]]:
+    """The files that the rows of a shard of maps name, some thousand at a time; none where it has
+    the maps themselves.
+
+    Raises:
+      InputError: the shard cannot be read.
+    """
+    with open_shard(path) as parquet:
+        columns = [*PICTURE_COLUMNS, *_DIGESTS]
+        if not set(columns) <= set(parquet.schema_arrow.names):
+            return
+        for batch in parquet.iter_batches(_ROWS, columns=columns):
+            with read_errors(path):
+                values = [batch.column(name).to_pylist() for name in columns]
+            pairs = zip((*values[0], *values[1]), (*values[2], *values[3]), strict=True)
+            yield [Picture(*pair) for pair in pairs]
+
+
+def picture_moves(shard: Shard, read_from: str) -> Iterator[list[tuple[str, str]]]:
+    """Where the pictures of a staged shard lie, and their places in the run folder, some thousand
+    at a time; none of rows that are no maps.
+
+    Args:
+      shard: of any kind of rows.
+      read_from: the shard's file, where it is now.
+
+    Raises:
+      InputError: the shard cannot be read.
+    """
+    if shard.kind == MAPS:
+        staged = posixpath.dirname(shard.path)
+        for named in pictures_named(read_from):
+            yield [(posixpath.join(staged, found.path), found.path) for found in named]
+
+
+def has_pictures(shard: Shard) -> bool:
+    """Whether all pictures that a staged shard names are there.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    staged = posixpath.dirname(shard.path)
+    return all(
+        {old for old, _ in moves} <= present((old for old, _ in moves), staged)
+        for moves in picture_moves(shard, shard.path)
+    )
