@@ -20,7 +20,7 @@ FLOORS = (
     ("tiles",),
     ("scoring",),
     ("runs",),
-    ("results", "training"),
+    ("parts", "results", "training"),
     ("masks",),
     ("beam_yaml",),
 )

@@ -11,11 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from ae_models.errors import OutputError
 from pipelines.beam.run import run
 from pipelines.console.progress import say
-from transforms.reading.read import RECORDS_READ, ReadTasks, open_inputs
-from transforms.records.tallies import Tallies
-from transforms.records.where import Where
-from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
-from transforms.runs.checkpoints import (
+from transforms.parts.checkpoints import (
     PartResult,
     check_files,
     committed,
@@ -23,14 +19,18 @@ from transforms.runs.checkpoints import (
     is_whole,
     remember_files,
 )
+from transforms.parts.partition import Part, divided
+from transforms.parts.write_part import WritePart
+from transforms.reading.read import RECORDS_READ, ReadTasks, open_inputs
+from transforms.records.tallies import Tallies
+from transforms.records.where import Where
+from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
 from transforms.runs.finish import count_records, finish_run
 from transforms.runs.gather import passed_over_shards
 from transforms.runs.ledger import read_ledger
 from transforms.runs.output_folder import discard_unfinished, is_finishing
-from transforms.runs.partition import Part, divided
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import Shard
-from transforms.runs.write_part import WritePart
 from transforms.sources import ReadOptions
 from transforms.storage.staging import staging_folder
 

@@ -25,18 +25,18 @@ from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from transforms import ReadImages, ScoreImages, WriteScores
+from transforms.parts.checkpoints import committed
+from transforms.parts.partition import Part
+from transforms.parts.write_part import WritePart
 from transforms.records.batches import BatchLimits
 from transforms.records.passed_over import PassedOver
 from transforms.records.rejects import REJECTS_SCHEMA
 from transforms.records.tallies import tally
-from transforms.runs.checkpoints import committed
 from transforms.runs.ledger import REJECTS
-from transforms.runs.partition import Part
 from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.reject_watch import RejectWatch, WatchRejects
 from transforms.runs.run_lock import held
 from transforms.runs.shards import rejected_by_reason
-from transforms.runs.write_part import WritePart
 from transforms.scoring.score import ScoredRecords
 
 Bundles = Callable[[str], Path]

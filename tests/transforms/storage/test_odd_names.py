@@ -14,10 +14,10 @@ from pipelines.commands.relabel import relabel
 from pipelines.console.output_file import write_file
 from tests.support.finished_run import write_run
 from tests.support.odd_names import NASTY, contents, drawn, matches_any, neighbours, settle
+from transforms.parts.checkpoints import PartResult, commit, committed, forget, part_folder
 from transforms.records.tallies import Tallies
 from transforms.results.derived_folder import DerivedFolder
 from transforms.runs.checkpoint_plan import Plan, read_plan, write_plan
-from transforms.runs.checkpoints import PartResult, commit, committed, forget, part_folder
 from transforms.runs.finish import finish_run
 from transforms.runs.ledger import read_ledger, unlisted_files, write_failure
 from transforms.runs.output_folder import check_free, discard_unfinished

@@ -7,11 +7,11 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from transforms.execution.composite import PartlyKnown
+from transforms.parts.checkpoints import PartResult, commit, part_folder
+from transforms.parts.partition import Part
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import tally
-from transforms.runs.checkpoints import PartResult, commit, part_folder
 from transforms.runs.gather import Gathered, gathered, portable_scores, separated, watched
-from transforms.runs.partition import Part
 from transforms.runs.reject_watch import RejectWatch
 from transforms.runs.shards import ShardLimits
 from transforms.scoring.score import ScoredRecords

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from tests.support.reading import in_small_tasks, listed_passed_over
+from transforms.parts.partition import Part, divided, first_change
 from transforms.records.batches import BatchLimits
 from transforms.records.passed_over import PassedOver
-from transforms.runs.partition import Part, divided, first_change
 
 
 @pytest.fixture

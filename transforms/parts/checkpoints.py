@@ -6,8 +6,8 @@ import posixpath
 from typing import Any
 
 from ae_models.errors import InputError
+from transforms.parts.partition import Part, first_change
 from transforms.records.tallies import Tallies
-from transforms.runs.partition import Part, first_change
 from transforms.runs.pictures import has_pictures
 from transforms.runs.shards import Shard, open_shard
 from transforms.storage.changes import remove, write_whole
