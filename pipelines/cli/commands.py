@@ -433,6 +433,10 @@ def classify(
               show_default=True, help="How latents come to lie in two dimensions.")  # fmt: skip
 @click.option("--anomalies", type=int, default=24, show_default=True,
               help="How many of the most anomalous records to show, 500 at most.")  # fmt: skip
+@click.option("--order", type=click.Choice(["score", "region"]), default="score",
+              show_default=True,
+              help="Show the records with the highest scores, or those with the highest "
+                   "regions.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True,
               help="Of the records that are drawn where there are too many.")  # fmt: skip
 @json_option
@@ -447,6 +451,7 @@ def report(
     label: str | None,
     projection: str,
     anomalies: int,
+    order: Literal["score", "region"],
     seed: int,
     as_json: bool,
 ) -> None:
@@ -464,6 +469,7 @@ def report(
         projection=projection,
         seed=seed,
         anomalies=anomalies,
+        order=order,
     )
     print_result(result, as_json, summaries.report_lines)
 

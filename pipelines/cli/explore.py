@@ -26,13 +26,19 @@ _ids = click.option(
     metavar="ID[,ID]",
     help="Records to show; one with a comma is quoted as in CSV.  [default: chosen at random]",
 )
-_count = click.option(
-    "--count",
-    type=int,
-    default=10,
-    show_default=True,
-    help=f"How many to show, {MOST_SHOWN} at most.",
-)
+
+
+def _count_of(default: int) -> Any:
+    return click.option(
+        "--count",
+        type=int,
+        default=default,
+        show_default=True,
+        help=f"How many to show, {MOST_SHOWN} at most.",
+    )
+
+
+_count = _count_of(10)
 _seed = click.option(
     "--seed",
     type=int,
@@ -69,6 +75,31 @@ def explore() -> None:
 def reconstruct(as_json: bool, **flags: Any) -> None:
     """Inputs, what the model makes of them, and the errors."""
     _draw("reconstruct", flags, as_json)
+
+
+@explore.command(
+    cls=WithExample,
+    example="latentbeam explore locate --model bundle/ --input images/ --output where.png",
+)
+@_flags(
+    _model,
+    inputs_option,
+    reading_options,
+    _ids,
+    _count_of(5),
+    where_option,
+    _seed,
+    click.option(
+        "--fpr",
+        type=float,
+        help="Regions are where p_value <= FPR.  [default: the bundle's]",
+    ),
+    _output,
+    json_option,
+)
+def locate(as_json: bool, **flags: Any) -> None:
+    """Where images are anomalous: inputs, overlays with boxes around regions, and maps."""
+    _draw("locate", flags, as_json)
 
 
 @explore.command(
@@ -186,13 +217,7 @@ def interpolate(as_json: bool, **flags: Any) -> None:
     inputs_option_of(required=False),
     reading_options,
     _ids,
-    click.option(
-        "--count",
-        type=int,
-        default=5,
-        show_default=True,
-        help=f"How many to show, {MOST_SHOWN} at most.",
-    ),
+    _count_of(5),
     _seed,
     _steps(5),
     _output,

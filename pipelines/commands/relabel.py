@@ -19,7 +19,7 @@ from transforms.results.read_shards import score_columns
 from transforms.results.relabel import NewScore, p_values, relabel_files, scored_rows
 from transforms.results.summary import SCORE, check_model
 from transforms.runs.finish import finish_run
-from transforms.runs.ledger import kinds_in, read_ledger
+from transforms.runs.ledger import REGIONS, kinds_in, read_ledger
 from transforms.runs.output_folder import check_free, check_not_within
 from transforms.runs.run_lock import held
 from transforms.scoring.bundle_cache import local_bundle
@@ -168,7 +168,12 @@ def _facts(
     source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
     if model:
         known = {name: value for name, value in model.items() if name != "thresholds"}
-        facts["model"] = {**known, "fpr": changed["threshold"]}
+        regions = {"regions_fpr": model.get("regions_fpr", model.get("fpr"))}
+        facts["model"] = {
+            **known,
+            **(regions if REGIONS in earlier else {}),
+            "fpr": changed["threshold"],
+        }
     if bundle is not None:
         source["primary_score"] = model.get("primary_score")
         columns = score_columns(scores)

@@ -72,6 +72,7 @@ class Sheet:
       unit: of pixel values.
       shades: the values shown black and white; by default the least and the greatest of the images.
       below: room for axes under the images, in inches.
+      largest: the most that an image is wide, in inches.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Sheet:
         unit: str,
         shades: tuple[float, float] | None = None,
         below: float = 0.0,
+        largest: float = _LARGEST,
     ):
         self._strips, self._unit, self._below = strips, unit, below
         self._columns, height, width = strips[0].images.shape[:3]
@@ -94,7 +96,7 @@ class Sheet:
         room = (_WIDEST - self._margin - _RIGHT) / self._columns - _GAP
         shape = min(max(height / width, _FLATTEST), _TALLEST)
         high = max(_HIGHEST / len(strips), _SMALLEST)
-        self._cell = min(_LARGEST, room, high / shape)
+        self._cell = min(largest, room, high / shape)
         self._tall = self._cell * shape
         self._width = self._margin + self._columns * (self._cell + _GAP) + _RIGHT
         self._titles = [shortened(t, self._cell, TITLE_POINTS, _MOST_LINES) for t in titles]

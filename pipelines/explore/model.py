@@ -8,15 +8,20 @@ from transforms.scoring.bundle_cache import local_bundle
 UNIT = "pixel level"  # of all images that are shown
 
 
-def opened(model: str) -> Bundle:
+def opened(model: str, in_tiles: bool = False) -> Bundle:
     """The bundle at a path, here or on an object store.
+
+    Args:
+      model: the path.
+      in_tiles: whether it may be one that looks at images in tiles.
 
     Raises:
       BundleError: there is none, or it was changed.
       ConfigError: it looks at images in tiles.
     """
     bundle = open_bundle(local_bundle(model))
-    bundle.check_not_in_tiles("explore")
+    if not in_tiles:
+        bundle.check_not_in_tiles("explore, but for explore locate,")
     return bundle
 
 

@@ -1,7 +1,8 @@
 """The records that a picture shows: named, or chosen at random by a seed."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from transforms.reading.looked_at import LookedAt, named
 from transforms.reading.sample_ids import choose_ids
 from transforms.records.where import Where, split_values
 from transforms.sources import USUAL, ReadOptions
+
+T = TypeVar("T")
+Look = Callable[[Sequence[str], LookedAt], Iterable[tuple[str, T]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,18 +64,25 @@ class Choice:
         return list(dict.fromkeys(filter(None, split_values(self.ids or ""))))
 
     def find(self, image: ImageConfig) -> Records:
-        """The records themselves.
+        """The records themselves. As `look_for`."""
+        return _stacked(self.look_for(_decoded(self.inputs, image, self.options)))
+
+    def look_for(self, look: Look[T]) -> dict[str, T]:
+        """What is found of the records, in their order.
+
+        Args:
+          look: gives what it finds of ids, and counts what it cannot decode.
 
         Raises:
           InputError: an input or a record is not there, or none can be decoded.
           ConfigError: a condition names a column that the inputs do not have.
         """
         if self.named:
-            return named_records(self.inputs, self.named, image, self.options)
+            return _all_named(self.inputs, self.named, look)
         wheres = [Where.parse(text) for text in self.where]
         ids = choose_ids(self.inputs, self.count, self.seed, wheres, self.options)
         looked_at = LookedAt()
-        found = dict(record_images(self.inputs, ids, image, self.options, looked_at))
+        found = dict(look(ids, looked_at))
         if not found:
             raise InputError(
                 f"none of the {len(ids)} chosen records can be decoded{_why(looked_at)}"
@@ -92,8 +103,16 @@ def named_records(
     Raises:
       InputError: an input is not there, or a record is not in them or cannot be decoded.
     """
+    return _stacked(_all_named(inputs, ids, _decoded(inputs, image, options)))
+
+
+def _decoded(inputs: Sequence[str], image: ImageConfig, options: ReadOptions) -> Look[np.ndarray]:
+    return lambda ids, looked_at: record_images(inputs, ids, image, options, looked_at)
+
+
+def _all_named(inputs: Sequence[str], ids: Sequence[str], look: Look[T]) -> dict[str, T]:
     looked_at = LookedAt()
-    found = dict(record_images(inputs, ids, image, options, looked_at))
+    found = dict(look(ids, looked_at))
     for record in ids:
         if record not in found:
             raise InputError(
@@ -106,6 +125,9 @@ def _why(looked_at: LookedAt) -> str:
     return f": {told}" if (told := looked_at.told()) else ""
 
 
-def _in_order(ids: Sequence[str], found: dict[str, np.ndarray]) -> Records:
-    kept = [record for record in ids if record in found]
-    return Records(kept, np.stack([found[record] for record in kept]))
+def _in_order(ids: Sequence[str], found: Mapping[str, T]) -> dict[str, T]:
+    return {record: found[record] for record in ids if record in found}
+
+
+def _stacked(found: Mapping[str, np.ndarray]) -> Records:
+    return Records(list(found), np.stack(list(found.values())))

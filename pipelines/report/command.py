@@ -1,5 +1,7 @@
 """`latentbeam report`: a finished run as one HTML file that works offline."""
 
+import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,22 +10,23 @@ from bokeh.models import LayoutDOM
 
 from ae_models.bundles.bundle import open_bundle
 from ae_models.config.validated import check_range
-from ae_models.errors import ConfigError
+from ae_models.errors import ConfigError, InputError
 from pipelines.console.output_file import check_file, write_file
 from pipelines.console.progress import Progress, say
 from pipelines.report import sentences
 from pipelines.report.found_images import FoundImages, find_images
 from pipelines.report.page import Page, page_html
-from pipelines.report.pictures import heat_bar
 from pipelines.report.plots import loss_curves, p_value_histogram, score_histogram
 from pipelines.report.run_data import RunData, read_run
 from pipelines.report.sections import cards, galleries, map_section
+from transforms.maps.locate import has_regions
 from transforms.records.batches import ID
 from transforms.results.reject_counts import Rejects, rejects_by_reason
 from transforms.results.summary import SCORE
 from transforms.runs.ledger import read_ledger
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.flag_facts import flags_nothing
+from transforms.scoring.locate_records import LocatedRecord, locate_records
 from transforms.sources import ReadOptions, resolve_inputs
 
 _THUMBNAILS = 10_000
@@ -46,6 +49,7 @@ def report(
     projection: Literal["pca", "umap"] = "pca",
     seed: int = 0,
     anomalies: int = 24,
+    order: Literal["score", "region"] = "score",
 ) -> dict[str, Any]:
     """Writes the report of a finished run; one that is there already is replaced.
 
@@ -60,6 +64,7 @@ def report(
       projection: of the latents, for the map.
       seed: of what is drawn.
       anomalies: how many of the most anomalous records are shown.
+      order: what is most anomalous: the highest scores, or the highest peaks of regions.
 
     Returns:
       `report`, `bytes`, `records`, `flagged`, `map_records` and `pictures` with the numbers that
@@ -75,16 +80,18 @@ def report(
         raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
-    bundle.check_not_in_tiles("the report")
     given = ReadOptions(**(reading or {}))
     options = ReadOptions.from_ledger(read_ledger(scores)).with_given(given)
     if inputs:  # those that a user names must be there
         for source in resolve_inputs(inputs, options):
             next(iter(source.tasks()), None)
-    data = read_run(scores, bundle, clusters=clusters, label=label, most=anomalies, seed=seed)
+    data = read_run(
+        scores, bundle, clusters=clusters, label=label, most=anomalies, seed=seed, order=order
+    )
     images = _images(data, inputs, options)
+    located = _located(data, inputs, options)
     with Progress("drawing", unit=" files") as progress:
-        page = _html(data, images, model, projection, seed).encode()
+        page = _html(data, images, located, model, projection, seed, order).encode()
         write_file(output, page, "text/html")
         progress.show(1)
     if images.missing:
@@ -112,13 +119,42 @@ def _images(data: RunData, inputs: Sequence[str], options: ReadOptions) -> Found
     anomalous = [ids[row] for row in order[:_ANOMALOUS_THUMBNAILS]]
     wanted = list(dict.fromkeys([*top, *galleried, *anomalous, *ids]))  # a sample is in any order
     wanted = wanted[: _THUMBNAILS + len(galleried)]
-    read = list(inputs or data.ledger.get("inputs") or ())
+    config = data.bundle.config.image
+    if data.is_in_tiles:  # thumbnails are of whole images
+        config = dataclasses.replace(config, tile=None, overlap=None, fit="pad")
     with Progress("finding pictures", len(wanted)) as progress:
-        return find_images(read, wanted, set(top), data.bundle.config.image, progress.show, options)
+        return find_images(_read(data, inputs), wanted, set(top), config, progress.show, options)
+
+
+def _read(data: RunData, inputs: Sequence[str]) -> list[str]:
+    return list(inputs or data.ledger.get("inputs") or ())
+
+
+def _located(
+    data: RunData, inputs: Sequence[str], options: ReadOptions
+) -> dict[str, LocatedRecord] | None:
+    """Where the most anomalous records that are found are anomalous, by id; None where the bundle
+    tells no regions."""
+    if not has_regions(data.bundle):
+        return None
+    ids = data.summary.top[ID].to_pylist()
+    located: dict[str, LocatedRecord] = {}
+    with Progress("locating", len(ids)) as progress, contextlib.suppress(InputError):  # it was told
+        read = _read(data, inputs)
+        for found in locate_records(read, ids, data.bundle, data.regions_fpr, options):
+            located[found.id] = found
+            progress.show(len(located))
+    return located
 
 
 def _html(
-    data: RunData, images: FoundImages, model: str, kind: Literal["pca", "umap"], seed: int
+    data: RunData,
+    images: FoundImages,
+    located: Mapping[str, LocatedRecord] | None,
+    model: str,
+    kind: Literal["pca", "umap"],
+    seed: int,
+    order: str,
 ) -> str:
     summary, manifest = data.summary, data.bundle.manifest
     name, calibration = data.primary.name, data.primary.scores
@@ -129,7 +165,7 @@ def _html(
     edges, drift = summary.score_edges, summary.counts[SCORE].drift()
     held_out = np.histogram(calibration, edges)[0]
     flagged = summary.flagged / summary.records
-    found, worst = cards(data, images)
+    found = cards(data, images, located)
     plots, keys, map_note = map_section(data, images, kind, seed)
     clusters, clusters_note = galleries(data, images)
     drawn: dict[str, LayoutDOM] = {
@@ -153,9 +189,12 @@ def _html(
             sentences.histogram_note(summary, name, threshold, data.fpr, len(calibration)),
             *([] if advice is None else [f"{advice[0].upper()}{advice[1:]}."]),
         ],
-        anomalies_note=sentences.anomalies_note(len(found), name),
-        cards=found,
-        heat=(heat_bar(), worst),
+        anomalies_note=sentences.anomalies_note(
+            len(found.cards), name, order, regions=located is not None
+        ),
+        cards=found.cards,
+        kinds=found.kinds,
+        heat=found.heat,
         map_note=map_note,
         keys=keys,
         clusters_note=clusters_note,

@@ -18,7 +18,8 @@ from transforms.results.reject_counts import Rejects
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One of the most anomalous records; `tiles` is None where its image was not found."""
+    """One of the most anomalous records; `tiles` is None where its image was not found, `regions`
+    where they are not known."""
 
     id: str
     score: float
@@ -27,6 +28,7 @@ class Card:
     label: str | None
     cluster: str | None
     tiles: Tiles | None
+    regions: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Page:
       histogram_note, anomalies_note, map_note, clusters_note, drift_note, training_note:
         sentences.
       cards: the most anomalous records.
-      heat: the bar of the errors' colours, and the error of its right end.
+      kinds: of their pictures, by fields of `Tiles`, and what is written below each.
+      heat: the bar of the colours of errors or maps, and what its ends are.
       keys: of the map's colours.
       galleries: of the largest clusters; None where the run has no clusters.
       drift: tables.
@@ -81,7 +84,8 @@ class Page:
     histogram_note: Sequence[str]
     anomalies_note: str
     cards: Sequence[Card]
-    heat: tuple[str, float]
+    kinds: Mapping[str, str]
+    heat: tuple[str, str, str]
     map_note: Sequence[str]
     keys: Sequence[Key]
     clusters_note: Sequence[str]

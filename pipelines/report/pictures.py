@@ -4,23 +4,27 @@ import base64
 import dataclasses
 import io
 
+import matplotlib
 import numpy as np
 from bokeh.palettes import Magma256
 from PIL import Image
 
-from transforms.maps.overlay import heat_over
+from transforms.maps.overlay import OVER, enlarged, heat_over
+from transforms.scoring.locate_records import LocatedRecord
 
-_THUMBNAIL, _TILE = 48, 160  # the longest side, in pixels
+_THUMBNAIL, _TILE = 48, 320  # the longest side, in pixels
 _HEAT = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in Magma256], np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """The pictures of one record, as data URIs."""
+    """The pictures of one record, as data URIs; None where there is no such picture, as of features
+    none is of their reconstruction."""
 
     input: str
-    reconstruction: str | None  # of features there is no picture
-    error: str
+    reconstruction: str | None = None
+    error: str | None = None
+    overlay: str | None = None
 
 
 def thumbnail(pixels: np.ndarray) -> str:
@@ -51,9 +55,9 @@ def tiles(inputs: np.ndarray, reconstructions: np.ndarray) -> tuple[list[Tiles],
     heat = _HEAT[_bytes(_unit(errors, 0.0, worst))]
     result = [
         Tiles(
-            _uri(_shown_channels(_bytes(_unit(image, low, high))), _TILE),
-            _uri(_shown_channels(_bytes(_unit(reconstruction, low, high))), _TILE),
-            _uri(error, _TILE),
+            _tile(_shown_channels(_bytes(_unit(image, low, high)))),
+            _tile(_shown_channels(_bytes(_unit(reconstruction, low, high)))),
+            _tile(error),
         )
         for image, reconstruction, error in zip(inputs, reconstructions, heat, strict=True)
     ]
@@ -74,15 +78,28 @@ def error_tiles(images: np.ndarray, errors: np.ndarray) -> tuple[list[Tiles], fl
     worst = float(errors.max())
     over = heat_over(unit, errors, worst)
     result = [
-        Tiles(_uri(_shown_channels(_bytes(image)), _TILE), None, _uri(_bytes(heat), _TILE))
+        Tiles(_tile(_shown_channels(_bytes(image))), error=_tile(_bytes(heat)))
         for image, heat in zip(unit, over, strict=True)
     ]
     return result, worst
 
 
+def located_tiles(record: LocatedRecord) -> Tiles:
+    """Pictures of a record and of its map over it, with boxes around regions."""
+    shown = (record.image[..., 0] if record.image.shape[-1] == 1 else record.image, record.overlay)
+    image, overlay = (_uri(picture, _TILE, "webp") for picture in shown)
+    return Tiles(image, overlay=overlay)
+
+
 def heat_bar() -> str:
     """The colours of the errors, from none to the greatest, as a data URI."""
     return _uri(_HEAT[np.newaxis], len(_HEAT))
+
+
+def overlay_bar() -> str:
+    """The colours of maps over images, from none to the greatest, as a data URI."""
+    colours = matplotlib.colormaps[OVER](np.arange(256))[np.newaxis, :, :3]
+    return _uri(_bytes(colours), 256)
 
 
 def _unit(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -96,6 +113,10 @@ def _bytes(unit: np.ndarray) -> np.ndarray:
 def _shown_channels(image: np.ndarray) -> np.ndarray:
     """Colour, or the first channel of what has neither three nor four."""
     return image[..., :3] if image.shape[-1] in {3, 4} else image[..., 0]
+
+
+def _tile(image: np.ndarray) -> str:
+    return _uri(enlarged(image), _TILE)
 
 
 def _uri(image: np.ndarray, longest: int, kind: str = "png") -> str:

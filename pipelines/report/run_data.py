@@ -1,7 +1,7 @@
 """What the report reads of a finished run, in passes of bounded memory."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,15 @@ from pipelines.report.plots import bin_edges
 from transforms.records.batches import ID
 from transforms.results.cluster_members import NO_CLUSTER, Cluster, cluster_sizes, clusters_of
 from transforms.results.reader import LATENT_MEAN, sample_rows, scored_count, scored_schema
-from transforms.results.summary import FLAG, P_VALUE, SCORE, RunSummary, check_model, summarise_run
+from transforms.results.summary import (
+    FLAG,
+    P_VALUE,
+    SCORE,
+    RunSummary,
+    check_model,
+    summarise_run,
+    top_by_region,
+)
 from transforms.runs.ledger import read_ledger
 
 _LATENT_BYTES = 128 << 20
@@ -81,6 +89,18 @@ class RunData:
         return float(self.bundle.config.scoring.fpr if found is None else found)
 
     @property
+    def regions_fpr(self) -> float:
+        """The p-value that a region's peak has at most: `fpr`, but of a run that was relabelled,
+        which keeps the regions that it had."""
+        found = self.ledger.get("model", {}).get("regions_fpr")
+        return self.fpr if found is None else float(found)
+
+    @property
+    def is_in_tiles(self) -> bool:
+        """Whether the bundle looks at images in tiles."""
+        return self.bundle.config.image.tile is not None
+
+    @property
     def ids(self) -> list[str]:
         """Of `records`."""
         return list(self.records[ID].to_pylist())
@@ -100,6 +120,7 @@ def read_run(
     label: str | None,
     most: int,
     seed: int,
+    order: Literal["score", "region"] = "score",
     map_records: int = 100_000,
 ) -> RunData:
     """Reads a finished run.
@@ -111,6 +132,7 @@ def read_run(
       label: a column of labels; None: `label`, if the run has it.
       most: how many of the most anomalous records to keep.
       seed: of the sample.
+      order: what is most anomalous: the highest scores, or the highest peaks of regions.
       map_records: how many to sample, if their latents fit in 128 MiB.
 
     Raises:
@@ -141,6 +163,11 @@ def read_run(
             columns=shown,
             show=progress.show,
         )
+    if order == "region":
+        kept = list(dict.fromkeys([ID, SCORE, P_VALUE, FLAG, *shown]))
+        with Progress("ordering by region", unit=" passes") as progress:
+            summary.top = top_by_region(scores, most, kept)
+            progress.show(1)
     records = _with_top(sample.select([ID, SCORE, P_VALUE, FLAG, *shown]), summary.top)
     ids = records[ID].to_pylist()
     found = None if clusters is None else _read_clusters(clusters, ids, scores)

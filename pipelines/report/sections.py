@@ -1,6 +1,7 @@
 """The parts of the page that show records: the most anomalous ones, the map, the clusters."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,22 +15,70 @@ from pipelines.report.categories import Categories, shortened
 from pipelines.report.found_images import FoundImages
 from pipelines.report.latent_map import MapRecords, latent_map
 from pipelines.report.page import Card, Gallery, Key
-from pipelines.report.pictures import Tiles, error_tiles, tiles
+from pipelines.report.pictures import (
+    Tiles,
+    error_tiles,
+    heat_bar,
+    located_tiles,
+    overlay_bar,
+    tiles,
+)
 from pipelines.report.run_data import RunData
+from pipelines.report.sentences import regions_told
+from transforms.maps.locate import has_regions
 from transforms.records.batches import ID
 from transforms.results.cluster_members import NO_CLUSTER, Cluster
 from transforms.results.reader import LATENT_MEAN, vectors
 from transforms.results.summary import FLAG, P_VALUE, SCORE
+from transforms.scoring.locate_records import LocatedRecord
 
 _FITTED = 20_000
 _LONGEST_ID = 120
 
 
-def cards(data: RunData, images: FoundImages) -> tuple[list[Card], float]:
-    """The most anomalous records, and the error that has the brightest colour."""
+@dataclasses.dataclass(frozen=True)
+class Cards:
+    """The most anomalous records.
+
+    Attributes:
+      cards: of the records.
+      kinds: of their pictures, and what is written below each.
+      heat: the bar of colours, and what its ends are.
+    """
+
+    cards: list[Card]
+    kinds: dict[str, str]
+    heat: tuple[str, str, str]
+
+
+def cards(data: RunData, images: FoundImages, located: Mapping[str, LocatedRecord] | None) -> Cards:
+    """The most anomalous records, with what is found of them; `located` is None where the bundle
+    tells no regions."""
+    ids = data.summary.top[ID].to_pylist()
+    rebuilt, worst = _tiles(data, {i: images.pixels[i] for i in ids if i in images.pixels})
+    kinds = {"input": "input", "reconstruction": "reconstruction", "error": "error"}
+    if data.bundle.config.features.is_on or data.is_in_tiles:
+        del kinds["reconstruction"]
+    if located is None:
+        heat = (heat_bar(), "error: 0", f"{worst:.3g}")
+        return Cards(_cards(data, ids, rebuilt, {}), kinds, heat)
+    del kinds["error"]
+    kinds["overlay"] = "map and regions"
+    tiles_of = {
+        record: dataclasses.replace(rebuilt[record], overlay=found.overlay)
+        if record in rebuilt
+        else found
+        for record, found in ((i, located_tiles(one)) for i, one in located.items())
+    }
+    told = {i: regions_told(one.regions, one.p_values) for i, one in located.items()}
+    heat = (overlay_bar(), "map: 0", "twice the threshold")
+    return Cards(_cards(data, ids, tiles_of, told), kinds, heat)
+
+
+def _cards(
+    data: RunData, ids: Sequence[str], pictures: Mapping[str, Tiles], regions: Mapping[str, str]
+) -> list[Card]:
     top = data.summary.top
-    ids = top[ID].to_pylist()
-    pictures, worst = _tiles(data, {i: images.pixels[i] for i in ids if i in images.pixels})
     labels: Sequence[str | None] = data.labels(top) or [None] * len(ids)
     clusters: dict[str, str] = {}
     if data.clusters is not None:
@@ -39,16 +88,20 @@ def cards(data: RunData, images: FoundImages) -> tuple[list[Card], float]:
         Card(
             shortened(record, _LONGEST_ID), score, p_value, flag,
             None if label is None else shortened(label), clusters.get(record), pictures.get(record),
+            regions.get(record),
         )
         for record, label, score, p_value, flag in zip(ids, labels, *numbers, strict=True)
-    ], worst  # fmt: skip
+    ]  # fmt: skip
 
 
 def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tiles], float]:
-    if not pixels:
+    """Inputs with their reconstructions and errors, or the errors of their features; none where the
+    map is all that there is to see."""
+    is_of_features = data.bundle.config.features.is_on
+    if not pixels or (has_regions(data.bundle) and is_of_features) or data.is_in_tiles:
         return {}, 0.0
     scorer, images = Scorer(data.bundle.path, data.bundle.config), np.stack(list(pixels.values()))
-    if data.bundle.config.features.is_on:
+    if is_of_features:
         made, worst = error_tiles(images, scorer.score(images, maps=True)[ERROR_MAP])
     else:
         outputs = scorer.reconstruct(images)

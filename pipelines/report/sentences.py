@@ -9,6 +9,7 @@ import numpy as np
 from ae_models.calibration.drift import Drift
 from pipelines.beam.recorded import recorded
 from pipelines.report.page import Table, number
+from transforms.maps.regions import Region
 from transforms.results.summary import RunSummary
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -55,12 +56,38 @@ def histogram_note(summary: RunSummary, name: str, threshold: float, fpr: float,
     return flag + beyond + uniform
 
 
-def anomalies_note(count: int, name: str) -> str:
-    """What the pictures of the most anomalous records are."""
+def anomalies_note(count: int, name: str, order: str, regions: bool) -> str:
+    """What the pictures of the most anomalous records are.
+
+    Args:
+      count: of the records.
+      name: of the primary score.
+      order: `score` or `region`, by which they were chosen.
+      regions: whether they are shown with their maps and regions.
+    """
+    which = f"of the highest {name}" if order == "score" else "whose regions have the highest peaks"
+    shown = (
+        "Heat over an image is its anomaly map, from yellow to red where it is highest; boxes are "
+        "around its regions, where the map reaches the threshold."
+        if regions
+        else "The error is the absolute difference of input and reconstruction, averaged over "
+        "channels, in scaled units."
+    )
     return (
-        f"The {count} records of the highest {name}, the highest first. The error is the absolute "
-        "difference of input and reconstruction, averaged over channels, in scaled units; its "
-        "colours mean the same in every picture."
+        f"The {count} records {which}, the highest first. {shown} Colours mean the same in every "
+        "picture."
+    )
+
+
+def regions_told(regions: Sequence[Region], p_values: np.ndarray) -> str:
+    """How many regions a record has, and where the highest is."""
+    if not regions:
+        return "no region"
+    first, count = regions[0], len(regions)
+    which = "1 region:" if count == 1 else f"{count:,} regions, the highest"
+    return (
+        f"{which} {first.width} × {first.height} pixels at ({first.x}, {first.y}), "
+        f"p-value {p_values[0]:.4g}"
     )
 
 

@@ -11,7 +11,8 @@ from ae_models.bundles.bundle import Bundle
 from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.maps import NO_MAP
 from ae_models.errors import ConfigError
-from transforms.maps.pictures import MIDDLE, MapFormat, map_pictures
+from transforms.maps.overlay import Located, located
+from transforms.maps.pictures import BRIGHTEST, MIDDLE, MapFormat, map_pictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region, find_regions
 from transforms.maps.tables import map_column, picture_column, regions_column, stored_sizes
@@ -81,12 +82,30 @@ class Locator:
             pixels = pixels_from_arrow(batch.column(IMAGE), *layout)
         return list(map(Placed, places, placements, (s.orientation for s in sizes), pixels))
 
+    def regions(self, own: Placed) -> list[Region]:
+        """Those of a map, the highest peak first."""
+        return find_regions(own.places, self._threshold, own.placement)
+
+    def p_values(self, regions: Sequence[Region]) -> np.ndarray:
+        """(n,) float64, of n regions."""
+        return self._calibration.p_values(np.array([own.peak for own in regions], np.float32))
+
+    def drawn(self, own: Placed, regions: Sequence[Region]) -> Located:
+        """The image and its overlay, from a map with pixels.
+
+        Raises:
+          ValueError: it has none.
+        """
+        if own.pixels is None:
+            raise ValueError("there are no pixels beside the map")
+        worst = BRIGHTEST * self.middle
+        return located(own.pixels, own.places, own.placement, regions, worst)
+
     def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
         """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
         bool."""
-        regions = [find_regions(own.places, self._threshold, own.placement) for own in maps]
-        peaks = [np.array([region.peak for region in own], np.float32) for own in regions]
-        columns = {REGIONS: regions_column(regions, list(map(self._calibration.p_values, peaks)))}
+        regions = list(map(self.regions, maps))
+        columns = {REGIONS: regions_column(regions, list(map(self.p_values, regions)))}
         if self._kept is not None:
             kept = flags | np.array(list(map(bool, regions)), bool) | (self._kept == "all")
             shown = list(zip(maps, regions, kept, strict=True))
@@ -100,14 +119,19 @@ class Locator:
         return map_column(whole, [own.placement for own, _, _ in records])
 
     def _pictures(self, records: Sequence[tuple[Placed, list[Region], bool]]) -> pa.Array:
-        middle = self.middle
         pictures = [
-            map_pictures(own.pixels, own.places, own.placement, regions, middle, own.orientation)
-            if keep and own.pixels is not None
+            map_pictures(
+                own.placement.map_of_image(own.places),
+                self.drawn(own, regions).overlay,
+                self.middle,
+                own.orientation,
+            )
+            if keep
             else None
             for own, regions, keep in records
         ]
-        return picture_column(pictures, [own.placement for own, _, _ in records], middle / MIDDLE)
+        placements = [own.placement for own, _, _ in records]
+        return picture_column(pictures, placements, self.middle / MIDDLE)
 
     @property
     def middle(self) -> float:

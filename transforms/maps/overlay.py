@@ -10,9 +10,9 @@ from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 
 HEAT = "magma"
-_OVER = "autumn_r"  # from yellow to red: on grey every value of it stands out
+OVER = "autumn_r"  # from yellow to red: on grey every value of it stands out
 _SHARE = 0.7  # of the heat where it is most; where values are low the image alone is seen
-_FROM, _TO = 0.2, 0.6  # of the brightest value: where heat begins to show, and where it is most
+_FROM, _TO = 0.3, 0.6  # of the brightest value: where heat begins to show, and where it is most
 _LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat can be told apart
 _BOX = (0, 190, 255)  # no colour of the heat
 _AROUND = 3  # pixels between a region and its box, which would hide a small one
@@ -20,7 +20,7 @@ _WIDE_LINES_FROM = 768
 
 
 def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarray:
-    """Images in grey with the errors over them as heat, from a fifth of the worst.
+    """Images in grey with the errors over them as heat, from three tenths of the worst.
 
     Args:
       images: (N, H, W, C), of values from 0 to 1.
@@ -34,7 +34,7 @@ def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarra
 
     grey = (images[..., :3] if images.shape[-1] >= 3 else images[..., :1]).mean(axis=-1)
     unit = np.clip(errors / max(worst, 1e-12), 0.0, 1.0)
-    heat = matplotlib.colormaps[_OVER](unit)[..., :3]
+    heat = matplotlib.colormaps[OVER](unit)[..., :3]
     share = _SHARE * np.clip((unit - _FROM) / (_TO - _FROM), 0.0, 1.0)[..., None]
     return np.asarray((1 - share) * grey[..., None] + share * heat, np.float32)
 
@@ -67,7 +67,7 @@ def located(
       regions: of the image.
       worst: the value of the map that has the brightest colour.
     """
-    image = _enlarged(placement.sized(places, pixels).pixels_of_image(_shown(pixels)))
+    image = enlarged(placement.sized(places, pixels).pixels_of_image(_shown(pixels)))
     height, width = image.shape[:2]
     values = np.nan_to_num(placement.map_of_image(places))
     heat = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
@@ -86,8 +86,8 @@ def _shown(pixels: np.ndarray) -> np.ndarray:
     return np.rint(unit * 255).astype(np.uint8)
 
 
-def _enlarged(image: np.ndarray) -> np.ndarray:
-    """At least 256 pixels along its longer side, by whole copies of its pixels."""
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """(h, w, ...) → at least 256 pixels along its longer side, by whole copies of its pixels."""
     times = -(-_LEAST_SIDE // max(image.shape[:2]))
     return image if times == 1 else image.repeat(times, axis=0).repeat(times, axis=1)
 

@@ -11,10 +11,12 @@ from ae_models.calibration.drift import ScoreCounts
 from ae_models.errors import InputError
 from transforms.records.batches import ID
 from transforms.results.reader import read_row_group, row_groups
+from transforms.runs.ledger import REGIONS, kinds_in, read_ledger
 from transforms.runs.shards import read_errors
 
 SCORE, P_VALUE, FLAG, MODEL_COLUMN = "score", "p_value", "is_anomaly", "model"
 _P_VALUE_BINS = 20
+_PEAK = "_peak"
 
 
 @dataclasses.dataclass
@@ -86,6 +88,40 @@ def summarise_run(
             show(result.records)
     result.top = tops[0]
     return result
+
+
+def top_by_region(scores: str, most: int, columns: Sequence[str]) -> pa.Table:
+    """The rows of the records whose regions have the highest peaks, in falling order; of equal ones
+    the lesser id. Records without a region are not among them.
+
+    Args:
+      scores: the run.
+      most: how many rows.
+      columns: of the rows, `id` among them.
+
+    Raises:
+      InputError: no finished run, or one without regions; a file that cannot be read.
+    """
+    if REGIONS not in kinds_in(read_ledger(scores)):
+        raise InputError(f"{scores} has no regions to order records by: its bundle tells none")
+    order = [(_PEAK, "descending"), (ID, "ascending")]
+    peaks = pa.table({ID: pa.array([], pa.string()), _PEAK: pa.array([], pa.float64())})
+    for group in row_groups(scores, REGIONS):
+        for batch in read_row_group(group, [ID, "peak"]):
+            found = [pa.array(batch.column(ID)), batch.column("peak").cast(pa.float64())]
+            joined = pa.concat_tables([peaks, pa.table(found, [ID, _PEAK])])
+            highest = joined.group_by(ID).aggregate([(_PEAK, "max")])
+            named = highest.select([ID, f"{_PEAK}_max"]).rename_columns([ID, _PEAK])
+            peaks = named.take(pc.select_k_unstable(named, most, order))
+    wanted = peaks[ID].combine_chunks()
+    rows = [
+        pa.table(batch.filter(pc.is_in(batch.column(ID), wanted)))
+        for group in row_groups(scores)
+        for batch in read_row_group(group, columns)
+    ]
+    table = pa.concat_tables(rows).unify_dictionaries()
+    table = table.append_column(_PEAK, peaks[_PEAK].take(pc.index_in(table[ID], wanted)))
+    return table.sort_by(order).select(columns).combine_chunks()
 
 
 def check_model(scores: str, found: str | None, fingerprint: str) -> None:

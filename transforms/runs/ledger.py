@@ -196,6 +196,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
         fingerprint=_is_text,
         primary_score=_is_text,
         fpr=_is_number,
+        regions_fpr=_is_number,
         calibration_records=_is_count,
         thresholds=lambda value: (
             isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())

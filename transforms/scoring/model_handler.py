@@ -13,6 +13,7 @@ from ae_models.bundles.names import ANOMALY_MAP, ERROR_MAP
 from ae_models.bundles.scorer import Scorer, joined
 from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.validated import check_range
+from ae_models.errors import ConfigError
 from transforms.execution.isolation import isolated
 from transforms.execution.timing import ProgressLog
 from transforms.maps.locate import Locator, Placed
@@ -58,6 +59,30 @@ class LoadedModel:
             self._check(element)
 
         return isolated(self._score_together, elements, Stage.SCORE, Reason.SCORE_FAILED)
+
+    def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, Placed]]:
+        """The rows as they are, and the map of each row that is no reject, by its number; `batch`
+        is what `score` takes, with `STORED`.
+
+        Raises:
+          ConfigError: no regions were asked for.
+        """
+        locator = self.asked_locator()
+        images, rejects = _images(batch, self.scorer), rejects_of(batch)
+        maps = self.scorer.score(images, maps=True)[ANOMALY_MAP]
+        placed = locator.placed(batch.filter(rejects.is_null()), maps)
+        rows = np.flatnonzero(rejects.is_null().to_numpy(zero_copy_only=False)).tolist()
+        return batch, dict(zip(rows, placed, strict=True))
+
+    def asked_locator(self) -> Locator:
+        """What finds regions.
+
+        Raises:
+          ConfigError: none were asked for.
+        """
+        if self.locator is None:
+            raise ConfigError("no regions were asked for")
+        return self.locator
 
     def _check(self, element: pa.RecordBatch) -> None:
         _check_layout(element, self.scorer)

@@ -41,7 +41,14 @@ class TiledModel(LoadedModel):
     def _score_together(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         return [self._scored(element) for element in elements]
 
-    def _scored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, Placed]]:
+        """The rows, those that cannot be decoded as rejects, and the maps of the others."""
+        self.asked_locator()
+        batch, good = self._found(batch)
+        return batch, {row: self._placed(one) for row, one in good.items()}
+
+    def _found(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, TiledImage]]:
+        """The rows with what became of them in `REJECT`, and what is found of the good ones."""
         rejects = rejects_of(batch).to_pylist()
         wanted = [row for row, known in enumerate(rejects) if known is None]
         images, broken = _images(batch, wanted)
@@ -52,10 +59,13 @@ class TiledModel(LoadedModel):
             if not isinstance(result, TiledImage):
                 rejects[row] = result
         good = {row: one for row, one in found.items() if isinstance(one, TiledImage)}
+        return _with_rejects(batch, rejects), good
+
+    def _scored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        batch, good = self._found(batch)
         sizes = np.full((len(batch), 3), _UNKNOWN, np.int32)
         for row, one in good.items():
             sizes[row] = one.stored
-        batch = _with_rejects(batch, rejects)
         if self.locator is not None:
             batch = with_stored(batch, sizes)
         if self._keeps_tiles:

@@ -1,0 +1,69 @@
+"""A picture of where records are anomalous."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from pipelines.drawing.png import write_png
+from pipelines.drawing.sheet import Sheet, Strip
+from transforms.scoring.locate_records import LocatedRecord
+
+_SIDE = 480  # pixels of the frame that pictures of different shapes are brought to
+_LARGEST = 3.6  # inches
+
+
+def located_grid(
+    path: str, records: Sequence[LocatedRecord], *, titles: Sequence[str], heading: str
+) -> None:
+    """Writes a PNG: a column per record; the record, its overlay, and its map.
+
+    Args:
+      path: the file to write.
+      records: at least one.
+      titles: one for each column.
+      heading: above all columns.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    strips = [
+        Strip("input", _framed([record.image for record in records])),
+        Strip("regions in boxes,\nmap as heat", _framed([record.overlay for record in records])),
+        Strip("map", _framed([np.nan_to_num(record.map) for record in records]), unit="map"),
+    ]
+    sheet = Sheet(
+        strips,
+        titles,
+        heading=heading,
+        unit="pixel level",
+        shades=(0.0, 255.0),
+        largest=_LARGEST,
+    )
+    write_png(sheet.figure, path)
+
+
+def _framed(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, H, W, 3) uint8, or (N, H, W) float32, of pictures (h, w, C) or (h, w) of any size: as
+    they are where all have one shape and as many channels, else in squares, white or 0 around
+    them."""
+    images = [_image(picture) for picture in pictures]
+    if len({(image.size, image.mode) for image in images}) == 1:
+        return np.stack([np.asarray(image) for image in images])
+    mode = "F" if images[0].mode == "F" else "RGB"
+    framed = []
+    for image in images:
+        frame = Image.new(mode, (_SIDE, _SIDE), 0 if mode == "F" else "white")
+        scale = _SIDE / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        shown = image.convert(mode).resize(size, Image.Resampling.BILINEAR)
+        frame.paste(shown, ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
+        framed.append(np.asarray(frame))
+    return np.stack(framed)
+
+
+def _image(picture: np.ndarray) -> Image.Image:
+    if picture.ndim == 2:
+        return Image.fromarray(np.ascontiguousarray(picture, np.float32))
+    shown = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    return shown.convert("RGB")

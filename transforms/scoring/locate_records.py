@@ -1,0 +1,88 @@
+"""Where a few records are anomalous, found again in the inputs that a run has read."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ae_models.bundles.bundle import Bundle
+from transforms.images.decode_batch import decode_batch
+from transforms.images.orientation import upright
+from transforms.maps.locate import Locator, Placed
+from transforms.maps.regions import Region
+from transforms.reading.find_images import found_records
+from transforms.reading.looked_at import LookedAt
+from transforms.records.batches import ID
+from transforms.scoring.model_handler import LoadedModel
+from transforms.scoring.options import ScoreOptions
+from transforms.scoring.tiled_model import TiledModel
+from transforms.sources import USUAL, ReadOptions
+
+_ROWS = 16  # whose pictures are in memory at a time
+
+
+class LocatedRecord(NamedTuple):
+    """A record with where it is anomalous, its pictures upright.
+
+    Attributes:
+      id: of the record.
+      image: (h, w, 1) or (h, w, 3) uint8.
+      overlay: (h, w, 3) uint8, the image in grey with its map as heat and boxes around regions.
+      map: (h', w') float32; NaN where the model was not shown the image.
+      regions: in pixels of the image as its file holds it, the highest peak first.
+      p_values: (n,) float64, of these.
+    """
+
+    id: str
+    image: np.ndarray
+    overlay: np.ndarray
+    map: np.ndarray
+    regions: list[Region]
+    p_values: np.ndarray
+
+
+def locate_records(
+    inputs: Sequence[str],
+    ids: Collection[str],
+    bundle: Bundle,
+    fpr: float,
+    options: ReadOptions = USUAL,
+    looked_at: LookedAt | None = None,
+) -> Iterator[LocatedRecord]:
+    """The records of these ids, in the order of the inputs, one that is not there any more or
+    cannot be decoded left out.
+
+    Args:
+      inputs: as `score` was given them.
+      ids: of the records that are wanted.
+      bundle: whose maps they are; its images may be looked at as a whole, or in tiles.
+      fpr: the greatest p-value of a region's peak.
+      options: how the inputs are read.
+      looked_at: where those that cannot be decoded are counted.
+
+    Raises:
+      InputError: an input is not there.
+      ConfigError: the bundle tells no regions.
+    """
+    asked = ScoreOptions(fpr, regions=True, maps="all", map_format="png")
+    is_tiled = bundle.config.image.tile is not None
+    model = (TiledModel if is_tiled else LoadedModel)(str(bundle.path), asked)
+    locator = model.asked_locator()
+    for batch in found_records(inputs, ids, options):
+        for start in range(0, len(batch), _ROWS):
+            part = batch.slice(start, _ROWS)
+            shown = part if is_tiled else decode_batch(part, bundle.config.image, stored=True)
+            rows, placed = model.located(shown)
+            if looked_at is not None:
+                looked_at.add_rejects(rows)
+            names = rows.column(ID).to_pylist()
+            for row, own in placed.items():
+                yield _located(names[row], own, locator)
+
+
+def _located(record: str, own: Placed, locator: Locator) -> LocatedRecord:
+    regions = locator.regions(own)
+    drawn = locator.drawn(own, regions)
+    places = own.placement.map_of_image(own.places)
+    image, overlay, whole = (upright(shown, own.orientation) for shown in (*drawn, places))
+    return LocatedRecord(record, image, overlay, whole, regions, locator.p_values(regions))
