@@ -10,7 +10,16 @@ from transforms.images.orientation import Stored
 from transforms.maps.pictures import MapPictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
-from transforms.records.batches import ID, MAP, REGIONS, SOURCE, STORED, TILES, carried_name
+from transforms.records.batches import (
+    ID,
+    MAP,
+    PICTURE_COLUMNS,
+    REGIONS,
+    SOURCE,
+    STORED,
+    TILES,
+    carried_name,
+)
 
 _OF_IMAGE = ("image_width", "image_height", "orientation")
 _MODEL = "model"
@@ -31,7 +40,6 @@ _OF_MAP = [
     pa.field("scale_y", pa.float32()),
     pa.field("map", pa.list_(pa.float16())),
 ]
-PICTURE_COLUMNS = ("map_file", "overlay_file")  # of the bytes of PNG files, then of their names
 _OF_PICTURE = [
     *_OF_MAP[:4],
     pa.field("value_per_level", pa.float32()),

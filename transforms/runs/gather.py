@@ -10,7 +10,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.utils.shared import Shared
 
 from transforms.execution.whole_input import check_whole
-from transforms.maps.tables import PICTURE_COLUMNS
+from transforms.records.batches import PICTURE_COLUMNS
 from transforms.records.passed_over import PassedOver
 from transforms.records.tallies import Tallies
 from transforms.runs.ledger import MAPS, PASSED_OVER, REGIONS, REJECTS, SCORES, TILES

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from transforms.maps.tables import PICTURE_COLUMNS
-from transforms.records.batches import ID
+from transforms.records.batches import ID, PICTURE_COLUMNS
 from transforms.runs.ledger import MAPS, PICTURES
 from transforms.runs.shards import Shard, open_shard, read_errors
 from transforms.storage.changes import write_whole

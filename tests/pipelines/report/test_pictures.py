@@ -46,8 +46,16 @@ def test_errors_share_one_scale() -> None:
     made, worst = tiles(inputs, reconstructions)
     assert worst == 1
     bar = _decoded(heat_bar())[0]
-    np.testing.assert_array_equal(_decoded(made[0].error)[0, 0], bar[255])
-    np.testing.assert_array_equal(_decoded(made[1].error)[3, 3], bar[128])
-    np.testing.assert_array_equal(_decoded(made[1].error)[0, 0], bar[0])
-    assert _decoded(made[0].input)[0, 0].tolist() == [255] * 3
-    assert _decoded(made[1].reconstruction)[3, 3].tolist() == [128] * 3
+
+    def pixel(uri: str | None, row: int) -> np.ndarray:
+        """On the diagonal of a small image, which is shown 43 times as large."""
+        assert uri is not None
+        shown = _decoded(uri)
+        assert shown.shape == (258, 258, 3)
+        return shown[43 * row + 21, 43 * row + 21]
+
+    np.testing.assert_array_equal(pixel(made[0].error, 0), bar[255])
+    np.testing.assert_array_equal(pixel(made[1].error, 3), bar[128])
+    np.testing.assert_array_equal(pixel(made[1].error, 0), bar[0])
+    assert pixel(made[0].input, 0).tolist() == [255] * 3
+    assert pixel(made[1].reconstruction, 3).tolist() == [128] * 3

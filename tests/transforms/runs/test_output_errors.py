@@ -17,7 +17,8 @@ from ae_models.errors import OutputError
 from pipelines.cli import main
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
-from transforms.runs import write, write_part
+from transforms.parts import write_part
+from transforms.runs import write
 from transforms.runs.finish import finish_run
 from transforms.runs.shards import Shard, ShardLimits, ShardWriter
 from transforms.storage.staging import staging_folder

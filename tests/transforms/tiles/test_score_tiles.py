@@ -161,6 +161,25 @@ def test_scores_are_those_of_the_greatest_tiles(top: int) -> None:
         _check(one, own, _config(top))
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_pictures_of_images_are_as_large_as_their_maps_where_asked_for(orientation: int) -> None:
+    """Each of its own image, whatever is scored with it."""
+    pixels = [_pixels(size, seed) for seed, size in enumerate(SIZES)]
+    images = [memoryview(_png(own, orientation)) for own in pixels]
+    for one, own in zip(TileScorer(Stub(4), _config(), True).score(images), pixels, strict=True):
+        assert isinstance(one, TiledImage)
+        assert one.map is not None
+        assert one.pixels is not None
+        assert one.pixels.shape == (*one.map.shape, 3)
+        height, width = (side * PLACE for side in one.map.shape)
+        blocks = _extended(own, height, width).reshape(height // PLACE, PLACE, -1, PLACE, 3)
+        expected = np.rint(blocks.mean(axis=(1, 3), dtype=np.float64))
+        np.testing.assert_array_equal(one.pixels, expected)
+    for one in _scored(pixels, Stub(4)):
+        assert isinstance(one, TiledImage)
+        assert one.pixels is None
+
+
 def test_the_peak_of_the_whole_map_is_the_score_where_it_is_the_primary_one() -> None:
     pixels = [_pixels(size, seed) for seed, size in enumerate(SIZES)]
     found = _scored(pixels, Stub(3, "score_map_peak"), _config(2))
