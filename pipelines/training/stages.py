@@ -62,7 +62,12 @@ def with_image(
     kept = work.kept(SURVEY)
     config = command.config.with_image(command.config.image.of_frame())
     if kept is None:
-        survey = survey_images(sources(), command.wheres(), config.image.max_pixels)
+        survey = survey_images(
+            sources(),
+            command.wheres(),
+            config.image.max_pixels,
+            in_bands=config.image.tile is not None,
+        )
         rebuilt = what_is_rebuilt(config, survey)
         asked = rebuilt.config.image
         for line in [*survey.told(asked), *([rebuilt.told] if rebuilt.told else [])]:

@@ -47,10 +47,25 @@ def image_bands(data: memoryview, config: ImageConfig, rows: int) -> Bands:
     with blaming_the_record():
         image = _large(data)
         if image is not None:
-            orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-            stored = Stored(image.width, image.height, known_orientation(orientation))
-            return Bands(stored, _converted(_fetched(image, rows, data), config))
+            return Bands(_stored(image), _converted(_fetched(image, rows, data), config))
     return _whole(data, config, rows)
+
+
+def large_layout(data: memoryview) -> tuple[tuple[int, int, int], np.dtype] | None:
+    """The upright shape (H, W, C) and type of an image that `image_bands` has in bands, once its
+    first rows are decoded; None of any other.
+
+    Raises:
+      RecordError: it cannot be decoded.
+      StageError: the decoders fail for any image.
+    """
+    with blaming_the_record():
+        image = _large(data)
+        if image is None:
+            return None
+        band = next(_fetched(image, 1, data))
+        height, width = _stored(image).upright
+        return (height, width, band.shape[-1]), band.dtype
 
 
 def raw_bands(pixels: np.ndarray, config: ImageConfig, rows: int) -> Bands:
@@ -111,6 +126,11 @@ def _large(data: memoryview) -> Any:
         check_cost(bytes(data), _MOST_PIXELS)
         return image
     return None
+
+
+def _stored(image: Any) -> Stored:
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    return Stored(image.width, image.height, known_orientation(orientation))
 
 
 def _is_plain(image: Any) -> bool:

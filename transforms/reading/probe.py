@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ae_models.errors import InputError
 from transforms.execution.isolation import failed
+from transforms.images.bands import large_layout
 from transforms.images.decoding import decode_as_is, told_layout
 from transforms.images.limits.size import check_pixels
 from transforms.reading.looked_at import LookedAt
@@ -24,8 +25,15 @@ _DECODED_PIXELS = 1 << 22  # of small images, which are decoded in full: a tenth
 _LIMITS = BatchLimits(rows=256)
 
 
-def survey_images(sources: Sequence[Source], wheres: Sequence[Where], max_pixels: int) -> Survey:
+def survey_images(
+    sources: Sequence[Source], wheres: Sequence[Where], max_pixels: int, in_bands: bool = False
+) -> Survey:
     """What a sample of the images has: of encoded ones mostly by their headers.
+
+    Args:
+      sources, wheres: which records there are.
+      max_pixels: of an image that is decoded as a whole.
+      in_bands: whether larger ones may be, that are decoded in bands.
 
     Raises:
       InputError: no record meets the conditions, or no image can be decoded.
@@ -35,19 +43,18 @@ def survey_images(sources: Sequence[Source], wheres: Sequence[Where], max_pixels
     for where in wheres:
         where.check(carried)
     batches, total = Spread(sources, carried, wheres, MOST_IMAGES).read()
-    look = _Look(max_pixels)
+    look = _Look(max_pixels, in_bands)
     found = [looked for batch in batches for looked in look.at(batch)]
     if found:
         return Survey(tuple(found), look.in_vain.reasons.total(), total)
-    return _first_of_all(sources, wheres, carried, max_pixels)
+    return _first_of_all(sources, wheres, carried, _Look(max_pixels, in_bands))
 
 
 def _first_of_all(
-    sources: Sequence[Source], wheres: Sequence[Where], carried: pa.Schema, max_pixels: int
+    sources: Sequence[Source], wheres: Sequence[Where], carried: pa.Schema, look: "_Look"
 ) -> Survey:
     """The first image that can be decoded: there are few records that meet the conditions, or few
     good ones, and the sample has none."""
-    look = _Look(max_pixels)
     for source in sources:
         for task in source.tasks():
             for batch, excluded in read_task(source, task, _LIMITS, carried=carried, wheres=wheres):
@@ -66,12 +73,14 @@ class _Look:
 
     Args:
       max_pixels: of an image.
+      in_bands: whether images that are decoded in bands may be larger.
       decoded: how many images were whole.
       pixels: how many of them were decoded.
       in_vain: the records that are no images.
     """
 
     max_pixels: int
+    in_bands: bool = False
     decoded: int = 0
     pixels: int = 0
     in_vain: LookedAt = dataclasses.field(default_factory=LookedAt)
@@ -107,6 +116,9 @@ class _Look:
             self.decoded += 1
             return raw
         data = image.as_py()
+        if self.in_bands and (large := large_layout(memoryview(data))) is not None:
+            self.decoded += 1
+            return large
         if self.decoded and self.pixels >= _DECODED_PIXELS:
             told = told_layout(data, self.max_pixels)
             if told is not None:
