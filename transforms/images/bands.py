@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_models.config.configuration import ImageConfig
+from transforms.execution.memory import give_back
 from transforms.images.decoding import blaming_the_record, decode_stored
 from transforms.images.fitting import converted
 from transforms.images.limits.cost import check_cost
@@ -21,6 +22,7 @@ from transforms.records.signatures import START_BYTES, kind_of
 # Smaller ones are decoded as a whole, as any image is: that is faster.
 _WHOLE_PIXELS = 1 << 24
 _MOST_PIXELS = 1 << 30
+_BANDS_TO_TRIM = 4  # libvips takes and frees blocks as large as lines are long
 _PLAIN = ("srgb", "b-w")
 _LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "tiff": "tiffload_source"}
 _ADVICE = "; pip install 'latentbeam[tiles]' for JPEG, PNG and TIFF in bands"
@@ -146,7 +148,9 @@ def _fetched(image: Any, rows: int, data: memoryview) -> Iterator[np.ndarray]:
     import pyvips  # noqa: PLC0415
 
     region = pyvips.Region.new(image)
-    for top in range(0, image.height, rows):
+    for number, top in enumerate(range(0, image.height, rows)):
+        if number % _BANDS_TO_TRIM == 0:
+            give_back()
         height = min(rows, image.height - top)
         try:
             pixels = region.fetch(0, top, image.width, height)

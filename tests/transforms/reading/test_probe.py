@@ -14,7 +14,9 @@ from ae_models.errors import ConfigError, InputError
 from tests.fuzz.images import image_seeds
 from tests.fuzz.mutations import mutated, with_png_checksums
 from tests.transforms.images.test_untrusted_images import BOMBS
+from transforms.images import bands
 from transforms.reading.probe import survey_images
+from transforms.reading.survey import Kind
 from transforms.records.where import Where
 from transforms.sources import resolve_inputs
 
@@ -113,3 +115,34 @@ def test_many_inputs_are_named_in_a_bounded_line(tmp_path: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(InputError, match="and 97 more: all 100 records were rejected"):
         _probed(*paths)
+
+
+def _noise(folder: Path, orientation: int = 1) -> None:
+    levels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(levels).save(folder / "0.jpg", exif=exif)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (60, 80)), (6, (80, 60))])
+def test_images_to_be_cut_may_have_more_pixels_than_are_decoded_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
+    _noise(tmp_path, orientation)
+    sources = resolve_inputs([str(tmp_path)])
+    (found,) = survey_images(sources, [], 2000, in_bands=True).images
+    assert (found.height, found.width, found.kind) == (*size, Kind(3, 8))
+    with pytest.raises(InputError, match="1 too_large"):
+        survey_images(sources, [], 2000)
+
+
+def test_a_large_image_that_is_cut_off_at_once_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
+    _noise(tmp_path)
+    path = tmp_path / "0.jpg"
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(InputError, match=r"0\.jpg"):
+        survey_images(resolve_inputs([str(tmp_path)]), [], 2000, in_bands=True)
