@@ -1,7 +1,7 @@
 """The same rows, bit for bit, from every engine that Beam runs on."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -32,7 +32,13 @@ def test_every_engine_gives_the_same_rows_of_features(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     outcomes = [
-        score(engine, photographs, bundle_of_features, tmp_path / str(number), flags())
+        score(
+            engine,
+            photographs,
+            bundle_of_features,
+            tmp_path / str(number),
+            [*flags(), "--maps=all"],
+        )
         for number, (engine, flags) in enumerate(ENGINES.items())
     ]
     with capsys.disabled():
@@ -41,6 +47,20 @@ def test_every_engine_gives_the_same_rows_of_features(
         records = outcome.ledger["records"]
         assert (records["read"], records["scored"], records["rejected"]) == (240, 236, 4)
     assert {outcome.digest for outcome in outcomes} == {outcomes[0].digest}
+    _check_same_places([outcome.folder for outcome in outcomes])
+
+
+def _check_same_places(runs: Sequence[Path]) -> None:
+    """Regions and maps are the same, bit for bit."""
+    for kind, order in (("regions", ["id", "x", "y"]), ("maps", ["id"])):
+        tables = [
+            pq.read_table(run / kind).sort_by([(name, "ascending") for name in order])
+            for run in runs
+        ]
+        assert tables[0].num_rows > 0
+        for table in tables[1:]:
+            assert table.equals(tables[0]), kind
+    assert tables[0].num_rows == 236
 
 
 def test_every_engine_gives_the_same_clusters(
