@@ -1,5 +1,6 @@
 """Scoring images by their tiles, with what can be computed without tiles in place of a model."""
 
+import dataclasses
 import io
 from collections.abc import Sequence
 
@@ -166,7 +167,8 @@ def test_pictures_of_images_are_as_large_as_their_maps_where_asked_for(orientati
     """Each of its own image, whatever is scored with it."""
     pixels = [_pixels(size, seed) for seed, size in enumerate(SIZES)]
     images = [memoryview(_png(own, orientation)) for own in pixels]
-    for one, own in zip(TileScorer(Stub(4), _config(), True).score(images), pixels, strict=True):
+    config = dataclasses.replace(_config(), image=_config().image.of_frame())
+    for one, own in zip(TileScorer(Stub(4), config, True).score(images), pixels, strict=True):
         assert isinstance(one, TiledImage)
         assert one.map is not None
         assert one.pixels is not None
