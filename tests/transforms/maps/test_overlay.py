@@ -98,24 +98,24 @@ def test_levels_of_16_bits_are_stretched_to_all_that_8_have(channels: int) -> No
 
 
 def test_heat_of_the_worst_is_red_and_less_of_it_yellow() -> None:
-    """0.7 of it, over 0.3 of the grey; at two fifths of the worst it is half as much."""
+    """0.7 of it, over 0.3 of the grey; at 0.45 of the worst it is half as much."""
     pixels = np.full((256, 256, 1), 100, np.uint8)
     for share, colour, over in ((1.0, (255, 0, 0), 0.7), (5.0, (255, 0, 0), 0.7)):
         places = np.full((16, 16), share, np.float32)
         overlay = _of(pixels, places).overlay.reshape(-1, 3)
         assert np.abs(overlay - (np.array(colour) * over + 100 * (1 - over))).max() <= 1
-    places = np.full((16, 16), 0.4, np.float32)
+    places = np.full((16, 16), 0.45, np.float32)
     overlay = _of(pixels, places).overlay.reshape(-1, 3)
-    assert np.abs(overlay - (np.array([255, 153, 0]) * 0.35 + 100 * 0.65)).max() <= 1
+    assert np.abs(overlay - (np.array([255, 140, 0]) * 0.35 + 100 * 0.65)).max() <= 1
 
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10**6), worst=st.floats(1e-6, 1e6), side=st.integers(1, 20))
-def test_nothing_of_heat_is_seen_below_a_fifth_of_the_worst(
+def test_nothing_of_heat_is_seen_below_three_tenths_of_the_worst(
     seed: int, worst: float, side: int
 ) -> None:
     generator = np.random.default_rng(seed)
-    places = (generator.uniform(-1, 0.1999, (side, side)) * worst).astype(np.float32)
+    places = (generator.uniform(-1, 0.2999, (side, side)) * worst).astype(np.float32)
     pixels = _noise((64, 64, 1))
     found = _of(pixels, places, worst)
     np.testing.assert_array_equal(found.overlay, np.repeat(found.image, 3, axis=-1))
@@ -129,7 +129,7 @@ def test_heat_is_where_the_map_is_high() -> None:
     overlay = _of(pixels, places).overlay  # 16 of its pixels a place
     coloured = overlay.std(axis=-1) > 0
     rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
-    assert coloured[48:96, 160:208].all()
+    assert coloured[52:92, 164:204].all()  # corners of it are cut off
     assert 48 - 16 < rows[0] <= 48
     assert 96 <= rows[-1] + 1 < 96 + 16
     assert 160 - 16 < columns[0] <= 160

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from ae_models.config.configuration import ImageConfig
 from transforms.images.decoding import decode_stored
 from transforms.images.orientation import Stored, turned_back
-from transforms.maps.pictures import MIDDLE, MapPictures, map_pictures
+from transforms.maps.overlay import located
+from transforms.maps.pictures import BRIGHTEST, MIDDLE, MapPictures, map_pictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import find_regions
 
@@ -39,12 +40,8 @@ def _levels(pictures: MapPictures) -> np.ndarray:
 
 
 def _of_values(values: np.ndarray, threshold: float) -> np.ndarray:
-    """The levels of a map that has all of the image and nothing else."""
-    height, width = values.shape
-    config = ImageConfig(width=width, height=height, channels=1, bits=8)
-    placement = Placement.of(Stored(width, height), config, values.shape)
-    pixels = np.zeros((height, width, 1), np.uint8)
-    return _levels(map_pictures(pixels, values, placement, [], threshold, 1))
+    """The levels of a map."""
+    return _levels(map_pictures(values, np.zeros((9, 9, 3), np.uint8), threshold, 1))
 
 
 # Levels.
@@ -83,19 +80,19 @@ def test_levels_are_those_of_the_map_of_the_image(
 ) -> None:
     generator = np.random.default_rng(seed)
     places = (generator.normal(0.8, 0.8, count) * threshold).astype(np.float32)
-    stored, pixels = Stored(*size, orientation), np.zeros((*FRAME[::-1], 1), np.uint8)
-    placement = Placement.of(stored, _config(fit), count)
-    pictures = map_pictures(pixels, places, placement, [], threshold, orientation)
+    placement = Placement.of(Stored(*size, orientation), _config(fit), count)
+    values = placement.map_of_image(places)
+    drawn = generator.integers(0, 256, (30, 40, 3), np.uint8)
+    pictures = map_pictures(values, drawn, threshold, orientation)
     found = _levels(pictures)
-    assert found.shape == pictures.size
-    values = placement.map_of_image(places).astype(np.float64)
-    assert found.shape == values.shape
+    assert found.shape == pictures.size == values.shape
+    values = values.astype(np.float64)
     exact = np.clip(np.nan_to_num(values / threshold * 32768), 0, 65535)
     assert np.abs(found - exact).max() < 0.52  # as single floats round
     assert (found[np.isnan(values)] == 0).all()
     overlay = _opened(pictures.overlay)
     assert (overlay.format, overlay.mode) == ("PNG", "RGB")
-    assert max(overlay.size) >= 256
+    np.testing.assert_array_equal(np.asarray(overlay), drawn)
     for content in (pictures.map, pictures.overlay):
         told = _opened(content).getexif().get(ORIENTATION_TAG, 1)
         assert told == orientation
@@ -105,8 +102,7 @@ def test_what_the_frame_does_not_show_has_the_level_0() -> None:
     """A wide image that was cut to the frame's shape: its map is wider than the frame's."""
     stored, places = Stored(200, 75), np.ones(FRAME[::-1], np.float32)
     placement = Placement.of(stored, _config("crop"), places.shape)
-    pixels = np.full((*FRAME[::-1], 1), 255, np.uint8)
-    levels = _levels(map_pictures(pixels, places, placement, [], 1.0, 1))
+    levels = _of_values(placement.map_of_image(places), 1.0)
     assert levels.shape == (48, 128)
     assert (levels[:, 32:96] == 32768).all()
     assert not levels[:, :32].any()
@@ -143,7 +139,8 @@ def _drawn(photo: np.ndarray, orientation: int, fit: str) -> MapPictures:
     placement = Placement.of(stored, config, places.shape)
     regions = find_regions(places, 200.0, placement)
     assert len(regions) == 1
-    return map_pictures(frame, places, placement, regions, 200.0, orientation)
+    overlay = located(frame, places, placement, regions, BRIGHTEST * 200.0).overlay
+    return map_pictures(placement.map_of_image(places), overlay, 200.0, orientation)
 
 
 @pytest.mark.parametrize("fit", FITS)
