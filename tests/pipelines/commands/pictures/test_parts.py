@@ -178,7 +178,7 @@ def test_a_finished_run_of_an_earlier_version_had_numbers(
         scoring(run, resume=True)
 
 
-@pytest.mark.parametrize("lost", ["one", "all"])
+@pytest.mark.parametrize("lost", ["one", pytest.param("all", marks=pytest.mark.slow)])
 def test_a_part_whose_pictures_are_lost_is_done_anew(
     scoring: _Scoring, whole: Path, tmp_path: Path, lost: str
 ) -> None:
