@@ -97,6 +97,15 @@ def test_levels_of_16_bits_are_stretched_to_all_that_8_have(channels: int) -> No
     assert not _of(even).image.any()
 
 
+@pytest.mark.xfail(strict=True, reason="padding, which is cut off, counts as the darkest level")
+def test_padding_takes_no_part_in_what_levels_are_stretched_to() -> None:
+    pixels = np.zeros((64, 64, 1), np.uint16)
+    pixels[16:48] = 30_000 + _noise((32, 64, 1), np.uint16) % 1000
+    placement = Placement.of(Stored(200, 100), _config(64, 64), (64, 64))
+    found = located(pixels, np.zeros((64, 64), np.float32), placement, [], 1.0).image
+    assert (found.min(), found.max()) == (0, 255)
+
+
 def test_heat_of_the_worst_is_red_and_less_of_it_yellow() -> None:
     """0.7 of it, over 0.3 of the grey; at 0.45 of the worst it is half as much."""
     pixels = np.full((256, 256, 1), 100, np.uint8)
