@@ -15,12 +15,13 @@ from ae_models.config.maps import NO_MAP
 from transforms.execution.background import read_ahead
 from transforms.execution.isolation import failed
 from transforms.images.orientation import Stored
+from transforms.maps.locate import PEAK
 from transforms.records.rejects import Reason, RecordError, Stage
 from transforms.tiles.canvas import MapCanvas, PixelCanvas
 from transforms.tiles.cut import CutImage, Tile, cut_image
 from transforms.tiles.pooling import pooled
 
-PEAK_OF_MAP = SCORE_PREFIX + "map_peak"
+_PEAK_COLUMN = SCORE_PREFIX + PEAK
 Reject = dict[str, str]
 
 
@@ -163,8 +164,8 @@ class _Work:
         whole = None if own.canvas is None else own.canvas.map()
         if whole is not None:
             # The whole map's own, so that there is a region above a threshold if the peak is.
-            peaks = {"score"} if self._primary == PEAK_OF_MAP else set()
-            found |= dict.fromkeys(found.keys() & {PEAK_OF_MAP, *peaks}, whole.max())
+            peaks = {"score"} if self._primary == _PEAK_COLUMN else set()
+            found |= dict.fromkeys(found.keys() & {_PEAK_COLUMN, *peaks}, whole.max())
         places = np.array(own.places, np.int32)
         tiles |= {"x": places[:, 0], "y": places[:, 1]}
         pixels = None if own.picture is None else own.picture.pixels
