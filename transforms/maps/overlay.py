@@ -67,7 +67,8 @@ def located(
       regions: of the image.
       worst: the value of the map that has the brightest colour.
     """
-    image = enlarged(placement.sized(places, pixels).pixels_of_image(_shown(pixels)))
+    levels = placement.sized(places, pixels).pixels_of_image(pixels)
+    image = enlarged(_shown(levels, pixels.dtype))
     height, width = image.shape[:2]
     values = np.nan_to_num(placement.map_of_image(places))
     heat = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
@@ -75,15 +76,14 @@ def located(
     return Located(image, _boxed(np.rint(over * 255).astype(np.uint8), regions, placement))
 
 
-def _shown(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 1) or (H, W, 3) uint8; 16-bit images, which seldom use all their range, are stretched
-    to it."""
-    shown = pixels[..., :3] if pixels.shape[-1] in (3, 4) else pixels[..., :1]
-    if shown.dtype == np.uint8:
-        return shown
-    low, high = float(shown.min()), float(shown.max())
-    unit = (shown.astype(np.float32) - low) / max(high - low, 1.0)
-    return np.rint(unit * 255).astype(np.uint8)
+def _shown(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(H, W, 1) or (H, W, 3) uint8, black where levels are NaN; 16-bit images, which seldom use all
+    their range, are stretched to it."""
+    shown = levels[..., :3] if levels.shape[-1] in (3, 4) else levels[..., :1]
+    if dtype != np.uint8:
+        low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+        shown = (shown - low) * (255 / max(high - low, 1.0))
+    return np.rint(np.nan_to_num(shown)).astype(np.uint8)
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:

@@ -111,13 +111,13 @@ class Placement:
         return turned_back(result, self.stored.orientation)
 
     def pixels_of_image(self, pixels: np.ndarray) -> np.ndarray:
-        """(H, W, C) uint8 of the frame → (H', W', C) uint8 of the whole image, as `map_of_image`;
-        black where the frame shows none of it."""
+        """(H, W, C) of the frame → (H', W', C) float32 of the whole image, as `map_of_image`; NaN
+        where the frame shows none of it."""
         planes = [
             self.map_of_image(pixels[..., channel].astype(np.float32))
             for channel in range(pixels.shape[-1])
         ]
-        return np.rint(np.nan_to_num(np.stack(planes, axis=-1))).astype(np.uint8)
+        return np.stack(planes, axis=-1)
 
 
 def _overlap(low: float, high: float, count: int) -> np.ndarray:
