@@ -162,7 +162,7 @@ def train(
                    "or have a region.  [default: none]")  # fmt: skip
 @click.option("--map_format", type=click.Choice(["parquet", "png"]), default="parquet",
               show_default=True,
-              help="Maps as numbers, or as pictures in OUTPUT/pictures: of each map one of its "
+              help="Maps as numbers, or as pictures in OUTPUT/map_pictures: of each map one of its "
                    "own, and one over the image.")  # fmt: skip
 @click.option("--tiles", is_flag=True,
               help="Of a bundle that looks at images in tiles: keep a row of each tile in "

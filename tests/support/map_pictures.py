@@ -40,7 +40,7 @@ def rows_of(run: Path, kind: str) -> list[dict[str, Any]]:
 
 def picture_bytes(run: Path) -> dict[str, bytes]:
     """All files below a run's pictures, by their names."""
-    folder = run / "pictures"
+    folder = run / "map_pictures"
     paths = [path for path in folder.rglob("*") if not path.is_dir()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -54,7 +54,7 @@ def drawn(run: Path) -> list[Drawn]:
         images = []
         for kind, mode in (("map", "I;16"), ("overlay", "RGB")):
             folder, _, name = row[f"{kind}_file"].rpartition("/")
-            assert folder == "pictures"
+            assert folder == "map_pictures"
             assert name.endswith(f".{kind}.png")
             content = files[name]
             assert hashlib.sha256(content).hexdigest() == row[f"{kind}_sha256"]
@@ -65,6 +65,6 @@ def drawn(run: Path) -> list[Drawn]:
         assert images[0].shape == (row["map_height"], row["map_width"])
         found.append(Drawn(row, *images))
     named = [row[f"{kind}_file"] for row in rows for kind in ("map", "overlay")]
-    assert {name.removeprefix("pictures/") for name in named} == set(files)
+    assert {name.removeprefix("map_pictures/") for name in named} == set(files)
     assert {path.suffix for path in (run / "maps").rglob("*")} <= {".parquet"}
     return found

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from transforms.images.orientation import Stored
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 
@@ -17,6 +18,7 @@ _LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat can be 
 _BOX = (0, 190, 255)  # no colour of the heat
 _AROUND = 3  # pixels between a region and its box, which would hide a small one
 _WIDE_LINES_FROM = 768
+_SAME_ASPECT = 0.05  # what rounding to whole pixels may change of it
 
 
 def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarray:
@@ -67,12 +69,14 @@ def located(
       regions: of the image.
       worst: the value of the map that has the brightest colour.
     """
-    levels = placement.sized(places, pixels).pixels_of_image(pixels)
-    image = enlarged(_shown(levels, pixels.dtype))
-    height, width = image.shape[:2]
-    values = np.nan_to_num(placement.map_of_image(places))
-    heat = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
-    over = heat_over(image[None] / np.float32(255), np.asarray(heat)[None], worst)[0]
+    of_pixels = placement.sized(places, pixels)
+    levels = of_pixels.pixels_of_image(pixels)
+    # To the frame's size first: where it ends, so does the heat.
+    values = of_pixels.map_of_image(_resized(places, pixels.shape[:2]))
+    size = _of_aspect(levels.shape[:2], placement.stored)
+    image = enlarged(_resized(_shown(levels, pixels.dtype), size))
+    heat = enlarged(_resized(np.nan_to_num(values), size))
+    over = heat_over(image[None] / np.float32(255), heat[None], worst)[0]
     return Located(image, _boxed(np.rint(over * 255).astype(np.uint8), regions, placement))
 
 
@@ -84,6 +88,28 @@ def _shown(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
         low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
         shown = (shown - low) * (255 / max(high - low, 1.0))
     return np.rint(np.nan_to_num(shown)).astype(np.uint8)
+
+
+def _of_aspect(size: tuple[int, int], stored: Stored) -> tuple[int, int]:
+    """The size, (height, width), with the aspect ratio of the stored image, neither side less than
+    it was, but for images so thin that they would have sixteen times the pixels."""
+    height, width = size
+    across, down = width / stored.width, height / stored.height
+    if abs(across / down - 1) < _SAME_ASPECT:
+        return size
+    scale = min(max(across, down), (16 * across * down) ** 0.5)
+    return max(1, round(stored.height * scale)), max(1, round(stored.width * scale))
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) or (h, w, C) at another size, (height, width), by straight lines."""
+    if values.shape[:2] == size:
+        return values
+    if values.ndim == 3:
+        planes = [_resized(values[..., index], size) for index in range(values.shape[-1])]
+        return np.stack(planes, axis=-1)
+    image = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
@@ -100,8 +126,10 @@ def _boxed(picture: np.ndarray, regions: Sequence[Region], placement: Placement)
     across, down = image.width / placement.stored.width, image.height / placement.stored.height
     line = 1 if max(image.size) < _WIDE_LINES_FROM else 2
     for region in regions:
-        left, top = round(region.x * across) - _AROUND, round(region.y * down) - _AROUND
+        left = max(0, round(region.x * across) - _AROUND)
+        top = max(0, round(region.y * down) - _AROUND)
         right = round((region.x + region.width) * across) - 1 + _AROUND
         bottom = round((region.y + region.height) * down) - 1 + _AROUND
+        right, bottom = min(image.width - 1, right), min(image.height - 1, bottom)
         draw.rectangle((left, top, right, bottom), outline=_BOX, width=line)
     return np.asarray(image)

@@ -11,6 +11,7 @@ from transforms.maps.pictures import MapPictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 from transforms.records.batches import (
+    DIGEST_COLUMNS,
     ID,
     MAP,
     PICTURE_COLUMNS,
@@ -152,7 +153,8 @@ def _rows(records: pa.RecordBatch, values: pa.StructArray) -> pa.RecordBatch:
         sizes = _sizes(records)
         own |= {name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)}
     carried = [name for name in records.schema.names if carried_name(name) == name]
-    names = _free_names(carried, own)
+    later = DIGEST_COLUMNS if set(PICTURE_COLUMNS) <= own.keys() else ()
+    names = _free_names(carried, {*own, *later})
     return pa.RecordBatch.from_pydict(
         {
             **{name: records.column(name) for name in (ID, SOURCE)},

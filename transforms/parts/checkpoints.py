@@ -87,7 +87,7 @@ def is_whole(shard: Shard) -> bool:
             if parquet.metadata.num_rows != shard.rows:
                 return False
         return has_pictures(shard)
-    except InputError:
+    except (InputError, OSError):
         return False
 
 

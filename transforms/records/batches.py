@@ -21,7 +21,8 @@ STORED = "_stored"  # of decoded images: width, height and EXIF's orientation in
 STORED_TYPE = pa.list_(pa.int32(), 3)
 # Of scored records, on their way to tables of their own.
 REGIONS, MAP, TILES = "_regions", "_map", "_tiles"
-PICTURE_COLUMNS = ("map_file", "overlay_file")  # in rows of maps: bytes of PNGs, then their names
+# In rows of maps: the bytes of PNG files, then the files' names, and with these their digests.
+PICTURE_COLUMNS, DIGEST_COLUMNS = ("map_file", "overlay_file"), ("map_sha256", "overlay_sha256")
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
     *(ID, SOURCE, IMAGE, REJECT, STORED, REGIONS, MAP, TILES),

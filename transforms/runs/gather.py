@@ -80,9 +80,9 @@ def gathered(
 
 def _with_files(rows: pa.RecordBatch, staging: str) -> pa.RecordBatch:
     """Rows of maps, the pictures among them in files of their own."""
-    if PICTURE_COLUMNS[0] not in rows.schema.names:
-        return rows
-    return write_pictures(rows, staging)
+    types = {field.name: field.type for field in rows.schema}
+    has_files = all(types.get(name) == pa.binary() for name in PICTURE_COLUMNS)
+    return write_pictures(rows, staging) if has_files else rows
 
 
 def summed(tallies: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:

@@ -8,16 +8,17 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from transforms.records.batches import ID, PICTURE_COLUMNS
+from ae_models.errors import InputError
+from transforms.records.batches import DIGEST_COLUMNS, ID, PICTURE_COLUMNS
 from transforms.runs.ledger import MAPS, PICTURES
 from transforms.runs.shards import Shard, open_shard, read_errors
-from transforms.storage.changes import write_whole
+from transforms.storage.changes import write_all
 from transforms.storage.files import present
 from transforms.storage.staging import output_errors
 
-_DIGESTS = ("map_sha256", "overlay_sha256")
 _ENDINGS = (".map.png", ".overlay.png")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_PATH = re.compile(rf"{PICTURES}/(?!\.)[^/\\\0]+")
 _LONGEST = 100  # of what a name tells of its record
 _ROWS = 4096
 
@@ -31,12 +32,12 @@ class Picture(NamedTuple):
 
 def picture_names(record: str, contents: tuple[bytes, bytes]) -> list[str]:
     """What the files of a record's map are called, the map's and the overlay's: the id with `_` for
-    what a file name cannot hold everywhere, and a digest of the id and both files. So names of two
+    all but letters, digits, `_` and `-`, and a digest of the id and both files. So names of two
     records differ, and files of one name are alike."""
     digest = hashlib.sha256(record.encode())
     for content in contents:
         digest.update(hashlib.sha256(content).digest())
-    readable = _UNSAFE.sub("_", record)[-_LONGEST:].lstrip(".-")
+    readable = _UNSAFE.sub("_", record)[-_LONGEST:].lstrip("-") or "record"
     return [f"{readable}-{digest.hexdigest()[:16]}{ending}" for ending in _ENDINGS]
 
 
@@ -55,14 +56,17 @@ def write_pictures(rows: pa.RecordBatch, folder: str) -> pa.RecordBatch:
         picture_names(record, both)
         for record, both in zip(rows.column(ID).to_pylist(), contents, strict=True)
     ]
+    pictures = posixpath.join(folder, PICTURES)
+    files = {
+        posixpath.join(pictures, name): content
+        for own, both in zip(names, contents, strict=True)
+        for name, content in zip(own, both, strict=True)
+    }
     with output_errors(folder):
-        for files, both in zip(names, contents, strict=True):
-            for name, content in zip(files, both, strict=True):
-                path = posixpath.join(folder, PICTURES, name)
-                write_whole(path, content, posixpath.join(folder, PICTURES), "image/png")
+        write_all(files, pictures, "image/png")
     columns = {name: rows.column(name) for name in rows.schema.names}
-    for place, (name, digest) in enumerate(zip(PICTURE_COLUMNS, _DIGESTS, strict=True)):
-        columns[name] = pa.array([f"{PICTURES}/{files[place]}" for files in names], pa.string())
+    for place, (name, digest) in enumerate(zip(PICTURE_COLUMNS, DIGEST_COLUMNS, strict=True)):
+        columns[name] = pa.array([f"{PICTURES}/{own[place]}" for own in names], pa.string())
         hashes = [hashlib.sha256(both[place]).hexdigest() for both in contents]
         columns[digest] = pa.array(hashes, pa.string())
     return pa.RecordBatch.from_pydict(columns)
@@ -73,17 +77,21 @@ def pictures_named(path: str) -> Iterator[list[Picture]]:
     the maps themselves.
 
     Raises:
-      InputError: the shard cannot be read.
+      InputError: the shard cannot be read, or a row names no file among the run's pictures.
     """
     with open_shard(path) as parquet:
-        columns = [*PICTURE_COLUMNS, *_DIGESTS]
+        columns = [*PICTURE_COLUMNS, *DIGEST_COLUMNS]
         if not set(columns) <= set(parquet.schema_arrow.names):
             return
         for batch in parquet.iter_batches(_ROWS, columns=columns):
             with read_errors(path):
                 values = [batch.column(name).to_pylist() for name in columns]
             pairs = zip((*values[0], *values[1]), (*values[2], *values[3]), strict=True)
-            yield [Picture(*pair) for pair in pairs]
+            pictures = [Picture(*pair) for pair in pairs]
+            for picture in pictures:
+                if not isinstance(picture.path, str) or not _PATH.fullmatch(picture.path):
+                    raise InputError(f"{path} was changed: no picture can be {picture.path!r}")
+            yield pictures
 
 
 def picture_moves(shard: Shard, read_from: str) -> Iterator[list[tuple[str, str]]]:

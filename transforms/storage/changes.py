@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from transforms.storage import local, remote
@@ -38,17 +38,28 @@ def write_whole(
 ) -> None:
     """Writes a file that appears under its name at once, by way of `folder`, on the same file
     system; objects of a store do by themselves. Raises what the file system raises."""
-    if not is_local(path):
-        with remote.create_object(path, mime_type) as file:
-            file.write(content)
+    write_all({path: content}, folder, mime_type)
+
+
+def write_all(
+    files: Mapping[str, bytes], folder: str, mime_type: str = "application/octet-stream"
+) -> None:
+    """Writes files by their paths as `write_whole` does, local folders flushed once for all. Raises
+    what the file system raises; some are written then."""
+    if not all(map(is_local, files)):
+        for path, content in files.items():
+            with remote.create_object(path, mime_type) as file:
+                file.write(content)
         return
-    part = os.path.join(folder, f".part-{uuid.uuid4().hex}")
+    parts = {os.path.join(folder, f".part-{uuid.uuid4().hex}"): path for path in files}
     try:
-        with local.create(part) as file:
-            file.write(content)
-        local.move([(part, path)])
+        for part, content in zip(parts, files.values(), strict=True):
+            with local.create(part, flush_name=False) as file:
+                file.write(content)
+        local.move(list(parts.items()))
     except BaseException:
-        local.remove(part)
+        for part in parts:
+            local.remove(part)
         raise
 
 

@@ -18,11 +18,11 @@ _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.E
 
 
 class _DurableFile(io.FileIO):
-    """A new file that is on the disk, under its name, once it is closed."""
+    """A new file that is on the disk once it is closed, under its name where that is flushed."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, flush_name: bool):
         super().__init__(path, "w")
-        self._path = path
+        self._path, self._flush_name = path, flush_name
 
     def close(self) -> None:
         if self.closed:
@@ -31,22 +31,24 @@ class _DurableFile(io.FileIO):
             _flush(self.fileno())
         finally:
             super().close()
-        flush_folders([os.path.dirname(self._path)])
+        if self._flush_name:
+            flush_folders([os.path.dirname(self._path)])
 
 
-def create(path: str, lasting: bool = True) -> Any:
+def create(path: str, lasting: bool = True, flush_name: bool = True) -> Any:
     """Opens a file for writing, new or in place of another's content; its folder is made if it is
     not there.
 
     Args:
       path: of the file.
       lasting: whether it is to outlast a power failure, as what a work folder holds need not.
+      flush_name: whether its name is to as well, as one that is changed at once need not.
 
     Raises:
       OSError: it cannot be opened, or later, written.
     """
     make_folder(os.path.dirname(path))
-    return io.BufferedWriter(_DurableFile(path) if lasting else io.FileIO(path, "w"))
+    return io.BufferedWriter(_DurableFile(path, flush_name) if lasting else io.FileIO(path, "w"))
 
 
 def make_folder(path: str) -> None:

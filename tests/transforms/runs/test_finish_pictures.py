@@ -137,7 +137,7 @@ def test_a_run_that_lost_a_picture_replaces_nothing(tmp_path: Path) -> None:
     for content in ("same", "other"):
         finish_run(output, "old", shards=_staged(output, "old", "same"), facts={}, kinds=KINDS)
         shards = _staged(output, "new", content)
-        lost = next(Path(staging_folder(output, "new")).glob("part-0/pictures/a-*.map.png"))
+        lost = next(Path(staging_folder(output, "new")).glob("part-0/map_pictures/a-*.map.png"))
         lost.unlink()
         with pytest.raises(OutputError, match="is gone: the run cannot be finished"):
             finish_run(output, "new", shards=shards, facts={}, kinds=KINDS, overwrite=True)

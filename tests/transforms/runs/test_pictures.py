@@ -78,14 +78,12 @@ def test_names_are_safe_whatever_the_id_is(record: str) -> None:
     assert picture_names(record, (MAP, OVERLAY)) == [own, overlay]
 
 
-@pytest.mark.xfail(strict=True, reason="a name begins with the dash of its digest")
 @pytest.mark.parametrize("record", ["", "...", "-", ".-.-"])
 def test_no_name_is_taken_for_an_option(record: str) -> None:
     for name in picture_names(record, (MAP, OVERLAY)):
         assert not name.startswith("-")
 
 
-@pytest.mark.xfail(strict=True, reason="up to the first dot a name may be that of a device")
 @pytest.mark.parametrize("record", ["nul.png", "con.jpg", "AUX.tar.png", "com1.png"])
 def test_no_name_is_a_device_of_windows(record: str) -> None:
     for name in picture_names(record, (MAP, OVERLAY)):
@@ -123,11 +121,11 @@ def test_names_say_what_record_they_are_of() -> None:
     digest = hashlib.sha256(
         b"good/1.png" + b"".join(hashlib.sha256(c).digest() for c in (MAP, OVERLAY))
     )
-    stem = f"good_1.png-{digest.hexdigest()[:16]}"
+    stem = f"good_1_png-{digest.hexdigest()[:16]}"
     found = picture_names("good/1.png", (MAP, OVERLAY))
     assert found == [f"{stem}.map.png", f"{stem}.overlay.png"]
     assert picture_names("a" * 5000 + "/the end.png", (MAP, OVERLAY))[0].startswith("a" * 80)
-    assert "the_end.png" in picture_names("a" * 5000 + "/the end.png", (MAP, OVERLAY))[0]
+    assert "the_end_png" in picture_names("a" * 5000 + "/the end.png", (MAP, OVERLAY))[0]
 
 
 # Files.
@@ -324,10 +322,3 @@ def test_what_cannot_be_written_is_an_output_error_and_leaves_no_part(tmp_path: 
     with pytest.raises(OutputError):
         write_pictures(_rows(["a"]), str(tmp_path))
     assert [path.name for path in (tmp_path / PICTURES).iterdir()] == [name]
-
-
-@pytest.mark.xfail(strict=True, reason="the digests take the place of a column of that name")
-@pytest.mark.parametrize("name", ["map_sha256", "overlay_sha256"])
-def test_a_carried_column_of_a_digests_name_keeps_its_values(tmp_path: Path, name: str) -> None:
-    written = write_pictures(_rows(["a", "b"], **{name: ["mine", "too"]}), str(tmp_path))
-    assert ["mine", "too"] in [column.to_pylist() for column in written.columns]

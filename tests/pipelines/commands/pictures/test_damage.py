@@ -29,7 +29,7 @@ def run(finished: Runs, tmp_path: Path) -> Path:
 
 
 def _one_of(run: Path, kind: str, number: int = 0) -> Path:
-    return sorted((run / "pictures").glob(f"*.{kind}.png"))[number]
+    return sorted((run / "map_pictures").glob(f"*.{kind}.png"))[number]
 
 
 # Verifying.
@@ -83,7 +83,7 @@ def test_verify_finds_a_picture_that_is_not_as_written(
     "name", ["other.png", "notes.txt", ".hidden", "deep/er/x.png", ".part-0123456789abcdef"]
 )
 def test_verify_finds_a_file_that_no_map_names(run: Path, images: Path, name: str) -> None:
-    path = run / "pictures" / name
+    path = run / "map_pictures" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("foreign")
     found = verify(str(run), [str(images)])
@@ -91,12 +91,11 @@ def test_verify_finds_a_file_that_no_map_names(run: Path, images: Path, name: st
     assert not found["ok"]
 
 
-@pytest.mark.xfail(strict=True, reason="files are known by their names alone, whatever folder")
 def test_verify_finds_a_file_in_another_folder_by_the_name_of_a_picture(
     run: Path, images: Path
 ) -> None:
     known = _one_of(run, "map")
-    path = run / "pictures" / "old" / known.name
+    path = run / "map_pictures" / "old" / known.name
     path.parent.mkdir()
     path.write_bytes(b"foreign")
     assert verify(str(run), [str(images)])["problems"] == [f"{path} is named by no map of the run"]
@@ -108,19 +107,19 @@ def test_verify_finds_pictures_in_a_run_without(
     for options in ({}, {"maps": "all"}):
         run = Path(shutil.copytree(finished(**options), tmp_path / f"run{len(options)}"))
         assert verify(str(run), [str(images)])["ok"]
-        (run / "pictures").mkdir()
+        (run / "map_pictures").mkdir()
         assert verify(str(run), [str(images)])["ok"]
-        (run / "pictures" / "a.png").touch()
+        (run / "map_pictures" / "a.png").touch()
         found = verify(str(run), [str(images)])
-        assert found["problems"] == [f"{run}/pictures/a.png is named by no map of the run"]
+        assert found["problems"] == [f"{run}/map_pictures/a.png is named by no map of the run"]
 
 
 def test_verify_tells_of_every_picture(run: Path, images: Path) -> None:
     for number in range(3):
         _change(_one_of(run, "map", number))
-    shutil.copy(_one_of(run, "overlay"), run / "pictures" / "copy.png")
+    shutil.copy(_one_of(run, "overlay"), run / "map_pictures" / "copy.png")
     assert len(verify(str(run), [str(images)])["problems"]) == 4
-    shutil.rmtree(run / "pictures")
+    shutil.rmtree(run / "map_pictures")
     problems = verify(str(run), [str(images)])["problems"]
     assert len(problems) == 2 * len(rows_of(run, "maps"))
 
@@ -162,7 +161,7 @@ def test_relabel_over_a_run_with_pictures_takes_them_away(
     finished: Runs, run: Path, images: Path
 ) -> None:
     relabel(str(finished(maps="all")), str(run), fpr=0.3, overwrite=True)
-    assert not (run / "pictures").exists()
+    assert not (run / "map_pictures").exists()
     assert verify(str(run), [str(images)])["ok"]
 
 
@@ -200,7 +199,6 @@ def _renamed(column: str, values: list[Any]) -> Callable[[pa.Table], pa.Table]:
     return change
 
 
-@pytest.mark.xfail(strict=True, reason="a row's path is followed out of the run, and written to")
 def test_relabel_writes_nothing_outside_its_folder(run: Path, tmp_path: Path) -> None:
     """Whatever the rows of a run say that someone else has made."""
     content = b"anything"
@@ -215,7 +213,6 @@ def test_relabel_writes_nothing_outside_its_folder(run: Path, tmp_path: Path) ->
     assert list(new.parent.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="whatever file a row names is taken for the run's")
 def test_verify_takes_no_file_outside_the_run_for_a_picture(
     run: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -227,14 +224,11 @@ def test_verify_takes_no_file_outside_the_run_for_a_picture(
     assert any("outside.png" in problem for problem in problems)
 
 
-_NO_NAME = pytest.mark.xfail(strict=True, reason="a TypeError: that is no name is not expected")
-
-
 @pytest.mark.parametrize(
     "column",
     [
-        pytest.param("map_file", marks=_NO_NAME),
-        pytest.param("overlay_file", marks=_NO_NAME),
+        "map_file",
+        "overlay_file",
         "map_sha256",
     ],
 )
@@ -247,7 +241,7 @@ def test_rows_that_name_no_picture_are_a_problem_and_no_crash(
         relabel(str(run), str(tmp_path / "new"), fpr=0.3)
 
 
-@pytest.mark.parametrize("column", [pytest.param("map_file", marks=_NO_NAME), "overlay_sha256"])
+@pytest.mark.parametrize("column", ["map_file", "overlay_sha256"])
 def test_columns_of_another_type_are_a_problem_and_no_crash(
     run: Path, images: Path, column: str
 ) -> None:

@@ -133,13 +133,13 @@ def test_resume_takes_the_pictures_of_parts_that_are_done(
 ) -> None:
     run = tmp_path / "run"
     scoring.interrupted(run, after=2)
-    assert not (run / "pictures").exists()
-    before = {path.stat().st_ino for path in run.glob(".staging-*/part-*/pictures/*.png")}
+    assert not (run / "map_pictures").exists()
+    before = {path.stat().st_ino for path in run.glob(".staging-*/part-*/map_pictures/*.png")}
     assert len(before) == 2 * 2 * ROWS
     scoring(run, resume=True)
     assert scoring.scored == PARTS - 2
     _check_same(run, whole)
-    kept = [path for path in (run / "pictures").iterdir() if path.stat().st_ino in before]
+    kept = [path for path in (run / "map_pictures").iterdir() if path.stat().st_ino in before]
     assert len(kept) >= 2 * (2 * ROWS - 2)  # but what parts share
 
 
@@ -184,7 +184,7 @@ def test_a_part_whose_pictures_are_lost_is_done_anew(
 ) -> None:
     run = tmp_path / "run"
     scoring.interrupted(run, after=2)
-    (folder, _) = sorted(run.glob(".staging-*/part-*/pictures"))
+    (folder, _) = sorted(run.glob(".staging-*/part-*/map_pictures"))
     if lost == "one":
         min(folder.iterdir()).unlink()
     else:
@@ -285,7 +285,7 @@ def test_a_run_that_is_killed_between_pictures(
     run = tmp_path / "run"
 
     def written() -> bool:
-        return len(list(run.glob(".staging-*/part-*/pictures/*.png"))) >= least
+        return len(list(run.glob(".staging-*/part-*/map_pictures/*.png"))) >= least
 
     kill(_command(data, bundle("ae"), run), written)
     scoring(run, checkpoint_every=EVERY, resume=True)
@@ -298,9 +298,9 @@ def test_a_killed_run_without_parts_is_begun_anew(
 ) -> None:
     run = tmp_path / "run"
     command = _command(data, bundle("ae"), run)[:-2]
-    kill(command, lambda: len(list(run.glob(".staging-*/pictures/*.png"))) >= 5)
+    kill(command, lambda: len(list(run.glob(".staging-*/map_pictures/*.png"))) >= 5)
     assert not (run / "_SUCCESS").exists()
-    assert not (run / "pictures").exists()
+    assert not (run / "map_pictures").exists()
     scoring(run)
     assert picture_bytes(run) == picture_bytes(whole)
 
@@ -321,7 +321,7 @@ RUN = "bucket://b/run"
 
 
 def _stored(prefix: str) -> dict[str, bytes]:
-    folder = f"{prefix}/pictures/"
+    folder = f"{prefix}/map_pictures/"
     return {
         path.removeprefix(folder): object_store.get(path) for path in object_store.objects(folder)
     }
@@ -356,11 +356,11 @@ def test_on_an_object_store(
     relabel(RUN, "bucket://b/new", fpr=0.3)
     assert _stored("bucket://b/new") == picture_bytes(whole)
     name = min(_stored(RUN))
-    object_store.put(f"{RUN}/pictures/{name}", b"changed")
-    object_store.put(f"{RUN}/pictures/foreign.png", b"")
+    object_store.put(f"{RUN}/map_pictures/{name}", b"changed")
+    object_store.put(f"{RUN}/map_pictures/foreign.png", b"")
     assert verify(RUN, scoring.inputs)["problems"] == [
-        f"{RUN}/pictures/{name} was changed since the run was written",
-        f"{RUN}/pictures/foreign.png is named by no map of the run",
+        f"{RUN}/map_pictures/{name} was changed since the run was written",
+        f"{RUN}/map_pictures/foreign.png is named by no map of the run",
     ]
     scoring(RUN, maps=None, map_format="parquet", overwrite=True)
     assert _stored(RUN) == {}

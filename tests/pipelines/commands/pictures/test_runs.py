@@ -46,11 +46,11 @@ def test_every_map_has_its_two_files_and_there_are_no_others(finished: Runs, ima
     assert ids == [row["id"] for row in rows_of(run, "scores")]
     assert len(ids) == len(set(ids)) == IMAGES
     assert len(picture_bytes(run)) == 2 * IMAGES
-    names = {"_SUCCESS", "run.json", "scores", "rejects", "regions", "maps", "pictures"}
+    names = {"_SUCCESS", "run.json", "scores", "rejects", "regions", "maps", "map_pictures"}
     assert {path.name for path in run.iterdir()} in (names, names | {"passed_over"})
     ledger = read_ledger(str(run))
     assert (ledger["maps_of"], ledger["map_format"], ledger["maps"]) == ("all", "png", IMAGES)
-    assert not [file for file in ledger["files"] if "pictures" in file["path"]]
+    assert not [file for file in ledger["files"] if "map_pictures" in file["path"]]
     assert verify(str(run), [str(images)])["ok"]
     for own in found:
         with Image.open(images / own.row["id"]) as image:
@@ -254,7 +254,6 @@ def test_carried_columns_of_the_same_names_keep_their_values(
     assert [row[carried] for row in values] == ["mine", "too"]
 
 
-@pytest.mark.xfail(strict=True, reason="the digests take the place of a carried column")
 @pytest.mark.parametrize("name", ["map_sha256", "overlay_sha256"])
 def test_carried_columns_of_the_digests_names_keep_their_values(
     bundle: Bundles, tmp_path: Path, name: str
@@ -266,9 +265,6 @@ def test_carried_columns_of_the_digests_names_keep_their_values(
     assert "too" in second
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rows of maps as numbers with a carried column map_file are taken for PNGs"
-)
 def test_maps_as_numbers_may_carry_a_column_of_a_pictures_name(
     bundle: Bundles, tmp_path: Path
 ) -> None:
@@ -294,7 +290,7 @@ def test_overwriting_takes_earlier_pictures_away(
     assert len(picture_bytes(run)) == 16
     assert verify(str(run), [str(few)])["ok"]
     score([str(few)], model, str(run), overwrite=True)
-    assert not (run / "pictures").exists()
+    assert not (run / "map_pictures").exists()
     assert verify(str(run), [str(few)])["ok"]
 
 
