@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
+from tests.support.anomalous import Anomalous, make_tiled, make_whole, make_without_map
 from tests.support.made_once import made_once
 
 
@@ -61,6 +62,33 @@ def digits_run(
         return made_once(tmp_path_factory, f"run-{kind}-{schema}", make)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def anomalous(
+    bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Anomalous]:
+    """A function that gives images with what is anomalous in them, the bundle that looks at them,
+    and the finished run over them: of `whole` images, or of `tiles`."""
+
+    def get(kind: str) -> Anomalous:
+        if kind == "whole":
+            model = bundle("ae")
+            folder = made_once(
+                tmp_path_factory, "anomalous-whole", lambda path: make_whole(path, model)
+            )
+        else:
+            folder = made_once(tmp_path_factory, "anomalous-tiles", make_tiled)
+            model = folder / "model"
+        return Anomalous(folder / "images", model, folder / "run")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def without_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tells no regions, of digits."""
+    return made_once(tmp_path_factory, "bundle-without-map", make_without_map)
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["own schema", "portable"])
