@@ -11,6 +11,7 @@ import pytest
 from benchmarks.browser import Browser, open_browser
 from benchmarks.report_page import seconds_to_open
 from pipelines.report.command import report
+from tests.support.anomalous import Anomalous
 from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
 
 pytestmark = pytest.mark.browser
@@ -60,6 +61,39 @@ def test_the_page_fits_and_works(browser: Browser, digits_page: Path, width: int
         assert f"{name} " in tip["text"]
     assert tip["src"].startswith("data:image/webp")
     assert tip["width"] == 8  # the picture was decoded
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("kind", ["whole", "tiles"])
+@pytest.mark.parametrize("order", ["score", "region"])
+def test_cards_with_overlays_fit_and_can_be_seen(
+    browser: Browser,
+    anomalous: Callable[[str], Anomalous],
+    tmp_path: Path,
+    kind: str,
+    order: Any,
+    width: int,
+) -> None:
+    found, page = anomalous(kind), tmp_path / "report.html"
+    report(str(found.run), str(found.model), str(page), order=order)
+    seconds_to_open(browser, page, width)
+    assert browser.run("return document.documentElement.scrollWidth") == width
+    pictures = browser.run(
+        "return [...document.querySelectorAll('.card img')].map((e) => {"
+        "const box = e.getBoundingClientRect(), card = e.closest('.card').getBoundingClientRect();"
+        "return {alt: e.alt, complete: e.complete, longest: Math.max(e.naturalWidth,"
+        "e.naturalHeight), shown: [box.width, box.height], shape: e.naturalWidth / e.naturalHeight,"
+        "fits: box.left >= card.left && box.right <= card.right}})"
+    )
+    cards = browser.run("return document.querySelectorAll('.card').length")
+    assert len(pictures) == cards * (3 if kind == "whole" else 2) > 0
+    assert sum(own["alt"].startswith("map and regions of ") for own in pictures) == cards
+    for own in pictures:
+        assert own["complete"]
+        assert own["longest"] >= 200  # it was decoded
+        assert min(own["shown"]) >= 60
+        assert own["fits"]
     assert browser.errors() == []
 
 
