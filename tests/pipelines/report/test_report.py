@@ -5,7 +5,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -20,44 +19,16 @@ from pipelines.report.found_images import FoundImages
 from pipelines.report.run_data import read_run
 from pipelines.report.sections import map_section
 from tests.support.command import run_command
+from tests.support.elements import read_page
 from tests.support.report_rows import HOSTILE, clusters_of_run, hostile_run
 from transforms.runs.ledger import read_ledger
 
 Bundles = Callable[[str], Path]
 
 
-class _Elements(HTMLParser):
-    """The elements of a page, and its text outside of scripts and styles."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self._raw = "", False
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._raw = tag in {"script", "style"}
-
-    def handle_endtag(self, tag: str) -> None:
-        self._raw = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._raw:
-            self.text += f" {' '.join(data.split())}"
-
-    def with_class(self, name: str) -> list[dict[str, str | None]]:
-        return [a for _, a in self.elements if name in (a.get("class") or "").split()]
-
-
 @pytest.fixture(scope="module")
 def run_of_vae(digits_run: Callable[..., Path]) -> Path:
     return digits_run("vae")
-
-
-def _read(path: Path) -> _Elements:
-    return _Elements(path.read_text(encoding="utf-8"))
 
 
 def test_a_page_of_digits(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> None:
@@ -69,7 +40,7 @@ def test_a_page_of_digits(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> 
     assert (result["records"], result["map_records"]) == (1797, 1797)
     assert result["flagged"] == frame.is_anomaly.sum()
     assert result["pictures"] == {"found": 1797, "missing": 0}
-    found = _read(page)
+    found = read_page(page)
     share = re.escape(f"({frame.is_anomaly.mean():.2%})")
     assert re.search(rf"flagged {share}\s+{frame.is_anomaly.sum()}\b", found.text)
     headings = [tag for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
@@ -92,7 +63,7 @@ def test_a_page_of_digits(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> 
 def test_a_page_asks_nobody_for_anything(run_of_vae: Path, bundle: Bundles, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     report(str(run_of_vae), str(bundle("vae")), str(page))
-    found = _read(page)
+    found = read_page(page)
     links = [attrs.get(name) for _, attrs in found.elements for name in ("src", "href", "action")]
     assert {(link or "#")[:5] for link in links} <= {"data:"} | {
         f"#{name}"[:5]
@@ -107,7 +78,7 @@ def test_rejects_are_counted_by_reason(image_folder: Path, bundle: Bundles, tmp_
     run, page = tmp_path / "run", tmp_path / "report.html"
     ledger = score([str(image_folder)], str(bundle("ae")), str(run))
     report(str(run), str(bundle("ae")), str(page))
-    found = _read(page)
+    found = read_page(page)
     for reason, count in ledger["records"]["rejected_by_reason"].items():
         assert re.search(rf"\b{reason}\s+{count}\b", found.text)
     for record in pq.read_table(run / "rejects")["id"].to_pylist():
@@ -121,7 +92,7 @@ def test_nothing_that_a_record_says_becomes_an_element(bundle: Bundles, tmp_path
     clusters = clusters_of_run(tmp_path / "clusters", ids, 3)
     page = tmp_path / "report.html"
     report(run, str(bundle("vae")), str(page), clusters=clusters)
-    found = _read(page)
+    found = read_page(page)
     assert Counter(tag for tag, _ in found.elements)["script"] == 2
     assert not [a for _, a in found.elements if any(name.startswith("on") for name in a)]
     assert not [a for tag, a in found.elements if tag == "img" and a["src"] == "x"]
@@ -143,7 +114,7 @@ def test_pictures_that_are_gone(
     assert status == 0
     assert json.loads(out)["pictures"] == {"found": 0, "missing": 40}
     assert re.search(r"^images of 40 records were not found: .*images", err, re.MULTILINE)
-    assert len(_read(page).with_class("missing")) == 24 * 3
+    assert len(read_page(page).with_class("missing")) == 24 * 3
     (moved / "0" / "0.png").unlink()
     status, out, err = run_command([*arguments, "--input", str(moved)], capsys)
     assert (status, "pictures: 39, 1 missing" in out) == (0, True)
@@ -166,7 +137,7 @@ def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> No
     run, page = tmp_path / "run", tmp_path / "report.html"
     score(["builtin:digits"], str(bundle("vae")), str(run), outputs=["score_kl"])
     report(str(run), str(bundle("vae")), str(page))
-    found = _read(page)
+    found = read_page(page)
     assert "no column latent_mean" in found.text
     assert not [a for _, a in found.elements if a.get("class") == "map"]
 
