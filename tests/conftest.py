@@ -73,14 +73,15 @@ def anomalous(
 
     def get(kind: str) -> Anomalous:
         if kind == "whole":
-            model = bundle("ae")
-            folder = made_once(
-                tmp_path_factory, "anomalous-whole", lambda path: make_whole(path, model)
-            )
+            images, model = made_once(tmp_path_factory, "anomalous", make_whole), bundle("ae")
         else:
             folder = made_once(tmp_path_factory, "anomalous-tiles", make_tiled)
-            model = folder / "model"
-        return Anomalous(folder / "images", model, folder / "run")
+            images, model = folder / "images", folder / "model"
+
+        def make(run: Path) -> None:
+            score([str(images)], str(model), str(run))
+
+        return Anomalous(images, model, made_once(tmp_path_factory, f"run-anomalous-{kind}", make))
 
     return get
 

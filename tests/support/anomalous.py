@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 
 ORIENTATION_TAG = 0x0112
@@ -40,12 +39,11 @@ def save_stored(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
     Image.fromarray(pixels).save(path, exif=exif)
 
 
-def make_whole(folder: Path, model: Path) -> None:
-    """`images` and `run` for a bundle of 8 × 8 grey digits: digits, every second one with a white
-    square or line; those that are turned are three times as high, and wider than high."""
+def make_whole(images: Path) -> None:
+    """Images for a bundle of 8 × 8 grey digits: digits, every second one with a white square or
+    line; those that are turned are three times as high, and wider than high."""
     digits = load_digits()
     normal = iter((digits.images[digits.target != 0][:60] * 15).astype(np.uint8))
-    images = folder / "images"
     for number in range(40):
         pixels = next(normal).copy()
         if number % 2:
@@ -57,12 +55,11 @@ def make_whole(folder: Path, model: Path) -> None:
         pixels[2:10, 1:8] = 255
         save_stored(images / name, pixels, int(Path(name).stem))
     _finish(images)
-    score([str(images)], str(model), str(folder / "run"))
 
 
 def make_tiled(folder: Path) -> None:
-    """`images`, `run` and `model`, a bundle of tiles: colour textures of many shapes, every second
-    one with a white square."""
+    """`images` and `model`, a bundle of tiles: colour textures of many shapes, every second one
+    with a white square."""
     for seed in range(40):
         save_stored(folder / "train" / f"{seed}.png", _textured(seed))
     images = folder / "images"
@@ -78,7 +75,6 @@ def make_tiled(folder: Path) -> None:
     _finish(images)
     config = train_configuration("ae", overrides=_OVERRIDES, flags={"epochs": 1})
     train([str(folder / "train")], config, str(folder / "model"))
-    score([str(images)], str(folder / "model"), str(folder / "run"))
 
 
 def make_without_map(path: Path) -> None:
