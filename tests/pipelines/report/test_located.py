@@ -21,9 +21,11 @@ from PIL import Image
 from ae_models.bundles.bundle import open_bundle
 from pipelines.commands.relabel import relabel
 from pipelines.commands.score import score
+from pipelines.commands.train import train, train_configuration
 from pipelines.report.command import report
 from pipelines.report.run_data import RunData, read_run
 from tests.support.anomalous import TURNED, Anomalous, regions_of
+from tests.support.backbones import tiny_backbone
 from tests.support.command import run_command
 from tests.support.elements import Elements, read_page
 from tests.support.report_rows import HOSTILE, hostile_run
@@ -141,6 +143,35 @@ def test_of_a_bundle_without_a_map_errors_are_shown(without_map: Path, tmp_path:
     assert "The error is the absolute difference of input and reconstruction" in page.text
     assert "error: 0" in page.text
     assert " region" not in page.text.replace("whose regions", "")
+
+
+def test_of_features_there_is_no_reconstruction_to_be_seen(tmp_path: Path) -> None:
+    """Colour images of several shapes, which are brought to squares."""
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        pixels = generator.integers(60, 120, (40, 48 + number % 3 * 8, 3)).astype(np.uint8)
+        if number % 10 == 9:
+            pixels[8:20, 8:24] = (255, 0, 0)
+        folder = tmp_path / ("odd" if number % 10 == 9 else "usual")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    overrides = [f"features.backbone={tiny_backbone(tmp_path)}", "features.size=32"]
+    overrides += ["model.network=dense", "model.latent_dim=4", "scoring.fpr=0.1"]
+    overrides += ["training.calibration_share=0.3"]
+    config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
+    found = Anomalous(tmp_path, tmp_path / "model", tmp_path / "run")
+    train([str(tmp_path / "usual")], config, str(found.model))
+    inputs = [str(tmp_path / name) for name in ("usual", "odd")]
+    score(inputs, str(found.model), str(found.run))
+    _, page = _report(found, tmp_path / "report.html", order="region")
+    told, ids = _told(found.run), _by_peak(found.run).id.head(24).to_list()
+    assert _cards(page) == [(record, told[record]) for record in ids] != []
+    kinds = Counter((attrs.get("alt") or "").split()[0] for t, attrs in page.elements if t == "img")
+    assert kinds == {"colours": 1, "input": len(ids), "map": len(ids)}
+    inputs_shown, overlays = (_pictures(page, caption) for caption in CAPTIONS["tiles"])
+    assert set(inputs_shown) == set(overlays) == set(ids)
+    for record, image in inputs_shown.items():
+        assert image.size == overlays[record].size
 
 
 @KINDS
