@@ -8,8 +8,10 @@ from pipelines.drawing.located import located_grid
 from pipelines.drawing.png import check_picture
 from pipelines.explore.model import opened
 from pipelines.explore.records import Choice
+from transforms.maps.locate import check_regions
 from transforms.reading.looked_at import LookedAt
 from transforms.scoring.locate_records import LocatedRecord, locate_records
+from transforms.scoring.options import ScoreOptions
 from transforms.sources import ReadOptions
 
 
@@ -39,6 +41,8 @@ def locate(
     options = ReadOptions(**(reading or {}))
     choice, bundle = Choice(inputs, ids, count, seed, where, options), opened(model, in_tiles=True)
     rate = bundle.config.scoring.fpr if fpr is None else fpr
+    check_regions(bundle)  # before inputs are read
+    ScoreOptions(rate)
 
     def look(wanted: Sequence[str], looked_at: LookedAt) -> Iterable[tuple[str, LocatedRecord]]:
         with Progress("locating", len(wanted)) as progress:

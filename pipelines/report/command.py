@@ -18,7 +18,7 @@ from pipelines.report.found_images import FoundImages, find_images
 from pipelines.report.page import Page, page_html
 from pipelines.report.plots import loss_curves, p_value_histogram, score_histogram
 from pipelines.report.run_data import RunData, read_run
-from pipelines.report.sections import cards, galleries, map_section
+from pipelines.report.sections import Located, cards, galleries, map_section
 from transforms.maps.locate import has_regions
 from transforms.records.batches import ID
 from transforms.results.reject_counts import Rejects, rejects_by_reason
@@ -26,7 +26,7 @@ from transforms.results.summary import SCORE
 from transforms.runs.ledger import read_ledger
 from transforms.scoring.bundle_cache import local_bundle
 from transforms.scoring.flag_facts import flags_nothing
-from transforms.scoring.locate_records import LocatedRecord, locate_records
+from transforms.scoring.locate_records import locate_records
 from transforms.sources import ReadOptions, resolve_inputs
 
 _THUMBNAILS = 10_000
@@ -34,6 +34,7 @@ _ANOMALOUS_THUMBNAILS = 1000
 _EXAMPLES = 3
 _MOST_ANOMALIES = 500
 _PROJECTIONS = ("pca", "umap")
+_ORDERS = ("score", "region")
 _ADVICE = "relabel with --fpr {rate:g} or more, or train with more calibration records"
 
 
@@ -78,6 +79,8 @@ def report(
     if projection not in _PROJECTIONS:
         known = ", ".join(_PROJECTIONS)
         raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
+    if order not in _ORDERS:
+        raise ConfigError(f"the order is one of {', '.join(_ORDERS)}. Received: {order!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
     given = ReadOptions(**(reading or {}))
@@ -132,17 +135,17 @@ def _read(data: RunData, inputs: Sequence[str]) -> list[str]:
 
 def _located(
     data: RunData, inputs: Sequence[str], options: ReadOptions
-) -> dict[str, LocatedRecord] | None:
+) -> dict[str, Located] | None:
     """Where the most anomalous records that are found are anomalous, by id; None where the bundle
-    tells no regions."""
+    tells no regions. One record's maps are in memory at a time, besides those of a batch."""
     if not has_regions(data.bundle):
         return None
     ids = data.summary.top[ID].to_pylist()
-    located: dict[str, LocatedRecord] = {}
+    located: dict[str, Located] = {}
     with Progress("locating", len(ids)) as progress, contextlib.suppress(InputError):  # it was told
         read = _read(data, inputs)
         for found in locate_records(read, ids, data.bundle, data.regions_fpr, options):
-            located[found.id] = found
+            located[found.id] = Located.of(found)
             progress.show(len(located))
     return located
 
@@ -150,7 +153,7 @@ def _located(
 def _html(
     data: RunData,
     images: FoundImages,
-    located: Mapping[str, LocatedRecord] | None,
+    located: Mapping[str, Located] | None,
     model: str,
     kind: Literal["pca", "umap"],
     seed: int,

@@ -91,9 +91,15 @@ class RunData:
     @property
     def regions_fpr(self) -> float:
         """The p-value that a region's peak has at most: `fpr`, but of a run that was relabelled,
-        which keeps the regions that it had."""
-        found = self.ledger.get("model", {}).get("regions_fpr")
-        return self.fpr if found is None else float(found)
+        which keeps the regions that it had, the rate before that; the bundle's where none is
+        known."""
+        relabelled = self.ledger.get("relabelled") or {}
+        known = (
+            self.ledger.get("model", {}).get("regions_fpr"),
+            relabelled.get("from", {}).get("fpr"),
+            self.fpr,
+        )
+        return float(next(filter(None, known), self.bundle.config.scoring.fpr))
 
     @property
     def is_in_tiles(self) -> bool:

@@ -37,6 +37,18 @@ _LONGEST_ID = 120
 
 
 @dataclasses.dataclass(frozen=True)
+class Located:
+    """What the page shows of where a record is anomalous: pictures, and its regions in words."""
+
+    tiles: Tiles
+    regions: str
+
+    @classmethod
+    def of(cls, record: LocatedRecord) -> "Located":
+        return cls(located_tiles(record), regions_told(record.regions, record.p_values))
+
+
+@dataclasses.dataclass(frozen=True)
 class Cards:
     """The most anomalous records.
 
@@ -51,7 +63,7 @@ class Cards:
     heat: tuple[str, str, str]
 
 
-def cards(data: RunData, images: FoundImages, located: Mapping[str, LocatedRecord] | None) -> Cards:
+def cards(data: RunData, images: FoundImages, located: Mapping[str, Located] | None) -> Cards:
     """The most anomalous records, with what is found of them; `located` is None where the bundle
     tells no regions."""
     ids = data.summary.top[ID].to_pylist()
@@ -64,13 +76,12 @@ def cards(data: RunData, images: FoundImages, located: Mapping[str, LocatedRecor
         return Cards(_cards(data, ids, rebuilt, {}), kinds, heat)
     del kinds["error"]
     kinds["overlay"] = "map and regions"
+    reconstructions = {record: own.reconstruction for record, own in rebuilt.items()}
     tiles_of = {
-        record: dataclasses.replace(rebuilt[record], overlay=found.overlay)
-        if record in rebuilt
-        else found
-        for record, found in ((i, located_tiles(one)) for i, one in located.items())
+        record: dataclasses.replace(found.tiles, reconstruction=reconstructions.get(record))
+        for record, found in located.items()
     }
-    told = {i: regions_told(one.regions, one.p_values) for i, one in located.items()}
+    told = {record: found.regions for record, found in located.items()}
     heat = (overlay_bar(), "map: 0", "twice the threshold")
     return Cards(_cards(data, ids, tiles_of, told), kinds, heat)
 

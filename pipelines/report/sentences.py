@@ -65,6 +65,8 @@ def anomalies_note(count: int, name: str, order: str, regions: bool) -> str:
       order: `score` or `region`, by which they were chosen.
       regions: whether they are shown with their maps and regions.
     """
+    if order == "region" and not count:
+        return "No record has a region."
     which = f"of the highest {name}" if order == "score" else "whose regions have the highest peaks"
     shown = (
         "Heat over an image is its anomaly map, from yellow to red where it is highest; boxes are "

@@ -29,6 +29,15 @@ def has_regions(bundle: Bundle) -> bool:
     return bundle.config.scoring.map != NO_MAP and PEAK in bundle.calibrated_scores()
 
 
+def check_regions(bundle: Bundle) -> None:
+    """Raises ConfigError for a bundle without regions (`has_regions`)."""
+    if not has_regions(bundle):
+        raise ConfigError(
+            f"{bundle.path} tells no regions: it has no map, or not the score {PEAK}, by which "
+            "they are calibrated; train it again"
+        )
+
+
 class Placed(NamedTuple):
     """A map.
 
@@ -62,11 +71,7 @@ class Locator:
     def __init__(
         self, bundle: Bundle, fpr: float, maps: Kept | None, map_format: MapFormat = "parquet"
     ):
-        if not has_regions(bundle):
-            raise ConfigError(
-                f"{bundle.path} tells no regions: it has no map, or not the score {PEAK}, by which "
-                "they are calibrated; train it again"
-            )
+        check_regions(bundle)
         self._calibration = calibration_of(bundle, PEAK)
         self._threshold = self._calibration.threshold(fpr)
         self._image, self._kept = bundle.config.image, maps

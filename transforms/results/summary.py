@@ -103,7 +103,7 @@ def top_by_region(scores: str, most: int, columns: Sequence[str]) -> pa.Table:
       InputError: no finished run, or one without regions; a file that cannot be read.
     """
     if REGIONS not in kinds_in(read_ledger(scores)):
-        raise InputError(f"{scores} has no regions to order records by: its bundle tells none")
+        raise InputError(f"{scores} has no regions to order records by")
     order = [(_PEAK, "descending"), (ID, "ascending")]
     peaks = pa.table({ID: pa.array([], pa.string()), _PEAK: pa.array([], pa.float64())})
     for group in row_groups(scores, REGIONS):
@@ -121,7 +121,7 @@ def top_by_region(scores: str, most: int, columns: Sequence[str]) -> pa.Table:
     ]
     table = pa.concat_tables(rows).unify_dictionaries()
     table = table.append_column(_PEAK, peaks[_PEAK].take(pc.index_in(table[ID], wanted)))
-    return table.sort_by(order).select(columns).combine_chunks()
+    return table.sort_by(order).select(columns).slice(0, most).combine_chunks()
 
 
 def check_model(scores: str, found: str | None, fingerprint: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from ae_models.bundles.bundle import Bundle
 from transforms.images.decode_batch import decode_batch
 from transforms.images.orientation import upright
-from transforms.maps.locate import Locator, Placed
+from transforms.maps.locate import Locator, Placed, check_regions
 from transforms.maps.regions import Region
 from transforms.reading.find_images import found_records
 from transforms.reading.looked_at import LookedAt
@@ -18,7 +18,7 @@ from transforms.scoring.options import ScoreOptions
 from transforms.scoring.tiled_model import TiledModel
 from transforms.sources import USUAL, ReadOptions
 
-_ROWS = 16  # whose pictures are in memory at a time
+_ROWS = 16  # whose pictures are in memory at a time; of images of any size it is one
 
 
 class LocatedRecord(NamedTuple):
@@ -64,13 +64,14 @@ def locate_records(
       InputError: an input is not there.
       ConfigError: the bundle tells no regions.
     """
+    check_regions(bundle)
     asked = ScoreOptions(fpr, regions=True, maps="all", map_format="png")
     is_tiled = bundle.config.image.tile is not None
     model = (TiledModel if is_tiled else LoadedModel)(str(bundle.path), asked)
-    locator = model.asked_locator()
+    locator, rows_at_once = model.asked_locator(), 1 if is_tiled else _ROWS
     for batch in found_records(inputs, ids, options):
-        for start in range(0, len(batch), _ROWS):
-            part = batch.slice(start, _ROWS)
+        for start in range(0, len(batch), rows_at_once):
+            part = batch.slice(start, rows_at_once)
             shown = part if is_tiled else decode_batch(part, bundle.config.image, stored=True)
             rows, placed = model.located(shown)
             if looked_at is not None:
