@@ -39,6 +39,8 @@ class ScoreOptions(Validated):
 
     def validate(self) -> None:
         self.require(self.fpr is None or 0 < self.fpr < 1, "fpr", "above 0 and below 1")
-        known = ("parquet",) if self.maps is None else ("parquet", "png")
-        rule = "parquet where no maps are kept, else parquet or png"
-        self.require(self.map_format in known, "map_format", rule)
+        self.require(self.map_format in ("parquet", "png"), "map_format", "parquet or png")
+        needs_maps = "parquet without --maps all or --maps flagged"
+        self.require(
+            self.maps is not None or self.map_format == "parquet", "map_format", needs_maps
+        )

@@ -318,7 +318,7 @@ def test_pictures_without_maps_are_refused(
         str(tmp_path / "run"),
     ]
     line = _one_line(["score", *flags, "--map_format", "png"], capsys)
-    assert "map_format must be parquet where no maps are kept" in line
+    assert "map_format must be parquet without --maps all or --maps flagged" in line
     line = _one_line(["score", *flags, "--maps", "all", "--map_format", "jpeg"], capsys)
     assert "jpeg" in line
     assert not (tmp_path / "run").exists()
