@@ -1,5 +1,6 @@
 """Maps as heat over the images that they are of, with boxes around regions."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ _LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat can be 
 _BOX = (0, 190, 255)  # no colour of the heat
 _AROUND = 3  # pixels between a region and its box, which would hide a small one
 _WIDE_LINES_FROM = 768
+_MOST_PLACES = 2048  # a side that are drawn: pictures are to be looked at
 _SAME_ASPECT = 0.05  # what rounding to whole pixels may change of it
 
 
@@ -64,11 +66,19 @@ def located(
 
     Args:
       pixels: (H, W, C) uint8 or uint16, of the frame that the map is of, at any size.
-      places: (h, w) float32, the map of the frame.
+      places: (h, w) float32, the map of the frame. Where it has more than 2,048 places a side, as
+        that of an image in tiles, pixels are as many: then pictures show the mean pixel of several
+        places, and the greatest value of the map.
       placement: where the image lies in the map.
       regions: of the image.
       worst: the value of the map that has the brightest colour.
     """
+    if (times := -(-max(places.shape) // _MOST_PLACES)) > 1:
+        placement = dataclasses.replace(
+            placement, places=(placement.places[0] * times, placement.places[1] * times)
+        )
+        places = _blocks(places, times).max(axis=(1, 3))
+        pixels = _blocks(pixels, times).mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
     of_pixels = placement.sized(places, pixels)
     levels = of_pixels.pixels_of_image(pixels)
     # To the frame's size first: where it ends, so does the heat.
@@ -78,6 +88,16 @@ def located(
     heat = enlarged(_resized(np.nan_to_num(values), size))
     over = heat_over(image[None] / np.float32(255), heat[None], worst)[0]
     return Located(image, _boxed(np.rint(over * 255).astype(np.uint8), regions, placement))
+
+
+def _blocks(values: np.ndarray, times: int) -> np.ndarray:
+    """(h, w, ...) as (h', times, w', times, ...), the last row and column repeated to whole
+    blocks."""
+    height, width = (-(-side // times) for side in values.shape[:2])
+    beyond = (height * times - values.shape[0], width * times - values.shape[1])
+    padding = [(0, beyond[0]), (0, beyond[1]), *[(0, 0)] * (values.ndim - 2)]
+    whole = np.pad(values, padding, mode="edge")
+    return whole.reshape(height, times, width, times, *values.shape[2:])
 
 
 def _shown(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -9,6 +9,7 @@ from PIL import Image
 MapFormat = Literal["parquet", "png"]
 MIDDLE = 32768  # the level of the map's threshold in its picture
 BRIGHTEST = 2.0  # thresholds: the value of white, and of the brightest heat
+_ROWS = 256
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
@@ -32,9 +33,11 @@ def map_pictures(
       threshold: the value that is mid-grey, 32768; 0 is black, and twice the threshold white.
       orientation: EXIF's, by which the image is turned to stand upright; the files say it too.
     """
-    scaled = np.nan_to_num(values) * (MIDDLE / threshold)
-    levels = np.clip(np.rint(scaled), 0, 65535).astype(np.uint16)
-    height, width = levels.shape
+    height, width = values.shape
+    levels = np.empty((height, width), np.uint16)
+    for top in range(0, height, _ROWS):  # of large images' maps, not all at once
+        scaled = np.nan_to_num(values[top : top + _ROWS]) * (MIDDLE / threshold)
+        levels[top : top + _ROWS] = np.clip(np.rint(scaled), 0, 65535)
     return MapPictures(_png(levels, orientation), _png(overlay, orientation), (height, width))
 
 

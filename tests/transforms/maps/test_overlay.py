@@ -331,3 +331,23 @@ def test_an_image_that_was_stretched_has_its_own_shape_again(orientation: int) -
     placement = Placement.of(stored, _config(320, 320, "stretch"), (80, 80))
     found = located(_noise((320, 320, 3)), np.zeros((80, 80), np.float32), placement, [], 1.0)
     assert found.image.shape == found.overlay.shape == (320, 1280, 3)
+
+
+def test_pictures_of_large_maps_have_some_two_thousand_pixels_and_show_each_peak() -> None:
+    places = np.zeros((4998, 3000), np.float32)
+    places[4321, 1234] = 1.0
+    pixels = np.full((4998, 3000, 3), 100, np.uint8)
+    pixels[4320:4323, 1233:1236] = 160
+    placement = Placement.as_stored(Stored(4 * 3000, 4 * 4998), (4.0, 4.0))
+    regions = find_regions(places, 0.5, placement)
+    found = located(pixels, places, placement, regions, 1.0)
+    assert found.overlay.shape == found.image.shape == (1666, 1000, 3)
+    row, column = 4321 // 3, 1234 // 3
+    red = found.overlay[row, column].astype(int)
+    assert red[0] > red[1] + 100
+    np.testing.assert_array_equal(found.image[row, column], [160] * 3)
+    np.testing.assert_array_equal(found.image[0, 0], [100] * 3)
+    rows, columns = np.nonzero((found.overlay == BOX).all(axis=2))
+    assert rows.min() <= row <= rows.max()
+    assert columns.min() <= column <= columns.max()
+    assert rows.max() - rows.min() <= 2 * AROUND + 3
