@@ -11,6 +11,8 @@ from transforms.runs.checkpoint_plan import Plan, differences, read_plan
 from transforms.runs.ledger import finished_ledger
 from transforms.runs.output_folder import check_free, discard_unfinished
 
+_BEFORE = {"--map_format": "parquet"}  # of runs that were begun before there was a choice
+
 
 def finished_or_plan(
     output: str, facts: Mapping[str, Any], every: int | None, resume: bool, overwrite: bool
@@ -38,7 +40,9 @@ def finished_or_plan(
         discard_unfinished(output)  # it died while it tidied up
         plan = None
     if resume and plan is not None:
-        changed = differences(plan.rows_depend_on, now) + _other_size(plan.every, every)
+        then = plan.rows_depend_on
+        then = then | {name: value for name, value in _BEFORE.items() if name not in then}
+        changed = differences(then, now) + _other_size(plan.every, every)
         if not changed:
             check_free(output, overwrite, plan.run_id)
             return None, plan
@@ -66,7 +70,7 @@ def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
         "--primary": model.get("primary_score"),
         "--error_maps": facts.get("error_maps"),
         "--maps": facts.get("maps_of"),
-        "--map_format": facts.get("map_format", "parquet"),
+        "--map_format": facts.get("map_format", _BEFORE["--map_format"]),
         "--tiles": facts.get("tiles_kept", False),
         "--portable_schema": facts.get("portable_schema"),
         "relabelled": facts.get("relabelled"),

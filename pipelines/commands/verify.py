@@ -14,6 +14,7 @@ from transforms.results.pictures import damaged_pictures
 from transforms.results.read_shards import check_whole, shard_batches
 from transforms.results.reconcile import Differences, reconcile
 from transforms.runs.ledger import (
+    MAPS,
     REJECTS,
     SCORES,
     DamagedLedgerError,
@@ -95,7 +96,10 @@ def _damage(scores: str, ledger: Mapping[str, Any]) -> list[str]:
             except InputError as error:
                 problems.append(str(error))
             progress.show(number)
-    return problems or list(damaged_pictures(scores))
+    if problems or MAPS not in ledger:
+        return problems or list(damaged_pictures(scores))
+    with Progress("checking pictures", unit=" files") as progress:
+        return list(damaged_pictures(scores, progress.show))
 
 
 class _UnreadableError(Exception):

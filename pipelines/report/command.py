@@ -83,6 +83,8 @@ def report(
         raise ConfigError(f"the order is one of {', '.join(_ORDERS)}. Received: {order!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
+    if not has_regions(bundle):
+        bundle.check_not_in_tiles("the report, where no regions are told,")
     given = ReadOptions(**(reading or {}))
     options = ReadOptions.from_ledger(read_ledger(scores)).with_given(given)
     if inputs:  # those that a user names must be there

@@ -82,7 +82,7 @@ def cards(data: RunData, images: FoundImages, located: Mapping[str, Located] | N
         for record, found in located.items()
     }
     told = {record: found.regions for record, found in located.items()}
-    heat = (overlay_bar(), "map: 0", "twice the threshold")
+    heat = (overlay_bar(), "map: low", "high")
     return Cards(_cards(data, ids, tiles_of, told), kinds, heat)
 
 

@@ -69,8 +69,8 @@ def anomalies_note(count: int, name: str, order: str, regions: bool) -> str:
         return "No record has a region."
     which = f"of the highest {name}" if order == "score" else "whose regions have the highest peaks"
     shown = (
-        "Heat over an image is its anomaly map, from yellow to red where it is highest; boxes are "
-        "around its regions, where the map reaches the threshold."
+        "Heat over an image is its anomaly map: orange is the threshold, red about twice as much. "
+        "Boxes are around regions, where the map reaches the threshold."
         if regions
         else "The error is the absolute difference of input and reconstruction, averaged over "
         "channels, in scaled units."

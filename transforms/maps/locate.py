@@ -1,5 +1,6 @@
 """Where scored records are anomalous, by the maps that their model gives."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -12,7 +13,7 @@ from ae_models.calibration.score_calibration import calibration_of
 from ae_models.config.maps import NO_MAP
 from ae_models.errors import ConfigError
 from transforms.maps.overlay import Located, located
-from transforms.maps.pictures import BRIGHTEST, MIDDLE, MapFormat, map_pictures
+from transforms.maps.pictures import MapFormat, Shades, map_pictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region, find_regions
 from transforms.maps.tables import map_column, picture_column, regions_column, stored_sizes
@@ -52,6 +53,9 @@ class Placed(NamedTuple):
     placement: Placement
     orientation: int
     pixels: np.ndarray | None = None
+
+
+_LEAST_RANGE = 1e-12
 
 
 class Locator:
@@ -103,8 +107,7 @@ class Locator:
         """
         if own.pixels is None:
             raise ValueError("there are no pixels beside the map")
-        worst = BRIGHTEST * self.middle
-        return located(own.pixels, own.places, own.placement, regions, worst)
+        return located(own.pixels, own.places, own.placement, regions, self.shades)
 
     def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
         """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
@@ -128,7 +131,7 @@ class Locator:
             map_pictures(
                 own.placement.map_of_image(own.places),
                 self.drawn(own, regions).overlay,
-                self.middle,
+                self.shades,
                 own.orientation,
             )
             if keep
@@ -136,13 +139,14 @@ class Locator:
             for own, regions, keep in records
         ]
         placements = [own.placement for own, _, _ in records]
-        return picture_column(pictures, placements, self.middle / MIDDLE)
+        return picture_column(pictures, placements, self.shades)
 
-    @property
-    def middle(self) -> float:
-        """The value of a map that pictures show half bright: the threshold, or where calibration
-        records are too few for one the greatest that they have."""
-        found = self._threshold
-        if not np.isfinite(found):
-            found = float(self._calibration.scores[-1])
-        return max(found, 1e-12)
+    @functools.cached_property
+    def shades(self) -> Shades:
+        """Of pictures: the middle is the threshold, or where calibration records are too few for
+        one the greatest value that they have. Black is 0, but of maps that may be below it the
+        least of calibration records' greatest values."""
+        least, greatest = map(float, self._calibration.scores[[0, -1]])
+        middle = self._threshold if np.isfinite(self._threshold) else greatest
+        black = 0.0 if middle > 0 else least
+        return Shades(black, max(middle, black + _LEAST_RANGE))

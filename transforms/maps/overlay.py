@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from transforms.images.orientation import Stored
+from transforms.maps.pictures import Shades
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 
@@ -60,7 +61,7 @@ def located(
     places: np.ndarray,
     placement: Placement,
     regions: Sequence[Region],
-    worst: float,
+    shades: Shades,
 ) -> Located:
     """Draws where an image is anomalous.
 
@@ -71,13 +72,13 @@ def located(
         places, and the greatest value of the map.
       placement: where the image lies in the map.
       regions: of the image.
-      worst: the value of the map that has the brightest colour.
+      shades: the values of the map that are black, and half as bright as can be.
     """
-    if (times := -(-max(places.shape) // _MOST_PLACES)) > 1:
+    if (times := _times_too_large(places)) > 1:
         placement = dataclasses.replace(
             placement, places=(placement.places[0] * times, placement.places[1] * times)
         )
-        places = _blocks(places, times).max(axis=(1, 3))
+        places = shown_map(places)
         pixels = _blocks(pixels, times).mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
     of_pixels = placement.sized(places, pixels)
     levels = of_pixels.pixels_of_image(pixels)
@@ -85,9 +86,20 @@ def located(
     values = of_pixels.map_of_image(_resized(places, pixels.shape[:2]))
     size = _of_aspect(levels.shape[:2], placement.stored)
     image = enlarged(_resized(_shown(levels, pixels.dtype), size))
-    heat = enlarged(_resized(np.nan_to_num(values), size))
+    heat = enlarged(_resized(np.nan_to_num(values - shades.black), size))
+    worst = shades.brightest - shades.black
     over = heat_over(image[None] / np.float32(255), heat[None], worst)[0]
     return Located(image, _boxed(np.rint(over * 255).astype(np.uint8), regions, placement))
+
+
+def shown_map(places: np.ndarray) -> np.ndarray:
+    """(h, w) → at most 2,048 places a side: each the greatest of several, where there are more."""
+    times = _times_too_large(places)
+    return places if times == 1 else _blocks(places, times).max(axis=(1, 3))
+
+
+def _times_too_large(places: np.ndarray) -> int:
+    return -(-max(places.shape) // _MOST_PLACES)
 
 
 def _blocks(values: np.ndarray, times: int) -> np.ndarray:
@@ -117,7 +129,8 @@ def _of_aspect(size: tuple[int, int], stored: Stored) -> tuple[int, int]:
     across, down = width / stored.width, height / stored.height
     if abs(across / down - 1) < _SAME_ASPECT:
         return size
-    scale = min(max(across, down), (16 * across * down) ** 0.5)
+    most = max(_MOST_PLACES, height, width) / max(stored.width, stored.height)
+    scale = min(max(across, down), (16 * across * down) ** 0.5, most)
     return max(1, round(stored.height * scale)), max(1, round(stored.width * scale))
 
 

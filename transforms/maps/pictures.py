@@ -7,10 +7,27 @@ import numpy as np
 from PIL import Image
 
 MapFormat = Literal["parquet", "png"]
-MIDDLE = 32768  # the level of the map's threshold in its picture
-BRIGHTEST = 2.0  # thresholds: the value of white, and of the brightest heat
+_MIDDLE = 32768  # the level of the map's threshold in its picture
 _ROWS = 256
 _ORIENTATION = 0x0112  # EXIF's tag
+
+
+class Shades(NamedTuple):
+    """What values of maps are in pictures: `black`, and `middle`, the threshold of regions."""
+
+    black: float
+    middle: float
+
+    @property
+    def brightest(self) -> float:
+        """The value of white, and of the brightest heat: as far above the middle as black is below
+        it."""
+        return 2 * self.middle - self.black
+
+    @property
+    def per_level(self) -> float:
+        """By how much a level of 16 bits differs from the next."""
+        return (self.middle - self.black) / _MIDDLE
 
 
 class MapPictures(NamedTuple):
@@ -22,7 +39,7 @@ class MapPictures(NamedTuple):
 
 
 def map_pictures(
-    values: np.ndarray, overlay: np.ndarray, threshold: float, orientation: int
+    values: np.ndarray, overlay: np.ndarray, shades: Shades, orientation: int
 ) -> MapPictures:
     """A map in 16 bits of grey, and its overlay.
 
@@ -30,14 +47,14 @@ def map_pictures(
       values: (h, w) float32, of the whole image as its file holds it; NaN, where it is not known,
         becomes black.
       overlay: (H, W, 3) uint8, as `transforms.maps.overlay.located` draws it.
-      threshold: the value that is mid-grey, 32768; 0 is black, and twice the threshold white.
+      shades: which value is level 0, and which 32768.
       orientation: EXIF's, by which the image is turned to stand upright; the files say it too.
     """
     height, width = values.shape
     levels = np.empty((height, width), np.uint16)
     for top in range(0, height, _ROWS):  # of large images' maps, not all at once
-        scaled = np.nan_to_num(values[top : top + _ROWS]) * (MIDDLE / threshold)
-        levels[top : top + _ROWS] = np.clip(np.rint(scaled), 0, 65535)
+        scaled = (values[top : top + _ROWS] - shades.black) / shades.per_level
+        levels[top : top + _ROWS] = np.clip(np.rint(np.nan_to_num(scaled)), 0, 65535)
     return MapPictures(_png(levels, orientation), _png(overlay, orientation), (height, width))
 
 

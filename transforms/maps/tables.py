@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.images.orientation import Stored
-from transforms.maps.pictures import MapPictures
+from transforms.maps.pictures import MapPictures, Shades
 from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 from transforms.records.batches import (
@@ -41,8 +41,10 @@ _OF_MAP = [
     pa.field("scale_y", pa.float32()),
     pa.field("map", pa.list_(pa.float16())),
 ]
+_OF_FILES = (*PICTURE_COLUMNS, *DIGEST_COLUMNS)  # of maps, whether they are pictures or not
 _OF_PICTURE = [
     *_OF_MAP[:4],
+    pa.field("value_at_black", pa.float32()),
     pa.field("value_per_level", pa.float32()),
     *(pa.field(name, pa.binary()) for name in PICTURE_COLUMNS),
 ]
@@ -72,14 +74,15 @@ def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement
 
 
 def picture_column(
-    pictures: Sequence[MapPictures | None], placements: Sequence[Placement], value_per_level: float
+    pictures: Sequence[MapPictures | None], placements: Sequence[Placement], shades: Shades
 ) -> pa.Array:
-    """(N,) maps as the bytes of PNG files; null for records without."""
+    """(N,) maps as the bytes of PNG files in these shades; null for records without."""
     sizes = [(0, 0) if own is None else own.size for own in pictures]
     files = [(None, None) if own is None else (own.map, own.overlay) for own in pictures]
     columns = {
         **_sizes_of_maps(sizes, placements),
-        "value_per_level": pa.array([value_per_level] * len(pictures), pa.float32()),
+        "value_at_black": pa.array([shades.black] * len(pictures), pa.float32()),
+        "value_per_level": pa.array([shades.per_level] * len(pictures), pa.float32()),
         **{
             name: pa.array([own[place] for own in files], pa.binary())
             for place, name in enumerate(PICTURE_COLUMNS)
@@ -125,7 +128,7 @@ def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
 def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The maps of those scored records that have one."""
     records = batch.filter(batch.column(MAP).is_valid())
-    return _rows(records, records.column(MAP))
+    return _rows(records, records.column(MAP), _OF_FILES)
 
 
 def tile_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -145,16 +148,17 @@ def _is_of_record(name: str) -> bool:
     return name in (ID, SOURCE, STORED, _MODEL) or carried_name(name) == name
 
 
-def _rows(records: pa.RecordBatch, values: pa.StructArray) -> pa.RecordBatch:
+def _rows(
+    records: pa.RecordBatch, values: pa.StructArray, taken: Collection[str] = ()
+) -> pa.RecordBatch:
     """One row for each of `values`, with its record's columns but for what scoring has added. Those
-    that clash with fields of the values get `input_`."""
+    that clash with fields of the values, or are taken otherwise, get `input_`."""
     own = {field.name: pc.struct_field(values, field.name) for field in values.type}
     if STORED in records.schema.names:
         sizes = _sizes(records)
         own |= {name: pa.array(sizes[:, place], pa.int32()) for place, name in enumerate(_OF_IMAGE)}
     carried = [name for name in records.schema.names if carried_name(name) == name]
-    later = DIGEST_COLUMNS if set(PICTURE_COLUMNS) <= own.keys() else ()
-    names = _free_names(carried, {*own, *later})
+    names = _free_names(carried, {*own, *taken})
     return pa.RecordBatch.from_pydict(
         {
             **{name: records.column(name) for name in (ID, SOURCE)},
@@ -179,7 +183,7 @@ def _free_names(carried: Sequence[str], taken: Collection[str]) -> dict[str, str
 
 def carried_in_maps(name: str) -> str:
     """What the column `name` of a run's scores is called in its maps."""
-    taken = {*(field.name for field in _OF_MAP), *_OF_IMAGE}
+    taken = {*(field.name for field in _OF_MAP), *_OF_IMAGE, *_OF_FILES}
     return f"input_{name}" if name in taken else name
 
 

@@ -1,9 +1,11 @@
-"""The pictures of a finished run's maps: held against the rows that name them, and copied."""
+"""The pictures of a finished run's maps, held against the rows that name them."""
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ae_models.errors import InputError
+from transforms.records.text import printable
+from transforms.results.reconcile import reconcile
 from transforms.runs.ledger import MAPS, PICTURES, result_files
 from transforms.runs.pictures import Picture, pictures_named
 from transforms.runs.shards import read_errors
@@ -11,43 +13,61 @@ from transforms.storage.files import files_below
 from transforms.storage.sealed_file import sha256_of
 
 
-def damaged_pictures(scores: str) -> Iterator[str]:
+def damaged_pictures(scores: str, show: Callable[[int], None] = lambda _: None) -> Iterator[str]:
     """Sentences on those pictures that are not as they were written, and on files among them that
     no row names.
+
+    Args:
+      scores: the run folder.
+      show: told how many pictures have been looked at.
 
     Raises:
       InputError: no finished run, or its pictures cannot be listed.
     """
-    folder = posixpath.join(scores, PICTURES)
-    named = set()
-    for picture, broken in _named(scores):
-        if picture is None:
-            yield broken
-            continue
-        named.add(picture.path)
-        path = posixpath.join(scores, picture.path)
-        try:
-            with read_errors(path):
-                changed = sha256_of(path) != picture.sha256
-        except InputError as error:
-            yield str(error)
-            continue
-        if changed:
-            yield f"{path} was changed since the run was written"
+    done = 0
     try:
-        found = sorted(files_below(folder))
+        for pictures in _named(scores):
+            for picture in pictures:
+                if (damage := _damage(posixpath.join(scores, picture.path), picture)) is not None:
+                    yield damage
+                done += 1
+                show(done)
+    except InputError as error:  # the rows name what is no picture
+        yield str(error)
+        return
+    yield from _strangers(scores)
+
+
+def _named(scores: str) -> Iterator[list[Picture]]:
+    for shard in result_files(scores, MAPS):
+        yield from pictures_named(shard)
+
+
+def _damage(path: str, picture: Picture) -> str | None:
+    try:
+        with read_errors(path):
+            changed = sha256_of(path) != picture.sha256
+    except InputError as error:
+        return str(error)
+    return f"{path} was changed since the run was written" if changed else None
+
+
+def _strangers(scores: str) -> Iterator[str]:
+    """Files among the pictures that no row names, in bounded memory but for their list."""
+    folder = posixpath.join(scores, PICTURES)
+    try:
+        found = [printable(path) for path in files_below(folder)]
     except OSError as error:
         raise InputError(f"cannot look into {folder}: {error}") from error
-    for path in found:
-        if path.removeprefix(f"{scores.rstrip('/')}/") not in named:
-            yield f"{path} is named by no map of the run"
+    if not found:
+        return
 
+    def named() -> Iterator[list[str]]:
+        for pictures in _named(scores):
+            yield [printable(posixpath.join(scores, picture.path)) for picture in pictures]
 
-def _named(scores: str) -> Iterator[tuple[Picture | None, str]]:
-    """Each picture that the rows of maps name; None, and why, where a shard names what is none."""
-    for shard in result_files(scores, MAPS):
-        try:
-            for pictures in pictures_named(shard):
-                yield from ((picture, "") for picture in pictures)
-        except InputError as error:
-            yield None, str(error)
+    differences = reconcile(named, lambda: [found])
+    examples = differences.examples.get("unexpected", [])
+    yield from (f"{path} is named by no map of the run" for path in examples)
+    if more := differences.unexpected - len(examples):
+        yield f"{more:,} more files in {folder} are named by no map of the run"

@@ -3,6 +3,7 @@ group at a time."""
 
 import contextlib
 import dataclasses
+import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,14 +15,15 @@ import pyarrow.parquet as pq
 from ae_models.calibration.score_calibration import ScoreCalibration
 from ae_models.errors import InputError, OutputError
 from transforms.results.read_shards import check_columns, check_whole, shard_batches
-from transforms.runs.ledger import MAPS, SCORES, read_ledger, result_files, unlisted_files
-from transforms.runs.pictures import pictures_named
+from transforms.runs.ledger import MAPS, PICTURES, SCORES, read_ledger, result_files, unlisted_files
+from transforms.runs.pictures import Picture, pictures_named
 from transforms.runs.shards import Shard, open_shard, read_errors
-from transforms.storage.changes import create
+from transforms.storage.changes import create, write_all
 from transforms.storage.sealed_file import SealedFile, open_plain
+from transforms.storage.staging import output_errors
 
 _SCORE, _P_VALUE, _FLAG = "score", "p_value", "is_anomaly"
-_COPIED_BYTES = 1 << 20
+_COPIED_BYTES, _COPIED_PICTURES = 1 << 20, 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,12 +192,20 @@ def _copy(source: str, sink: SealedFile) -> None:
 def _copy_pictures(shard: str, scores: str, staging: str) -> None:
     """What the rows of a shard of maps name."""
     for pictures in pictures_named(shard):
-        for picture in pictures:
-            target = posixpath.join(staging, picture.path)
-            with _created(target, "image/png") as sink:
-                _copy(posixpath.join(scores, picture.path), sink)
-            if sink.sha256 != picture.sha256:
-                raise InputError(f"{scores}/{picture.path} was changed since the run was written")
+        for start in range(0, len(pictures), _COPIED_PICTURES):
+            some = pictures[start : start + _COPIED_PICTURES]
+            contents = {posixpath.join(staging, p.path): _picture(scores, p) for p in some}
+            with output_errors(staging):
+                write_all(contents, posixpath.join(staging, PICTURES), "image/png")
+
+
+def _picture(scores: str, picture: Picture) -> bytes:
+    """The content of a file of the run, as it was written."""
+    path = posixpath.join(scores, picture.path)
+    content = b"".join(_parts(path))
+    if hashlib.sha256(content).hexdigest() != picture.sha256:
+        raise InputError(f"{path} was changed since the run was written")
+    return content
 
 
 def _parts(path: str) -> Iterator[bytes]:
@@ -205,9 +215,9 @@ def _parts(path: str) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _created(path: str, mime_type: str = "application/vnd.apache.parquet") -> Iterator[SealedFile]:
+def _created(path: str) -> Iterator[SealedFile]:
     try:
-        with SealedFile(create(path, mime_type)) as sink:
+        with SealedFile(create(path, "application/vnd.apache.parquet")) as sink:
             yield sink
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error

@@ -20,7 +20,7 @@ _ENDINGS = (".map.png", ".overlay.png")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _PATH = re.compile(rf"{PICTURES}/(?!\.)[^/\\\0]+")
 _LONGEST = 100  # of what a name tells of its record
-_ROWS = 4096
+_ROWS = 65_536  # a store is asked for all that lies there once for so many
 
 
 class Picture(NamedTuple):

@@ -9,6 +9,7 @@ from ae_models.bundles.bundle import Bundle
 from transforms.images.decode_batch import decode_batch
 from transforms.images.orientation import upright
 from transforms.maps.locate import Locator, Placed, check_regions
+from transforms.maps.overlay import shown_map
 from transforms.maps.regions import Region
 from transforms.reading.find_images import found_records
 from transforms.reading.looked_at import LookedAt
@@ -28,7 +29,8 @@ class LocatedRecord(NamedTuple):
       id: of the record.
       image: (h, w, 1) or (h, w, 3) uint8.
       overlay: (h, w, 3) uint8, the image in grey with its map as heat and boxes around regions.
-      map: (h', w') float32; NaN where the model was not shown the image.
+      map: (h', w') float32, at most 2,048 places a side; NaN where the model was not shown the
+        image.
       regions: in pixels of the image as its file holds it, the highest peak first.
       p_values: (n,) float64, of these.
     """
@@ -84,6 +86,6 @@ def locate_records(
 def _located(record: str, own: Placed, locator: Locator) -> LocatedRecord:
     regions = locator.regions(own)
     drawn = locator.drawn(own, regions)
-    places = own.placement.map_of_image(own.places)
+    places = shown_map(own.placement.map_of_image(own.places))
     image, overlay, whole = (upright(shown, own.orientation) for shown in (*drawn, places))
     return LocatedRecord(record, image, overlay, whole, regions, locator.p_values(regions))

@@ -47,9 +47,7 @@ def write_all(
     """Writes files by their paths as `write_whole` does, local folders flushed once for all. Raises
     what the file system raises; some are written then."""
     if not all(map(is_local, files)):
-        for path, content in files.items():
-            with remote.create_object(path, mime_type) as file:
-                file.write(content)
+        remote.write_all(files, mime_type)
         return
     parts = {os.path.join(folder, f".part-{uuid.uuid4().hex}"): path for path in files}
     try:

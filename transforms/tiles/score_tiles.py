@@ -69,7 +69,7 @@ class TileScorer:
 
         Tiles are cut in the background while others are scored; those of several images go through
         the model together. Memory is that of a few calls of the model, a row of tiles, and of the
-        maps of all images.
+        maps of all images, with pictures as large where these are asked for.
         """
         work = _Work(self._config, self._scorer.primary, len(images), self._pixels)
         rows = self._scorer.batch_rows

@@ -11,10 +11,12 @@ from scipy import ndimage
 from ae_models.config.configuration import ImageConfig
 from transforms.images.orientation import Stored, turned_back
 from transforms.maps.overlay import Located, heat_over, located
+from transforms.maps.pictures import Shades
 from transforms.maps.placement import Placement
 from transforms.maps.regions import find_regions
 
 BOX = (0, 190, 255)
+SHADES = Shades(0.0, 0.5)
 AROUND = 3
 SIDES = tuple[int, int, int, int]  # left, top, right and bottom, of the outermost pixels
 
@@ -38,7 +40,7 @@ def _of(pixels: np.ndarray, places: np.ndarray | None = None, worst: float = 1.0
     shape = pixels.shape[:2]
     own = np.zeros(shape, np.float32) if places is None else places
     placement = Placement.of(Stored(shape[1], shape[0]), _config(*shape), own.shape)
-    return located(pixels, own, placement, [], worst)
+    return located(pixels, own, placement, [], Shades(0.0, worst / 2))
 
 
 def _boxed(overlay: np.ndarray) -> np.ndarray:
@@ -101,7 +103,7 @@ def test_padding_takes_no_part_in_what_levels_are_stretched_to() -> None:
     pixels = np.zeros((64, 64, 1), np.uint16)
     pixels[16:48] = 30_000 + _noise((32, 64, 1), np.uint16) % 1000
     placement = Placement.of(Stored(200, 100), _config(64, 64), (64, 64))
-    found = located(pixels, np.zeros((64, 64), np.float32), placement, [], 1.0).image
+    found = located(pixels, np.zeros((64, 64), np.float32), placement, [], SHADES).image
     assert (found.min(), found.max()) == (0, 255)
 
 
@@ -183,7 +185,7 @@ def test_a_box_lies_around_each_region(size: tuple[int, int], line: int) -> None
     placement = _plain(size, by=3)
     regions = find_regions(places, 0.5, placement)
     assert len(regions) == 2
-    overlay = located(np.zeros((*size, 1), np.uint8), places, placement, regions, 1.0).overlay
+    overlay = located(np.zeros((*size, 1), np.uint8), places, placement, regions, SHADES).overlay
     times = overlay.shape[0] // size[0]
     boxes = [
         (
@@ -207,7 +209,7 @@ def test_boxes_lie_around_the_heat_of_turned_and_fitted_images(orientation: int,
     placement = Placement.of(stored, config, places.shape)
     regions = find_regions(places, 0.9, placement)
     pixels = np.full((48, 64, 1), 128, np.uint8)
-    overlay = located(pixels, places, placement, regions, 1.0).overlay.astype(int)
+    overlay = located(pixels, places, placement, regions, SHADES).overlay.astype(int)
     rows, columns = np.nonzero(_boxed(overlay))
     # The reddest: where the map is highest, as nothing else in the picture.
     red = (overlay[..., 0] > 210) & (overlay[..., 1] < 90) & (overlay[..., 2] < 90)
@@ -235,7 +237,7 @@ def test_boxes_end_at_the_sides() -> None:
     places[:5, 20:30] = places[60:, 59:] = 1.0
     placement = _plain((64, 64))
     regions = find_regions(places, 0.5, placement)
-    overlay = located(np.zeros((64, 64, 1), np.uint8), places, placement, regions, 1.0).overlay
+    overlay = located(np.zeros((64, 64, 1), np.uint8), places, placement, regions, SHADES).overlay
     boxes = [(77, -3, 122, 22), (233, 237, 258, 258)]
     np.testing.assert_array_equal(_boxed(overlay), _outline((256, 256), *boxes))
 
@@ -245,7 +247,9 @@ def test_a_region_as_large_as_the_image_has_a_box_that_is_seen(side: int) -> Non
     places = np.ones((side, side), np.float32)
     placement = _plain((side, side))
     regions = find_regions(places, 0.5, placement)
-    overlay = located(np.zeros((side, side, 1), np.uint8), places, placement, regions, 1.0).overlay
+    overlay = located(
+        np.zeros((side, side, 1), np.uint8), places, placement, regions, SHADES
+    ).overlay
     assert _boxed(overlay).any()
 
 
@@ -258,7 +262,7 @@ def _cropped(orientation: int) -> tuple[Located, np.ndarray]:
     size = (256, 128) if orientation < 5 else (128, 256)
     places = np.ones((16, 16), np.float32)
     placement = Placement.of(Stored(*size, orientation), _config(64, 64, "crop"), places.shape)
-    found = located(np.full((64, 64, 1), 255, np.uint8), places, placement, [], 1.0)
+    found = located(np.full((64, 64, 1), 255, np.uint8), places, placement, [], SHADES)
     upright = np.zeros((128, 256), bool)
     upright[:, 64:192] = True
     return found, turned_back(upright, orientation)
@@ -286,7 +290,7 @@ def test_padding_is_cut_off_image_and_heat(orientation: int) -> None:
     pixels, places = np.full((64, 64, 1), 255, np.uint8), np.full((64, 64), 9.0, np.float32)
     pixels[16:48], places[16:48] = 10, 0.0
     placement = Placement.of(Stored(*size, orientation), _config(64, 64), places.shape)
-    found = located(pixels, places, placement, [], 1.0)
+    found = located(pixels, places, placement, [], SHADES)
     shape = (128, 256) if orientation < 5 else (256, 128)
     assert found.image.shape == (*shape, 1)
     assert (found.image == 10).all()
@@ -315,7 +319,7 @@ def test_images_of_any_size_are_drawn(
     places = np.random.default_rng(seed).random(count, np.float32)
     placement = Placement.of(stored, _config(24, 32, fit), count)
     regions = find_regions(places, 0.7, placement)
-    found = located(_noise((24, 32, 1)), places, placement, regions, 1.0)
+    found = located(_noise((24, 32, 1)), places, placement, regions, SHADES)
     assert found.overlay.shape == (*found.image.shape[:2], 3)
     assert found.image.shape[2] == 1
     height, width = found.image.shape[:2]
@@ -329,7 +333,7 @@ def test_images_of_any_size_are_drawn(
 def test_an_image_that_was_stretched_has_its_own_shape_again(orientation: int) -> None:
     stored = Stored(400, 100, orientation)
     placement = Placement.of(stored, _config(320, 320, "stretch"), (80, 80))
-    found = located(_noise((320, 320, 3)), np.zeros((80, 80), np.float32), placement, [], 1.0)
+    found = located(_noise((320, 320, 3)), np.zeros((80, 80), np.float32), placement, [], SHADES)
     assert found.image.shape == found.overlay.shape == (320, 1280, 3)
 
 
@@ -340,7 +344,7 @@ def test_pictures_of_large_maps_have_some_two_thousand_pixels_and_show_each_peak
     pixels[4320:4323, 1233:1236] = 160
     placement = Placement.as_stored(Stored(4 * 3000, 4 * 4998), (4.0, 4.0))
     regions = find_regions(places, 0.5, placement)
-    found = located(pixels, places, placement, regions, 1.0)
+    found = located(pixels, places, placement, regions, SHADES)
     assert found.overlay.shape == found.image.shape == (1666, 1000, 3)
     row, column = 4321 // 3, 1234 // 3
     red = found.overlay[row, column].astype(int)

@@ -13,7 +13,7 @@ from ae_models.config.configuration import ImageConfig
 from transforms.images.decoding import decode_stored
 from transforms.images.orientation import Stored, turned_back
 from transforms.maps.overlay import located
-from transforms.maps.pictures import BRIGHTEST, MIDDLE, MapPictures, map_pictures
+from transforms.maps.pictures import MapPictures, Shades, map_pictures
 from transforms.maps.placement import Placement
 from transforms.maps.regions import find_regions
 
@@ -41,7 +41,7 @@ def _levels(pictures: MapPictures) -> np.ndarray:
 
 def _of_values(values: np.ndarray, threshold: float) -> np.ndarray:
     """The levels of a map."""
-    return _levels(map_pictures(values, np.zeros((9, 9, 3), np.uint8), threshold, 1))
+    return _levels(map_pictures(values, np.zeros((9, 9, 3), np.uint8), Shades(0.0, threshold), 1))
 
 
 # Levels.
@@ -51,7 +51,6 @@ def _of_values(values: np.ndarray, threshold: float) -> np.ndarray:
 def test_the_threshold_is_mid_grey_and_twice_of_it_white(threshold: float) -> None:
     shares = [[0.0, 1.0, 2.0, 0.5], [-1.0, 3.0, 1e4, np.nan]]
     found = _of_values((np.array(shares) * threshold).astype(np.float32), threshold)
-    assert MIDDLE == 32768
     assert found.tolist() == [[0, 32768, 65535, 16384], [0, 65535, 65535, 0]]
 
 
@@ -83,7 +82,7 @@ def test_levels_are_those_of_the_map_of_the_image(
     placement = Placement.of(Stored(*size, orientation), _config(fit), count)
     values = placement.map_of_image(places)
     drawn = generator.integers(0, 256, (30, 40, 3), np.uint8)
-    pictures = map_pictures(values, drawn, threshold, orientation)
+    pictures = map_pictures(values, drawn, Shades(0.0, threshold), orientation)
     found = _levels(pictures)
     assert found.shape == pictures.size == values.shape
     values = values.astype(np.float64)
@@ -139,8 +138,8 @@ def _drawn(photo: np.ndarray, orientation: int, fit: str) -> MapPictures:
     placement = Placement.of(stored, config, places.shape)
     regions = find_regions(places, 200.0, placement)
     assert len(regions) == 1
-    overlay = located(frame, places, placement, regions, BRIGHTEST * 200.0).overlay
-    return map_pictures(placement.map_of_image(places), overlay, 200.0, orientation)
+    overlay = located(frame, places, placement, regions, Shades(0.0, 200.0)).overlay
+    return map_pictures(placement.map_of_image(places), overlay, Shades(0.0, 200.0), orientation)
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -170,3 +169,9 @@ def test_an_upright_picture_says_nothing_of_orientation() -> None:
 
 def test_pictures_are_the_same_bytes_again() -> None:
     assert _drawn(_photo(96, 128), 6, "crop") == _drawn(_photo(96, 128), 6, "crop")
+
+
+def test_maps_below_zero_are_dark_where_normal_images_are() -> None:
+    values = np.array([[-4.0, -3.0, -2.0, -1.5, -1.0, 0.0, np.nan]], np.float32)
+    levels = _levels(map_pictures(values, np.zeros((9, 9, 3), np.uint8), Shades(-3.0, -1.5), 1))
+    np.testing.assert_array_equal(levels, [[0, 0, 21845, 32768, 43691, 65535, 0]])

@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 from ae_models.errors import OutputError
 from pipelines.commands import score_in_parts
 from pipelines.commands.relabel import relabel
+from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support import object_store
@@ -28,6 +29,7 @@ from tests.support.killed import kill, parts_done
 from tests.support.made_once import made_once
 from tests.support.map_pictures import drawn, picture_bytes, rows_of
 from transforms.runs import finish as finish_module
+from transforms.runs.checkpoint_plan import Plan, write_plan
 from transforms.runs.ledger import read_ledger
 from transforms.storage import changes as storage_changes
 
@@ -364,3 +366,15 @@ def test_on_an_object_store(
     ]
     scoring(RUN, maps=None, map_format="parquet", overwrite=True)
     assert _stored(RUN) == {}
+
+
+def test_a_run_that_was_begun_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    _, begun = finished_or_plan(run, {"maps_of": "all"}, 100, resume=False, overwrite=False)
+    assert begun is not None
+    earlier = {name: v for name, v in begun.rows_depend_on.items() if name != "--map_format"}
+    write_plan(run, Plan(begun.run_id, 100, earlier))
+    now = {"maps_of": "all", "map_format": "parquet"}
+    assert finished_or_plan(run, now, None, resume=True, overwrite=False)[1] is not None
+    with pytest.raises(OutputError, match='--map_format was "parquet" and is "png"'):
+        finished_or_plan(run, now | {"map_format": "png"}, None, resume=True, overwrite=False)

@@ -66,10 +66,11 @@ def test_rows_have_the_columns_of_maps_and_files_in_place_of_numbers(finished: R
         for options in (PNG, {"maps": "all"})
     ]
     pictures, numbers = ([field.name for field in schema] for schema in schemas)
-    own = ["value_per_level", "map_file", "overlay_file", "map_sha256", "overlay_sha256"]
+    files = ["map_file", "overlay_file", "map_sha256", "overlay_sha256"]
+    own = ["value_at_black", "value_per_level", *files]
     assert sorted(pictures) == sorted([*(set(numbers) - {"map"}), *own])
     assert schemas[0].field("value_per_level").type == pa.float32()
-    assert {schemas[0].field(name).type for name in own[1:]} == {pa.string()}
+    assert {schemas[0].field(name).type for name in files} == {pa.string()}
 
 
 def test_levels_are_those_of_the_maps_that_are_kept_as_numbers(finished: Runs) -> None:
@@ -265,12 +266,10 @@ def test_carried_columns_of_the_digests_names_keep_their_values(
     assert "too" in second
 
 
-def test_maps_as_numbers_may_carry_a_column_of_a_pictures_name(
-    bundle: Bundles, tmp_path: Path
-) -> None:
+def test_maps_as_numbers_name_no_files_either(bundle: Bundles, tmp_path: Path) -> None:
     rows = _rows(tmp_path / "rows", ["a", "b"], map_file=["mine", "too"])
     score([str(rows)], str(bundle("ae")), str(tmp_path / "run"), maps="all")
-    assert [row["map_file"] for row in rows_of(tmp_path / "run", "maps")] == ["mine", "too"]
+    assert [row["input_map_file"] for row in rows_of(tmp_path / "run", "maps")] == ["mine", "too"]
 
 
 # Earlier results.
