@@ -168,14 +168,12 @@ def _facts(
     source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
     if model:
         known = {name: value for name, value in model.items() if name != "thresholds"}
-        regions = {"regions_fpr": model.get("regions_fpr", model.get("fpr"))}
-        facts["model"] = {
-            **known,
-            **(regions if REGIONS in earlier else {}),
-            "fpr": changed["threshold"],
-        }
+        facts["model"] = {**known, "fpr": changed["threshold"]}
     if bundle is not None:
         source["primary_score"] = model.get("primary_score")
         columns = score_columns(scores)
         facts["model"] |= calibration_facts(bundle, changed["score"], columns, changed["threshold"])
+    if REGIONS in earlier:  # which stay as they are
+        before = earlier.get("relabelled") or {}
+        changed = {**changed, "regions_fpr": before.get("regions_fpr", model.get("fpr"))}
     return {**facts, "relabelled": {**changed, "from": source}}

@@ -95,8 +95,8 @@ class RunData:
         known."""
         relabelled = self.ledger.get("relabelled") or {}
         known = (
-            self.ledger.get("model", {}).get("regions_fpr"),
-            relabelled.get("from", {}).get("fpr"),
+            relabelled.get("regions_fpr"),
+            (relabelled.get("from") or {}).get("fpr"),
             self.fpr,
         )
         return float(next(filter(None, known), self.bundle.config.scoring.fpr))

@@ -196,7 +196,6 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
         fingerprint=_is_text,
         primary_score=_is_text,
         fpr=_is_number,
-        regions_fpr=_is_number,
         calibration_records=_is_count,
         thresholds=lambda value: (
             isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values())
@@ -208,7 +207,8 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "passed_over": _is_counts,
     **dict.fromkeys(("maps_of", "map_format"), lambda value: value is None or _is_text(value)),
     **dict.fromkeys((REGIONS, MAPS, TILES), _is_count),
-    **dict.fromkeys(("options", "versions", "reading", "relabelled"), _mapping()),
+    **dict.fromkeys(("options", "versions", "reading"), _mapping()),
+    "relabelled": _mapping(regions_fpr=_is_number, **{"from": _mapping(fpr=_is_number)}),
 }
 
 

@@ -237,7 +237,7 @@ def test_a_run_without_scores_has_no_flags(
 
 def _located_files(run: Path) -> dict[str, bytes]:
     """The bytes of all files of a run but those of its scores, by path."""
-    kinds = ("regions", "maps", "tiles", "pictures", "rejects", "passed_over")
+    kinds = ("regions", "maps", "tiles", "map_pictures", "rejects", "passed_over")
     paths = [path for kind in kinds for path in (run / kind).rglob("*") if path.is_file()]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
@@ -253,14 +253,14 @@ def test_regions_maps_tiles_and_pictures_are_kept_however_often(
     asked = {"tiles": True, "map_format": "png"} if kind == "tiles" else {}
     score(inputs, str(model), str(run), maps="all", **asked)
     before = _located_files(run)
-    kinds = {"maps", "regions", "rejects", *(("pictures", "tiles") if asked else ())}
+    kinds = {"maps", "regions", "rejects", *(("map_pictures", "tiles") if asked else ())}
     assert {name.partition("/")[0] for name in before} == kinds
     earlier = read_ledger(str(run))
     source = run
     for number, rule in enumerate([{"fpr": 0.6}, {"fdr": 0.001}, {"fpr": 0.7}]):
         new = tmp_path / str(number)
         ledger = relabel(str(source), str(new), **rule)
-        assert ledger["model"]["regions_fpr"] == rate
+        assert ledger["relabelled"]["regions_fpr"] == rate
         assert ledger["model"]["fpr"] == ledger["relabelled"]["threshold"] != rate
         assert _located_files(new) == before
         for name in ("regions", "maps", "tiles"):
@@ -270,7 +270,7 @@ def test_regions_maps_tiles_and_pictures_are_kept_however_often(
         np.testing.assert_array_equal(flags, _all_p_values(run) <= ledger["model"]["fpr"])
         source = new
     in_place = relabel(str(source), str(source), fpr=0.2, overwrite=True)
-    assert (in_place["model"]["regions_fpr"], in_place["model"]["fpr"]) == (rate, 0.2)
+    assert (in_place["relabelled"]["regions_fpr"], in_place["model"]["fpr"]) == (rate, 0.2)
     assert _located_files(source) == before
     assert verify(str(source), inputs)["ok"]
 
@@ -281,14 +281,14 @@ def test_another_score_keeps_the_regions_and_their_rate(
     images, _, run = anomalous("whole")
     ledger = relabel(str(run), str(tmp_path / "new"), fpr=0.2, score="typicality")
     assert ledger["model"]["primary_score"] == "typicality"
-    assert (ledger["model"]["regions_fpr"], ledger["model"]["fpr"]) == (FPR, 0.2)
+    assert (ledger["relabelled"]["regions_fpr"], ledger["model"]["fpr"]) == (FPR, 0.2)
     assert _located_files(tmp_path / "new") == _located_files(run)
     assert verify(str(tmp_path / "new"), [str(images)])["ok"]
 
 
 def test_of_a_run_without_regions_there_is_no_rate_of_them(run: Path, tmp_path: Path) -> None:
     ledger = relabel(str(run), str(tmp_path / "new"), fpr=0.3)
-    assert "regions_fpr" not in ledger["model"]
+    assert "regions_fpr" not in ledger["relabelled"]
 
 
 def test_a_run_that_python_code_wrote_needs_no_facts(run: Path, tmp_path: Path) -> None:

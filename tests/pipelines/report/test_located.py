@@ -126,8 +126,10 @@ def test_overlays_stand_upright_and_are_large_enough_to_be_seen(
 def test_the_legend_is_that_of_maps(anomalous: Get, tmp_path: Path) -> None:
     _, page = _report(anomalous("whole"), tmp_path / "report.html")
     ((_, bar),) = [item for item in page.elements if "colours from" in (item[1].get("alt") or "")]
-    assert bar["alt"] == "colours from map: 0 to twice the threshold"
-    note = "Heat over an image is its anomaly map, from yellow to red where it is highest; boxes "
+    assert bar["alt"] == "colours from map: low to high"
+    note = (
+        "Heat over an image is its anomaly map: orange is the threshold, red about twice as much."
+    )
     assert f"The 24 records of the highest reconstruction_smoothed, the highest first. {note}" in (
         page.text
     )
@@ -303,11 +305,15 @@ def _data(found: Anomalous, ledger: dict[str, Any]) -> RunData:
 
 def test_the_rate_of_regions_is_the_ledgers(anomalous: Get) -> None:
     """Of runs from before it was there, that of the flags; of such without a rate, the bundle's."""
-    data = _data(anomalous("whole"), {"model": {"fpr": 0.2, "regions_fpr": 0.03}})
+    data = _data(anomalous("whole"), {"model": {"fpr": 0.2}, "relabelled": {"regions_fpr": 0.03}})
     assert (data.fpr, data.regions_fpr) == (0.2, 0.03)
     data = dataclasses.replace(data, ledger={"model": {"fpr": 0.2}})
     assert (data.fpr, data.regions_fpr) == (0.2, 0.2)
-    for ledger in ({}, {"model": {}}, {"model": {"fpr": None, "regions_fpr": None}}):
+    data = dataclasses.replace(
+        data, ledger={"model": {"fpr": 0.0}, "relabelled": {"from": {"fpr": 0.1}}}
+    )
+    assert (data.fpr, data.regions_fpr) == (0.0, 0.1)
+    for ledger in ({}, {"model": {}}, {"model": {"fpr": None}, "relabelled": {"from": None}}):
         data = dataclasses.replace(data, ledger=ledger)
         assert (data.fpr, data.regions_fpr) == (0.05, 0.05)
 
@@ -317,7 +323,7 @@ def test_a_ledger_without_the_rate_of_regions_is_that_of_a_run_as_it_was_scored(
 ) -> None:
     found = anomalous("whole")._replace(run=tmp_path / "run")
     score([str(found.images)], str(found.model), str(found.run), fpr=0.2)
-    assert "regions_fpr" not in json.loads((found.run / "run.json").read_text())["model"]
+    assert "relabelled" not in json.loads((found.run / "run.json").read_text())
     _, page = _report(found, tmp_path / "report.html", order="region")
     told = _told(found.run)
     expected = _by_peak(found.run).id.head(24)
@@ -334,9 +340,9 @@ def test_a_run_of_which_no_record_is_flagged_any_more_has_a_report(
     found = anomalous("whole")._replace(run=tmp_path / "run")
     ledger = relabel(str(anomalous("whole").run), str(found.run), fdr=0.0001)
     assert ledger["model"]["fpr"] == 0
-    assert ledger["model"]["regions_fpr"] == 0.05
+    assert ledger["relabelled"]["regions_fpr"] == 0.05
     if kept is None:
-        del ledger["model"]["regions_fpr"], ledger["regions"]
+        del ledger["relabelled"]["regions_fpr"], ledger["regions"]
         ledger["files"] = [f for f in ledger["files"] if not f["path"].startswith("regions/")]
         shutil.rmtree(found.run / "regions")
         (found.run / "run.json").write_text(json.dumps(ledger))
