@@ -37,7 +37,7 @@ def test_every_engine_gives_the_same_rows_of_features(
             photographs,
             bundle_of_features,
             tmp_path / str(number),
-            [*flags(), "--maps=all"],
+            [*flags(), "--maps=all", "--fpr=0.2"],
         )
         for number, (engine, flags) in enumerate(ENGINES.items())
     ]
