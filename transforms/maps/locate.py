@@ -22,6 +22,7 @@ from transforms.records.pixels import pixels_from_arrow
 
 PEAK = "map_peak"  # the score that a map's threshold is calibrated by
 Kept = Literal["all", "flagged"]
+_LEAST_RANGE = 1e-12  # between the shades of pictures
 
 
 def has_regions(bundle: Bundle) -> bool:
@@ -53,9 +54,6 @@ class Placed(NamedTuple):
     placement: Placement
     orientation: int
     pixels: np.ndarray | None = None
-
-
-_LEAST_RANGE = 1e-12
 
 
 class Locator:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,10 +23,10 @@ from pipelines.commands import score_in_parts
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support import object_store
+from tests.support.failing_changes import Dies
 from tests.support.killed import kill, parts_done
 from transforms.runs import finish as finish_module
 from transforms.runs.ledger import read_ledger
-from transforms.storage import changes as storage_changes
 
 Bundles = Callable[[str], Path]
 FILES, GROUPS, ROWS = 3, 2, 20
@@ -302,24 +302,6 @@ def test_what_a_part_left_is_made_anew_if_it_is_not_whole(
     assert _same(run, tmp_path / "one")
 
 
-class _Dies:
-    """`transforms.storage.changes`, which dies before the n-th of them; to move some files is a
-    change for each."""
-
-    def __init__(self, left: int):
-        self._left = left
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if not self._left:
-            raise KeyboardInterrupt
-        self._left -= 1
-        return getattr(storage_changes, name)
-
-    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self.__getattr__("move")([pair])
-
-
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_run_that_dies_while_it_finishes_is_finished(
     scoring: _Scoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
@@ -333,14 +315,14 @@ def test_a_run_that_dies_while_it_finishes_is_finished(
             copy = shutil.copytree if (one / name).is_dir() else shutil.copy
             copy(one / name, tmp_path / "base" / name)
     with monkeypatch.context() as patch:
-        patch.setattr(finish_module, "changes", _Dies(0))
+        patch.setattr(finish_module, "changes", Dies(0))
         with pytest.raises(KeyboardInterrupt):
             scoring(tmp_path / "base", **options)
     for changes in itertools.count(1):
         run = tmp_path / str(changes)
         shutil.copytree(tmp_path / "base", run)
         with monkeypatch.context() as patch:
-            patch.setattr(finish_module, "changes", _Dies(changes))
+            patch.setattr(finish_module, "changes", Dies(changes))
             try:
                 scoring(run, **options)
             except KeyboardInterrupt:

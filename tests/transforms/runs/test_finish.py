@@ -1,14 +1,14 @@
 """Finishing a run: at any failure there is no mixture, and a second call goes on."""
 
+import functools
 import itertools
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ae_models.errors import OutputError
+from tests.support.failing_changes import Unreliable
 from tests.support.staged_shards import staged_shards
 from transforms.records.passed_over import Cause, PassedOver
 from transforms.records.tallies import Tallies
@@ -31,30 +31,6 @@ def _check_consistent(output: Path) -> None:
                if not path.parent.name.startswith(".")}  # fmt: skip
     assert present == listed
     assert {(output / path).read_text() for path in listed} == {ledger["run_id"]}
-
-
-class _Unreliable:
-    """`transforms.storage.changes`, the n-th of which fails, before or after it is made; to move
-    some files is a change for each."""
-
-    def __init__(self, output: Path, fail_at: int, when: str):
-        self._output, self._fail_at, self._when, self._changes = output, fail_at, when, 0
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments: self._change(getattr(changes, name), *arguments)
-
-    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self._change(changes.move, [pair])
-
-    def _change(self, original: Callable[..., None], *arguments: Any) -> None:
-        _check_consistent(self._output)
-        self._changes += 1
-        if self._changes == self._fail_at and self._when == "before":
-            raise OSError("the disk is gone")
-        original(*arguments)
-        if self._changes == self._fail_at and self._when == "after":
-            raise OSError("the disk is gone")
 
 
 def _everything(folder: Path) -> dict[str, str]:
@@ -97,7 +73,11 @@ def test_a_failure_at_any_point_leaves_no_mixture_and_a_second_call_finishes(
                 facts={},
             )
         shards = staged_shards(output, "new", scores=1, rejects=2)
-        monkeypatch.setattr(module, "changes", _Unreliable(output, fail_at, when))
+        monkeypatch.setattr(
+            module,
+            "changes",
+            Unreliable(functools.partial(_check_consistent, output), fail_at, when),
+        )
         try:
             finish_run(str(output), "new", shards=shards, facts={}, overwrite=overwrite)
         except OutputError:

@@ -1,10 +1,11 @@
 """Finishing a run whose maps have pictures: at any failure none is lost, and a second call goes
 on."""
 
+import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from ae_models.errors import OutputError
 from tests.support import object_store
+from tests.support.failing_changes import Unreliable
 from transforms.results.pictures import damaged_pictures
 from transforms.runs import finish as module
 from transforms.runs.finish import finish_run
@@ -54,30 +56,6 @@ def _staged(output: str, run_id: str, content: str) -> list[Shard]:
     return [shard for shards in parts for shard in shards]
 
 
-class _Unreliable:
-    """`transforms.storage.changes`, the n-th of which fails, before or after it is made; to move
-    some files is a change for each."""
-
-    def __init__(self, output: Path, fail_at: int, when: str):
-        self._output, self._fail_at, self._when, self._changes = output, fail_at, when, 0
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments: self._change(getattr(changes, name), *arguments)
-
-    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self._change(changes.move, [pair])
-
-    def _change(self, original: Callable[..., None], *arguments: Any) -> None:
-        _check_consistent(self._output)
-        self._changes += 1
-        if self._changes == self._fail_at and self._when == "before":
-            raise OSError("the disk is gone")
-        original(*arguments)
-        if self._changes == self._fail_at and self._when == "after":
-            raise OSError("the disk is gone")
-
-
 def _check_consistent(output: Path) -> None:
     """Whoever sees `_SUCCESS` sees all pictures of one run; whoever sees rows, those they name."""
     if (output / "_SUCCESS").exists():
@@ -112,7 +90,11 @@ def test_a_failure_at_any_point_loses_no_picture_and_a_second_call_finishes(
             finish_run(str(output), "old", shards=old, **options)
         new = _staged(str(output), "new", "new")
         options |= {"shards": new, "overwrite": overwrite}
-        monkeypatch.setattr(module, "changes", _Unreliable(output, fail_at, when))
+        monkeypatch.setattr(
+            module,
+            "changes",
+            Unreliable(functools.partial(_check_consistent, output), fail_at, when),
+        )
         try:
             finish_run(str(output), "new", **options)
         except OutputError:

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score import score
 from pipelines.commands.verify import verify
 from tests.support import object_store
+from tests.support.failing_changes import Dies
 from tests.support.killed import kill, parts_done
 from tests.support.made_once import made_once
 from tests.support.map_pictures import drawn, picture_bytes, rows_of
 from transforms.runs import finish as finish_module
 from transforms.runs.checkpoint_plan import Plan, write_plan
 from transforms.runs.ledger import read_ledger
-from transforms.storage import changes as storage_changes
 
 Bundles = Callable[[str], Path]
 PNG = {"maps": "all", "map_format": "png"}
@@ -196,28 +196,10 @@ def test_a_part_whose_pictures_are_lost_is_done_anew(
     _check_same(run, whole)
 
 
-class _Dies:
-    """`transforms.storage.changes`, which dies before the n-th of them; to move some files is a
-    change for each."""
-
-    def __init__(self, left: int):
-        self._left = left
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if not self._left:
-            raise KeyboardInterrupt
-        self._left -= 1
-        return getattr(storage_changes, name)
-
-    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self.__getattr__("move")([pair])
-
-
 def _finishing(scoring: _Scoring, run: Path, changes: int, **options: Any) -> bool:
     """Goes on with a run that dies after so many changes; whether it did."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish_module, "changes", _Dies(changes))
+        patch.setattr(finish_module, "changes", Dies(changes))
         with contextlib.suppress(KeyboardInterrupt):
             scoring(run, resume=True, **options)
             return False
