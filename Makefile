@@ -73,30 +73,30 @@ format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: $(READY) ## speed and memory beside what a good user would write (an hour), then docs/performance.md
-	$(BIN)/python -m benchmarks.performance --page docs/performance.md
+bench: $(READY) ## speed and memory beside what a good user would write (an hour), then docs/reference/performance.md
+	$(BIN)/python -m benchmarks.performance --page docs/reference/performance.md
 
 bench-flink: $(READY) ## the same of one Flink TaskManager with two slots beside two local worker processes
 	$(BIN)/python -m deploy.local.flink_cluster down
 	$(BIN)/python -m deploy.local.flink_cluster up --task_managers 1
-	$(BIN)/python -m benchmarks.performance --flink --page docs/performance.md
+	$(BIN)/python -m benchmarks.performance --flink --page docs/reference/performance.md
 	$(BIN)/python -m deploy.local.flink_cluster down
 
-bench-clusters: $(READY) ## a million latents in clusters, by each method (half an hour), then docs/clusters.md
-	$(BIN)/python -m benchmarks.clustering --page docs/clusters.md
+bench-clusters: $(READY) ## a million latents in clusters, by each method (half an hour), then docs/how-to/clusters.md
+	$(BIN)/python -m benchmarks.clustering --page docs/how-to/clusters.md
 
-bench-report: $(READY) ## the report of 100,000 records: its bytes, seconds to open, then docs/report.md
-	$(BIN)/python -m benchmarks.report_page --page docs/report.md
+bench-report: $(READY) ## the report of 100,000 records: its bytes, seconds to open, then docs/how-to/report.md
+	$(BIN)/python -m benchmarks.report_page --page docs/how-to/report.md
 
-faults: $(READY) ## runs that are killed, starved, fed bad records (half an hour), then docs/reliability.md
-	$(BIN)/python -m benchmarks.reliability --page docs/reliability.md
+faults: $(READY) ## runs that are killed, starved, fed bad records (half an hour), then docs/reference/reliability.md
+	$(BIN)/python -m benchmarks.reliability --page docs/reference/reliability.md
 
 fuzz: $(READY) ## mutated images, files and bundles (half an hour); FUZZ="--seconds 60 --seed 1" for less
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/scoreboard.md
+scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours), then docs/reference/scoreboard.md
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"
-	$(BIN)/python -m benchmarks.quality --data "$(DATA)" --page docs/scoreboard.md
+	$(BIN)/python -m benchmarks.quality --data "$(DATA)" --page docs/reference/scoreboard.md
 
 dist: $(READY) ## sdist and wheel into dist/
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Measures the rows of docs/scoreboard.md that are not measured yet, and writes the page.
+"""Measures the rows of docs/reference/scoreboard.md that are not measured yet, and writes the page.
 
 Finished rows are kept in a file in the user's cache folder: a run that is cut short goes on where
 it stopped. A row is known by its settings as the page shows them: after a change of a default or of
@@ -51,7 +51,7 @@ _TASKS = (
 )
 @click.option("--only", default="*", help="Rows whose task/name/case/seed match, with * and ?.")
 @click.option("--results", type=click.Path(path_type=Path), default=CACHE / "scoreboard.jsonl")
-@click.option("--page", type=click.Path(path_type=Path), help="Write the page: docs/scoreboard.md.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the page: docs/reference/scoreboard.md.")
 @click.option("--list", "listed", is_flag=True, help="Say which rows are missing; measure none.")
 def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool) -> None:
     """The command line of the scoreboard."""

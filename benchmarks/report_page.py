@@ -3,7 +3,7 @@
 Chromium and chromedriver must be installed (Debian: chromium, chromium-driver). Everything is made
 anew in a temporary folder.
 
-Example: python -m benchmarks.report_page --page docs/report.md
+Example: python -m benchmarks.report_page --page docs/how-to/report.md
 """
 
 import json

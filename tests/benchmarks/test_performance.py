@@ -53,7 +53,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_page_in_the_documentation_has_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
-    source = PROJECT / "docs" / "performance.md"
+    source = PROJECT / "docs" / "reference" / "performance.md"
     page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     put(page, "bench", table([_FAST]))
     assert table([_FAST]) in page.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ def test_findings_are_kept(tmp_path: Path) -> None:
 
 def test_the_page_in_the_documentation_takes_the_table(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
-    source = PROJECT / "docs" / "reliability.md"
+    source = PROJECT / "docs" / "reference" / "reliability.md"
     page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     put(page, "faults", table([_FINDING]))
     assert "| killed | goes on | 50 | **49** | 3 | 1.5 | once |" in page.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The examples of docs/beam.md, as they stand there."""
+"""The examples of docs/how-to/beam.md, as they stand there."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from tests.support.beam_yaml import run_yaml
 from tests.support.pages import code_blocks
 
-_PYTHON = code_blocks("beam.md", "python")
+_PYTHON = code_blocks("how-to/beam.md", "python")
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def folder(bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("number", range(len(_PYTHON)))
 def test_python_examples_run(folder: Path, number: int) -> None:
-    exec(compile(_PYTHON[number], "docs/beam.md", "exec"), {"__name__": "__main__"})
+    exec(compile(_PYTHON[number], "docs/how-to/beam.md", "exec"), {"__name__": "__main__"})
     for run in folder.glob("run*"):
         assert (run / "_SUCCESS").exists()
         assert pq.read_table(run / "scores").num_rows == 20
 
 
 def test_the_yaml_example_runs(folder: Path) -> None:
-    (block,) = code_blocks("beam.md", "yaml")
+    (block,) = code_blocks("how-to/beam.md", "yaml")
     (folder / "score.yaml").write_text(block)
     run_yaml("score.yaml")
     records = json.loads((folder / "run_of_yaml" / "run.json").read_text())["records"]

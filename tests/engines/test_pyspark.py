@@ -1,5 +1,5 @@
 """Spark's own reader finds the bits of the scores, in either schema, and the answers of
-docs/analytics.md."""
+docs/how-to/analytics.md."""
 
 from pathlib import Path
 from typing import Any

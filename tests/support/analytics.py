@@ -1,4 +1,4 @@
-"""The questions of docs/analytics.md, and whether a program answers them as DuckDB does."""
+"""The questions of docs/how-to/analytics.md, and whether a program answers them as DuckDB does."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tests.support.pages import code_blocks
 
 ANSWERS = ("top", "rates", "nearest", "cameras", "clusters")
-PAGE = "analytics.md"
+PAGE = "how-to/analytics.md"
 
 
 def lay_out(run: Path, folder: Path) -> None:

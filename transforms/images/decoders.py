@@ -33,7 +33,7 @@ from transforms.records.rejects import Reason, RecordError
 from transforms.records.signatures import START_BYTES, foreign, kind_of
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
-# What Pillow's plugins of these formats raise on bad data: docs/untrusted_input.md.
+# What Pillow's plugins of these formats raise on bad data: docs/explanation/untrusted_input.md.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError)
 _DEPTH_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEPTH_32_MODES = ("I", "F")

@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 _MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 # Modes whose channels Pillow resizes at once, none weighed by another as by RGBA's alpha.
 _MODE_OF_BANDS = {1: "L", 3: "RGB", 4: "RGBX"}
-_LEAST_OVERSAMPLING = 2  # docs/decoding.md has the errors of 1 to 4
+_LEAST_OVERSAMPLING = 2  # docs/reference/decoding.md has the errors of 1 to 4
 
 
 def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -> np.ndarray:
