@@ -51,7 +51,9 @@ _TASKS = (
 )
 @click.option("--only", default="*", help="Rows whose task/name/case/seed match, with * and ?.")
 @click.option("--results", type=click.Path(path_type=Path), default=CACHE / "scoreboard.jsonl")
-@click.option("--page", type=click.Path(path_type=Path), help="Write the page: docs/reference/scoreboard.md.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), help="Write the page: docs/reference/scoreboard.md."
+)
 @click.option("--list", "listed", is_flag=True, help="Say which rows are missing; measure none.")
 def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool) -> None:
     """The command line of the scoreboard."""

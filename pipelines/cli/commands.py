@@ -60,7 +60,9 @@ def demo(output: str, as_json: bool) -> None:
 @click.option("--model", type=click.Choice(["ae", "dae", "vae"]), required=True)
 @click.option("--output", metavar="BUNDLE", required=True, help="Folder of the model bundle.")
 @click.option(
-    "--config", metavar="FILE.yaml", help="Configuration; README and docs/explanation/models.md list its keys."
+    "--config",
+    metavar="FILE.yaml",
+    help="Configuration; README and docs/explanation/models.md list its keys.",
 )
 @click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="One key: model.latent_dim=16."
