@@ -22,6 +22,7 @@ from transforms.storage.paths import common_root, is_glob, is_local
 from transforms.storage.walk import Rules
 
 _BUILTIN = "builtin:"
+_EMBEDDED = ("digits", "parts")
 # Imported when one is read: TFRecord takes TensorFlow, which takes seconds.
 _KINDS: Family[type[Source]] = Family(
     {
@@ -29,6 +30,7 @@ _KINDS: Family[type[Source]] = Family(
         "images": "transforms.sources.image_files:ImageFiles",
         "npz": "transforms.sources.npz:NpzArrays",
         "parquet": "transforms.sources.parquet:ParquetFiles",
+        "parts": "transforms.sources.parts:Parts",
         "tfrecord": "transforms.sources.tfrecord:TFRecordFiles",
         "webdataset": "transforms.sources.webdataset:WebDataset",
     }
@@ -66,9 +68,11 @@ def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[So
 
 def _kind(uri: str, options: ReadOptions) -> str:
     if uri.startswith(_BUILTIN):
-        if uri != "builtin:digits":
-            raise InputError(f"unknown embedded data {uri!r}; known: builtin:digits")
-        return "digits"
+        name = uri.removeprefix(_BUILTIN)
+        if name not in _EMBEDDED:
+            known = ", ".join(f"{_BUILTIN}{name}" for name in _EMBEDDED)
+            raise InputError(f"unknown embedded data {uri!r}; known: {known}")
+        return name
     if options.format is not None:
         return options.format
     path, part = split_npz(uri)

@@ -1,0 +1,1 @@
+"""The pictures behind `builtin:parts`: machined washers on a brushed table, some with defects."""
