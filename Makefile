@@ -35,7 +35,7 @@ $(READY): $(LOCKED) pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(READY) ## the whole job on embedded digits
+demo: $(READY) ## from images to a report, on 600 drawn pictures of parts
 	$(BIN)/latentbeam demo
 
 test: $(READY) ## the tests, slow ones left out, in two processes

@@ -43,7 +43,7 @@ def cli() -> None:
 )
 @json_option
 def demo(output: str, as_json: bool) -> None:
-    """Train, score and evaluate on embedded digits."""
+    """Draw images of machined parts, train, score, evaluate and write a report."""
     program = load_program("pipelines.commands.demo")
 
     result = program.demo(output)

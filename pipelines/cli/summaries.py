@@ -9,9 +9,41 @@ _SMALL = 0.01
 
 
 def demo_lines(result: Mapping[str, Any]) -> list[str]:
-    """The demo's evaluation, then what it wrote."""
-    written = [f"{name}: {result[name]}" for name in ("bundle", "scores", "picture")]
-    return [*evaluated_lines(result["evaluation"]), *written]
+    """How well each kind of defect was found, what was written, and what to run next."""
+    evaluation = result["evaluation"]
+    pixels = {kind["value"]: kind for kind in evaluation["pixels"]["by"]["kinds"]}
+    rows = [["defect", "images", "flagged", "image AUROC", "pixel AUROC"]]
+    for kind in evaluation["by"]["kinds"]:
+        of_pixels = pixels[kind["value"]]
+        rows.append(_demo_row(kind["value"], kind["anomalous"], kind["scores"][0], of_pixels))
+    primary = evaluation["scores"][0]
+    rows.append(_demo_row("all", evaluation["anomalous"], primary, evaluation["pixels"]))
+    return [
+        *_aligned(rows),
+        f"flagged among good parts: {primary['flagged']['false_positive_rate']:.1%}",
+        "",
+        *(f"{name}: {result[name]}" for name in ("images", "bundle", "scores", "picture")),
+        f"report: {result['report']}",
+        "",
+        "next, with images of your own:",
+        "  latentbeam train --input good_images/ --model ae --output bundle/",
+        "  latentbeam score --input new_images/ --model bundle/ --output run/",
+        "  latentbeam report --scores run/ --model bundle/ --output report.html",
+    ]
+
+
+def _demo_row(
+    name: str, images: int, score: Mapping[str, Any], pixels: Mapping[str, Any]
+) -> list[str]:
+    """AUROC in per cent."""
+    flagged = score["flagged"]["true_positive_rate"]
+    return [
+        name,
+        str(images),
+        f"{flagged:.1%}",
+        f"{100 * score['auroc']['value']:.1f}",
+        f"{100 * pixels['pixel_auroc']:.1f}",
+    ]
 
 
 def trained_lines(manifest: Mapping[str, Any], output: str) -> list[str]:

@@ -1,36 +1,40 @@
-"""`latentbeam demo`: the whole job on embedded digits, in a few minutes."""
+"""`latentbeam demo`: from images to a report, on pictures of machined parts that it draws."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.bundles.scorer import Scorer
 from ae_models.errors import OutputError
 from pipelines.commands.evaluate import evaluate
 from pipelines.commands.score import score
 from pipelines.commands.train import train, train_configuration
 from pipelines.commands.verify import verify
-from pipelines.console.progress import say
-from pipelines.drawing.reconstruction import reconstruction_grid
-from transforms.reading.find_images import record_images
+from pipelines.console.progress import Progress, say
+from pipelines.drawing.findings import Finding, write_findings
+from pipelines.report.command import report
 from transforms.records.batches import ID
 from transforms.runs.ledger import SCORES, result_files
+from transforms.scoring.locate_records import LocatedRecord, locate_records
+from transforms.sources.drawn_parts.album import GROUND_TRUTH, PICTURES, TEST, TRAIN
+from transforms.sources.drawn_parts.folder import write_parts
+from transforms.sources.drawn_parts.part import DEFECTS, GOOD
 from transforms.storage.paths import is_local
+from transforms.storage.staging import output_errors
 
-_INPUT = "builtin:digits"
-_HELD_OUT = "label=0"  # the class that training never sees
-_NORMAL = "label!=0"
-# Small images, few of them: fewer latents, smaller batches, and p-values no finer than 1/150.
-_SETTINGS = ("training.batch_size=32", "scoring.fpr=0.05")
-_SHOWN = 6  # columns of the picture at each end
+_ANOMALOUS = f"label!={GOOD}"
 
 
 def demo(output: str) -> dict[str, Any]:
-    """Trains a VAE without one class, scores all digits, evaluates, and draws a picture.
+    """Draws images of parts, trains on good ones, scores others, evaluates scores and anomaly maps
+    against the known defects, and writes a report.
+
+    Args:
+      output: the local folder to write. It then holds `parts/`, with the layout of MVTec AD,
+        `bundle/`, `run/`, `report.html` and `picture.jpg`.
 
     Returns:
       The evaluation, and the paths of what was written.
@@ -41,43 +45,61 @@ def demo(output: str) -> dict[str, Any]:
     if not is_local(output):
         raise OutputError(f"the demo writes to a local folder. Received: {output}")
     folder = Path(output)
-    bundle, scores, picture = folder / "bundle", folder / "run", folder / "picture.png"
-    say(f"training a VAE on {_INPUT} where {_NORMAL}")
-    config = train_configuration("vae", overrides=_SETTINGS)
-    train([_INPUT], config, str(bundle), where=[_NORMAL], overwrite=True)
-    say(f"scoring all of {_INPUT}")
-    ledger = score([_INPUT], str(bundle), str(scores), overwrite=True)
-    evaluation = evaluate(str(scores), _HELD_OUT)
-    verification = verify(str(scores), [_INPUT])
-    _draw(picture, bundle, scores)
+    parts, bundle, run = folder / "parts", folder / "bundle", folder / "run"
+    page, picture = folder / "report.html", folder / "picture.jpg"
+    _write_parts(parts)
+    test, masks = str(parts / TEST), str(parts / GROUND_TRUTH)
+    config = train_configuration("ae")
+    say("training an auto-encoder on images of good parts")
+    train([str(parts / TRAIN)], config, str(bundle), overwrite=True)
+    say("scoring images of good and defective parts")
+    ledger = score([test], str(bundle), str(run), maps="all", overwrite=True)
+    evaluation = evaluate(str(run), _ANOMALOUS, by="label", masks=masks)
+    verified = verify(str(run), [test])["ok"]
+    report(str(run), str(bundle), str(page))
+    _draw(str(picture), bundle, run, test)
     return {
         "records": ledger["records"],
         "evaluation": evaluation,
-        "verified": verification["ok"],
+        "verified": verified,
+        "images": str(parts),
         "bundle": str(bundle),
-        "scores": str(scores),
+        "scores": str(run),
         "picture": str(picture),
+        "report": str(page),
     }
 
 
-def _draw(path: Path, bundle_path: Path, scores: Path) -> None:
-    """The least and the most anomalous records, with their reconstructions and errors."""
-    bundle = open_bundle(bundle_path)
+def _write_parts(folder: Path) -> None:
+    with output_errors(str(folder)), Progress("drawing parts", len(PICTURES)) as progress:
+        for done in write_parts(folder):
+            progress.show(done)
+
+
+def _draw(path: str, bundle_path: Path, run: Path, images: str) -> None:
+    """One good part and one of each defect, each with the median score of its kind."""
     table = pa.concat_tables(
-        pq.read_table(file, columns=[ID, "label", "score"])
-        for file in result_files(str(scores), SCORES)
-    ).sort_by("score")
-    ends = [*range(_SHOWN), *range(len(table) - _SHOWN, len(table))]
-    chosen = table.take(pa.array(ends))
-    records = chosen[ID].to_pylist()
-    pixels = dict(record_images([_INPUT], records, bundle.config.image))
-    images = np.stack([pixels[record] for record in records])
-    outputs = Scorer(bundle.path, bundle.config).reconstruct(images)
-    titles = [f"digit {row['label']}\nscore {row['score']:.3g}" for row in chosen.to_pylist()]
-    reconstruction_grid(
-        str(path),
-        outputs["input"],
-        outputs["reconstruction"],
-        titles=titles,
-        heading=f"least anomalous (left) and most anomalous records; trained where {_NORMAL}",
+        pq.read_table(file, columns=[ID, "label", "score", "p_value", "is_anomaly"])
+        for file in result_files(str(run), SCORES)
+    ).sort_by([("score", "ascending"), (ID, "ascending")])
+    rows = []
+    for kind in (GOOD, *DEFECTS):
+        of_kind = table.filter(pc.equal(table["label"], kind))
+        rows += of_kind.slice(len(of_kind) // 2, 1).to_pylist()
+    ids = [row[ID] for row in rows]
+    bundle = open_bundle(bundle_path)
+    found = locate_records([images], ids, bundle, bundle.config.scoring.fpr)
+    located = {record.id: record for record in found}
+    write_findings(path, [_finding(row, located[row[ID]]) for row in rows])
+
+
+def _finding(row: dict[str, Any], record: LocatedRecord) -> Finding:
+    verdict = f"{'flagged' if row['is_anomaly'] else 'not flagged'}, p = {row['p_value']:.2g}"
+    return Finding(
+        row["label"].replace("_", " "),
+        verdict,
+        row["is_anomaly"],
+        record.image,
+        record.map,
+        record.overlay,
     )

@@ -3,13 +3,14 @@
 import dataclasses
 import io
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from transforms.sources.drawn_parts.part import DEFECTS, GOOD, Drawing, draw_part
 
-TRAIN, TEST = "train", "test"
+TRAIN, TEST, GROUND_TRUTH = "train", "test", "ground_truth"
 _SEED = 20_261_130
 _GOOD = {TRAIN: 360, TEST: 180}
 _OF_EACH_DEFECT = 12  # all of them in the test split
@@ -34,8 +35,8 @@ class PartPicture:
 
     @property
     def mask_name(self) -> str:
-        """The path of a defect's mask in that folder, `ground_truth/scratch/003_mask.png`."""
-        return self.name.replace(f"{self.split}/", "ground_truth/").replace(".jpg", "_mask.png")
+        """The path of its defect's mask in that folder, `ground_truth/scratch/003_mask.png`."""
+        return f"{GROUND_TRUTH}/{self.kind}/{PurePosixPath(self.name).stem}_mask.png"
 
     def draw(self) -> Drawing:
         """The picture's pixels and mask, which are always the same."""
