@@ -12,7 +12,7 @@ from pipelines.console.output_file import write_file
 from transforms.maps.overlay import HEAT
 
 # In pixels.
-_SIDE, _GAP, _TEXT, _LINE, _MARGIN = 208, 8, 17, 22, 118
+_SIDE, _GAP, _TEXT, _LINE, _MARGIN = 208, 8, 17, 24, 136
 _QUALITY = 85
 _INK, _RED, _PAPER = "#1f2328", "#b3261e", "white"
 _ROWS = ("image", "anomaly map", "regions")
@@ -49,7 +49,7 @@ def write_findings(path: str, findings: Sequence[Finding]) -> None:
     """
     hottest = float(np.median([np.nanmax(finding.map) for finding in findings]))
     width = _MARGIN + len(findings) * (_SIDE + _GAP)
-    top = 2 * _LINE + _GAP
+    top = 2 * _LINE
     picture = Image.new("RGB", (width, top + len(_ROWS) * (_SIDE + _GAP)), _PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_TEXT)
     for row, label in enumerate(_ROWS):
@@ -57,9 +57,9 @@ def write_findings(path: str, findings: Sequence[Finding]) -> None:
         draw.text((_MARGIN - 2 * _GAP, middle), label, _INK, font, anchor="rm")
     for column, finding in enumerate(findings):
         left = _MARGIN + column * (_SIDE + _GAP)
-        draw.text((left + _SIDE / 2, _LINE), finding.title, _INK, font, anchor="mb")
+        draw.text((left + _SIDE / 2, _LINE - _GAP), finding.title, _INK, font, anchor="ms")
         colour = _RED if finding.flagged else _INK
-        draw.text((left + _SIDE / 2, 2 * _LINE), finding.verdict, colour, font, anchor="mb")
+        draw.text((left + _SIDE / 2, 2 * _LINE - _GAP), finding.verdict, colour, font, anchor="ms")
         shown = (finding.image, _as_heat(finding.map, hottest), finding.overlay)
         for row, pixels in enumerate(shown):
             picture.paste(_framed(pixels), (left, top + row * (_SIDE + _GAP)))

@@ -79,8 +79,8 @@ def stain(rng: np.random.Generator, surface: Surface) -> Painted:
     radius, strength = rng.uniform(8.0, 16.0), _strength(rng)
     x, y = surface.x - surface.spot[0], surface.y - surface.spot[1]
     ragged = ndimage.gaussian_filter(rng.standard_normal(x.shape), 5.0)
-    ragged = 3.0 * ragged / ragged.std()
-    covered = coverage(np.hypot(x, y) - radius + ragged, softness=5.0)
+    ragged = 2.2 * ragged / ragged.std()
+    covered = coverage(np.hypot(x, y) - radius + ragged, softness=4.0)
     mottled = ndimage.gaussian_filter(rng.standard_normal(x.shape), 1.5)
     rust = _RUST * (1.0 + 0.15 * mottled / mottled.std())[..., None]
     return Painted(_over(surface.colour, rust, 0.8 * strength * covered), covered)
