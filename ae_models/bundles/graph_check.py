@@ -108,7 +108,7 @@ def check_graph(file: Path, name: str) -> None:
         _check_functions(graph)
         _check_objects(graph)
     except _RefusedError as error:
-        raise BundleError(f"{name}: {error}") from error
+        raise BundleError(f"{name} contains {error}") from error
 
 
 class _RefusedError(Exception):
@@ -131,7 +131,7 @@ def _check_functions(graph: Any) -> None:
     # Keras' SiLU has its own gradient, which TensorFlow registers when it loads the graph.
     called.update(gradient.gradient_func for gradient in library.registered_gradients)
     if reached := sorted(saving & called):
-        raise _RefusedError(f"{reached[0]}, which reads or writes files, is called")
+        raise _RefusedError(f"a call of {reached[0]}, which reads or writes files")
 
 
 def _check_operations(

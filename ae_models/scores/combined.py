@@ -14,8 +14,8 @@ from ae_models.scores.score import Score, ScoreOfScores
 # The scores of the entire image, with their weights, and that of its least usual place.
 _WHOLE = {"feature_density": 3.0, "feature_extremes": 2.0, "residual_density": 1.0}
 _PLACE = "place_density"
-# The score of a single place is noisy: it counts less, and only from 1.5 standard deviations on; but
-# if all images show the same in the same place, it counts more, and from the mean on.
+# The score of a single place is noisy: it counts less, and only from 1.5 standard deviations up. If
+# all images show the same in the same place, it counts more, and from the mean up.
 _PLACE_WEIGHTS, _PLACE_MARGINS = (0.3, 4.0), (1.5, 0.0)
 _ORDER = 0.01  # orders records that are normal by both, which would be equal without it
 _SMALLEST_SCALE = 1e-6

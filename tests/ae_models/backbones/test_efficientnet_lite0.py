@@ -59,7 +59,9 @@ def test_the_weights_are_those_that_were_published(
     changed[-1] ^= 1
     (tmp_path / "changed.pth").write_bytes(changed)
     monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "changed.pth")
-    with pytest.raises(InputError, match="is another file than the weights of efficientnet_lite0"):
+    with pytest.raises(
+        InputError, match="does not contain the expected weights of efficientnet_lite0"
+    ):
         open_backbone(_NAME, (64, 64))
     monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "gone.pth")
     with pytest.raises(InputError, match=r"cannot read .*gone.pth"):

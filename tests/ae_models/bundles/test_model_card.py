@@ -74,7 +74,7 @@ def test_the_card_tells_the_facts(bundle: Bundles, kind: str) -> None:
         "Mean over the values of the squared residual",
         f"No p-value is below {1 / (calibrated + 1):.2g}.",
         "at most 0.05",
-        f"greatest: {manifest['calibration']['maximum']:.5g}",
+        f"maximum: {manifest['calibration']['maximum']:.5g}",
     ]
     for fact in facts:
         assert fact in _text(card), fact
@@ -89,13 +89,13 @@ def facts(bundle: Bundles) -> dict[str, Any]:
 
 
 def test_the_card_tells_of_a_tail_and_of_too_few_records(facts: dict[str, Any]) -> None:
-    assert "None can be" not in model_card(facts)
+    assert "No record can be flagged" not in model_card(facts)
     facts["config"]["scoring"]["fpr"] = 0.001
-    assert "None can be" in model_card(facts)
+    assert "No record can be flagged" in model_card(facts)
     facts["calibration"]["pareto_tail"] = {"threshold": 1, "scale": 1, "shape": 0, "share": 0.1}
     card = model_card(facts)
     assert "generalised Pareto distribution" in card
-    assert "None can be" not in card
+    assert "No record can be flagged" not in card
     assert "No p-value is below" not in card
 
 
@@ -103,7 +103,9 @@ def test_the_card_tells_of_rejects_and_of_pairs(facts: dict[str, Any]) -> None:
     facts["training"]["rejected_by_reason"] = {"corrupt": 1200, "empty": 2}
     assert "Rejected: 1,200 corrupt, 2 empty." in model_card(facts)
     facts["config"]["model"] = {"kind": "dae", "target": "colour"}
-    assert "make the image in the column `colour` of an input" in _text(model_card(facts))
+    assert "produce the image in the column `colour` from a corrupted input" in _text(
+        model_card(facts)
+    )
 
 
 def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) -> None:
@@ -123,7 +125,7 @@ def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) 
         "2 of 80 validation records compared (0 exact)."
     ) in _text(card)
     assert "each in one split: 1,300 train, 12 validation, 13 calibration." in _text(card)
-    assert "Records of one group are alike" in _text(card)
+    assert "Records within a group are alike" in _text(card)
     assert _headings(card) == ["Model card", *SECTIONS]
     # Bundles from before there were any.
     del facts["training"]["copies"], facts["training"]["groups"]

@@ -261,7 +261,7 @@ def test_a_record_without_a_finite_score_calibrates_nothing(tmp_path: Path) -> N
     assert (facts["minimum"], facts["median"], facts["maximum"]) == (1.0, 2.0, 3.0)
     kept = pq.read_table(tmp_path / "c.parquet").to_pandas().set_index("id")["score"]
     assert kept.to_dict() == {"r0": 3.0, "r2": 1.0, "r4": 2.0}
-    with pytest.raises(StageError, match="of 1 calibration records, none has a finite score"):
+    with pytest.raises(StageError, match="none of the 1 calibration records has a finite score"):
         write_calibration(tmp_path / "d.parquet", _FakeScorer(), [(["r1"], scores[1:2])])  # type: ignore[arg-type]
 
 

@@ -60,9 +60,9 @@ def test_what_is_said_lets_records_be_flagged(records: int, fpr: float) -> None:
 
 def test_what_is_said_of_a_hundred_records() -> None:
     assert none_flagged(10, 0.01) == (
-        "10 calibration records give no p-value below 0.091, so none is flagged at fpr 0.01: that "
-        "takes 99; train on 220 records or more, without a training.calibration_share of your own, "
-        "or score with --fpr 0.091 or more"
+        "10 calibration records give no p-value below 0.091, so nothing can be flagged at fpr "
+        "0.01, which needs 99; train on at least 220 records without setting "
+        "training.calibration_share, or score with --fpr 0.091 or more"
     )
 
 

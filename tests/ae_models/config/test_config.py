@@ -148,7 +148,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"widths": []}}, ["model.widths", "()"]),
     ({"model": {"widths": [4, 0]}}, ["model.widths", "(4, 0)"]),
     ({"model": {"widths": [4, "a"]}}, ["model.widths must be of type int", "'a'"]),
-    ({"model": {"loss": "mse+l2"}}, ["model.loss: 'l2' is none of mse, mae", "'mse+l2'"]),
+    ({"model": {"loss": "mse+l2"}}, ["model.loss: 'l2' is not one of mse, mae", "'mse+l2'"]),
     ({"model": {"output": "tanh"}}, ["model.output must be one of linear, sigmoid", "'tanh'"]),
     (
         {"model": {"kind": "dae", "corruption": "blur+rain"}},

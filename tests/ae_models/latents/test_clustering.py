@@ -110,11 +110,11 @@ def test_the_same_seed_gives_the_same(fitted: Clustering) -> None:
 
 def test_a_damaged_file_is_refused(fitted: Clustering) -> None:
     content = _saved(fitted).getvalue()
-    with pytest.raises(InputError, match="it holds no arrays"):
+    with pytest.raises(InputError, match="it contains no readable arrays"):
         read_clustering(io.BytesIO(content[: len(content) // 2]), "it")
     for name in fitted.arrays():
         kept = {key: value for key, value in fitted.arrays().items() if key != name}
-        with pytest.raises(InputError, match=f"no clustering: there is no '{name}'"):
+        with pytest.raises(InputError, match=f"no clustering: '{name}' is missing"):
             read_clustering(_archive(method=np.asarray(fitted.method), **kept), "it")
 
 
@@ -126,7 +126,7 @@ def test_a_pickle_is_refused() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
 def test_no_archive(content: bytes) -> None:
-    with pytest.raises(InputError, match="it holds no arrays"):
+    with pytest.raises(InputError, match="it contains no readable arrays"):
         read_clustering(io.BytesIO(content), "it")
 
 

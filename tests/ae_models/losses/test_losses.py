@@ -221,11 +221,11 @@ def test_a_denoising_model_with_a_sigmoid_and_no_cross_entropy_is_refused() -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is none of mse, mae, huber, bce, ssim"),
-        ("l2", "'l2' is none of"),
-        ("mse+", "'' is none of"),
-        ("mse*2", "'2' is none of"),
-        ("mse+mae+mse", "'mse' comes twice"),
+        ("", "'' is not one of mse, mae, huber, bce, ssim"),
+        ("l2", "'l2' is not one of"),
+        ("mse+", "'' is not one of"),
+        ("mse*2", "'2' is not one of"),
+        ("mse+mae+mse", "'mse' is repeated"),
         ("0*mse", "number greater than 0: '0'"),
         ("-1*mse", "number greater than 0: '-1'"),
         ("inf*mse", "number greater than 0: 'inf'"),

@@ -295,7 +295,7 @@ def test_combined_is_primary_where_it_can_be_had() -> None:
     assert not {"combined", "feature_density"} & {*score_names(_configured(backbone="none"))}
     named = (*Combined.parts, "combined")
     assert score_names(_configured(named)) == named
-    with pytest.raises(ConfigError, match=r"combined is made of .* Missing: place_density"):
+    with pytest.raises(ConfigError, match=r"combined is computed from .* Missing: place_density"):
         score_names(_configured(("combined", *Combined.parts[:3])))
     with pytest.raises(ConfigError, match=r"needs features.backbone. Received: 'none'"):
         score_names(_configured(("feature_density",), backbone="none"))

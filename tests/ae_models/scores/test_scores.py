@@ -407,7 +407,7 @@ def test_without_the_default_the_first_of_the_chosen_is_primary() -> None:
 
 
 def test_a_score_that_is_named_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"names one twice. Received: .*latent_knn"):
+    with pytest.raises(ConfigError, match=r"repeats a name. Received: .*latent_knn"):
         score_names(_configuration("ae", scores=("latent_knn", "latent_knn")))
 
 

@@ -160,7 +160,7 @@ def test_a_damaged_file_is_told_of(
     _trained("ae", stores, _config(epochs=1), file)
     data = file.read_bytes()
     file.write_bytes(data[:size])
-    with pytest.raises(InputError, match="cannot go on with"):
+    with pytest.raises(InputError, match="cannot resume training from"):
         _trained("ae", stores, _config(epochs=2), file)
 
 
@@ -169,7 +169,7 @@ def test_another_models_file_is_refused(
 ) -> None:
     file = tmp_path / "checkpoint.npz"
     _trained("ae", stores, _config(epochs=1), file)
-    with pytest.raises(InputError, match="is of another model"):
+    with pytest.raises(InputError, match="belongs to another model"):
         _trained("vae", stores, _config(epochs=2), file)
 
 

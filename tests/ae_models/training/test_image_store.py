@@ -296,18 +296,18 @@ def test_few_or_large_groups_are_told() -> None:
         return SplitOrder(id_hashes(ids), sizes, id_hashes(groups))
 
     assert too_few_groups(order(50, 50), "part") == (
-        "training.group: too few values of 'part': 2; it takes 3 at least, one each to train, "
-        "validate and calibrate"
+        "training.group: too few values of 'part': 2. At least 3 are needed, one each to "
+        "train, validate and calibrate"
     )
     large = order(80, 80, 80)
     assert large.sizes == {TRAIN: 80, VALIDATION: 80, CALIBRATION: 80}
     assert group_advice(large, "part") == (
-        "the groups of training.group 'part' are too large for splits of the wanted sizes: 80 "
-        "train, not 117, 80 validation, not 24, 80 calibration, not 99 records; a column of more "
-        "and smaller groups, if there is one, parts them better"
+        "the groups of training.group 'part' are too large for splits of the intended sizes: 80 "
+        "train, not 117, 80 validation, not 24, 80 calibration, not 99 records; use a column with "
+        "more and smaller groups, if there is one"
     )
     assert group_advice(order(*[10] * 24), "part") is None
-    assert "leaves too few records to a split: " in too_few_groups(order(1, 30, 1, 1), "part")
+    assert "leaves too few records in a split: " in too_few_groups(order(1, 30, 1, 1), "part")
 
 
 def test_each_split_is_written_to_its_file_and_looked_at(tmp_path: Path) -> None:
@@ -353,9 +353,9 @@ def test_the_least_number_is_said_and_what_it_allows(records: int) -> None:
     with pytest.raises(InputError) as caught:
         split_sizes(records, 0.1, 0.1, 0.01)
     assert str(caught.value) == (
-        f"too few records to train on: {records}; it takes 24 at least, 8 each to train, validate "
-        "and calibrate, which give no p-value below 0.11; to flag any at fpr 0.01 takes 99 to "
-        "calibrate alone"
+        f"too few records to train on: {records}. At least 24 are needed, 8 each to train, "
+        "validate and calibrate, which give no p-value below 0.11; flagging any at fpr 0.01 needs "
+        "99 for calibration alone"
     )
 
 

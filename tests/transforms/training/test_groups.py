@@ -182,4 +182,4 @@ def test_the_command_keeps_groups_and_says_so(
     assert set(training["copies"]) == {"calibration", "validation"}
     card = (tmp_path / "m" / "model_card.md").read_text()
     assert "- Groups, by `part`, each in one split: 34 train, 6 validation, 20 cal" in card
-    assert "Records of one group are alike, which makes that range wider." in card
+    assert "Records within a group are alike, which widens that range." in card
