@@ -1,4 +1,4 @@
-"""What held-out records tell: the error beside principal components', the score to take."""
+"""Assessments on held-out records: the error beside principal components, the recommended score."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_each_scores_auroc_is_the_mean_over_the_made_anomalies(
 def test_where_all_scores_find_as_much_the_primary_one_is_recommended(
     bundle: Bundles, tmp_path: Path
 ) -> None:
-    """Of black images nothing can be made."""
+    """No anomaly can be synthesised from black images."""
     opened, _ = _opened(bundle)
     scorer = Scorer(opened.path, opened.config, primary="latent_mahalanobis")
     black = np.zeros((9, *opened.config.image.shape), np.uint8)

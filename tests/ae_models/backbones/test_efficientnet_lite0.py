@@ -1,4 +1,4 @@
-"""The published weights, by what they are known to know."""
+"""The published weights, checked on images that they are known to recognise."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ae_models.backbones.torch_file import read_tensors
 from ae_models.errors import ConfigError, InputError
 
 _NAME = "efficientnet_lite0"
-_PALACE, _DAISY = 698, 985  # of ImageNet's classes
+_PALACE, _DAISY = 698, 985  # ImageNet classes
 
 
 def _photograph(name: str) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_maps_have_the_networks_channels_and_strides() -> None:
         (32, 32, 192), (32, 32, 320),
     ]  # fmt: skip
     assert pooled == (64, 96, 1280)
-    # What was asked for alone is computed: the last stages have most of the weights.
+    # Only what is requested is computed: the last stages have most of the weights.
     few = open_backbone(_NAME, (64, 96), ["stage_2"])
     assert few.layers == ("stage_2",)
     assert sum(np.prod(v.shape) for v in few.variables) < 20_000

@@ -1,4 +1,4 @@
-"""Files of PyTorch's format before 1.6, written here as it wrote them."""
+"""Files in PyTorch's format before 1.6, written here as PyTorch wrote them."""
 
 import collections
 import io
@@ -32,7 +32,7 @@ def _file(
     monkeypatch: pytest.MonkeyPatch,
     machine: Any = _MACHINE,
 ) -> bytes:
-    """What `torch.save` writes of a state dict, by a pickler that knows PyTorch's names."""
+    """What `torch.save` writes for a state dict, by a pickler that uses PyTorch's names."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     def _rebuild_tensor_v2(*arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""Opening a bundle: every change to it since it was written is refused."""
+"""Opening a bundle: every change since it was written is refused."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Bundles made to do harm, with fingerprints that fit: refused by name, and nothing of them run."""
+"""Malicious bundles with matching fingerprints: refused by name, without running any of them."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def copy(bundle: Bundles, tmp_path: Path) -> Path:
 
 
 def _sign(bundle: Path, **changes: Any) -> None:
-    """The manifest that whoever made these files would write."""
+    """Writes the manifest that the author of these files would write."""
     manifest = json.loads((bundle / "manifest.json").read_text()) | changes
     files = (file for file in bundle.rglob("*") if file.is_file() and file.name != "manifest.json")
     manifest["files"] = {
@@ -53,7 +53,7 @@ def _refused(bundle: Path, message: str) -> None:
 
 
 def _graph_of(function: Callable[[tf.Tensor], tf.Tensor], bundle: Path, graph: str) -> None:
-    """Puts a SavedModel into the bundle whose every signature does what `function` does."""
+    """Puts a SavedModel into the bundle in which every signature computes `function`."""
     module = tf.Module()
     spec = tf.TensorSpec((None, 8, 8, 1), tf.uint8, name="pixels")
 
@@ -69,7 +69,7 @@ def _graph_of(function: Callable[[tf.Tensor], tf.Tensor], bundle: Path, graph: s
 
 
 def _harmful(kind: str, mark: Path) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Adds to x, or does, what leaves `mark` behind if it is run."""
+    """Adds to x, or executes, an operation that creates `mark` if it is run."""
 
     def called(x: Any) -> Any:
         mark.write_text("called")
@@ -132,7 +132,7 @@ def test_a_graph_that_only_computes_is_not_refused(copy: Path) -> None:
     _sign(copy)
     open_bundle(copy)
     with pytest.raises(BundleError, match=r"cannot load scoring: .*score does not return"):
-        LoadedModel(str(copy))  # it gives not what the configuration says
+        LoadedModel(str(copy))  # its outputs differ from the configuration
 
 
 def _edited(edit: Callable[[Any], None]) -> Callable[[Path], None]:
@@ -146,7 +146,7 @@ def _edited(edit: Callable[[Any], None]) -> Callable[[Path], None]:
 
 
 def _saver_called(model: Any) -> None:
-    """A signature's function that calls the one which writes the variables to a path."""
+    """A signature's function that calls the one that writes the variables to a path."""
     functions = model.meta_graphs[0].graph_def.library.function
     saver = next(each for each in functions if "traced_save" in each.signature.name)
     other = next(each for each in functions if "signature_wrapper" in each.signature.name)

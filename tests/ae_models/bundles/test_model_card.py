@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it says, and that nothing in it can become anything else."""
+"""The model card of a bundle: its content, and that no name can become anything but text."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def _card(bundle: Path) -> str:
 
 
 def _tokens(card: str) -> list[Token]:
-    """All of them, those within a line among them."""
+    """All tokens, including those within a line."""
     return [inner for token in MARKDOWN.parse(card) for inner in (token, *(token.children or ()))]
 
 
@@ -40,7 +40,7 @@ def _headings(card: str) -> list[str]:
 
 
 def _text(card: str) -> str:
-    """As it is shown."""
+    """The text as displayed."""
     return " ".join(token.content for token in _tokens(card) if token.type == "inline").replace(
         "\n", " "
     )
@@ -84,7 +84,7 @@ def test_the_card_tells_the_facts(bundle: Bundles, kind: str) -> None:
 
 @pytest.fixture
 def facts(bundle: Bundles) -> dict[str, Any]:
-    """Of a bundle, as its manifest has them."""
+    """The facts of a bundle, as in its manifest."""
     return json.loads((bundle("vae") / "manifest.json").read_text())
 
 
@@ -127,7 +127,7 @@ def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) 
     assert "each in one split: 1,300 train, 12 validation, 13 calibration." in _text(card)
     assert "Records within a group are alike" in _text(card)
     assert _headings(card) == ["Model card", *SECTIONS]
-    # Bundles from before there were any.
+    # Bundles written before these facts existed.
     del facts["training"]["copies"], facts["training"]["groups"]
     del facts["config"]["training"]["group"]
     assert "Near-copies" not in model_card(facts)
@@ -135,7 +135,7 @@ def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_every_score_is_told_of_without_marks(facts: dict[str, Any], name: str) -> None:
-    """What docstrings say is shown as it stands."""
+    """The text of docstrings is shown without change."""
     kind = min(SCORES[name].kinds & {"dae", "vae"})
     facts["config"]["model"] = {"kind": kind, "likelihood": "discretised_logistic"}
     if kind == "dae":

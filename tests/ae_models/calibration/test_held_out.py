@@ -1,4 +1,4 @@
-"""How many records calibrate, and what flags so many allow: beside SciPy, and by simulation."""
+"""The number of calibration records and the flags it allows, against SciPy and by simulation."""
 
 import re
 
@@ -68,7 +68,7 @@ def test_what_is_said_of_a_hundred_records() -> None:
 
 @given(records=st.integers(1, 20_000), data=st.data(), coverage=st.floats(0.1, 0.99))
 def test_the_interval_is_scipys(records: int, data: st.DataObject, coverage: float) -> None:
-    p_values = np.arange(1, records + 2) / (records + 1)  # all that there are
+    p_values = np.arange(1, records + 2) / (records + 1)  # all possible ones
     at_one = float(p_values[data.draw(st.integers(0, records - 1))])
     fpr = data.draw(_RATES | st.sampled_from([at_one, float(np.nextafter(at_one, 0))]))
     flagged = int(np.count_nonzero(p_values <= fpr))

@@ -20,7 +20,7 @@ Sample = tuple[np.ndarray, np.ndarray, list[str]]
 
 @pytest.fixture
 def sample(generator: np.random.Generator) -> Sample:
-    """900 latents of three classes in 4 dimensions, b twice as frequent."""
+    """900 latents of three classes in 4 dimensions, with b twice as frequent."""
     labels = [("a", "b", "b", "c")[number % 4] for number in range(900)]
     means = {"a": [0, 0, 0, 0], "b": [3, 0, 1, 0], "c": [0, 3, 0, 2]}
     mixing = generator.normal(size=(4, 4))
@@ -82,7 +82,7 @@ def test_a_mixture_is_that_of_scikit_learn(sample: Sample) -> None:
     total = np.zeros(len(latents))
     for name in "abc":
         own = np.array(labels) == name
-        # Which records come first decides how a mixture begins.
+        # The first records determine how a mixture starts.
         order = np.random.default_rng(3).permutation(len(latents))
         points = latents[order[own[order]]].astype(np.float64)
         ridge = 1e-6 * latents.astype(np.float64).var(axis=0).mean() + np.finfo(np.float32).tiny
@@ -92,7 +92,7 @@ def test_a_mixture_is_that_of_scikit_learn(sample: Sample) -> None:
 
 
 def test_in_one_dimension_it_is_the_closed_form() -> None:
-    """Equal variances: log odds are linear, ((μ₁ − μ₀) m − (μ₁² − μ₀²) / 2) / (σ² + s²)."""
+    """With equal variances, log odds are linear, ((μ₁ − μ₀) m − (μ₁² − μ₀²) / 2) / (σ² + s²)."""
     model = _one_dimensional(0.0, 1.0, (2.0, 1.0))
     points = np.linspace(-3, 5, 9, dtype=np.float32)[:, None]
     for deviation in (0.0, 0.5, 3.0):
