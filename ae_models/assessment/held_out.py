@@ -52,7 +52,7 @@ class Control:
 
     def advice(self, config: AutoencoderConfig) -> str | None:
         """One line of advice if the model, which has this configuration, has learned less than
-        principal components have; otherwise None."""
+        principal components have, or None."""
         if self.ratio < _LEAST_LOSS:
             return None
         remedies = "for longer (training.epochs, training.patience), or on more images"

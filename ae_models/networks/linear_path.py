@@ -10,7 +10,7 @@ from ae_models.networks import NETWORKS
 from ae_models.ops.tensor import Tensor
 
 _PATH = "linear_path"
-# The networks' outputs are scaled down beside it: otherwise their first steps, before they have a
+# The networks' outputs are scaled down beside it, because their first steps, before they have a
 # direction, would undo it.
 _OF_LATENT, _OF_IMAGE = 0.01, 0.03
 _LEAST_SCALE = 1e-4  # of codes, which for identical images are only rounding

@@ -39,7 +39,6 @@ SCORES: Family[type[Score]] = Family(
         "likelihood_regret": "ae_models.scores.regret:LikelihoodRegret",
     }
 )
-# Those that are primary where none is named: the first of them that there is.
 # The default primary scores: the first one that the bundle has.
 _DEFAULT_PRIMARIES = ("combined", "reconstruction_smoothed")
 _OF_TILES = ("map_peak",)  # images are processed in tiles to find small anomalies

@@ -109,8 +109,8 @@ def test_a_graph_that_reads_writes_or_calls_is_refused(
     mark = tmp_path / "mark"
     _graph_of(_harmful(kind, mark), copy, graph)
     _sign(copy)
-    what = "is called" if kind == "SaveV2" else f"the operation {kind}"
-    _refused(copy, f"{re.escape(graph)}/saved_model.pb: .*{what}")
+    what = "a call of .*, which reads" if kind == "SaveV2" else f"the operation {kind}"
+    _refused(copy, f"{re.escape(graph)}/saved_model.pb contains {what}")
     assert not list(tmp_path.glob("mark*"))
     # The harm is real: TensorFlow itself runs it.
     if kind != "ReadFile":
