@@ -66,8 +66,8 @@ class DensityClustering(Clustering):
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
         if config.clusters is not None:
             raise ConfigError(
-                "hdbscan determines the number of clusters: use --min_cluster_size instead of "
-                f"--clusters. Received: --clusters {config.clusters}"
+                "hdbscan determines the number of clusters: use --min_cluster_size instead. "
+                f"Received: --clusters {config.clusters}"
             )
         size = config.min_cluster_size or max(_LEAST_SIZE, round(_SHARE * len(latents)))
         check_enough(len(latents), 2 * size)

@@ -348,7 +348,7 @@ def test_a_saved_model_is_a_backbone_too(photographs: Path, tmp_path: Path) -> N
         (lambda_backbone, "contains keras.layers.Lambda, which is not a Keras layer that is safe"),
         (nan_backbone, "'nan.keras' returns features that are not finite"),
         (lambda folder: "efficientnet_lite0", "at least 32 x 32 pixels"),
-        (lambda folder: "keras:MobileNetV2", "where there is no network, copy them from ~/.keras"),
+        (lambda folder: "keras:MobileNetV2", "without a network, copy them from ~/.keras"),
         (lambda folder: "keras:MobileNetV9", "did you mean 'MobileNetV"),
         (lambda folder: str(folder / "gone"), "features.backbone must be one of"),
     ],
