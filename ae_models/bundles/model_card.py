@@ -200,7 +200,7 @@ def _backbone(config: Configuration, origin: Mapping[str, Any] | None) -> str:
     """Empty for a model of pixels."""
     if origin is None:
         return ""
-    layers = "those of its default" if config.features.layers is None else None
+    layers = "the default ones" if config.features.layers is None else None
     layers = layers or _listed(code(name) for name in config.features.layers or ())
     return (
         f"- Input and reconstruction: features of the frozen network {code(origin['backbone'])}, "
