@@ -1,13 +1,13 @@
-"""Auto-encoders of images in Keras, their anomaly scores and their bundles. Knows no Beam.
+"""Image auto-encoders in Keras, their anomaly scores and model bundles. Independent of Beam.
 
-What is named here is public. It imports neither Keras nor TensorFlow before a model is built or
-loaded; the models' classes are in `ae_models.models`.
+The names listed here are public. Importing them loads neither Keras nor TensorFlow until a model is
+built or loaded; the model classes are in `ae_models.models`.
 """
 
 import os
 
-# Read when TensorFlow is imported, which leaves oneDNN off on some processors, those of AVX2 among
-# them. The kernels that it then takes round by the number of threads, and need twice the time.
+# TensorFlow reads this on import. It leaves oneDNN off on some processors, including those with
+# AVX2; the kernels it uses instead round differently per thread count and take twice as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from ae_models.bundles.bundle import Bundle, open_bundle

@@ -1,8 +1,8 @@
-"""The one tree of errors that a user can cause, each a single clear line."""
+"""The single hierarchy of errors that a user can cause, each one clear line."""
 
 
 class LatentbeamError(Exception):
-    """Base of every error that is the caller's to mend, by one line of text.
+    """Base of every error that the caller can fix, described in one line of text.
 
     Attributes:
       exit_status: of the command line.
@@ -12,11 +12,11 @@ class LatentbeamError(Exception):
 
 
 class ConfigError(LatentbeamError):
-    """A configuration, flag or column name that cannot be used; the message holds the value."""
+    """A configuration, flag or column name that cannot be used; the message contains the value."""
 
 
 class InputError(LatentbeamError):
-    """An input that does not exist, cannot be read as a whole, or holds no image."""
+    """An input that does not exist, cannot be read at all, or contains no image."""
 
 
 class BundleError(LatentbeamError):
@@ -24,28 +24,28 @@ class BundleError(LatentbeamError):
 
 
 class OutputError(LatentbeamError):
-    """An output folder that is in use, holds results already, or cannot be written."""
+    """An output folder that is in use, already contains results, or cannot be written."""
 
 
 class JobError(LatentbeamError):
-    """A job that an engine did not bring to its end; the message holds what it said last."""
+    """A job that an engine did not complete; the message contains the engine's last message."""
 
     exit_status = 1
 
 
 class StageError(LatentbeamError):
-    """A stage that fails whatever record it is given: a broken model, or no memory to work in."""
+    """A stage that fails on every record: a broken model, or insufficient memory."""
 
     exit_status = 1
 
 
 class TooManyRejectsError(LatentbeamError):
-    """A run of which more records were rejected than its limit allows; the message counts them."""
+    """A run that rejected more records than its limit allows; the message counts them."""
 
     exit_status = 1
 
 
 class EmptyRunError(LatentbeamError):
-    """A run that scored no record and was not to end so; the message counts what it read."""
+    """A run that scored no record although it was required to; the message counts what it read."""
 
     exit_status = 1

@@ -1,1 +1,1 @@
-"""What a trained model is found to be, before anyone relies on it."""
+"""Assessments of a trained model, before anyone relies on it."""

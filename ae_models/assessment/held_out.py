@@ -1,5 +1,5 @@
-"""What held-out normal records tell of a trained model: whether it knows more of images than
-principal components do, and which of its scores finds anomalies made of them."""
+"""Assesses a trained model on held-out normal records: whether it has learned more about images
+than principal components have, and which of its scores finds anomalies synthesised from them."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,18 @@ from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample
 
 _CHANGED_RECORDS, _CHANGED_BYTES = 200, 64 << 20
-_EXACT = 1e-9  # an error that is rounding alone
-_LEAST_GAIN = 0.001  # in AUROC, for which to take another score
-_LEAST_LOSS = 1.005  # a ratio that is not told as 1.00
+_EXACT = 1e-9  # an error that is only rounding
+_LEAST_GAIN = 0.001  # in AUROC, to prefer another score
+_LEAST_LOSS = 1.005  # a ratio that is not printed as 1.00
 
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """The mean squared errors, in scaled units, of rebuilding the same held-out records.
+    """Mean squared errors, in scaled units, of reconstructing the same held-out records.
 
     Attributes:
-      components: how many principal components of training records had.
-      records: how many were rebuilt.
+      components: the number of principal components of the training records.
+      records: the number of reconstructed records.
       model, principal_components: the errors.
     """
 
@@ -39,27 +39,27 @@ class Control:
 
     @property
     def ratio(self) -> float:
-        """Below 1 where the model is the better one; errors below a billionth count as that."""
+        """Below 1 where the model is better; errors below a billionth count as a billionth."""
         model, components = (max(e, _EXACT) for e in (self.model, self.principal_components))
         return model / components
 
     def sentence(self) -> str:
-        """A line for people."""
-        told = f"held-out images are rebuilt with a mean squared error of {self.model:.3g}"
+        """The comparison as one line of text."""
+        told = f"held-out images are reconstructed with a mean squared error of {self.model:.3g}"
         if self.principal_components < _EXACT:
-            return f"{told}; {self.components} principal components rebuild them exactly"
+            return f"{told}; {self.components} principal components reconstruct them exactly"
         return f"{told}, {self.ratio:.2f} times that of {self.components} principal components"
 
     def advice(self, config: AutoencoderConfig) -> str | None:
-        """A line for people where the model, of that configuration, has learned less than
-        principal components know."""
+        """One line of advice if the model, which has this configuration, has learned less than
+        principal components have, or None."""
         if self.ratio < _LEAST_LOSS:
             return None
         remedies = "for longer (training.epochs, training.patience), or on more images"
         if not config.has_linear_path:
             start = "a linear output" if config.sigmoid_output else "model.linear_path=true"
             remedies += f", or with {start}, which starts from principal components"
-        return f"the model is not trained: {self.sentence()}; train {remedies}"
+        return f"the model is undertrained: {self.sentence()}; train {remedies}"
 
 
 def control(
@@ -71,16 +71,16 @@ def control(
     components: int,
     seed: int,
 ) -> Control:
-    """Compares a model with principal components of a sample of its training records, as many as
-    its latent has numbers.
+    """Compares a model with principal components of a sample of its training records, using as
+    many components as the latent has dimensions.
 
     Args:
-      scorer: of the model.
-      preprocessing: from pixels to scaled images.
-      train: the records that it was trained on.
-      held_out: raw pixels of others, (n, H, W, C), in parts.
-      components: how many.
-      seed: of scikit-learn's randomised solver.
+      scorer: the model's scorer.
+      preprocessing: converts pixels to scaled images.
+      train: the records that the model was trained on.
+      held_out: raw pixels of other records, (n, H, W, C), in parts.
+      components: the number of principal components.
+      seed: for scikit-learn's randomised solver.
     """
     known = PrincipalComponents.of(sample(preprocessing, train), components, seed)
     sums, records = np.zeros(2), 0
@@ -95,12 +95,12 @@ def control(
 
 @dataclasses.dataclass(frozen=True)
 class Recommendation:
-    """Which score to take for these images.
+    """The score recommended for these images.
 
     Attributes:
       score: its name.
-      records: how many held-out normal records anomalies were made of.
-      aurocs: of each score, the mean over the ways to make an anomaly.
+      records: the number of held-out normal records from which anomalies were synthesised.
+      aurocs: for each score, the mean AUROC over the kinds of synthetic anomaly.
     """
 
     score: str
@@ -108,10 +108,10 @@ class Recommendation:
     aurocs: Mapping[str, float]
 
     def sentence(self, primary: str) -> str:
-        """A line for people, beside what the primary score reaches."""
+        """The recommendation as one line of text, compared with the primary score."""
         told = (
-            f"of anomalies made of {self.records:,} held-out records, {self.score} finds the most: "
-            f"AUROC {self.aurocs[self.score]:.3f}"
+            f"on anomalies synthesised from {self.records:,} held-out records, {self.score} does "
+            f"best: AUROC {self.aurocs[self.score]:.3f}"
         )
         if self.score == primary:
             return f"{told}; it is the primary score"
@@ -122,15 +122,15 @@ class Recommendation:
 
 
 def recommendation(scorer: Scorer, held_out: ImageStore, seed: int) -> Recommendation:
-    """Scores held-out normal records, and the same made anomalous in seven ways: a patch moved,
-    halves swapped, warped, thickened, thinned, blurred, turned. The best score is that with the
-    greatest mean AUROC, or the scorer's primary one where that is no worse by a thousandth; it is
-    measured on no anomaly that is real.
+    """Scores held-out normal records, and the same records made anomalous in seven ways: with a
+    patch moved, halves swapped, warped, thickened, thinned, blurred, turned. The best score is the
+    one with the greatest mean AUROC, or the scorer's primary score unless that is worse by a
+    thousandth or more. No real anomaly takes part.
 
     Args:
-      scorer: of the model.
-      held_out: of which the first records are taken, a random sample.
-      seed: of what is drawn.
+      scorer: the model's scorer.
+      held_out: a random sample of records, of which the first are used.
+      seed: for the synthetic anomalies.
     """
     count = min(_CHANGED_RECORDS, max(2, _CHANGED_BYTES // held_out.image_bytes))
     images = held_out.read(0, count)
@@ -150,7 +150,7 @@ def recommendation(scorer: Scorer, held_out: ImageStore, seed: int) -> Recommend
 
 
 def _scores(scorer: Scorer, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Each score by its name; what is no number ranks as the least anomalous."""
+    """Each score by name; NaN ranks as least anomalous."""
     return {
         name.removeprefix(SCORE_PREFIX): np.nan_to_num(values, nan=-np.inf)
         for name, values in scorer.score(images).items()

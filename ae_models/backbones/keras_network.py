@@ -1,4 +1,4 @@
-"""Keras networks as backbones: which of their layers' maps are worth having, and these alone."""
+"""Keras networks as backbones: selects the layers whose maps are useful."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ from ae_models.errors import ConfigError
 from ae_models.ops.tensor import Tensor
 
 POOLED = "pooled"
-_USUAL_STAGES = 2  # the last ones, which know things rather than edges
+_USUAL_STAGES = 2  # the last ones, which respond to objects rather than edges
 _DETAIL_SHARE = 0.2  # of the image's sides
-_LEAST_STEP = 0.75  # from one resolution to the next: padding alone makes smaller ones
+_LEAST_STEP = 0.75  # between resolutions: padding alone shrinks maps by less
 
 
 def frozen(
@@ -23,14 +23,14 @@ def frozen(
     detail: str | None = None,
     prepared: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> Backbone:
-    """A backbone of a network that gives maps by name.
+    """Makes a backbone of a network that returns maps by name.
 
     Args:
-      network: of (N, H, W, 3) → maps (N, h, w, C).
-      origin: of its weights.
-      layers: the maps' names.
-      detail: that of the layer of details, None for none.
-      prepared: makes the network's input of pixel levels, 0 to 255.
+      network: maps (N, H, W, 3) to maps (N, h, w, C).
+      origin: the provenance of its weights.
+      layers: the names of the maps.
+      detail: the name of the detail layer, or None.
+      prepared: converts pixel levels, 0 to 255, to the network's input.
     """
     network.trainable = False
 
@@ -42,8 +42,8 @@ def frozen(
 
 
 class Staged(NamedTuple):
-    """A network that gives maps by name, the names of the chosen ones, and that of the layer of
-    details."""
+    """A network that returns maps by name, the names of the chosen layers, and that of the detail
+    layer."""
 
     network: keras.Model
     layers: tuple[str, ...]
@@ -53,19 +53,19 @@ class Staged(NamedTuple):
 def with_stages(
     network: keras.Model, layers: Sequence[str] | None, detail: str | None = NONE
 ) -> Staged:
-    """The network as one that gives maps by name.
+    """Converts the network to one that returns maps by name.
 
-    There are the layers of Keras that give maps, by their own names; `stage_1` and so on, the last
-    map of each resolution; and `pooled`, the mean of the last one over all places.
+    These are available: Keras' layers that return maps, by their own names; `stage_1` and so on,
+    the last map of each resolution; and `pooled`, the mean of the last stage over all positions.
 
     Args:
-      network: functional, of images (N, H, W, 3).
-      layers: those that are wanted; None: the last two stages.
-      detail: the layer of details; None: the last stage of a fifth of the image's sides or more,
-        if that has more places than the chosen ones; `none`: none.
+      network: functional, for images (N, H, W, 3).
+      layers: the requested layers; None: the last two stages.
+      detail: the detail layer; None: the last stage of at least a fifth of the image's sides, if
+        that is finer than the chosen layers; `none`: no detail layer.
 
     Raises:
-      ConfigError: the network has no map, or not those that are wanted.
+      ConfigError: the network has no maps, or lacks a requested layer.
     """
     own = _maps(network)
     stages = _stages(network.name, own)
@@ -88,8 +88,8 @@ def _usual_detail(
 
 
 def _maps(network: keras.Model) -> dict[str, Any]:
-    """The outputs of the layers that give maps, but for paddings, and for networks within this
-    one, whose outputs are of their own."""
+    """The outputs of layers that return maps, except paddings and nested networks, whose outputs
+    belong to their own graph."""
     others = (
         *(keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Cropping2D),
         keras.Model,
@@ -105,10 +105,10 @@ def _maps(network: keras.Model) -> dict[str, Any]:
 
 
 def _stages(network: str, maps: Mapping[str, Any]) -> dict[str, Any]:
-    # Those of one place are gates, which attention multiplies channels by.
+    # Maps of a single position are gates, by which attention multiplies channels.
     by_size = {output.shape[1:3]: output for output in maps.values() if output.shape[1] > 1}
     if not by_size:
-        raise ConfigError(f"the network {network} has no layer that gives maps (N, h, w, C)")
+        raise ConfigError(f"the network {network} has no layer that returns maps (N, h, w, C)")
     sizes = sorted(by_size, reverse=True)
     smaller = [*sizes[1:], (0, 0)]
     kept = [a for a, b in zip(sizes, smaller, strict=True) if b[0] <= _LEAST_STEP * a[0]]

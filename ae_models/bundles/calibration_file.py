@@ -1,4 +1,4 @@
-"""Scoring held-out normal records into a bundle's calibration file."""
+"""Scores held-out normal records into a bundle's calibration file."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,20 +26,20 @@ def write_calibration(
     held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """Writes `id`, `score` and each `score_<name>` of the records, in the order of their hashes.
-    Records whose score is no finite number, which a run rejects, calibrate nothing.
+    Records whose score is not finite, which a run rejects, are left out.
 
     Args:
       path: the file.
       scorer: scores the records.
-      batches: ids and images of the records.
-      tail: what the scores beyond all of these are taken to follow.
-      held_out: what scores are that know these records; None: none does.
+      batches: the records' ids and images.
+      tail: the distribution assumed for scores beyond all of these.
+      held_out: corrects scores that were fitted to these records; None: no score was.
 
     Returns:
-      What the manifest says of it: the number of records, and of those left out as `not_finite`;
-      `known_to`, the scores that are fitted to these records and are here as if each were left
-      out; quantiles of the primary score and its `pareto_tail`, null where none was asked for or
-      none can be fitted.
+      Facts for the manifest: `records`, the number of records; `not_finite`, the number left out;
+      `known_to`, the scores that were fitted to these records and are stored here as if each record
+      had been left out; quantiles of the primary score; and its `pareto_tail`, null if none was
+      requested or none can be fitted.
 
     Raises:
       StageError: no record has a finite score.
@@ -64,12 +64,12 @@ def write_scores(
     columns: Mapping[str, np.ndarray],
     tail: Literal["none", "pareto"] = "none",
 ) -> dict[str, Any]:
-    """Writes scores of records, (N,) each, by their columns' names; returns and raises as
-    `write_calibration` does, but for `known_to`."""
+    """Writes scores of records, (N,) each, by column name. Returns and raises the same as
+    `write_calibration`, except for `known_to`."""
     order = np.argsort(id_hashes(ids))
     kept = order[np.isfinite(columns["score"][order])]
     if not len(kept):
-        raise StageError(f"of {len(ids):,} calibration records, none has a finite score")
+        raise StageError(f"none of the {len(ids):,} calibration records has a finite score")
     table = pa.table({"id": pa.array(ids, pa.string()), **columns})
     pq.write_table(table.take(pa.array(kept)), path)
     scores = np.sort(columns["score"][kept])

@@ -1,4 +1,4 @@
-"""The SavedModel that scores raw pixels, and the proof that it scores as Keras does."""
+"""The SavedModel that scores raw pixels, and the proof that its scores equal those of Keras."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -43,8 +43,8 @@ class ScoringModule(tf.Module):
     ):
         super().__init__(name="scoring")
         self.preprocessing = preprocessing
-        # The weights alone are tracked: a tracked Keras model would be exported as a whole, its
-        # training graph and random state included.
+        # Only the weights are tracked: a tracked Keras model would be exported in full, including
+        # its training graph and random state.
         self.weights = [weight.value for weight in model.weights]
         self._infer = model.infer
         self.scores, self.anomaly_map = tuple(scores), anomaly_map
@@ -58,10 +58,10 @@ class ScoringModule(tf.Module):
             return self._outputs(self._inferred(pixels)[1])
 
     def score_with_maps(self, pixels: Any) -> dict[str, Any]:
-        """`score`, and `error_map`, (N, H, W): the squared error of each pixel's reconstruction,
-        averaged over its channels, in scaled units; of features that of each place of their grid,
-        between whose centres it changes linearly; and where the bundle has one, `anomaly_map`,
-        (N, h, w)."""
+        """Like `score`, with maps: `error_map`, (N, H, W), the squared error of each pixel's
+        reconstruction, averaged over its channels, in scaled units (for features, that of each grid
+        position, interpolated linearly between centres); and, if the bundle has one,
+        `anomaly_map`, (N, h, w)."""
         with self._kept.used():
             x, outputs = self._inferred(pixels)
             error = tf.reduce_mean(tf.square(x - outputs["reconstruction"]), axis=-1)
@@ -78,8 +78,8 @@ class ScoringModule(tf.Module):
             return {"input": x, "reconstruction": outputs["reconstruction"]}
 
     def hold_constants(self) -> None:
-        """Holds the large constants of all that was traced: a SavedModel has the variables that its
-        module holds."""
+        """Holds the large constants of everything that was traced, since a SavedModel stores the
+        variables that its module holds."""
         self.constants = self._kept.variables
 
     def _inferred(self, pixels: Any) -> tuple[Any, Inference]:
@@ -108,10 +108,10 @@ def export(
       model: the one that `module` scores with.
 
     Returns:
-      How far the outputs of the two agree.
+      How closely the outputs of the two agree.
 
     Raises:
-      BundleError: the graph is larger than one that is ever opened.
+      BundleError: the graph exceeds the size limit for opening.
     """
     save_model(model, bundle / KERAS_MODEL)
     save_graph(bundle / SCORING, module, image)
@@ -127,7 +127,7 @@ def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
     """Writes the SavedModel that scores raw pixels.
 
     Raises:
-      BundleError: the graph is larger than one that is ever opened.
+      BundleError: the graph exceeds the size limit for opening.
       OSError: it cannot be written.
     """
     spec = tf.TensorSpec((None, *image.shape), image.dtype, name="pixels")
@@ -138,14 +138,14 @@ def save_graph(folder: Path, module: ScoringModule, image: ImageConfig) -> None:
     module.hold_constants()
     try:
         tf.saved_model.save(module, str(folder), signatures=signatures)
-    except tf.errors.OpError as error:  # as TensorFlow tells of a disk that is full
+    except tf.errors.OpError as error:  # how TensorFlow reports a full disk
         raise OSError(errno.EIO, error.message) from error
     size = (folder / "saved_model.pb").stat().st_size
     if size > MOST_GRAPH_BYTES:
         raise BundleError(
-            f"the scoring graph takes {size:,} bytes, more than the {MOST_GRAPH_BYTES:,} that are "
-            f"ever opened: set a smaller image.height or image.width, of {image.height} x "
-            f"{image.width}, a smaller model.latent_dim, or fewer scoring.scores"
+            f"the scoring graph takes {size:,} bytes, more than the limit of "
+            f"{MOST_GRAPH_BYTES:,}: set a smaller image.height or image.width than {image.height} "
+            f"x {image.width}, a smaller model.latent_dim, or fewer scoring.scores"
         )
 
 

@@ -1,8 +1,9 @@
-"""What a bundle's SavedModel may hold: read from its file, before TensorFlow loads it or is even
-imported.
+"""Checks what a bundle's SavedModel contains, reading its file before TensorFlow loads it or is
+even imported.
 
-TensorFlow runs whatever a graph asks for, and some operations read or write files, load libraries
-or call Python. Allowed are those that compute with tensors, by name; any other is refused.
+TensorFlow runs whatever a graph contains, and some operations read or write files, load libraries
+or call Python. Only operations that compute with tensors are allowed, by name; all others are
+refused.
 """
 
 import math
@@ -15,8 +16,8 @@ from google.protobuf.message import DecodeError
 from ae_models.bundles.saved_model_proto import SavedModel
 from ae_models.errors import BundleError
 
-_MOST_ELEMENTS = 1 << 26  # of a constant, which a few bytes may describe
-# Those of our exports, and others like them: all give tensors of tensors, and nothing besides.
+_MOST_ELEMENTS = 1 << 26  # in a constant, which a few bytes may describe
+# The operations of our exports, and similar ones: all map tensors to tensors without side effects.
 _COMPUTING = frozenset(
     """
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool
@@ -55,25 +56,25 @@ _COMPUTING = frozenset(
     TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncatedNormal TruncateMod
     Unique UniqueV2 Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
     UnsortedSegmentSum Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
-    """.split()  # noqa: SIM905 - one a line, they fill four screens
+    """.split()  # noqa: SIM905 - at one per line, they would fill four screens
 )
-# Those of the two functions that TensorFlow adds to save and to restore the variables, for programs
-# of its first version. Loading restores variables by itself and calls neither, and here nothing
-# else may: no function of the graph, and no object that is loaded.
+# The operations of the two functions that TensorFlow adds to save and restore variables, for
+# programs of its first version. Loading restores variables without calling either, and nothing else
+# here may call them: no function of the graph, and no object that is loaded.
 _SAVING = frozenset(
     {
         *("AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2"),
         *("ShardedFilename", "StaticRegexFullMatch", "StringJoin"),
     }
 )
-# Nothing runs the graph around the functions: its variables' and constants' values are read.
+# Nothing runs the graph around the functions: only its variables' and constants' values are read.
 _AROUND = frozenset(
     {
         *("Const", "NoOp", "PartitionedCall", "Placeholder", "ReadVariableOp"),
         *("StatefulPartitionedCall", "VarHandleOp"),
     }
 )
-# Tables, assets and the classes of other libraries have kinds and names of their own.
+# Tables, assets and the classes of other libraries have different kinds and names.
 _OBJECTS = {
     *("bare_concrete_function", "captured_tensor", "constant", "function", "user_object"),
     "variable",
@@ -86,32 +87,32 @@ _REGISTERED = {"", "tf.TrackableConstant"}
 
 
 def check_graph(file: Path, name: str) -> None:
-    """Reads a `saved_model.pb`, and runs nothing of it.
+    """Reads a `saved_model.pb` without running any of it.
 
     Args:
       file: the file.
-      name: what errors call it.
+      name: the file's name in error messages.
 
     Raises:
-      BundleError: it is no SavedModel, or has an operation or an object that no bundle needs.
+      BundleError: it is not a SavedModel, or has an operation or an object that no bundle needs.
     """
     try:
         model = SavedModel.FromString(file.read_bytes())
     except (OSError, DecodeError) as error:
-        raise BundleError(f"{name} is no SavedModel: {error}") from error
-    # Of more graphs, or one without objects, TensorFlow would run what stands around the functions.
+        raise BundleError(f"{name} is not a SavedModel: {error}") from error
+    # With several graphs, or one without objects, TensorFlow would run nodes outside the functions.
     if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):
-        raise BundleError(f"{name} is not as tf.saved_model.save writes it")
+        raise BundleError(f"{name} was not written by tf.saved_model.save")
     graph = model.meta_graphs[0]
     try:
         _check_functions(graph)
         _check_objects(graph)
     except _RefusedError as error:
-        raise BundleError(f"{name}: {error}") from error
+        raise BundleError(f"{name} contains {error}") from error
 
 
 class _RefusedError(Exception):
-    """What a graph must not hold."""
+    """Something that a graph must not contain."""
 
 
 def _check_functions(graph: Any) -> None:
@@ -127,16 +128,16 @@ def _check_functions(graph: Any) -> None:
         else:
             called.update(_called(function.node_def))
     called.update(_functions_of_objects(graph))
-    # Keras' SiLU brings its own, which TensorFlow makes known when it loads the graph.
+    # Keras' SiLU has its own gradient, which TensorFlow registers when it loads the graph.
     called.update(gradient.gradient_func for gradient in library.registered_gradients)
     if reached := sorted(saving & called):
-        raise _RefusedError(f"{reached[0]}, which reads or writes files, is called")
+        raise _RefusedError(f"a call of {reached[0]}, which reads or writes files")
 
 
 def _check_operations(
     nodes: Iterable[Any], allowed: frozenset[str], more: frozenset[str] = frozenset()
 ) -> bool:
-    """Whether there are operations of `more` besides those that are allowed."""
+    """Whether there are operations in `more` besides the allowed ones."""
     others = set()
     for node in nodes:
         if node.op not in allowed:
@@ -144,14 +145,14 @@ def _check_operations(
         elif node.op == "Const":
             shape = node.attr["value"].tensor.tensor_shape
             if math.prod(dimension.size for dimension in shape.dim) > _MOST_ELEMENTS:
-                raise _RefusedError(f"a constant of more than {_MOST_ELEMENTS} elements")
+                raise _RefusedError(f"a constant with more than {_MOST_ELEMENTS} elements")
     if refused := sorted(others - more):
         raise _RefusedError(f"the operation {refused[0]}, which no bundle needs")
     return bool(others)
 
 
 def _called(nodes: Iterable[Any]) -> Iterator[str]:
-    """The functions that nodes name, as operations or in their attributes."""
+    """The functions that nodes refer to, as operations or in their attributes."""
     for node in nodes:
         yield node.op
         for value in node.attr.values():
@@ -173,11 +174,11 @@ def _check_objects(graph: Any) -> None:
     for node in graph.object_graph_def.nodes:
         kind = node.WhichOneof("kind")
         if kind not in _OBJECTS:
-            raise _RefusedError(f"an object of the kind {kind}, which no bundle has")
+            raise _RefusedError(f"an object of kind {kind}, which no bundle has")
         registered = (node.registered_name, node.registered_saver)
         if registered[0] not in _REGISTERED or registered[1] or node.saveable_objects:
-            raise _RefusedError(f"an object of the class {registered}, which no bundle has")
+            raise _RefusedError(f"an object of class {registered}, which no bundle has")
         if kind == "user_object" and node.user_object.identifier not in _IDENTIFIERS:
             raise _RefusedError(
-                f"an object of the class {node.user_object.identifier!r}, which no bundle has"
+                f"an object of class {node.user_object.identifier!r}, which no bundle has"
             )

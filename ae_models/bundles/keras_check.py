@@ -1,4 +1,4 @@
-"""`model.keras` of a bundle: what it may name, and loading it."""
+"""Checks and loads a bundle's `model.keras`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,14 @@ from ae_models.errors import BundleError
 from ae_models.models.registry import MODELS
 
 _MOST_CONFIG_BYTES = 1 << 20
-# Module and class of all that a bundle's model is built from: its networks follow from the
-# configuration of ours, and only the optimiser is described besides.
+# Module and class of everything that a bundle's model is built from: its networks follow from our
+# configuration, and only the optimiser is described separately.
 _MODELS = {
     "autoencoder": "Autoencoder",
     "denoising": "DenoisingAutoencoder",
     "variational": "VariationalAutoencoder",
 }
-# Bundles of version 0.1 name the modules as they were called then.
+# Bundles of version 0.1 use the modules' names at that time.
 _OURS = {
     (f"{package}.{module}", name)
     for package in ("ae_models.models", "ae_models")
@@ -27,39 +27,39 @@ _OF_KERAS = {
     ("keras.optimizers", "LossScaleOptimizer"),
     ("keras.optimizers.schedules", "CosineDecay"),
 }
-_PACKAGE = "latentbeam"  # that our classes are registered in
+_PACKAGE = "latentbeam"  # in which our classes are registered
 
 
 def check_keras_file(path: Path, name: str) -> None:
-    """Reads what `model.keras` would have Keras build, and builds nothing.
+    """Reads what Keras would build from `model.keras`, without building anything.
 
     Args:
       path: the file.
-      name: what errors call it.
+      name: the file's name in error messages.
 
     Raises:
-      BundleError: it is no Keras file, or names a class or a function that no bundle has: a Lambda
-        layer, a class of another module.
+      BundleError: it is not a Keras file, or names a class or a function that no bundle has, such
+        as a Lambda layer or a class of another module.
     """
     try:
         config = read_description(path, name, _MOST_CONFIG_BYTES)
     except ValueError as error:
         raise BundleError(str(error)) from error
     if not isinstance(config, dict) or _named(config) not in _OURS:
-        raise BundleError(f"{name}: config.json describes no model of a bundle")
+        raise BundleError(f"{name}: config.json does not describe a bundle's model")
     _check_classes(config, name)
 
 
 def load_keras_model(path: Path) -> Any:
-    """The model of a bundle's `model.keras`, checked first.
+    """Checks and loads the model in a bundle's `model.keras`.
 
     Raises:
       BundleError: as `check_keras_file`.
     """
-    import keras  # noqa: PLC0415 - the check alone needs none of it
+    import keras  # noqa: PLC0415 - the check alone does not need it
 
     check_keras_file(path, str(path))
-    tuple(MODELS.values())  # imported, they are known to Keras by their names
+    tuple(MODELS.values())  # importing them registers their names with Keras
     return keras.models.load_model(path, safe_mode=True)
 
 
@@ -73,7 +73,7 @@ def _check_classes(value: Any, name: str) -> None:
             if known not in _OURS | _OF_KERAS or registered != (ours if known in _OURS else None):
                 raise BundleError(
                     f"{name}: {value.get('module')!r}, {value.get('class_name')!r}, "
-                    f"{registered!r} is no class that a bundle's model is built from"
+                    f"{registered!r} is not a class that a bundle's model is built from"
                 )
         value = list(value.values())
     for item in value if isinstance(value, list) else ():

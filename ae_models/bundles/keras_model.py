@@ -1,4 +1,4 @@
-"""A bundle's model between pixels, latents and images, for looking at what it has learnt."""
+"""A bundle's model between pixels, latents and images, for exploring what it has learned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,13 +19,13 @@ from ae_models.training.preprocessing import Preprocessing
 
 
 class BundleModel:
-    """The Keras model of a bundle that was opened, with NumPy arrays in and out.
+    """The Keras model of an opened bundle, with NumPy arrays as input and output.
 
-    Images come out in pixel levels, (N, H, W, C) float32: 0 to 255 or to 65,535, whatever the
-    bundle's scaling; what the model gives beyond that range is left as it is.
+    Images are returned in pixel levels, (N, H, W, C) float32: 0 to 255 or to 65,535, whatever the
+    bundle's scaling. Values outside that range are not clipped.
 
     Raises:
-      ConfigError: the model rebuilds features, of which it makes no images.
+      ConfigError: the model rebuilds features, from which it cannot make images.
       BundleError: it cannot be loaded.
     """
 
@@ -33,28 +33,28 @@ class BundleModel:
         self.config = bundle.config
         if self.config.features.is_on:
             raise ConfigError(
-                f"{bundle.path} rebuilds features of {self.config.features.backbone}, and makes no "
-                "images of latents: explore reconstruct shows where records differ from what it "
-                "expects"
+                f"{bundle.path} rebuilds features of {self.config.features.backbone} and cannot "
+                "decode latents to images: use explore reconstruct to see where records differ "
+                "from what it expects"
             )
         try:
             self._model: ImageModel = load_keras_model(bundle.path / KERAS_MODEL)
             self._preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)
-        except Exception as error:  # Keras and TensorFlow raise anything for a file of no sense
+        except Exception as error:  # Keras and TensorFlow raise anything for a meaningless file
             raise BundleError(f"{bundle.path}: cannot load the model: {error}") from error
 
     @property
     def has_prior(self) -> bool:
-        """Whether the model is a variational one."""
+        """Whether the model is variational."""
         return isinstance(self._model, VariationalAutoencoder)
 
     @property
     def range(self) -> tuple[int, int]:
-        """The least and the greatest level that a pixel can have."""
+        """The least and the greatest possible level of a pixel."""
         return 0, self.config.image.greatest_level
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
-        """Raw pixels as the network takes them, (N, H, W, C) float32."""
+        """Raw pixels scaled for the network, (N, H, W, C) float32."""
         return np.asarray(self._preprocessing(pixels))
 
     def levels(self, images: Any) -> np.ndarray:
@@ -62,24 +62,24 @@ class BundleModel:
         return self._preprocessing.levels(images, self.config.image.dtype)
 
     def latents(self, pixels: np.ndarray) -> np.ndarray:
-        """The code of raw pixels, of a VAE the posterior's mean: (N, d) float32."""
+        """The latents of raw pixels, for a VAE the posterior's mean: (N, d) float32."""
         return self.posteriors(pixels)[0]
 
     def posteriors(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The latents of raw pixels, and of a VAE their standard deviations: (N, d) float32."""
+        """The latents of raw pixels, and for a VAE their standard deviations: (N, d) float32."""
         found = self._model.infer(self.scaled(pixels))
         stddev = np.asarray(found["latent_stddev"]) if "latent_stddev" in found else None
         return np.asarray(found["latent_mean"]), stddev
 
     def decoded(self, latents: np.ndarray) -> np.ndarray:
-        """The images of latents, (N, d); of a VAE, the mean of p(x | z)."""
+        """The images decoded from latents, (N, d); for a VAE, the mean of p(x | z)."""
         return self.levels(self._model.decode(latents.astype(np.float32)))
 
     def corrupted(
         self, pixels: np.ndarray, steps: Sequence[Step], seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Raw pixels under a corruption, as its steps act in training, and what the model makes of
-        that."""
+        """Raw pixels corrupted by the given steps as in training, and the model's reconstruction
+        of them."""
         corruption = build_corruption(steps, layer_seeds(seed))
         x = corruption(self.scaled(pixels), training=True)
         return self.levels(x), self.levels(self._model.infer(x)["reconstruction"])
@@ -88,17 +88,17 @@ class BundleModel:
         """The mean and the standard deviation of a VAE's prior, (d,) float32 each.
 
         Raises:
-          ConfigError: the model is no VAE.
+          ConfigError: the model is not a VAE.
         """
         mean, stddev = self._variational().prior.moments()
         return np.asarray(mean), np.asarray(stddev)
 
     def sampled(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of `count` draws of z from a VAE's prior, the mean of p(x | z) and an image drawn from
+        """For `count` draws of z from a VAE's prior, the mean of p(x | z) and an image drawn from
         it.
 
         Raises:
-          ConfigError: the model is no VAE.
+          ConfigError: the model is not a VAE.
         """
         model, seeds = self._variational(), keras.random.SeedGenerator(seed)
         z = model.prior.sample(count, seeds)

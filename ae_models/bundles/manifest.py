@@ -1,4 +1,4 @@
-"""The manifest of a bundle, and the files that it vouches for: read, and nothing of it run."""
+"""The manifest of a bundle and the files that it covers: read without running any of them."""
 
 import functools
 import hashlib
@@ -14,18 +14,18 @@ from ae_models.bundles.names import EARLIER, FILES, FORMAT_VERSION, GRAPHS, MANI
 from ae_models.errors import BundleError
 
 FINGERPRINT = "fingerprint"
-# What is read whole. Weights are not.
+# Size limits of files that are read into memory. Weights are not.
 MOST_GRAPH_BYTES = 64 << 20
 _MOST_BYTES = {
     MANIFEST: 16 << 20,
     **{f"{graph}/saved_model.pb": MOST_GRAPH_BYTES for graph in GRAPHS},
 }
-# File systems' clocks are coarse: what was changed just now may change again, and tell nobody.
+# File systems' clocks are coarse: a file changed just now may change again without a new timestamp.
 _SETTLED_NS = 2_000_000_000
 
 
 def read_manifest(path: Path, name: str) -> dict[str, Any]:
-    """The manifest of a bundle's folder, as `parse_manifest` gives it.
+    """Reads and parses the manifest in a bundle's folder (`parse_manifest`).
 
     Raises:
       BundleError: there is no bundle, the manifest was changed, or its format is unknown.
@@ -33,43 +33,43 @@ def read_manifest(path: Path, name: str) -> dict[str, Any]:
     if not path.is_dir():
         earlier, hint = earlier_place(path), ""
         if earlier.is_dir() and not path.exists():
-            hint = f"; the one that was being replaced is in {earlier}: move it back, or train anew"
+            hint = f"; the bundle being replaced is in {earlier}: move it back, or train again"
         raise BundleError(f"no such model bundle: {name}{hint}")
     try:
         _check_file(path / MANIFEST, MANIFEST, name)
         data = (path / MANIFEST).read_bytes()
     except OSError as error:
-        raise BundleError(f"{name} is no model bundle: {MANIFEST}: {error}") from error
+        raise BundleError(f"{name} is not a model bundle: {MANIFEST}: {error}") from error
     return parse_manifest(data, name)
 
 
 def earlier_place(path: Path) -> Path:
-    """Where the earlier bundle of a path is while another is moved there, on file systems that
-    cannot exchange the two at once."""
+    """Where a path's earlier bundle is while another is moved into its place, on file systems that
+    cannot exchange the two atomically."""
     whole = path.absolute()
     return whole.with_name(EARLIER.format(whole.name))
 
 
 def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
-    """The manifest whose bytes these are, once it is found to be as it was written.
+    """Parses a manifest and checks that it is unchanged since it was written.
 
-    `files` has the SHA-256 of each of `FILES`, and perhaps of some of `OPTIONAL_FILES`.
+    `files` contains the SHA-256 of each of `FILES`, and optionally of some of `OPTIONAL_FILES`.
 
     Args:
       data: the content of `manifest.json`.
-      name: what errors call the bundle.
+      name: the bundle's name in error messages.
 
     Raises:
       BundleError: it was changed, or its format is unknown.
     """
     if len(data) > _MOST_BYTES[MANIFEST]:
-        raise BundleError(f"{name}: {MANIFEST} has more than {_MOST_BYTES[MANIFEST]} bytes")
+        raise BundleError(f"{name}: {MANIFEST} is larger than {_MOST_BYTES[MANIFEST]} bytes")
     try:
         text = data.decode("utf-8")
         manifest = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{name} is no model bundle: {MANIFEST}: {error}") from error
-    # The exact text is compared, so that no byte of the manifest itself can change unseen.
+        raise BundleError(f"{name} is not a model bundle: {MANIFEST}: {error}") from error
+    # The exact text is compared, so that no byte of the manifest itself can change unnoticed.
     intact = (
         isinstance(manifest, dict)
         and manifest.get(FINGERPRINT) == fingerprint(manifest)
@@ -79,29 +79,29 @@ def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
         raise BundleError(f"{name}: {MANIFEST} was changed since the bundle was written")
     version = manifest.get("format_version")
     if version != FORMAT_VERSION:
-        raise BundleError(f"{name}: format version {version!r} is not {FORMAT_VERSION}")
+        raise BundleError(f"{name}: unsupported format version {version!r}, not {FORMAT_VERSION}")
     if not isinstance(files := manifest.get("files"), dict):
         raise BundleError(f"{name}: {MANIFEST} lists no files")
     for file in sorted((files.keys() ^ FILES) - OPTIONAL_FILES):
         if file in FILES:
             raise BundleError(f"{name}: {MANIFEST} does not list {file}")
-        raise BundleError(f"{name}: {MANIFEST} lists {file!r}, which is no file of a bundle")
+        raise BundleError(f"{name}: {MANIFEST} lists {file!r}, which is not a file of a bundle")
     return manifest
 
 
 def fingerprint(manifest: dict[str, Any]) -> str:
-    """SHA-256 over all that a manifest says but this, in hexadecimal."""
+    """SHA-256 over everything in a manifest except this digest, in hexadecimal."""
     facts = {key: value for key, value in manifest.items() if key != FINGERPRINT}
     return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 
 def canonical(value: dict[str, Any]) -> str:
-    """The one text of a manifest."""
+    """The canonical text of a manifest."""
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 class _State(NamedTuple):
-    """What tells a file from one that was changed: nobody can set when its inode was."""
+    """What distinguishes a file from a changed one: nobody can set an inode's change time."""
 
     within: str
     size: int
@@ -112,12 +112,12 @@ class _State(NamedTuple):
 
 
 def file_digests(path: Path, name: str) -> dict[str, str]:
-    """SHA-256 of every file but the manifest, by its path within the bundle. A process reads files
-    once while they are unchanged: a run opens its bundle several times.
+    """SHA-256 of every file except the manifest, by its path within the bundle. A process reads
+    unchanged files only once, since a run opens its bundle several times.
 
     Raises:
-      BundleError: a file that no bundle has, a link, whose target nobody vouches for, or a file
-        that cannot be read.
+      BundleError: a file does not belong in a bundle, cannot be read, or is a link, whose target
+        the manifest does not cover.
     """
     states = tuple(sorted(_states(path, name)))
     newest = max((state.changed_ns for state in states), default=0)
@@ -140,7 +140,7 @@ _remembered_digests = functools.lru_cache(maxsize=64)(_digests)
 
 
 def _states(path: Path, name: str) -> Iterator[_State]:
-    """The files but the manifest; the first that does not belong there ends the search."""
+    """The files except the manifest; raises at the first that does not belong there."""
     for file in path.rglob("*"):
         within = file.relative_to(path).as_posix()
         if file.is_dir() and not file.is_symlink():
@@ -148,23 +148,23 @@ def _states(path: Path, name: str) -> Iterator[_State]:
         facts = _check_file(file, within, name)
         if within != MANIFEST:
             if within not in FILES | OPTIONAL_FILES:
-                raise BundleError(f"{name}: {within} is not in {MANIFEST}: no bundle has it")
+                raise BundleError(f"{name}: {within} is not in {MANIFEST}: no bundle has this file")
             times = facts.st_mtime_ns, facts.st_ctime_ns
             yield _State(within, facts.st_size, *times, facts.st_dev, facts.st_ino)
 
 
 def _check_file(file: Path, within: str, name: str) -> os.stat_result:
-    """Links may lead anywhere; devices and pipes have no end, or keep their reader waiting.
+    """Refuses links, which may lead anywhere, and devices and pipes, which may never end or block.
 
     Raises:
-      BundleError: it is no plain file, or greater than one of a bundle can be.
-      OSError: it is not there.
+      BundleError: it is not a regular file, or is larger than a bundle's file can be.
+      OSError: it does not exist.
     """
     facts = file.lstat()
     if stat.S_ISLNK(facts.st_mode):
         raise BundleError(f"{name}: {within} is not in {MANIFEST}: links are never followed")
     if not stat.S_ISREG(facts.st_mode):
-        raise BundleError(f"{name}: {within} is not in {MANIFEST}: it is no plain file")
+        raise BundleError(f"{name}: {within} is not in {MANIFEST}: it is not a regular file")
     if facts.st_size > _MOST_BYTES.get(within, facts.st_size):
-        raise BundleError(f"{name}: {within} has more than {_MOST_BYTES[within]} bytes")
+        raise BundleError(f"{name}: {within} is larger than {_MOST_BYTES[within]} bytes")
     return facts

@@ -1,6 +1,6 @@
-"""The model card of a bundle: what was trained, on what, for what, and where it ends, in Markdown.
+"""The model card of a bundle, in Markdown: what was trained, on what data, its use and its limits.
 
-Sections after Mitchell et al., "Model Cards for Model Reporting" (2019, arXiv:1810.03993).
+Sections follow Mitchell et al., "Model Cards for Model Reporting" (2019, arXiv:1810.03993).
 """
 
 import inspect
@@ -22,28 +22,28 @@ _CARD = """\
 
 {kind}
 
-- Images: {shape}, {config.image.bits} bits; others are brought to that size
-  (`{config.image.fit}`). Scaling: `{config.preprocessing.scaling}`.
-{backbone}- Network: `{config.model.network}`, a latent of {config.model.latent_size} dimensions and
-  a total of {trained[parameters]:,} parameters.
-- Training: {trained[epochs]} epochs, of which {kept}, with a validation loss of
+- Images: {shape}, {config.image.bits} bits; others are resized (`{config.image.fit}`).
+  Scaling: `{config.preprocessing.scaling}`.
+{backbone}- Network: `{config.model.network}`, with {config.model.latent_size} latent dimensions and
+  {trained[parameters]:,} parameters in total.
+- Training: {trained[epochs]} epochs, {kept}, with a validation loss of
   {trained[validation_loss]:.5g}; seed {config.training.seed}, batches of
   {config.training.batch_size}, augmentation `{config.training.augment}`, optimizer
   `{config.training.optimizer}`, learning rate {config.training.learning_rate:g}.
 {control}- Versions: {versions}.
 
-`manifest.json` has the whole configuration, and vouches for every file of this folder.
+`manifest.json` contains the complete configuration and a digest of every file in this folder.
 
 {curves}## Intended use
 
-To rank images by how unlike the training records they are, to flag the least likely of them, and
-to give every image a latent vector, for search, clusters and analytics:
+To rank images by how unlike the training records they are, to flag the most unusual ones, and to
+give every image a latent vector for search, clustering and analytics:
 
     latentbeam score --input NEW_IMAGES --model THIS_FOLDER --output run/
 
-Out of scope: images of another kind, source or camera than the training records; saying what is
-wrong with an image; decisions about people that no person looks at. A record that is not flagged
-has not been shown to be normal.
+Out of scope: images of another kind, source or camera than the training records; explaining what is
+wrong with an image; decisions about people without human review. A record that is not flagged has
+not been shown to be normal.
 
 ## Training data
 
@@ -51,12 +51,12 @@ has not been shown to be normal.
 - Records: {records}.
 - Rejected: {rejected}.
 {split}
-They are taken to be normal: what was odd among them was learned as well.
+They are assumed to be normal: anomalies among them were learned as well.
 
 ## Scores
 
 The primary score is `{primary}`; greater is more anomalous. With x the scaled image and
-x' what the model makes of it, it is this:
+x' its reconstruction, it is defined as follows:
 
 {meaning}
 
@@ -64,9 +64,9 @@ Also computed: {others}.
 {recommended}
 ## Calibration
 
-{calibration[records]:,} held-out records, on which {unseen}, make
-p-values of the primary score: the share of them, the record itself among them, that scores at
-least as high (split conformal). A record is flagged where its p-value is
+p-values of the primary score are computed against {calibration[records]:,} held-out records, on
+which {unseen}: the share of them, including the record itself, whose score is at least as
+high (split conformal). A record is flagged if its p-value is
 at most {config.scoring.fpr:g}.{warning}{rate}{known}
 
 {tail}
@@ -77,14 +77,14 @@ The primary score of these records:
 
 ## Limits
 
-{advice}- p-values hold for records like the calibration records: of those, at most a share of
-  {config.scoring.fpr:g} is flagged, on average. Another camera, lens, light or file format
-  changes them all.
-- How well anomalies are found was not measured, as training knows none: `latentbeam evaluate`
-  measures it on records whose truth is known.
+{advice}- p-values are valid for records like the calibration records: on average, at most a share
+  of {config.scoring.fpr:g} of those is flagged. Another camera, lens, lighting or file format
+  changes all of them.
+- How well anomalies are detected was not measured, since training uses none: run
+  `latentbeam evaluate` on labelled records.
 - Whether some groups of records are flagged more often than others was not measured: compare the
-  share of flags by every column that tells groups apart.
-- Who trained the model, and under what licence the data and the model are, is not known here.
+  share of flagged records by every column that distinguishes groups.
+- Who trained the model, and the licences of the data and the model, are not recorded here.
 """
 _CURVES = """\
 ![Loss and validation loss of each epoch]({file})
@@ -92,31 +92,31 @@ _CURVES = """\
 """
 _NO_TAIL = "No p-value is below {smallest:.2g}."
 _TAIL = (
-    "p-values below {smallest:.2g} come from a generalised Pareto distribution, fitted to the "
+    "p-values below {smallest:.2g} come from a generalised Pareto distribution fitted to the "
     "highest of these scores: an extrapolation, not a guarantee."
 )
 _RATE = """
-That holds on average over sets of so many. With this one, {low:.2%} to {high:.2%} of normal
-records are flagged, with a probability of 90% (Vovk 2012)."""
-_GROUPED = " Records of one group are alike, which makes that range wider."
+That holds on average over calibration sets of this size. With this one, {low:.2%} to {high:.2%} of
+normal records are flagged, with a probability of 90% (Vovk 2012)."""
+_GROUPED = " Records within a group are alike, which widens that range."
 _KNOWN = """
-Fitted to these records too: {names}. The values here, also of scores that are made of them, are
-those that each record would have had, had it been left out."""
-_NONE_FLAGGED = " **None can be: there are too few calibration records.**"
+Also fitted to these records: {names}. The values here, including those of scores computed from
+them, are the values that each record would have had if it had been left out."""
+_NONE_FLAGGED = " **No record can be flagged: there are too few calibration records.**"
 _QUANTILES = {
-    "minimum": "least",
+    "minimum": "minimum",
     "median": "median",
     "quantile_90": "90% are below",
     "quantile_99": "99% are below",
-    "maximum": "greatest",
+    "maximum": "maximum",
 }
 _KINDS = {
     "ae": "An auto-encoder: it learns to rebuild an image from its latent. Loss: `{model.loss}`.",
     "dae": """\
-A denoising auto-encoder: it learns to make {aim} of an input that was corrupted. Corruption:
+A denoising auto-encoder: it learns to produce {aim} from a corrupted input. Corruption:
 {corruption}. Loss: `{model.loss}`.""",
     "vae": """\
-A variational auto-encoder: its encoder gives the parameters of a distribution over latents
+A variational auto-encoder: its encoder returns the parameters of a distribution over latents
 (`{model.posterior}`; prior `{model.prior}`), its decoder those of a distribution over images
 (`{model.likelihood}`). Objective: `{model.objective}`.""",
 }
@@ -125,11 +125,11 @@ A variational auto-encoder: its encoder gives the parameters of a distribution o
 def model_card(facts: Mapping[str, Any]) -> str:
     """The card of a bundle.
 
-    What users gave (paths, conditions, names) stands in code spans that it cannot end: it is shown,
-    and never becomes a heading, a link or HTML.
+    What users gave (paths, conditions, names) is put in code spans that it cannot end: it is shown
+    verbatim, and never becomes a heading, a link or HTML.
 
     Args:
-      facts: what the manifest says of the bundle: `config`, `versions`, `training`, `calibration`.
+      facts: the manifest's facts about the bundle: `config`, `versions`, `training`, `calibration`.
     """
     config = configuration_from_mapping(facts["config"])
     trained, calibration = facts["training"], facts["calibration"]
@@ -162,7 +162,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         unseen="no network was trained" if known else "nothing was trained or fitted",
         known=known,
         warning=_NONE_FLAGGED if smallest > config.scoring.fpr and not has_tail else "",
-        # Absent of facts of bundles before there was any.
+        # Missing from bundles written before there was any advice.
         advice="".join(f"- In training: {code(line)}.\n" for line in trained.get("advice", ())),
         quantiles="\n".join(f"- {text}: {calibration[k]:.5g}" for k, text in _QUANTILES.items()),
     )
@@ -181,30 +181,30 @@ def _kind(config: Configuration) -> str:
 
 def _kept(best_epoch: int) -> str:
     if not best_epoch:
-        return "none was better than before the first"
-    return f"number {best_epoch} was kept"
+        return "none of which improved on the initial model"
+    return f"of which number {best_epoch} was the best and was kept"
 
 
 def _control(found: Mapping[str, Any] | None) -> str:
-    """Of facts of bundles before there was one, nothing."""
+    """Empty for bundles written before the comparison existed."""
     if found is None:
         return ""
     return (
-        f"- {found['records']:,} held-out records are rebuilt with a mean squared error of "
+        f"- {found['records']:,} held-out records are reconstructed with a mean squared error of "
         f"{found['model']:.3g}, {found['ratio']:.2f} times\n  that of {found['components']} "
         "principal components of the training records, in scaled units.\n"
     )
 
 
 def _backbone(config: Configuration, origin: Mapping[str, Any] | None) -> str:
-    """Of a model of pixels nothing."""
+    """Empty for a model of pixels."""
     if origin is None:
         return ""
-    layers = "those that are usual for it" if config.features.layers is None else None
+    layers = "the default ones" if config.features.layers is None else None
     layers = layers or _listed(code(name) for name in config.features.layers or ())
     return (
-        f"- What is rebuilt: features of the frozen network {code(origin['backbone'])}, of the "
-        f"layers {layers}.\n  Its weights: {origin['source']}; licence: {origin['licence']}; "
+        f"- Input and reconstruction: features of the frozen network {code(origin['backbone'])}, "
+        f"layers: {layers}.\n  Its weights: {origin['source']}; licence: {origin['licence']}; "
         f"SHA-256\n  `{origin['sha256']}`.\n"
     )
 
@@ -214,9 +214,9 @@ def _recommended(found: Mapping[str, Any] | None) -> str:
         return ""
     aurocs = sorted(found["aurocs"].items(), key=lambda item: -item[1])
     return (
-        f"\nWhich of them finds anomalies made of {found['records']:,} held-out records (a patch "
-        "moved, halves swapped,\nwarped, thickened, thinned, blurred, turned), by AUROC, the mean "
-        "over these; no real anomaly took part:\n\n"
+        f"\nHow well each score detects anomalies synthesised from {found['records']:,} held-out "
+        "records (a patch\nmoved, halves swapped, warped, thickened, thinned, blurred, turned), as "
+        "the mean AUROC over these kinds; no\nreal anomaly took part:\n\n"
         + "".join(f"- `{name}`: {value:.3f}\n" for name, value in aurocs)
     )
 
@@ -227,7 +227,7 @@ def _inputs(trained: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split(config: Configuration, trained: Mapping[str, Any]) -> Iterator[str]:
-    """Of facts of bundles from before there were any, nothing."""
+    """Empty for bundles written before these facts existed."""
     if "groups" in trained:
         column = code(config.training.group or "")
         yield f"Groups, by {column}, each in one split: {_counts(trained['groups'])}"
@@ -247,7 +247,7 @@ def _rate(records: int, config: Configuration) -> str:
 
 
 def _known(calibration: Mapping[str, Any]) -> str:
-    """Of facts of bundles from before scores knew these records, nothing."""
+    """Empty for bundles written before scores were fitted to these records."""
     names = calibration.get("known_to")
     return _KNOWN.format(names=_listed(map(code, names))) if names else ""
 
@@ -266,7 +266,7 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def code(text: str) -> str:
-    """A code span of CommonMark (section 6.1) that shows `text`, whatever it holds, on one line."""
+    """A CommonMark code span (section 6.1) that shows any `text` on one line."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     return f"{fence} {line} {fence}" if fence != "`" else f"`{line}`"

@@ -1,4 +1,4 @@
-"""The files of a bundle and the outputs of its SavedModel, by name. Imports nothing."""
+"""The names of a bundle's files and of its SavedModel's outputs. Imports nothing."""
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -6,12 +6,12 @@ KERAS_MODEL = "model.keras"
 TRANSFORM_OUTPUT = "transform_fn"
 SCORING = "scoring"
 CALIBRATION = "calibration.parquet"
-TILE_CALIBRATION = "calibration_tiles.parquet"  # where images are looked at in tiles
+TILE_CALIBRATION = "calibration_tiles.parquet"  # if images are processed in tiles
 MODEL_CARD = "model_card.md"
 CURVES = "curves.png"
 GRAPHS = (SCORING, f"{TRANSFORM_OUTPUT}/transform_fn")
 _VARIABLES = ("variables.data-00000-of-00001", "variables.index")
-# A bundle has all of these files and, but for optional ones, no others.
+# A bundle has all of these files and, except for optional ones, no others.
 FILES = frozenset(
     {
         KERAS_MODEL,
@@ -21,7 +21,7 @@ FILES = frozenset(
         *(f"{graph}/variables/{file}" for graph in GRAPHS for file in _VARIABLES),
     }
 )
-# Those written before there was one have none of these.
+# Bundles written before these existed lack them.
 OPTIONAL_FILES = frozenset({MODEL_CARD, CURVES, TILE_CALIBRATION})
 # Where a bundle waits while another is moved to its place.
 EARLIER = ".{}.earlier-bundle"

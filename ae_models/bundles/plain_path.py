@@ -1,4 +1,4 @@
-"""Paths as TensorFlow can take them."""
+"""Paths in a form that TensorFlow accepts."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ _PATTERN = re.compile(r"[*?\[\]\\]")
 
 @contextlib.contextmanager
 def plain_path(folder: str | Path) -> Iterator[Path]:
-    """The folder under a name that TensorFlow does not misread: it looks for a model's variables by
-    a pattern, and takes paths for UTF-8. Another name is a link, which is there for as long as the
-    context.
+    """The folder under a name that TensorFlow does not misread: it searches for a model's variables
+    by a pattern, and assumes that paths are UTF-8. Other names are replaced with a link, which
+    exists within the context.
 
     Raises:
-      OSError: there is no room for the link.
+      OSError: there is no space for the link.
     """
     path = os.path.abspath(folder)
     if not _PATTERN.search(path) and _is_utf8(path):

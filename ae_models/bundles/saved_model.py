@@ -1,4 +1,4 @@
-"""The functions of a bundle's SavedModel, from and to NumPy arrays. Imports TensorFlow."""
+"""The functions of a bundle's SavedModel, with NumPy input and output. Imports TensorFlow."""
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -13,21 +13,21 @@ from ae_models.config.configuration import ImageConfig
 
 SCORE, SCORE_WITH_MAPS, RECONSTRUCT = "score", "score_with_maps", "reconstruct"
 _SCORING_SIGNATURES = (SCORE, SCORE_WITH_MAPS)
-# (N, H, W, C) raw pixels → outputs of so many records, by name.
+# (N, H, W, C) raw pixels → outputs of N records, by name.
 Function = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class SavedModel:
-    """A bundle's SavedModel, held in memory: its functions can be called as long as it is.
+    """A bundle's SavedModel in memory, whose functions can be called as long as it is alive.
 
     Args:
       path: the bundle's folder.
-      image: what its functions must take.
-      outputs: what its scores must have.
+      image: the images that its functions must accept.
+      outputs: the outputs that its scoring functions must have.
 
     Raises:
-      Exception: of any class, where the graph makes no sense; KeyError, ValueError: where it takes
-        or gives something else.
+      Exception: of any class, for a meaningless graph; KeyError, ValueError: it accepts or returns
+        something else.
     """
 
     def __init__(self, path: Path, image: ImageConfig, outputs: Collection[str]):
@@ -37,8 +37,8 @@ class SavedModel:
         _check_signatures(self._signatures, image, outputs)
 
     def functions(self, wanted: Collection[str] | None = None) -> dict[str, Function]:
-        """The functions by name, where those that score give no other outputs than `wanted`, and
-        compute nothing that no output needs; None: all."""
+        """The functions by name. Scoring functions return only the outputs in `wanted` and compute
+        nothing that these do not need; None: all outputs."""
         signatures = dict(self._signatures)
         if wanted is not None:
             for name in _SCORING_SIGNATURES:
@@ -57,7 +57,7 @@ def _of_arrays(signature: Any) -> Function:
 def _check_signatures(
     signatures: Mapping[str, Any], image: ImageConfig, outputs: Collection[str]
 ) -> None:
-    """Whether they take and give what the configuration says.
+    """Checks that they accept and return what the configuration states.
 
     Raises:
       KeyError, ValueError: they do not.
@@ -65,16 +65,16 @@ def _check_signatures(
     for signature in (*_SCORING_SIGNATURES, RECONSTRUCT):
         pixels = signatures[signature].structured_input_signature[1]["pixels"]
         if pixels.shape[1:] != image.shape or pixels.dtype.name != image.dtype:
-            raise ValueError(f"{signature} takes {pixels}, not images as configured")
+            raise ValueError(f"{signature} accepts {pixels}, not the configured images")
     for signature in _SCORING_SIGNATURES:
         given = signatures[signature].structured_outputs
         if missing := sorted(set(outputs) - set(given)):
-            raise ValueError(f"{signature} gives no {missing[0]}")
+            raise ValueError(f"{signature} does not return {missing[0]}")
 
 
 def _restricted(function: Any, names: Collection[str]) -> Any:
-    """The signature with fewer outputs. TensorFlow inlines the inner call, and leaves out of it
-    what no output needs."""
+    """The signature with fewer outputs. TensorFlow inlines the inner call and drops whatever no
+    output needs."""
 
     def restricted(pixels: Any) -> dict[str, Any]:
         outputs = function(pixels=pixels)

@@ -1,8 +1,8 @@
-"""The parts of TensorFlow's `SavedModel` message that are looked at, without TensorFlow, whose
-import takes seconds and which would then run in the process of whoever only looks.
+"""The parts of TensorFlow's `SavedModel` message that are checked, without TensorFlow, whose import
+takes seconds and which would run in a process that only reads.
 
-Names and numbers are those of `tensorflow/core/protobuf/saved_model.proto` and what it imports.
-What is not declared here is passed over in reading, as protocol buffers have it.
+Names and numbers are those of `tensorflow/core/protobuf/saved_model.proto` and its imports. Reading
+skips whatever is not declared here, as usual in protocol buffers.
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-# MESSAGE FIELD NUMBER TYPE: `*` where it is repeated, `{}` where it is a map from text, `|` where
-# it is of the message's one group of which only the last that was set counts. Of such a group all
-# are declared, else two values might be read where TensorFlow reads the second.
+# MESSAGE FIELD NUMBER TYPE: `*` if repeated, `{}` if a map from text, `|` if it belongs to the
+# message's one group in which only the last value set counts. All members of such a group are
+# declared; if they were not, two values might be read where TensorFlow reads only the second.
 _SCHEMA = """
 SavedModel meta_graphs 2 MetaGraphDef*
 MetaGraphDef graph_def 2 GraphDef
@@ -80,7 +80,7 @@ _SCALARS = {
 
 
 def _file() -> FileDescriptorProto:
-    """The schema as protocol buffers describe one."""
+    """The schema as a protocol buffers descriptor."""
     file = FileDescriptorProto(name=f"{_PACKAGE}.proto", package=_PACKAGE, syntax="proto3")
     messages = {"Other": file.message_type.add(name="Other")}
     for message, name, number, kind in map(str.split, _SCHEMA.strip().splitlines()):
@@ -109,6 +109,6 @@ def _declare(message: DescriptorProto, name: str, number: int, kind: str) -> Non
         field.type_name = f".{_PACKAGE}.{bare}"
 
 
-_pool = DescriptorPool()  # of its own: TensorFlow, where it is loaded, registers its messages too
+_pool = DescriptorPool()  # separate: TensorFlow, if loaded, registers its messages too
 _pool.Add(_file())
 SavedModel: Any = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.SavedModel"))

@@ -1,4 +1,4 @@
-"""Scoring raw pixels with a bundle. Imports TensorFlow when one is loaded."""
+"""Scores raw pixels with a bundle. Imports TensorFlow when one is loaded."""
 
 import collections
 import os
@@ -15,21 +15,21 @@ from ae_models.config.validated import suggestion
 from ae_models.errors import BundleError, ConfigError
 from ae_models.scores import primary_score, score_names
 
-# While one call's operations wait for each other, another's have the cores: of a small network,
-# three calls at once take three quarters of the time. Of a convolutional one, whose activations are
-# large, two take nine tenths. A backbone's are larger still: two took
-# 600 MiB more, and even three 97% of the time.
+# While the operations of one call wait for each other, those of another use the cores: with a small
+# network, three concurrent calls take three quarters of the time. With a convolutional one, whose
+# activations are large, two take nine tenths. A backbone's are larger still: two calls took
+# 600 MiB more, and even three took 97% of the time.
 _MOST_CALLS_AT_ONCE, _MOST_OF_LARGE_ACTIVATIONS, _MOST_OF_BACKBONES = 3, 2, 1
 
 
 def output_names(config: Configuration) -> tuple[str, ...]:
-    """What a bundle of this configuration gives of each record: the latents, and `score_<name>`."""
+    """The outputs of such a bundle for each record: the latents, and `score_<name>`."""
     latents = LATENTS if config.model.kind == "vae" else LATENTS[:1]
     return (*latents, *(SCORE_PREFIX + name for name in score_names(config)))
 
 
 def check_outputs(config: Configuration, outputs: Sequence[str] | None) -> tuple[str, ...]:
-    """`outputs`, all of them where None is given.
+    """Checks and returns `outputs`; None: all outputs.
 
     Raises:
       ConfigError: the bundle has no such output.
@@ -44,13 +44,13 @@ def check_outputs(config: Configuration, outputs: Sequence[str] | None) -> tuple
 def chosen_score(
     config: Configuration, name: str | None, names: Sequence[str] | None = None
 ) -> str:
-    """The score that is asked for by its name or by its column's, `score_<name>`; None: the
-    configured primary one.
+    """The score requested by its name or by its column, `score_<name>`; None: the configured
+    primary score.
 
     Args:
-      config: of the bundle.
-      name: what is asked for.
-      names: of the bundle's scores; None: as the configuration says, which loads Keras.
+      config: the bundle's configuration.
+      name: the requested score.
+      names: the bundle's scores; None: those of the configuration, which loads Keras.
 
     Raises:
       ConfigError: the bundle has no such score.
@@ -65,32 +65,32 @@ def chosen_score(
 
 
 def check_maps(config: Configuration, maps: Collection[str]) -> tuple[str, ...]:
-    """`maps`, in the order of `MAPS`.
+    """Checks `maps` and returns them in the order of `MAPS`.
 
     Raises:
       ConfigError: the bundle has no such map.
     """
     if ANOMALY_MAP in maps and config.scoring.map == NO_MAP:
         raise ConfigError(
-            "the bundle has no anomaly map: it was trained with scoring.map none, or before there "
-            "were maps; train it again"
+            "the bundle has no anomaly map: it was trained with scoring.map none, or before maps "
+            "existed; train it again"
         )
     return tuple(name for name in MAPS if name in maps)
 
 
 class Scorer:
-    """A bundle's SavedModel, held in memory.
+    """A bundle's SavedModel in memory.
 
-    Every batch is padded to one fixed shape, so that a record's scores are the same bits whatever
-    batch it came in.
+    Every batch is padded to one fixed shape, so that a record's scores have the same bits in
+    whatever batch it arrives.
 
     Args:
       path: the bundle's folder, which the caller has checked (`open_bundle`) or just written.
       config: the bundle's configuration.
-      outputs: of `output_names`, those that are wanted: what only others need is not computed.
+      outputs: the requested ones of `output_names`; whatever they do not need is not computed.
         None: all.
-      primary: the score that is called `score` as well (`chosen_score`).
-      maps: of `MAPS`, those that may be asked for.
+      primary: the score that is also returned as `score` (`chosen_score`).
+      maps: those of `MAPS` that may be requested.
 
     Raises:
       ConfigError: the bundle has no such output, score or map.
@@ -114,7 +114,7 @@ class Scorer:
 
         try:
             self._model = SavedModel(path, config.image, output_names(config))
-        except Exception as error:  # TensorFlow raises anything for a graph that makes no sense
+        except Exception as error:  # TensorFlow raises anything for a meaningless graph
             raise BundleError(f"{path}: cannot load {SCORING}: {error}") from error
         self._maps = check_maps(config, maps)
         self._functions = self._model.functions({*self._wanted, self.primary, *self._maps})
@@ -123,9 +123,9 @@ class Scorer:
         """Scores (N, H, W, C) raw pixels.
 
         Returns:
-          `latent_mean`, for a VAE `latent_stddev`, (N, d), `score_<name>`, (N,), those of them
-          that are wanted, `score`, the primary one, and on request the maps, `error_map`,
-          (N, H, W), and `anomaly_map`, (N, h, w): all float32.
+          The requested ones of `latent_mean` and, for a VAE, `latent_stddev`, (N, d), and
+          `score_<name>`, (N,); `score`, the primary score; and, if `maps`, `error_map`, (N, H, W),
+          and `anomaly_map`, (N, h, w): all float32.
         """
         return joined(self.score_parts(pixels, maps))
 
@@ -136,8 +136,8 @@ class Scorer:
     def score_parts(
         self, pixels: np.ndarray, maps: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        """`score` in parts, in order, each of `batch_rows` records but the last: what is done with
-        one overlaps with the scoring of the next."""
+        """`score` in parts, in order, each of `batch_rows` records except the last: processing one
+        part overlaps with scoring the next."""
         for outputs in self._parts("score_with_maps" if maps else "score", pixels):
             score = outputs[self.primary]
             if self.primary not in self._wanted:
@@ -159,9 +159,8 @@ class Scorer:
     def _in_order(
         self, call: Callable[[int], dict[str, np.ndarray]], starts: range
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The results of the calls, of which all are begun at the first that is asked for. Where
-        one raises, none is running any more: whoever tries again with fewer records needs what they
-        held."""
+        """The results of the calls, all of which start when the first result is requested. After an
+        error none is still running: a caller that retries with fewer records needs their memory."""
         calls = collections.deque(self._pool.submit(call, start) for start in starts)
         try:
             while calls:
@@ -178,7 +177,7 @@ class Scorer:
 
 
 def joined(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Outputs of consecutive records as those of all of them."""
+    """Joins the outputs of consecutive parts."""
     parts = list(parts)
     if len(parts) == 1:
         return parts[0]
@@ -186,7 +185,7 @@ def joined(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _calls_at_once(config: Configuration) -> int:
-    """One more than there are threads for an operation, so that one is ready when another ends."""
+    """One more than the threads per operation, so that one is ready when another ends."""
     if config.features.is_on:
         return _MOST_OF_BACKBONES
     dense = config.model.network == "dense"

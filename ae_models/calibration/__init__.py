@@ -1,1 +1,1 @@
-"""What scores mean: p-values, their tail, flags over a whole run, drift."""
+"""The meaning of scores: p-values, their tail, flags over an entire run, drift."""

@@ -1,23 +1,23 @@
-"""How far the scores of a run lie from those of the calibration records."""
+"""How far the scores of a run are from those of the calibration records."""
 
 import dataclasses
 
 import numpy as np
 
-_CHANCE = 0.01  # of two samples of one distribution, so many lie as far apart as is said
+_CHANCE = 0.01  # the share of pairs of samples from one distribution beyond the stated distance
 
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """Two samples of scores, compared.
+    """The comparison of two samples of scores.
 
     Attributes:
-      records: how many scores the run has.
-      distance: Kolmogorov and Smirnov's, the greatest difference between the two empirical
-        distribution functions: 0 where they are the same, 1 where they do not overlap.
-      by_chance: what the distance of two samples of these sizes from one continuous distribution
-        exceeds in 1 case of 100 (asymptotically).
-      higher: whether the run's scores are the higher ones where the difference is greatest.
+      records: the number of scores in the run.
+      distance: the Kolmogorov-Smirnov distance, the greatest difference between the two empirical
+        distribution functions: 0 if they are equal, 1 if they do not overlap.
+      by_chance: the distance that two samples of these sizes from one continuous distribution
+        exceed in 1 case of 100 (asymptotically).
+      higher: whether the run's scores are higher where the difference is greatest.
     """
 
     records: int
@@ -33,9 +33,9 @@ class Drift:
 class ScoreCounts:
     """Counts scores that arrive in parts at and between the values of reference scores.
 
-    That is all that comparing the two needs: between neighbouring reference scores the reference's
-    distribution function is level, so that the difference is greatest at an end. Memory is that of
-    the reference, however many scores arrive.
+    Comparing the two needs nothing else: between neighbouring reference scores the reference's
+    distribution function is constant, so that the difference is greatest at an end. Memory is
+    proportional to the reference, however many scores arrive.
 
     Args:
       reference: (n,) finite scores.
@@ -45,21 +45,21 @@ class ScoreCounts:
         self._values, counts = np.unique(reference, return_counts=True)
         self._n = len(reference)
         self._reference = np.cumsum(counts) / self._n
-        # Below the first value, at it, between it and the second, at that, and so on.
+        # Below the first value, at it, between it and the second, at the second, and so on.
         self._counts = np.zeros(2 * len(self._values) + 1, np.int64)
 
     def add(self, scores: np.ndarray) -> None:
-        """(N,) scores; those that are NaN do not count."""
+        """Adds (N,) scores, ignoring NaN."""
         scores = scores[~np.isnan(scores)]
         places = sum(np.searchsorted(self._values, scores, side) for side in ("left", "right"))
         self._counts += np.bincount(places, minlength=len(self._counts))
 
     def drift(self) -> Drift:
-        """Of what was added so far; of nothing there is none."""
+        """The drift of the scores added so far; none if there are no scores."""
         records = int(self._counts.sum())
         if not records:
             return Drift(0, 0.0, 1.0, higher=False)
-        from scipy import stats  # noqa: PLC0415 - only a summary of a whole run needs it
+        from scipy import stats  # noqa: PLC0415 - only the summary of an entire run needs it
 
         run = np.cumsum(self._counts) / records
         before = np.concatenate([[0.0], self._reference[:-1]])

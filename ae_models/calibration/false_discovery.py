@@ -1,4 +1,4 @@
-"""The procedure of Benjamini and Hochberg over p-values that are streamed, never held."""
+"""The Benjamini-Hochberg procedure over p-values that are streamed and never held in memory."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ _BINS = 65_536
 
 @dataclasses.dataclass(frozen=True)
 class Rejections:
-    """How many p-values are significant, and the threshold that exactly these do not exceed."""
+    """The number of significant p-values, and the threshold that exactly these do not exceed."""
 
     count: int
     threshold: float
@@ -25,24 +25,24 @@ def benjamini_hochberg(
 ) -> Rejections:
     """The step-up rule: the greatest k with #{p ≤ t(k)} ≥ k, where t(k) = rate · k / tests.
 
-    It keeps the expected share of false ones among the rejected at `rate` (Benjamini and Hochberg
-    1995), for conformal p-values that share their calibration records too (Bates et al. 2023).
+    It keeps the expected share of false rejections at `rate` (Benjamini and Hochberg 1995), also
+    for conformal p-values that share their calibration records (Bates et al. 2023).
 
     Let C(k) = #{p ≤ t(k)}, which never falls as k grows, so for the answer k* and any k ≥ k*,
     C(k) ≥ C(k*) ≥ k*: the iteration k ← C(k) from above stays at or above k*, falls until
     C(k) = k, and then k ≤ k* by the rule. Each pass counts C at the edges of a grid rather than at
-    one k, and so brackets k* within about one bin; two or three passes suffice but for p-values
-    made to be close to the line t over long stretches.
+    one k, and so brackets k* within about one bin; two or three passes suffice, except for p-values
+    constructed to be close to the line t over long stretches.
 
     Args:
-      batches: a function that gives the same (N,) float64 p-values at every call, which is a pass.
-        A NaN is never rejected.
-      tests: their number, those that are NaN included: as if they were 1.
-      rate: the false discovery rate; taken as the decimal that it prints as, 0.1 as 1/10.
-      bins: of the grid; memory is bounded by it and by one batch.
+      batches: a function that returns the same (N,) float64 p-values at every call; each call is
+        one pass. NaN is never rejected.
+      tests: the number of p-values, including NaN, which count as 1.
+      rate: the false discovery rate, interpreted as the decimal that it prints as, 0.1 as 1/10.
+      bins: the number of bins of the grid; they and one batch bound the memory.
 
     Raises:
-      ConfigError: `rate` is not above 0 and below 1, `tests` is negative, or `bins` less than 1.
+      ConfigError: `rate` is not above 0 and below 1, `tests` is negative, or `bins` is less than 1.
     """
     check_rate(rate=rate)
     check_range(0, tests=tests)
@@ -57,14 +57,14 @@ def benjamini_hochberg(
 
 
 def _thresholds(ranks: np.ndarray, tests: int, rate: float) -> np.ndarray:
-    """t(k) of each k, rounded once, as a p-value is: they are equal where the true ratios are."""
+    """t(k) for each k, rounded once, as p-values are: they are equal if the exact ratios are."""
     exact = Fraction(str(float(rate)))
     numerator, denominator = exact.numerator, exact.denominator * max(tests, 1)
     return np.array([numerator * k / denominator for k in ranks.tolist()])
 
 
 def _counts_up_to(thresholds: np.ndarray, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """How many p-values are at most each of the ascending thresholds."""
+    """The number of p-values at most each of the ascending thresholds."""
     counts = np.zeros(len(thresholds), np.int64)
     for p_values in batches:
         within = p_values[p_values <= thresholds[-1]]
@@ -76,7 +76,7 @@ def _counts_up_to(thresholds: np.ndarray, batches: Iterable[np.ndarray]) -> np.n
 def _bracket(edges: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
     """Bounds of k* from C at the edges, the first of which is a lower bound.
 
-    Where C(k) ≥ k, also C(C(k)) ≥ C(k), so C(k) is a lower bound. A k in the bin (a, b] can only
+    If C(k) ≥ k, then C(C(k)) ≥ C(k), so C(k) is a lower bound. A k in the bin (a, b] can only
     satisfy the rule if C(b) > a, and is then at most C(b) and b.
     """
     low = int(counts[counts >= edges][-1])

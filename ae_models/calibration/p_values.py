@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_models.calibration.pareto_tail import ParetoTail
 
-_USUAL_SHARE = 0.1  # of all records, that calibrate
+_USUAL_SHARE = 0.1  # of all records, for calibration
 _MOST_SHARE = Fraction(9, 20)
 
 
@@ -19,10 +19,10 @@ def conformal_p_values(
     """p = (1 + #{calibration ≥ s}) / (n + 1), (N,) float64 (Vovk et al. 2005).
 
     Args:
-      scores: (N,) float32; a NaN gives a p-value of NaN.
+      scores: (N,) float32; NaN gives a p-value of NaN.
       calibration: (n,) float32, sorted in ascending order.
-      tail: fitted to `calibration`; gives a score above all of it the tail's p-value, where that
-        is below 1 / (n + 1).
+      tail: fitted to `calibration`; gives a score above all calibration scores the tail's p-value,
+        if that is below 1 / (n + 1).
     """
     n = len(calibration)
     at_least = n - np.searchsorted(calibration, scores, side="left")
@@ -42,11 +42,11 @@ def least_to_flag(fpr: float) -> int:
 
 
 def usual_calibration(records: int, fpr: float) -> int:
-    """How many of so many records calibrate, where no share is set: a tenth, or as many as flags at
-    `fpr` take, where that is more and leaves 55 in a hundred of them.
+    """The number of records held out for calibration by default: a tenth, or the number needed to
+    flag at `fpr`, if that is more and at most 45% of the records.
 
-    No more than it takes: only a score above all of 99 to 198 calibration scores has a p-value of
-    0.01 or less, so that more of them would but raise the threshold.
+    No more than needed: only a score above all of 99 to 198 calibration scores has a p-value of
+    0.01 or less, so that more calibration records would only raise the threshold.
     """
     tenth, least = round(_USUAL_SHARE * records), least_to_flag(fpr)
     return max(tenth, least) if least <= _MOST_SHARE * records else tenth
@@ -59,50 +59,51 @@ def least_in_all(fpr: float) -> int:
 
 def _to_train(records: int, fpr: float) -> str:
     return (
-        f"train on {least_in_all(fpr):,} records or more, without a training.calibration_share of "
-        f"your own, or score with --fpr {least_rate(records):g} or more"
+        f"train on at least {least_in_all(fpr):,} records without setting "
+        f"training.calibration_share, or score with --fpr {least_rate(records):g} or more"
     )
 
 
 def least_rate(records: int) -> float:
-    """The least p-value that so many calibration records give, rounded up to two digits."""
+    """The least p-value with this many calibration records, rounded up to two digits."""
     upwards = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
     return float(upwards.divide(decimal.Decimal(1), decimal.Decimal(records + 1)))
 
 
 def none_flagged(records: int, fpr: float, advice: str | None = None) -> str | None:
-    """A line for people where so few calibration records let nothing be flagged.
+    """A line of text if there are too few calibration records to flag anything, or None.
 
     Args:
-      records: of the calibration.
-      fpr: a flagged record's p-value is at most that.
-      advice: what to do, at the end of the line; None: what to train with.
+      records: the number of calibration records.
+      fpr: records are flagged if their p-value is at most this.
+      advice: what to do, at the end of the line; None: how to train.
     """
     smallest = 1 / (records + 1)
     if smallest <= fpr:
         return None
     return (
-        f"{records:,} calibration records give no p-value below {smallest:.2g}, so none is flagged "
-        f"at fpr {fpr:g}: that takes {least_to_flag(fpr):,}; {advice or _to_train(records, fpr)}"
+        f"{records:,} calibration records give no p-value below {smallest:.2g}, so nothing can be "
+        f"flagged at fpr {fpr:g}, which needs {least_to_flag(fpr):,}; "
+        f"{advice or _to_train(records, fpr)}"
     )
 
 
 def rate_interval(records: int, fpr: float, coverage: float = 0.9) -> tuple[float, float]:
-    """Between which rates normal records are flagged with one set of calibration records.
+    """The interval of rates at which one set of calibration records flags normal records.
 
-    Where scores have no ties, the rate that one set has is distributed as Beta(k, n + 1 - k), with
+    If scores have no ties, the rate of one set is distributed as Beta(k, n + 1 - k), with
     k = ⌊fpr (n + 1)⌋ (Vovk 2012, "Conditional validity of inductive conformal predictors"); (0, 0)
-    where k is 0, as nothing is flagged.
+    if k is 0, as nothing is flagged.
 
     Args:
       records: n.
-      fpr: p-values up to it are flagged.
-      coverage: the probability of the interval, half of the rest on each side of it.
+      fpr: p-values up to this are flagged.
+      coverage: the probability of the interval, with half of the rest on each side.
     """
-    from scipy.special import betaincinv  # noqa: PLC0415 - it loads for long
+    from scipy.special import betaincinv  # noqa: PLC0415 - slow to load
 
     ranks = max(0, int(fpr * (records + 1)) - 1)
-    while (ranks + 1) / (records + 1) <= fpr:  # as p-values themselves are compared
+    while (ranks + 1) / (records + 1) <= fpr:  # the same comparison as for p-values
         ranks += 1
     if ranks == 0:
         return 0.0, 0.0
@@ -112,10 +113,10 @@ def rate_interval(records: int, fpr: float, coverage: float = 0.9) -> tuple[floa
 
 
 def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None = None) -> float:
-    """The least float32 score whose p-value is at most `fpr`; infinity where no score has one.
+    """The least float32 score whose p-value is at most `fpr`; infinity if there is none.
 
-    p-values never rise with the score, so that score >= threshold says what p_value <= fpr says,
-    of every finite score.
+    p-values never rise with the score, so that score >= threshold is equivalent to p_value <= fpr
+    for every finite score.
 
     Args:
       calibration, tail: as for `conformal_p_values`.
@@ -132,6 +133,6 @@ def score_threshold(calibration: np.ndarray, fpr: float, tail: ParetoTail | None
 
 
 def _ordered_float32(order: int) -> np.float32:
-    """Finite float32 numbers by their rank: 0 is 0.0, 1 the least positive one, -1 its negative."""
+    """Finite float32 numbers by rank: 0 is 0.0, 1 the least positive one, -1 its negative."""
     magnitude = np.int32(abs(order)).view(np.float32)
     return magnitude if order >= 0 else -magnitude

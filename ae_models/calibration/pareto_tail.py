@@ -1,4 +1,4 @@
-"""A generalised Pareto tail: p-values of scores beyond every calibration score."""
+"""A generalised Pareto tail for p-values of scores beyond every calibration score."""
 
 import dataclasses
 from typing import ClassVar
@@ -7,8 +7,8 @@ import numpy as np
 
 from ae_models.config.validated import Validated
 
-_SHARE = 10  # one record in so many is an exceedance
-_LEAST_EXCEEDANCES = 30  # with fewer, scale and shape are known to no better than a fifth
+_SHARE = 10  # one record in ten is an exceedance
+_LEAST_EXCEEDANCES = 30  # with fewer, the relative error of scale and shape exceeds a fifth
 LEAST_RECORDS = _SHARE * _LEAST_EXCEEDANCES
 _SMALLEST = float(np.finfo(np.float64).tiny)
 
@@ -18,8 +18,8 @@ class ParetoTail(Validated):
     """P(S ≥ s) ≈ exceedances / records · (1 + shape · (s − threshold) / scale)^(−1 / shape).
 
     The limit law of exceedances over a high threshold (Pickands 1975; Davison and Smith 1990);
-    shape 0 is the exponential, exp(−(s − threshold) / scale). Unlike a conformal p-value, what it
-    says beyond the data is an extrapolation.
+    shape 0 is the exponential, exp(−(s − threshold) / scale). Unlike a conformal p-value, its value
+    beyond the data is an extrapolation.
     """
 
     section: ClassVar[str] = "calibration.pareto_tail"
@@ -37,8 +37,8 @@ class ParetoTail(Validated):
         self.require(fits, "exceedances", f"1 to {self.records}, the number of records")
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """(N,) float64, positive and falling, of (N,) scores above the threshold."""
-        from scipy import stats  # noqa: PLC0415 - it loads for longer than a command may take
+        """Decreasing p-values for (N,) scores above the threshold: (N,) float64, positive."""
+        from scipy import stats  # noqa: PLC0415 - slower to load than a command should be
 
         excesses = scores.astype(np.float64) - self.threshold
         survival = stats.genpareto.sf(excesses, self.shape, scale=self.scale)
@@ -46,21 +46,21 @@ class ParetoTail(Validated):
 
 
 def fit_pareto_tail(calibration: np.ndarray) -> ParetoTail | None:
-    """The tail of the top tenth by maximum likelihood, its shape raised by one standard error.
+    """Fits the top tenth by maximum likelihood, with the shape raised by one standard error.
 
-    The likeliest tail alone is too light for a record that exceeds all those it was fitted to:
-    with 300 to 3000 of a heavy tail, p-values below a / (n + 1), a = 0.1, come 4 to 1.5 times too
-    often. The standard error, (1 + shape) / √k for k exceedances (Smith 1987), mends that and
-    vanishes as k grows. Where the shape is negative even so, which would mean a greatest possible
-    score and no p-value to speak of beyond it, the exponential, the lightest tail allowed, stands
-    in.
+    The maximum-likelihood tail alone is too light for a record that exceeds all those it was fitted
+    to: with 300 to 3000 records of a heavy-tailed distribution, p-values below a / (n + 1),
+    a = 0.1, occur 4 to 1.5 times too often. The standard error, (1 + shape) / √k for k exceedances
+    (Smith 1987), corrects that and vanishes as k grows. If the shape is negative even so, which
+    would imply a greatest possible score and no useful p-value beyond it, the exponential, the
+    lightest tail allowed, replaces it.
 
     Args:
       calibration: (n,) float32, sorted in ascending order.
 
     Returns:
-      None where fewer than 30 scores exceed the threshold: n is below 300, or too many are equal;
-      and where a score is not finite or the likelihood has no maximum.
+      None if fewer than 30 scores exceed the threshold (n is below 300, or too many are equal), if
+      a score is not finite, or if the likelihood has no maximum.
     """
     from scipy import stats  # noqa: PLC0415
 
@@ -77,5 +77,5 @@ def fit_pareto_tail(calibration: np.ndarray) -> ParetoTail | None:
         return None
     shape += (1 + shape) / np.sqrt(len(excesses))
     if shape <= 0:
-        shape, scale = 0.0, 1.0  # of the exponential, the mean is the likeliest scale
+        shape, scale = 0.0, 1.0  # the mean is the exponential's maximum-likelihood scale
     return ParetoTail(float(threshold), float(shape), float(scale * mean), len(excesses), n)

@@ -1,4 +1,4 @@
-"""How well scores rank anomalous records above others, from counts alone."""
+"""How well scores rank anomalous records above others, computed from counts alone."""
 
 import dataclasses
 import functools
@@ -8,9 +8,9 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """How many records of each kind there are at each place of a ranking, from the highest score.
+    """The number of records of each kind at each place of a ranking, from the highest score.
 
-    A place is a score that occurs, or the others that lie between two anomalous records.
+    A place is a score that occurs, or all other records between two anomalous ones.
 
     Attributes:
       anomalous, others: (k,) int64, not both 0 at any place.
@@ -21,7 +21,7 @@ class Ranked:
 
     @classmethod
     def of(cls, anomalous: np.ndarray, ascending: np.ndarray) -> "Ranked":
-        """From the scores of each kind, in the time that m searches in n scores take.
+        """Ranks the scores of each kind, in the time of m searches in n scores.
 
         Args:
           anomalous: (m,) scores, none NaN, in any order.
@@ -29,7 +29,7 @@ class Ranked:
         """
         values, counts = np.unique(anomalous, return_counts=True)
         ends = [np.searchsorted(ascending, values, side) for side in ("left", "right")]
-        bounds = np.stack(ends, axis=1).ravel()  # where those equal to each value begin and end
+        bounds = np.stack(ends, axis=1).ravel()  # where scores equal to each value begin, end
         others = np.diff(bounds, prepend=0, append=len(ascending))
         at = np.zeros(len(others), np.int64)
         at[1::2] = counts
@@ -38,32 +38,32 @@ class Ranked:
 
     @functools.cached_property
     def anomalous_above(self) -> np.ndarray:
-        """(k,) anomalous records at each place and above."""
+        """(k,) the number of anomalous records at each place and above."""
         return np.cumsum(self.anomalous)
 
     @functools.cached_property
     def others_above(self) -> np.ndarray:
-        """(k,) the same of the others."""
+        """(k,) the number of others at each place and above."""
         return np.cumsum(self.others)
 
     @property
     def anomalous_share_above(self) -> np.ndarray:
-        """(k,) of the anomalous records, those above each place and half of those at it."""
+        """(k,) the share of anomalous records above each place, counting half of those at it."""
         return (self.anomalous_above - self.anomalous / 2) / self.anomalous_above[-1]
 
     @property
     def others_share_below(self) -> np.ndarray:
-        """(k,) of the others, those below each place and half of those at it."""
+        """(k,) the share of the others below each place, counting half of those at it."""
         return 1 - (self.others_above - self.others / 2) / self.others_above[-1]
 
     def auroc(self) -> float:
-        """The probability that an anomalous record scores higher than another, equal scores
-        counting half: the area under the ROC curve."""
+        """The area under the ROC curve: the probability that an anomalous record scores higher than
+        another, equal scores counting half."""
         return float(self.anomalous @ self.others_share_below / self.anomalous_above[-1])
 
     def average_precision(self) -> float:
-        """Σ_k (R_k − R_(k−1))·P_k over the places k, from the highest: of the records at k and
-        above, P_k is the share that is anomalous, and R_k their share of all that are."""
+        """Σ_k (R_k − R_(k−1))·P_k over the places k, from the highest: P_k is the share of records
+        at k and above that is anomalous, R_k the share of anomalous records at k and above."""
         true, false = self.anomalous_above, self.others_above
         return float(self.anomalous @ (true / (true + false)) / true[-1])
 
@@ -72,7 +72,7 @@ def auroc(truth: np.ndarray, scores: np.ndarray) -> float:
     """The area under the ROC curve (`Ranked.auroc`).
 
     Args:
-      truth: (N,) bool, of both kinds.
+      truth: (N,) bool, with both values present.
       scores: (N,) finite.
     """
     return Ranked.of(scores[truth], np.sort(scores[~truth])).auroc()
@@ -82,7 +82,7 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
     """The average precision (`Ranked.average_precision`).
 
     Args:
-      truth: (N,) bool, of which one is true at least.
+      truth: (N,) bool, at least one of them true.
       scores: (N,) finite.
     """
     return Ranked.of(scores[truth], np.sort(scores[~truth])).average_precision()

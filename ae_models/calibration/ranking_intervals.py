@@ -1,5 +1,5 @@
-"""Confidence intervals of ranking measures: closed forms that hold for few anomalous records among
-very many others, where resampling both kinds alike does not."""
+"""Confidence intervals of ranking measures: closed forms that are valid for few anomalous records
+among very many others, where resampling both kinds alike is not."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ import numpy as np
 
 from ae_models.calibration.ranking import Ranked
 
-# What the binormal model's variance counts for, in records of each kind: enough that ten records
-# which happen to be alike do not make an interval of no width.
+# The weight of the binormal model's variance, in records of each kind: enough that ten records that
+# happen to be alike do not give an interval of zero width.
 _MODEL_RECORDS = 40
-_WIDEST = 7.0  # a normal quantile: one record in 10¹² lies beyond
+_WIDEST = 7.0  # a normal quantile, exceeded by one record in 10¹²
 _HALVINGS, _MOST_LOGITS = 50, 700.0
 _NORMAL = NormalDist()
-# Gauss and Legendre's places from 0 to 1/√3, as 1 + x², and their weights over that. SciPy has all
-# of this, and takes longer to load than `evaluate` does to start.
+# Gauss-Legendre nodes from 0 to 1/√3, as 1 + x², and their weights divided by that. SciPy provides
+# all of this, but takes longer to load than `evaluate` takes to start.
 _PLACES, _SHARES = np.polynomial.legendre.leggauss(40)
 _SQUARES = 1 + (_PLACES + 1) ** 2 / 12
 _WEIGHTS = _SHARES / (2 * math.sqrt(3)) / _SQUARES
@@ -25,7 +25,7 @@ _WEIGHTS = _SHARES / (2 * math.sqrt(3)) / _SQUARES
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A measure, and the ends of its interval: None where a kind has one record alone."""
+    """A measure and the ends of its interval, which are None if a kind has only one record."""
 
     value: float
     low: float | None
@@ -37,12 +37,12 @@ def measured_auroc(ranked: Ranked, confidence: float = 0.95) -> Measured:
 
     DeLong, DeLong and Clarke-Pearson (1988): the variance is s₁²/m + s₀²/n, where s₁² is the
     variance over the m anomalous records of the share of the others below each, and s₀² that over
-    the n others of the share of the anomalous above each. Of few records near the end of a ranking
-    it comes out far too small, and the interval around the estimate is on the wrong side of it.
+    the n others of the share of the anomalous above each. For few records near the end of a ranking
+    it is far too small, and the interval around the estimate is on the wrong side of it.
 
-    So the interval holds the areas θ with (θ̂ − θ)² ≤ t²·V(θ)·(c₁/m + c₀/n), as Wilson's (1927) does
-    for a proportion, and with s² / V(θ̂) for c it would be DeLong's at the estimate. V(θ) is the
-    variance of one such share where both kinds are normal with the same variance (Obuchowski 1994):
+    So the interval contains the areas θ with (θ̂ − θ)² ≤ t²·V(θ)·(c₁/m + c₀/n), like Wilson's
+    (1927) for a proportion; with c = s² / V(θ̂) it would be DeLong's at the estimate. V(θ) is the
+    variance of one such share if both kinds are normal with the same variance (Obuchowski 1994):
     V(θ) = θ(1 − θ) − 2·T(Φ⁻¹(θ), 1/√3) with Owen's T. A c below 1 is averaged with 1 as if 40
     further records had it; t has Satterthwaite's degrees of freedom.
 
@@ -50,8 +50,8 @@ def measured_auroc(ranked: Ranked, confidence: float = 0.95) -> Measured:
     cover with 10 anomalous records of 200,000, 93 to 97 with 40 or 100.
 
     Args:
-      ranked: of both kinds.
-      confidence: of the interval, between 0 and 1.
+      ranked: a ranking with records of both kinds.
+      confidence: the interval's level, between 0 and 1.
     """
     value = ranked.auroc()
     parts = [
@@ -69,22 +69,22 @@ def measured_auroc(ranked: Ranked, confidence: float = 0.95) -> Measured:
 
 
 def measured_average_precision(ranked: Ranked, confidence: float = 0.95) -> Measured:
-    """Average precision, for the share of anomalous records that `ranked` has.
+    """Average precision, for the share of anomalous records in `ranked`.
 
-    The variance is that of the measure's influence function, which has a part from each kind (as
-    DeLong's is of the AUROC), and the interval symmetrical for log(AP / (1 − AP)), by Student's t
-    with Satterthwaite's degrees of freedom. An anomalous record counts in its own precision, though
-    another one of the same score would not find it there, so that the estimate is too high where
-    few are above all others; the interval also holds that of the estimate with half a record moved
-    from the one kind to the other at each place.
+    The variance is that of the measure's influence function, which has a part from each kind (like
+    DeLong's for the AUROC). The interval is symmetrical for log(AP / (1 − AP)), by Student's t with
+    Satterthwaite's degrees of freedom. An anomalous record counts in its own precision, although
+    another one with the same score would not find it there, so that the estimate is too high if few
+    are above all others; the interval therefore also covers that of the estimate with half a record
+    moved from the one kind to the other at each place.
 
     Measured for binormal scores: of 95% intervals, 89 to 98 in 100 cover with 10 anomalous records
     of 200,000, 92 to 98 with 40 of 200,000 or 100 of 1,000,000. The lowest are those where the
-    estimate hangs on whether one anomalous record is above all others.
+    estimate depends on whether one anomalous record is above all others.
 
     Args:
-      ranked: of both kinds.
-      confidence: of the interval, between 0 and 1.
+      ranked: a ranking with records of both kinds.
+      confidence: the interval's level, between 0 and 1.
     """
     value = ranked.average_precision()
     if min(ranked.anomalous_above[-1], ranked.others_above[-1]) < 2:
@@ -103,7 +103,7 @@ def delong_variance(ranked: Ranked) -> float:
 
 
 def _mean_variance(counts: np.ndarray, deviations: np.ndarray) -> float:
-    """That of the mean of as many values as `counts` says, from their deviations from it."""
+    """The variance of the mean of sum(counts) values, given their deviations from it."""
     number = int(counts.sum())
     return float(counts @ deviations**2) / (number - 1) / number
 
@@ -111,9 +111,9 @@ def _mean_variance(counts: np.ndarray, deviations: np.ndarray) -> float:
 def _pooled(
     counts: np.ndarray, shares: np.ndarray, value: float, model: float
 ) -> tuple[float, float]:
-    """c/m of a kind of m records, and its degrees of freedom."""
+    """c/m for a kind with m records, and its degrees of freedom."""
     number = int(counts.sum())
-    if not model:  # all of one kind are above all of the other
+    if not model:  # all records of one kind are above all of the other
         return 1 / number, number - 1 + _MODEL_RECORDS
     own = _mean_variance(counts, shares - value) * number / model
     if own >= 1:
@@ -129,9 +129,9 @@ def _quantile(variances: Sequence[float], freedoms: Sequence[float], confidence:
 
 
 def student_quantile(freedom: float, confidence: float) -> float:
-    """What the absolute value of Student's t does not exceed, with this probability: the normal
-    quantile and four terms in 1 / freedom (Abramowitz and Stegun 1964, 26.7.5). At 95%, the error
-    is 0.1% with 3 degrees of freedom and 11% with 1."""
+    """The value that |t| of Student's t does not exceed with this probability: the normal quantile
+    and four terms in 1 / freedom (Abramowitz and Stegun 1964, 26.7.5). At 95%, the error is 0.1%
+    with 3 degrees of freedom and 11% with 1."""
     x = _NORMAL.inv_cdf((1 + confidence) / 2)
     terms = (
         x,
@@ -161,7 +161,7 @@ def _lowest(value: float, spread: float) -> float:
 
 
 def _below(quantile: float) -> float:
-    """Φ, as precise far below as above."""
+    """Φ, equally precise far below and far above 0."""
     return math.erfc(-quantile / math.sqrt(2)) / 2
 
 
@@ -172,7 +172,7 @@ def _normal_quantile(probability: float) -> float:
 
 
 def share_variance(quantile: float) -> float:
-    """V at θ = Φ(quantile): Owen's T there is ∫ exp(−q²(1 + x²)/2) / (1 + x²) dx / 2π from 0 to
+    """V at θ = Φ(quantile), where Owen's T is ∫ exp(−q²(1 + x²)/2) / (1 + x²) dx / 2π from 0 to
     1/√3 = √((1 − r) / (1 + r)), at a correlation r of 1/2."""
     owens_t = _WEIGHTS @ np.exp(-(quantile**2) / 2 * _SQUARES) / (2 * math.pi)
     both = _below(quantile) * _below(-quantile)
@@ -180,13 +180,13 @@ def share_variance(quantile: float) -> float:
 
 
 def _precision_ends(ranked: Ranked, moved: float, confidence: float) -> tuple[float, float]:
-    """The interval's ends, of the average precision with so many records moved at each place."""
+    """The interval of the average precision with `moved` records moved at each place."""
     true, false = ranked.anomalous_above - moved, ranked.others_above + moved
     m, n = int(ranked.anomalous.sum()), int(ranked.others.sum())
     weights, total = ranked.anomalous / m, true + false
     precision = true / total
     value = float(weights @ precision)
-    # Of the precision by the shares of each kind that are above, R = true / m and Q = false / n.
+    # The precision's derivatives by each kind's share above, R = true / m and Q = false / n.
     by_true, by_false = weights * m * false / total**2, -weights * n * true / total**2
     influence = precision - value + _from_here(by_true) - by_true @ true / m
     other_influence = _from_here(by_false) - by_false @ false / n

@@ -1,4 +1,4 @@
-"""What p-values of one of a bundle's scores are made against."""
+"""The calibration that p-values of one of a bundle's scores are computed against."""
 
 import contextlib
 import dataclasses
@@ -17,12 +17,12 @@ from ae_models.errors import BundleError
 
 @dataclasses.dataclass(frozen=True)
 class ScoreCalibration:
-    """The calibration records by one score.
+    """The calibration records' values of one score.
 
     Attributes:
-      name: of the score.
+      name: the score's name.
       scores: (n,) float32, ascending.
-      tail: what extends p-values beyond them; None if nothing does.
+      tail: the tail that extends p-values beyond them, or None.
     """
 
     name: str
@@ -30,11 +30,11 @@ class ScoreCalibration:
     tail: ParetoTail | None
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """(N,) float64, of (N,) float32 scores."""
+        """(N,) float64, for (N,) float32 scores."""
         return conformal_p_values(scores, self.scores, self.tail)
 
     def threshold(self, fpr: float) -> float:
-        """The least score whose p-value is at most `fpr`; infinity where none has one."""
+        """The least score whose p-value is at most `fpr`; infinity if there is none."""
         return score_threshold(self.scores, fpr, self.tail)
 
 
@@ -42,12 +42,12 @@ def calibration_of(
     bundle: Bundle, name: str | None = None, of_tiles: bool = False
 ) -> ScoreCalibration:
     """A score's calibration. The tail of the bundle's own primary score is the one in its manifest;
-    that of another is fitted when it is asked for, where the configuration asks for tails.
+    that of another score is fitted on request, if the configuration asks for tails.
 
     Args:
-      bundle: whose.
-      name: of the score, or of its column; None: the bundle's primary score.
-      of_tiles: what p-values of tiles are made against; tails are of images alone.
+      bundle: the bundle.
+      name: the name of the score or of its column; None: the bundle's primary score.
+      of_tiles: returns the calibration for p-values of tiles; only images have tails.
 
     Raises:
       ConfigError: the bundle has no such score.
@@ -66,9 +66,9 @@ def calibration_of(
 
 
 def thresholds(bundle: Bundle, names: Iterable[str], fpr: float) -> dict[str, float | None]:
-    """The least value of each score whose p-value is at most `fpr`; None where none has one.
+    """The least value of each score whose p-value is at most `fpr`; None if there is none.
 
-    A score that the bundle's calibration records lack is left out.
+    Scores that the bundle's calibration records lack are left out.
     """
     found = {}
     for name in names:

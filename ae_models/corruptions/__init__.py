@@ -1,5 +1,5 @@
-"""Corruptions of a denoising auto-encoder's input, one family a file: Keras layers that act in
-training only, and deterministic views for scores.
+"""Corruptions of a denoising auto-encoder's input, one family per file: Keras layers that act only
+in training, and deterministic views for scores.
 
-One more is added by its file and a line in `families.py`.
+To add one, add its file and a line in `families.py`.
 """

@@ -1,4 +1,4 @@
-"""Images out of focus."""
+"""Out-of-focus images."""
 
 from ae_models.corruptions.corruption import FixedCorruption
 from ae_models.ops.gaussian_filter import gaussian_filtered
@@ -6,7 +6,7 @@ from ae_models.ops.tensor import Tensor
 
 
 class Blur(FixedCorruption):
-    """A Gaussian blur of standard deviation `amount`, in pixels, edges mirrored
+    """A Gaussian blur of standard deviation `amount`, in pixels, with mirrored edges
     (`scipy.ndimage.gaussian_filter`)."""
 
     family = "blur"

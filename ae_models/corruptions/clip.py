@@ -1,4 +1,4 @@
-"""Values cut to what a file can hold."""
+"""Values clipped to what a file can store."""
 
 from keras import ops
 
@@ -9,8 +9,8 @@ from ae_models.ops.tensor import Tensor
 class Clip(FixedCorruption):
     """Clips values to [0, 1].
 
-    After noise: an image that comes in to be denoised was stored, and so clipped; a denoiser that
-    never saw clipped noise meets another distribution there.
+    Use it after noise: an image to be denoised was stored, and so clipped; a denoiser that never
+    saw clipped noise would face a different distribution.
     """
 
     family = "clip"

@@ -1,4 +1,4 @@
-"""Corruptions one after another."""
+"""Corruptions applied in sequence."""
 
 import functools
 import itertools
@@ -13,7 +13,7 @@ from ae_models.ops.tensor import Tensor
 
 
 class Composition(keras.layers.Layer):
-    """Applies its steps from left to right, in training only; no step leaves x as it is."""
+    """Applies its steps from left to right, in training only; without steps, x is unchanged."""
 
     def __init__(self, steps: Sequence[Corruption]):
         super().__init__(name="corruption")
@@ -38,5 +38,5 @@ def _in_turn(views: Sequence[View], x: Tensor) -> Tensor:
 
 
 def build_corruption(steps: Iterable[Step], seeds: Iterator[int]) -> Composition:
-    """The steps as one layer: (N, H, W, C) float32 → the same shape."""
+    """Builds one layer from the steps: (N, H, W, C) float32 → the same shape."""
     return Composition([CORRUPTIONS[name](amount, next(seeds)) for name, amount in steps])

@@ -1,4 +1,4 @@
-"""What every corruption of an image is."""
+"""The base of every corruption of an image."""
 
 import abc
 import functools
@@ -13,20 +13,20 @@ from ae_models.corruptions.families import FACTS
 from ae_models.ops.seeds import layer_seeds
 from ae_models.ops.tensor import Tensor
 
-# Images (N, H, W, C) → corrupted ones, always in the same way.
+# Images (N, H, W, C) → corrupted images, always in the same way.
 View = Callable[[Tensor], Tensor]
 
 
 class Corruption(keras.layers.Layer, abc.ABC):
-    """Corrupts images (N, H, W, C) float32, scaled, in training only: each record by draws of its
-    own.
+    """Corrupts images (N, H, W, C) float32, scaled, in training only, each record with independent
+    draws.
 
-    What is drawn is kept apart from what is done with it, so that `views` can do the same to every
+    The draws are separate from their application, so that `views` can apply the same ones to every
     record.
 
     Args:
-      amount: how strong the corruption is, in the family's own unit; unused where it has none.
-      seed: of all draws.
+      amount: the strength of the corruption, in the family's unit; unused by families without one.
+      seed: for all draws.
     """
 
     family: ClassVar[str]
@@ -40,12 +40,12 @@ class Corruption(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Any:
-        """What is random in the corruption of images of the shape (N, H, W, C); each random
-        operation takes the next seed, an int or a SeedGenerator."""
+        """The random part of corrupting images of the shape (N, H, W, C); each random operation
+        takes the next seed, an int or a SeedGenerator."""
 
     @abc.abstractmethod
     def corrupted(self, x: Tensor, draws: Any) -> Tensor:
-        """Images (N, H, W, C) under `draws` for N records, or for one that serves them all."""
+        """Images (N, H, W, C) corrupted by `draws` for N records, or by one that applies to all."""
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         if not training:
@@ -54,7 +54,7 @@ class Corruption(keras.layers.Layer, abc.ABC):
 
     def views(self, image_shape: tuple[int, int, int]) -> list[View]:
         """A fixed number of ways to corrupt images of a shape (H, W, C), the same for every record
-        and at every call: here from draws of the seed."""
+        and at every call: by default, from draws of the seed."""
         seeds = itertools.islice(layer_seeds(self._seed), FACTS[self.family].most_views)
         return [functools.partial(self._view, (1, *image_shape), seed) for seed in seeds]
 
@@ -63,7 +63,7 @@ class Corruption(keras.layers.Layer, abc.ABC):
 
 
 class FixedCorruption(Corruption):
-    """A corruption in which nothing is random: it has one view."""
+    """A corruption without randomness, which has one view."""
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> None:
         del shape, seeds

@@ -14,15 +14,15 @@ from ae_models.ops.tensor import Tensor
 class Cutout(Corruption):
     """Sets a rectangle to zero (after DeVries and Taylor 2017, with random sides).
 
-    For each axis by itself, of an image side L: a length s uniform between `amount` · L / 2 and
-    `amount` · L, and a start uniform between −s and L, so that the rectangle may hang over the
-    border; pixels whose centre lies in it are erased.
+    Independently for each axis, with image side L: a length s uniform between `amount` · L / 2 and
+    `amount` · L, and a start uniform between −s and L, so that the rectangle may extend beyond the
+    border; pixels whose centre is inside it are erased.
     """
 
     family = "cutout"
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> tuple[Tensor, Tensor]:
-        """Which rows, (N, H, 1, 1), and which columns, (N, 1, W, 1), the rectangle spans."""
+        """The rows, (N, H, 1, 1), and the columns, (N, 1, W, 1), that the rectangle spans."""
         rows = self._spanned(shape[0], shape[1], seeds)
         columns = self._spanned(shape[0], shape[2], seeds)
         return rows[:, :, None, None], columns[:, None, :, None]

@@ -1,5 +1,5 @@
-"""Corruptions as the configuration writes them: `rotation`, `gaussian_noise:0.3+masking:0.2`.
-Imports no Keras."""
+"""Corruptions as written in the configuration: `rotation`, `gaussian_noise:0.3+masking:0.2`.
+Does not import Keras."""
 
 import math
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from ae_models.config.steps import Step, parse_steps
 from ae_models.corruptions.families import FACTS
 
 NOTHING = "none"
-_MOST_VIEWS = 64  # each is a pass through the model for every record that is scored
+_MOST_VIEWS = 64  # each is a pass through the model for every scored record
 
 
 def parse_corruption(text: str) -> tuple[Step, ...]:
-    """The steps of an expression, in their order; of `none` there are none.
+    """The steps of an expression, in order; empty for `none`.
 
     Raises:
       ValueError: an unknown name, an amount out of the family's range, or more than 64 views.
@@ -27,6 +27,6 @@ def parse_corruption(text: str) -> tuple[Step, ...]:
 
 
 def corruption_text(steps: Iterable[Step]) -> str:
-    """The inverse."""
+    """The inverse of `parse_corruption`."""
     texts = (f"{step.name}:{step.amount!r}" if step.amount else step.name for step in steps)
     return "+".join(texts) or NOTHING

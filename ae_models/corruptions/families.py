@@ -1,4 +1,4 @@
-"""The families of corruptions, and what a configuration must know of each. Imports no Keras."""
+"""The families of corruptions, with the facts a configuration needs. Does not import Keras."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,19 +16,19 @@ def _positive(default: float) -> Amounts:
 
 
 def _share(default: float) -> Amounts:
-    """A share of the pixels, some of which must stay."""
+    """A share of the pixels, some of which must remain."""
     return Amounts(default, "between 0 and 1", lambda amount: 0 < amount < 1)
 
 
 class Facts(NamedTuple):
-    """Of one family.
+    """The facts about one family.
 
     Attributes:
-      member: where its class is, as MODULE:CLASS.
-      amounts: None where there is nothing to choose.
-      most_views: how many ways of corrupting an image `Corruption.views` may give.
-      needs_unit_scaling: it knows images between 0 and 1 alone.
-      of_images: where features are rebuilt, it acts on the image before the backbone.
+      member: the location of its class, as MODULE:CLASS.
+      amounts: the amounts allowed; None if there is nothing to choose.
+      most_views: the number of ways of corrupting an image that `Corruption.views` may return.
+      needs_unit_scaling: it supports only images between 0 and 1.
+      of_images: with a backbone, it acts on the image before the backbone.
     """
 
     member: str

@@ -1,4 +1,4 @@
-"""Gaussian noise, of one strength or of many."""
+"""Gaussian noise of fixed or random strength."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +12,8 @@ from ae_models.ops.tensor import Tensor
 class GaussianNoise(Corruption):
     """Adds noise of standard deviation `amount`, in scaled units.
 
-    Values may leave [0, 1]: where those to be restored are clipped, as the pixels of any file
-    are, let `clip` follow.
+    Values may leave [0, 1]. If the images to be restored are clipped, as the pixels of any file
+    are, add `clip` after it.
     """
 
     family = "gaussian_noise"
@@ -26,8 +26,8 @@ class GaussianNoise(Corruption):
 
 
 class RandomGaussianNoise(GaussianNoise):
-    """Adds noise whose standard deviation is uniform between 0 and `amount`, one for each record:
-    a denoiser trained on it need not be told how noisy an image is."""
+    """Adds noise whose standard deviation is uniform between 0 and `amount`, drawn per record, so
+    that a denoiser trained on it does not need to know how noisy an image is."""
 
     family = "random_gaussian_noise"
 

@@ -1,4 +1,4 @@
-"""Images without their colour."""
+"""Images without colour."""
 
 from keras import ops
 
@@ -9,11 +9,11 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Greyscale(FixedCorruption):
-    """Sets red, green and blue to their luma (ITU-R BT.601, as Pillow's `convert("L")`), and leaves
-    alpha as it is. For images of three or four channels.
+    """Sets red, green and blue to their luma (ITU-R BT.601, like Pillow's `convert("L")`), and
+    leaves alpha unchanged. For images with three or four channels.
 
     Raises:
-      ValueError: images of another number of channels, which have no colour to lose.
+      ValueError: images have another number of channels.
     """
 
     family = "greyscale"

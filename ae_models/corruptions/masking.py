@@ -1,4 +1,4 @@
-"""Pixels, or channels, that are missing."""
+"""Missing pixels or channels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from ae_models.ops.tensor import Tensor
 
 
 class Masking(Corruption):
-    """Sets a share `amount` of the pixels, all channels of a pixel together, to zero."""
+    """Sets a share `amount` of the pixels to zero, with all channels of a pixel."""
 
     family = "masking"
 
@@ -23,7 +23,7 @@ class Masking(Corruption):
 
 
 class ChannelMasking(Masking):
-    """Sets a share `amount` of the channels to zero, each everywhere in the image."""
+    """Sets a share `amount` of the channels to zero, each across the entire image."""
 
     family = "channel_masking"
 

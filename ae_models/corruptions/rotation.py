@@ -1,4 +1,4 @@
-"""Images turned by right angles."""
+"""Images rotated by right angles."""
 
 import functools
 from collections.abc import Iterator
@@ -12,13 +12,14 @@ from ae_models.ops.tensor import Tensor
 
 
 class Rotation(Corruption):
-    """Turns each image counter-clockwise by k · 90°, k from 0 to 3 with equal odds, 0° among them
-    (ARNet, Fei et al. 2020); one that is not square by 0° or 180°, which keep its shape."""
+    """Rotates each image counter-clockwise by k · 90°, k from 0 to 3 with equal probability,
+    including 0° (ARNet, Fei et al. 2020); images that are not square by 0° or 180°, which keep
+    their shape."""
 
     family = "rotation"
 
     def draws(self, shape: tuple[Any, ...], seeds: Iterator[Any]) -> Tensor:
-        """Which of the turns each record takes, (N, 1, 1, 1)."""
+        """The index of each record's rotation, (N, 1, 1, 1)."""
         turns = _turns(shape[1], shape[2])
         return keras.random.randint((shape[0], 1, 1, 1), 0, len(turns), seed=next(seeds))
 
@@ -29,7 +30,7 @@ class Rotation(Corruption):
         return result
 
     def views(self, image_shape: tuple[int, int, int]) -> list[View]:
-        """Each turn once."""
+        """Each rotation once."""
         return [functools.partial(_turned, k) for k in _turns(*image_shape[:2])]
 
 
@@ -38,7 +39,7 @@ def _turns(height: int, width: int) -> tuple[int, ...]:
 
 
 def _turned(k: int, x: Tensor) -> Tensor:
-    # Keras' own rot90 loses the shape that a graph knows.
+    # Keras' own rot90 loses the static shape in a graph.
     if k % 2:
         x = ops.flip(ops.transpose(x, (0, 2, 1, 3)), axis=1)
     return ops.flip(x, axis=(1, 2)) if k >= 2 else x

@@ -1,4 +1,4 @@
-"""Pixels that are all white or all black."""
+"""Pixels set to white or black."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +11,8 @@ from ae_models.ops.tensor import Tensor
 
 
 class SaltAndPepper(Corruption):
-    """Sets a share `amount` of the pixels, all channels of a pixel together, to 0 or to 1, with
-    equal odds."""
+    """Sets a share `amount` of the pixels to 0 or to 1 with equal probability, all channels of a
+    pixel alike."""
 
     family = "salt_and_pepper"
 

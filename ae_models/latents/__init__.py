@@ -1,1 +1,1 @@
-"""What is done with latents: checks, densities, walks, projections, clusters and classes."""
+"""Operations on latents: checks, densities, walks, projections, clusters and classes."""

@@ -1,4 +1,4 @@
-"""Arrays as one NumPy archive of plain numbers and text, read without pickle."""
+"""Arrays in one NumPy archive of plain numbers and text, read without pickle."""
 
 import zipfile
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from ae_models.errors import InputError
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an `.npz`, not compressed."""
+    """Writes an uncompressed `.npz`."""
     named: dict[str, Any] = dict(arrays)
     np.savez(file, allow_pickle=False, **named)
 
 
 def read_arrays(file: BinaryIO, name: str) -> dict[str, np.ndarray]:
-    """What `write_arrays` wrote.
+    """Reads what `write_arrays` wrote.
 
     Args:
-      file: its bytes, which can be read at any place.
-      name: what errors call it.
+      file: a seekable binary file.
+      name: the file's name in error messages.
 
     Raises:
-      InputError: it holds no arrays, compressed ones (to what size, nobody knows) or objects.
+      InputError: it contains no arrays, objects, or compressed arrays, whose size is unknown.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -32,4 +32,4 @@ def read_arrays(file: BinaryIO, name: str) -> dict[str, np.ndarray]:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f"{name} holds no arrays: {error}") from error
+        raise InputError(f"{name} contains no readable arrays: {error}") from error

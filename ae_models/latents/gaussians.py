@@ -1,4 +1,4 @@
-"""Densities of Gaussians at points that are uncertain themselves."""
+"""Densities of Gaussians at uncertain points."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ from ae_models.ops.tensor import LOG_TWO_PI
 
 
 class Densities(NamedTuple):
-    """Of N points under K Gaussians, (N, K) float64: log densities in nats, and squared Mahalanobis
-    distances to the means."""
+    """For N points under K Gaussians, (N, K) float64: log densities in nats, and squared
+    Mahalanobis distances to the means."""
 
     log_densities: np.ndarray
     squared_distances: np.ndarray
@@ -23,19 +23,19 @@ def densities(
     *,
     block_bytes: int = 4 << 20,
 ) -> Densities:
-    """log N(x; μ, Σ + diag(s²)): of a point known only up to a Gaussian of variances s², under a
-    Gaussian that points themselves come from.
+    """log N(x; μ, Σ + diag(s²)), the density of a point that is known only up to a Gaussian with
+    variances s², under a Gaussian that the points come from.
 
-    Computed point by point, without products of whole matrices: what is found of a point is the
-    same bits whatever the others are. Memory beyond the result is some three times `block_bytes`.
+    Computed per point, without matrix products over all of them: a point's result has the same bits
+    whatever the other points are. Memory beyond the result is about three times `block_bytes`.
 
     Args:
       points: (N, d), x.
       variances: (N, d), s²; None: 0.
       means: (K, d), μ.
       covariances: (K, d, d), Σ, positive definite.
-      block_bytes: of the matrices, one a point, that are computed with at a time. Caches hold the
-        default, which is three times as fast as 32 MiB.
+      block_bytes: the size of the matrices, one per point, that are processed at a time. The
+        default fits into caches, which is three times as fast as 32 MiB.
     """
     points = points.astype(np.float64)
     result = Densities(*np.empty((2, len(points), len(means))))
@@ -52,8 +52,8 @@ def densities(
 def _one(
     differences: np.ndarray, variances: np.ndarray | None, covariance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of one Gaussian, by the Cholesky factor L of the covariance: the distance is |L⁻¹(x − μ)|²,
-    the determinant that of L, squared."""
+    """The result for one Gaussian, by the Cholesky factor L of the covariance: the distance is
+    |L⁻¹(x − μ)|², the determinant is that of L, squared."""
     if variances is None:
         factor = np.linalg.cholesky(covariance)
         inverse = np.linalg.inv(factor)
@@ -72,7 +72,7 @@ def _one(
 
 
 def _solved(factors: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """L⁻¹x of each point, (N, d): forward substitution of all at once, which takes a sixth of the
+    """L⁻¹x for each point, (N, d): forward substitution for all at once, which takes a sixth of the
     time of LAPACK's for small matrices."""
     result = np.empty_like(differences)
     for row in range(differences.shape[1]):

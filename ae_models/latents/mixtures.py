@@ -16,19 +16,19 @@ def fit_mixture(
     starts: int = 1,
     most_steps: int = 300,
 ) -> GaussianMixture:
-    """A mixture by expectation maximisation.
+    """Fits a mixture by expectation maximisation.
 
     Args:
-      points: (n, d), not fewer than there are components.
+      points: (n, d), at least as many as components.
       components: K.
-      ridge: what is added to each covariance's diagonal.
-      seed: of the starts.
-      starts: of which the likeliest end counts.
-      most_steps: of each start.
+      ridge: added to each covariance's diagonal.
+      seed: for the starts.
+      starts: the number of starts, of which the most likely result is kept.
+      most_steps: the maximum number of steps per start.
     """
     mixture = GaussianMixture(
         components, n_init=starts, reg_covar=ridge, random_state=seed, max_iter=most_steps
     )
-    with warnings.catch_warnings():  # a mixture that could gain a little more is a density too
+    with warnings.catch_warnings():  # a mixture that has not fully converged is still a density
         warnings.simplefilter("ignore", ConvergenceWarning)
         return mixture.fit(points.astype(np.float64))

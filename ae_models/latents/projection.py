@@ -1,4 +1,4 @@
-"""Latents in two dimensions, for a map of them."""
+"""2-D projections of latents, for maps."""
 
 import dataclasses
 from typing import Literal
@@ -13,12 +13,12 @@ _NEIGHBOURS = 15
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """Points of a map.
+    """The points of a map.
 
     Attributes:
       points: (N, 2) float32.
-      axes: what the two directions are.
-      fitted: how many records the directions were found from.
+      axes: descriptions of the two directions.
+      fitted: the number of records to which the projection was fitted.
     """
 
     points: np.ndarray
@@ -34,12 +34,12 @@ def project(
 
     Args:
       latents: (N, d) float32.
-      kind: of the projection.
-      seed: of the draw, and of UMAP's optimisation.
+      kind: the projection.
+      seed: for the draw and for UMAP's optimisation.
       most_fitted: bounds the time of the fit.
 
     Raises:
-      InputError: UMAP has too few records to find neighbours among.
+      InputError: UMAP has too few records to find neighbours.
     """
     generator = np.random.default_rng(seed)
     chosen = np.arange(len(latents))
@@ -52,7 +52,7 @@ def project(
 
 def _pca(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, str]]:
     points, shares = np.zeros((len(latents), 2)), np.zeros(2)
-    if np.ptp(latents[chosen], axis=0).any():  # else there is no direction
+    if np.ptp(latents[chosen], axis=0).any():  # if they are all equal, there is no direction
         count = min(2, len(chosen), latents.shape[1])
         pca = PCA(count, random_state=seed).fit(latents[chosen])
         points[:, :count] = pca.transform(latents)
@@ -67,7 +67,7 @@ def _pca(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray
 def _umap(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, str]]:
     if len(chosen) <= _NEIGHBOURS:
         raise InputError(f"UMAP needs more than {_NEIGHBOURS} records. Received: {len(chosen)}")
-    from umap import UMAP  # noqa: PLC0415 - compiles for seconds, and few ask for it
+    from umap import UMAP  # noqa: PLC0415 - compiles for seconds, and is rarely requested
 
     mapper = UMAP(n_neighbors=_NEIGHBOURS, random_state=seed, n_jobs=1)
     points = np.empty((len(latents), 2))

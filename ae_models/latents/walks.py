@@ -1,16 +1,16 @@
-"""Walks through latent space: from one latent to another, along a dimension, along a label."""
+"""Walks through latent space: between two latents, along a dimension, along a label."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-_SMALLEST_SINE = 1e-6  # of an angle that is told from none
+_SMALLEST_SINE = 1e-6  # below it, an angle counts as zero
 
 
 def linear_path(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Points on the straight line between two latents, (d,), at shares of the way, (S,) between 0
-    and 1: (S, d)."""
+    """Points on the straight line between two latents, (d,), at shares of the distance, (S,)
+    between 0 and 1: (S, d)."""
     along = shares[:, None]
     return (1.0 - along) * start + along * end
 
@@ -19,16 +19,16 @@ def spherical_path(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np
     """Points on the great circle about the origin between two latents, (d,), at shares of the
     angle, (S,) between 0 and 1: (S, d).
 
-    Directions are Shoemake's (1985) slerp, sin((1 − t)·ω)/sin ω · a + sin(t·ω)/sin ω · b of unit
-    vectors a and b at the angle ω; norms go evenly from one to the other. A Gaussian of many
-    dimensions has its mass close to a sphere, which a straight line would leave (White 2016).
-    Latents without an angle between them, or that are opposite, are joined by the straight line.
+    Directions are Shoemake's (1985) slerp, sin((1 − t)·ω)/sin ω · a + sin(t·ω)/sin ω · b for unit
+    vectors a and b at the angle ω; norms are interpolated linearly. A high-dimensional Gaussian
+    has its mass close to a sphere, which a straight line would leave (White 2016). Latents with no
+    angle between them, and opposite ones, are joined by a straight line.
     """
     norms = np.linalg.norm([start, end], axis=1)
     if not norms.all():
         return linear_path(start, end, shares)
     first, last = start / norms[0], end / norms[1]
-    # Exact where the cosine is flat, unlike its inverse.
+    # Accurate where the cosine is flat, unlike arccos.
     angle = 2.0 * np.arctan2(np.linalg.norm(first - last), np.linalg.norm(first + last))
     if np.sin(angle) < _SMALLEST_SINE:
         return linear_path(start, end, shares)
@@ -49,15 +49,15 @@ def sweep(
 
 
 def along(point: np.ndarray, vector: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """`point`, (d,), with `vector`, (d,), added as often as each of `factors`, (S,), says:
-    (S, d)."""
+    """`point`, (d,), plus each of `factors`, (S,), times `vector`, (d,): (S, d)."""
     return point + factors[:, None] * vector
 
 
 class AttributeVector(NamedTuple):
-    """The way from the records without an attribute to those with it, (d,) float64.
+    """The vector from the records without an attribute to those with it, (d,) float64.
 
-    `centre`, (d,), is the mean of all records; `members` and `others` are their numbers.
+    `centre`, (d,), is the mean of all records; `members` and `others` are the numbers of records
+    with and without the attribute.
     """
 
     vector: np.ndarray
@@ -72,8 +72,8 @@ def attribute_vector(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Attribut
     similarity metric", 3.3.
 
     Args:
-      parts: latents, (N, d), and whether each record has the attribute, (N,) bool; held one part
-        after another.
+      parts: latents, (N, d), and whether each record has the attribute, (N,) bool; only one part
+        is in memory at a time.
 
     Raises:
       ValueError: all records have the attribute, or none.

@@ -1,6 +1,6 @@
-"""Likelihoods, the decoder's distributions over images: one family a file.
+"""Likelihoods, the decoder's distributions over images: one family per file.
 
-One more is added by its file and a line in `LIKELIHOODS`; the model does not change.
+To add one, add its file and a line in `LIKELIHOODS`; the model does not change.
 """
 
 from typing import TYPE_CHECKING

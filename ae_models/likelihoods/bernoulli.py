@@ -1,4 +1,4 @@
-"""The Bernoulli distribution, by logits."""
+"""The Bernoulli distribution, parametrised by logits."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from ae_models.ops.tensor import Tensor
 class Bernoulli(Likelihood):
     """P(x = 1) = sigmoid(logit) for each value.
 
-    On grey levels between 0 and 1 this is the usual cross-entropy, no normalised density: it is
-    the mean, over images whose values are drawn as 0 or 1 with these levels as probabilities, of
-    log p. Scores rank records, but are not comparable with those of another likelihood. x is
-    clipped to [0, 1], outside which the expression would reward what no image can be.
+    On grey levels between 0 and 1 this is the usual cross-entropy, which is not a normalised
+    density: it is the mean of log p over images whose values are drawn as 0 or 1 with these levels
+    as probabilities. Scores rank records, but are not comparable with those of another likelihood.
+    x is clipped to [0, 1]; outside, the expression would reward values that no image can have.
     """
 
     family = "bernoulli"

@@ -1,4 +1,4 @@
-"""The continuous Bernoulli distribution, by logits."""
+"""The continuous Bernoulli distribution, parametrised by logits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras import ops
 from ae_models.likelihoods.likelihood import LEAST_LEVEL, Likelihood
 from ae_models.ops.tensor import Tensor
 
-# Below it, in size, the closed forms lose digits, and the Taylor series are exact to float32.
+# Below it, in magnitude, the closed forms lose digits, and the Taylor series are exact to float32.
 _SMALL = 0.5
 _TINY = 1e-6
 
@@ -26,7 +26,7 @@ class ContinuousBernoulli(Likelihood):
         """1 / (1 − exp(−l)) − 1 / l."""
         small, near, safe = _parted(parameters)
         series = 0.5 + near / 12.0 - near**3 / 720.0 + near**5 / 30240.0
-        # By symmetry from the positive side, where nothing overflows.
+        # By symmetry, from the positive side, where nothing overflows.
         size = ops.abs(safe)
         upper = -1.0 / ops.expm1(-size) - 1.0 / size
         return ops.where(small, series, ops.where(safe > 0, upper, 1.0 - upper))
@@ -58,9 +58,9 @@ class ContinuousBernoulli(Likelihood):
 
 
 def _parted(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which logits are small; the small ones, and 0 for the others; the others, and 1 for these.
+    """Which logits are small; the small ones, with 0 for the others; the others, with 1 for these.
 
-    The stand-ins keep NaN out of the gradient of the branch that is not taken.
+    The substitutes keep NaN out of the gradient of the branch that is not taken.
     """
     small = ops.abs(logits) < _SMALL
     return small, ops.where(small, logits, 0.0), ops.where(small, 1.0, logits)

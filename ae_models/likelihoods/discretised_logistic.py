@@ -1,4 +1,4 @@
-"""The logistic distribution over the levels of a pixel: a proper probability of each."""
+"""The logistic distribution over the levels of a pixel, with a proper probability for each."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ _LEAST_UNIFORM = 1e-7
 
 
 class DiscretisedLogistic(ScaledLikelihood):
-    """P of a level: the mass that a logistic distribution puts on its cell, the outer cells open
+    """P of a level: the mass of a logistic distribution in its cell, where the outer cells are open
     (Salimans et al. 2017, PixelCNN++, without the mixture).
 
     Levels are k / n for k = 0 … n, with n = 2^bits − 1: log p is that of the discrete image, so
@@ -41,13 +41,13 @@ class DiscretisedLogistic(ScaledLikelihood):
         return below_upper_end + above_lower_end + inside
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """s·(softplus(m / s) − softplus((m − 1) / s)): that of the logistic clipped to [0, 1], of
-        which the mean over the levels is the midpoint rule."""
+        """s·(softplus(m / s) − softplus((m − 1) / s)): the mean of the logistic clipped to [0, 1],
+        of which the mean over the levels is the midpoint rule."""
         location, scale = self.location(parameters), self.scale(parameters)
         return scale * (ops.softplus(location / scale) - ops.softplus((location - 1.0) / scale))
 
     def variance(self, parameters: Tensor) -> Tensor:
-        """s²·π² / 3: that of the logistic before it is clipped and rounded."""
+        """s²·π² / 3: the variance of the logistic before clipping and rounding."""
         return self._like_location(parameters, (self.scale(parameters) * math.pi) ** 2 / 3.0)
 
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:

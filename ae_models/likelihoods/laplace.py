@@ -10,7 +10,7 @@ from ae_models.posteriors.laplace import Laplace as LaplaceNoise
 
 
 class Laplace(ScaledLikelihood):
-    """exp(−|x − m| / s) / 2s for each value: one far off costs less than under a Gaussian."""
+    """exp(−|x − m| / s) / 2s for each value: outliers cost less than under a Gaussian."""
 
     family = "laplace"
 

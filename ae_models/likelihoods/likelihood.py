@@ -1,4 +1,4 @@
-"""What the variational auto-encoder asks of a distribution over images."""
+"""The interface of distributions over images that the variational auto-encoder uses."""
 
 import abc
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ from keras import ops
 from ae_models.likelihoods.options import LikelihoodOptions
 from ae_models.ops.tensor import Tensor
 
-LEAST_LEVEL = 1e-3  # of a mean image, whose logits must be finite
+LEAST_LEVEL = 1e-3  # in a mean image, whose logits must be finite
 _DEFAULTS = LikelihoodOptions()
 
 
@@ -17,7 +17,7 @@ class Likelihood(keras.layers.Layer, abc.ABC):
     """A distribution p(x | z), independent over the values of an image.
 
     `parameters` is always the decoder's raw output, (..., H, W, C * parameters_per_value) float32.
-    A layer, so that a family may have weights of its own beside them.
+    It is a layer, so that a family may have weights besides these parameters.
     """
 
     family: ClassVar[str]
@@ -29,7 +29,7 @@ class Likelihood(keras.layers.Layer, abc.ABC):
         self._configure(options)
 
     def _configure(self, options: LikelihoodOptions) -> None:
-        """Takes what the family needs, and adds its weights."""
+        """Reads the options that the family needs, and adds its weights."""
 
     @abc.abstractmethod
     def log_prob_per_value(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -45,12 +45,12 @@ class Likelihood(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def parameters_of(self, mean: Tensor) -> Tensor:
-        """Raw parameters, (..., H, W, C * parameters_per_value), of which `mean` is about the
-        expected image: where training may start."""
+        """Raw parameters, (..., H, W, C * parameters_per_value), whose expected image is about
+        `mean`: a starting point for training."""
 
     @abc.abstractmethod
     def sample(self, parameters: Tensor, seed: Any) -> Tensor:
-        """One image drawn for each record, (..., H, W, C); `seed` is an int or a SeedGenerator."""
+        """One image drawn per record, (..., H, W, C); `seed` is an int or a SeedGenerator."""
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """log p(x | z), in nats, summed over the image: (...,)."""

@@ -1,4 +1,4 @@
-"""What the families with a location and a scale share: where the scale comes from."""
+"""The source of the scale, shared by the families with a location and a scale."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from ae_models.ops.tensor import Tensor
 class ScaledLikelihood(Likelihood):
     """A family with a location m from the decoder, and a scale s for each value.
 
-    `options.scale` says where s comes from: `per_pixel`, through a softplus from as
-    many decoder outputs again; `shared`, one learned number that starts at `scale_value`; `fixed`,
-    `scale_value` itself. A learned scale is at least `min_scale`, which keeps the density of a
-    value that never varies finite.
+    `options.scale` selects the source of s: `per_pixel`, a softplus of as many additional decoder
+    outputs; `shared`, one learned number that starts at `scale_value`; `fixed`, `scale_value`
+    itself. A learned scale is at least `min_scale`, which keeps the density finite for values that
+    never vary.
     """
 
     def _configure(self, options: LikelihoodOptions) -> None:
@@ -49,5 +49,5 @@ class ScaledLikelihood(Likelihood):
         return ops.concatenate([mean, *rest], axis=-1)
 
     def _like_location(self, parameters: Tensor, value: Any) -> Tensor:
-        """`value`, of one number or one a value, in the shape of the image."""
+        """`value`, one number in total or one per value, in the shape of the image."""
         return ops.ones_like(self.location(parameters)) * value

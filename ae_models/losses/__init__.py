@@ -1,1 +1,1 @@
-"""Reconstruction losses, and how a configuration weighs them."""
+"""Reconstruction losses and their weighted sums."""

@@ -1,4 +1,4 @@
-"""Weighted sums of losses as the configuration writes them: `mse`, `0.5*bce+ssim`. Imports no
+"""Weighted sums of losses as written in the configuration: `mse`, `0.5*bce+ssim`. Does not import
 Keras."""
 
 import dataclasses
@@ -30,11 +30,11 @@ class Loss:
 
     @property
     def on_logits(self) -> bool:
-        """Whether one of them is."""
+        """Whether any of the losses takes logits."""
         return not ON_LOGITS.isdisjoint(self.weights)
 
     def __call__(self, target: Tensor, image: Tensor, logits: Tensor) -> Tensor:
-        """Images (N, H, W, C), and logits of the second where a loss is on them → (N,)."""
+        """Images (N, H, W, C), and logits of the second for losses that take logits → (N,)."""
         terms = (
             weight * LOSSES[name](target, logits if name in ON_LOGITS else image)
             for name, weight in self.weights.items()
@@ -46,16 +46,16 @@ def parse_loss(text: str) -> Loss:
     """[WEIGHT*]NAME joined by `+`, such as `mse` or `mse+0.2*ssim`.
 
     Raises:
-      ValueError: an unknown name, one that comes twice, or a weight that is no number above 0.
+      ValueError: an unknown name, a repeated name, or a weight that is not a number above 0.
     """
     weights: dict[str, float] = {}
     for part in text.split("+"):
         before, star, after = (piece.strip() for piece in part.partition("*"))
         name = after if star else before
         if name not in LOSSES:
-            raise ValueError(f"{name!r} is none of {', '.join(LOSSES)}")
+            raise ValueError(f"{name!r} is not one of {', '.join(LOSSES)}")
         if name in weights:
-            raise ValueError(f"{name!r} comes twice")
+            raise ValueError(f"{name!r} is repeated")
         weights[name] = _weight(before) if star else 1.0
     return Loss(weights)
 

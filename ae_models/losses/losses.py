@@ -1,4 +1,4 @@
-"""Reconstruction losses, one number for each record."""
+"""Reconstruction losses, one number per record."""
 
 from keras import ops
 
@@ -16,17 +16,17 @@ def mean_squared_error(target: Tensor, output: Tensor) -> Tensor:
 def mean_absolute_error(target: Tensor, output: Tensor) -> Tensor:
     """Mean over the values of |target − output|.
 
-    It asks for the median: on images that are mostly black, a model trained on it alone may end in
-    black ones.
+    Its minimum is the median: on images that are mostly black, a model trained on it alone may
+    produce black images only.
     """
     return ops.mean(ops.abs(target - output), axis=_IMAGE_AXES)
 
 
 def huber(target: Tensor, output: Tensor) -> Tensor:
-    """Mean over the values of Huber's loss (1964): e² / 2 where |e| ≤ δ, else δ·(|e| − δ / 2).
+    """Mean over the values of Huber's loss (1964): e² / 2 if |e| ≤ δ, δ·(|e| − δ / 2) if not.
 
-    δ is 0.1 in scaled units. A greater one would be half the squared error: hardly a value between
-    0 and 1 is reconstructed worse than that.
+    δ is 0.1 in scaled units. A greater δ would give half the squared error: hardly any value
+    between 0 and 1 is reconstructed worse than that.
     """
     error = ops.abs(target - output)
     within = ops.minimum(error, _HUBER_DELTA)

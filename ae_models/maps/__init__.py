@@ -1,1 +1,1 @@
-"""Anomaly maps: where in an image it is anomalous. One family a file."""
+"""Anomaly maps: where in an image it is anomalous. One family per file."""

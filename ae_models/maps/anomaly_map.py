@@ -1,4 +1,4 @@
-"""What every anomaly map is."""
+"""The base of every anomaly map."""
 
 import abc
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ae_models.ops.tensor import Tensor
 
 class AnomalyMap(abc.ABC):
     """A function of scaled images and a model's inference: how anomalous each place of a record is,
-    greater for what is more anomalous. Some are fitted to training records.
+    greater being more anomalous. Some are fitted to training records.
 
     Args:
       size: (h, w) of the maps.
@@ -23,12 +23,12 @@ class AnomalyMap(abc.ABC):
         self.size = size
 
     def features(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Tensor | None:
-        """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""
+        """What `fit` needs from each training record, (N, k), or None if nothing is fitted."""
         del x, outputs
         return None
 
     def fit(self, features: np.ndarray) -> None:
-        """Learns from the features of training records, (N, k) float32."""
+        """Fits the map to the features of training records, (N, k) float32."""
         del features
 
     @abc.abstractmethod

@@ -14,20 +14,21 @@ from ae_models.ops.resampling import resampled
 from ae_models.ops.tensor import Tensor
 
 _SMOOTHING = 0.009  # of the shorter side
-_SCALED_BY = 4  # one in so many records says what is usual
-_MOST_PLACES = 20  # of a side, at which the detail layer's statistics are known
+_SCALED_BY = 4  # one record in four determines the scale
+_MOST_PLACES = 20  # per side, at which statistics of the detail layer are kept
 _SMALLEST_SCALE = 1e-6
 
 _Level = Callable[[Tensor], Tensor]  # (N, h, w, C) → (N, h, w)
 
 
 class DensityMap(AnomalyMap):
-    """How unusual the features of each place are, the mean of several levels: of the fine layers
-    the distance to the nearest place of a core-set, wherever that is in the image; of the detail
-    layer, which has more places, how far features lie from what is usual there (`Places`).
+    """How unusual the features of each place are, the mean of several levels. For the fine layers,
+    a level is the distance to the nearest place of a core-set, wherever that is in the image; for
+    the detail layer, which has more places, it is how far features are from the usual ones at that
+    place (`Places`).
 
-    Each level is in units of the greatest that it is in a usual record, on average, by a quarter of
-    the training records, which it is not fitted to.
+    Each level is divided by its average maximum in normal records, computed from a quarter of the
+    training records, to which the level is not fitted.
     """
 
     name = "density"
@@ -39,7 +40,7 @@ class DensityMap(AnomalyMap):
         self._levels: list[tuple[_Level, float]] = []
 
     def features(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Tensor:
-        """(N, ·): the layers' maps one after another."""
+        """(N, ·): the layers' maps, concatenated."""
         del x
         detail = outputs["detail_maps"]
         maps = [*outputs["fine_maps"], *detail]
@@ -64,10 +65,10 @@ class DensityMap(AnomalyMap):
         return self.of_features(self.features(x, outputs))
 
     def of_features(self, features: Tensor) -> Tensor:
-        """The maps of what `features` gives: (N, ·) → (N, h, w).
+        """The maps from the result of `features`: (N, ·) → (N, h, w).
 
         Raises:
-          ValueError: it is not fitted.
+          ValueError: the map is not fitted.
         """
         if not self._levels:
             raise ValueError(f"the map {self.name} is not fitted")

@@ -8,12 +8,12 @@ from ae_models.maps.anomaly_map import AnomalyMap
 from ae_models.ops.resampling import resampled
 from ae_models.ops.tensor import Tensor
 
-SMOOTHING = 0.02  # of the shorter side: the Gaussian that pixels of one defect share
+SMOOTHING = 0.02  # of the shorter side: a Gaussian that joins the pixels of one defect
 
 
 class ErrorMap(AnomalyMap):
-    """(x − x')², averaged over the channels, of pixels under a Gaussian of a fiftieth of the
-    shorter side; of features that of each place of their grid, with straight lines between these.
+    """(x − x')², averaged over the channels. For pixels, smoothed with a Gaussian of a fiftieth of
+    the shorter side; for features, the error at each place of their grid, interpolated linearly.
     """
 
     name = "error"

@@ -12,7 +12,7 @@ from ae_models.ops.tensor import Tensor
 
 class LikelihoodMap(AnomalyMap):
     """−log p(x | z) of each pixel at the posterior's mean, in nats, averaged over the channels,
-    under the Gaussian of `error`. Densities may be above 1, and the map below 0."""
+    smoothed like `error`. Densities may be above 1, and the map below 0."""
 
     name = "likelihood"
 

@@ -1,4 +1,4 @@
-"""What is usual at each place of maps of features."""
+"""The usual features at each place of feature maps."""
 
 import dataclasses
 
@@ -12,19 +12,19 @@ from ae_models.ops.resampling import resampling
 from ae_models.ops.scale import bounded_scale
 from ae_models.ops.tensor import Tensor
 
-_MOST_PLACES = 30_000  # by which a covariance is estimated
+_MOST_PLACES = 30_000  # from which a covariance is estimated
 _SHRINKAGE = 0.01  # towards the unit matrix
-_LEADING = 0.9  # of the variance: what makes up the image, not what is rare in it
-_PRIOR_RECORDS = 20.0  # that know of no place where features vary otherwise than elsewhere
+_LEADING = 0.9  # of the variance: describes typical image content rather than what is rare in it
+_PRIOR_RECORDS = 20.0  # of a prior under which features vary equally at all places
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """What is usual at each place of a layer's maps.
+    """The usual features at each place of a layer's maps.
 
     Attributes:
-      mean: of the features, (C,).
-      matrix: from these to k whitened ones, (C, k).
+      mean: the features' mean, (C,).
+      matrix: from centred features to k whitened ones, (C, k).
       usual, deviation: their mean and standard deviation at each place, (h, w, k), or on a coarser
         grid, (h', w', k).
       alignment: the share of their variance that is between places.
@@ -38,11 +38,11 @@ class Places:
 
     @classmethod
     def of(cls, maps: np.ndarray, most: int | None = None) -> "Places":
-        """Those of training records, (N, h, w, C).
+        """Estimates them from the maps of training records, (N, h, w, C).
 
         Args:
-          maps: of the layer.
-          most: places a side whose statistics are told apart; None: all.
+          maps: the layer's maps.
+          most: the maximum number of places per side with separate statistics; None: all.
         """
         places = maps.reshape(-1, maps.shape[-1])
         mean = places.mean(axis=0, dtype=np.float64)
@@ -66,7 +66,7 @@ class Places:
 
 
 def _sample(places: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Some of the places, (n, C), all features of mean 0 and variance 1."""
+    """A sample of the places, (n, C), with features standardised to mean 0 and variance 1."""
     if len(places) > _MOST_PLACES:
         chosen = np.random.default_rng(0).choice(len(places), _MOST_PLACES, replace=False)
         places = places[np.sort(chosen)]
@@ -74,9 +74,9 @@ def _sample(places: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarr
 
 
 def _trailing(places: np.ndarray) -> np.ndarray:
-    """Whitens places, (n, C), in the directions of least variance, that share a tenth of it:
-    (C, k). Of features that hardly vary there are none."""
-    alive = np.flatnonzero(places.var(axis=0) > 0.5)  # all have 1 but those
+    """Whitens places, (n, C), in the directions of least variance, which share a tenth of it:
+    (C, k). Features that hardly vary are left out."""
+    alive = np.flatnonzero(places.var(axis=0) > 0.5)  # it is 1 for all others
     alive = alive if len(alive) else np.arange(places.shape[1])
     known = places[:, alive]
     covariance = (1 - _SHRINKAGE) * (known.T @ known) / len(known)
@@ -89,8 +89,8 @@ def _trailing(places: np.ndarray) -> np.ndarray:
 
 
 def _alignment(white: np.ndarray) -> float:
-    """The share of the variance of (N, h, w, k) that is between places: by how much the means of
-    two halves of the records agree, which chance does not raise."""
+    """The share of the variance of (N, h, w, k) that is between places, from the agreement of the
+    means of two halves of the records, which chance does not raise."""
     whole = float(np.mean(np.square(white), dtype=np.float64))
     if len(white) < 2 or whole == 0.0:
         return 0.0
@@ -105,7 +105,7 @@ def _means_over(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 def _spread(values: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """(h', w', k) → (h, w, k): what is known on a coarser grid, at each place; inside a graph."""
+    """(h', w', k) → (h, w, k): interpolates from a coarser grid to each place; inside a graph."""
     if values.shape[:2] == size:
         return constant(values)
     rows, columns = (

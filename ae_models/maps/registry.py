@@ -1,4 +1,4 @@
-"""Which map a bundle holds."""
+"""The anomaly map of a bundle."""
 
 from ae_models.config.configuration import Configuration
 from ae_models.config.family import Family
@@ -15,8 +15,8 @@ MAPS: Family[type[AnomalyMap]] = Family(
 
 
 def map_name(config: Configuration) -> str | None:
-    """`scoring.map`, or where none is named, `density` of features, else `error`; None: the bundle
-    has no maps."""
+    """`scoring.map`; by default `density` for features and `error` for pixels; None: the bundle has
+    no maps."""
     asked = config.scoring.map
     if asked is not None:
         return None if asked == NO_MAP else asked
@@ -24,6 +24,6 @@ def map_name(config: Configuration) -> str | None:
 
 
 def new_map(config: Configuration) -> AnomalyMap | None:
-    """The configured map, not fitted yet, where there is one."""
+    """A new, unfitted instance of the configured map, if there is one."""
     name = map_name(config)
     return None if name is None else MAPS[name](map_size(config.image.shape[:2]))

@@ -1,1 +1,1 @@
-"""The three kinds of model, and what they infer of a batch."""
+"""The three kinds of model, and their inference for a batch."""

@@ -19,7 +19,7 @@ _MOST_SEEN = 1 << 16
 
 @keras.saving.register_keras_serializable(package="latentbeam")
 class Autoencoder(ImageModel):
-    """z = encoder(x), x' = decoder(z); trained to bring x' to x under a chosen loss."""
+    """z = encoder(x), x' = decoder(z); trained to bring x' close to x under a chosen loss."""
 
     config_class: ClassVar[type[ModelConfig]] = AutoencoderConfig
     config: AutoencoderConfig
@@ -35,7 +35,7 @@ class Autoencoder(ImageModel):
         return _MOST_SEEN if self.config.has_linear_path else 0
 
     def initialise(self, images: Tensor, targets: Tensor = None) -> None:
-        """A linear path starts as the principal components of the images."""
+        """Initialises a linear path with the principal components of the images."""
         if not self.config.has_linear_path or len(images) < 2:
             return
         images = np.asarray(images)
@@ -50,7 +50,7 @@ class Autoencoder(ImageModel):
         )
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """The decoder's output, (N, H, W, C): logits where images are its sigmoid."""
+        """The decoder's output, (N, H, W, C): logits if images are its sigmoid."""
         return self.decoder(self.encoder(x, training=training), training=training)
 
     def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:

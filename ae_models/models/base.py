@@ -1,4 +1,4 @@
-"""What the three auto-encoders share: construction from a configuration, losses, Keras saving."""
+"""The base of the three auto-encoders: construction from a configuration, losses, Keras saving."""
 
 import abc
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from ae_models.ops.tensor import Tensor
 class ImageModel(keras.Model, abc.ABC):
     """An auto-encoder of images (N, H, W, C) float32, scaled.
 
-    The same `seed` gives the same initial weights and the same random draws in training.
+    Equal seeds give equal initial weights and equal random draws in training.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -62,42 +62,42 @@ class ImageModel(keras.Model, abc.ABC):
 
     @property
     def encoder_outputs(self) -> int:
-        """How many numbers the encoder gives for each record."""
+        """The number of values that the encoder returns per record."""
         return self.config.latent_size
 
     @property
     def decoder_channels(self) -> int:
-        """How many numbers the decoder gives for each pixel."""
+        """The number of values that the decoder returns per pixel."""
         return self.image_shape[-1]
 
     @abc.abstractmethod
     def infer(self, x: Tensor) -> Inference:
-        """What scores are computed from; a record's values depend on the record alone.
+        """The quantities from which scores are computed; a record's depend on that record alone.
 
-        Always `latent_mean` (N, d) and `reconstruction` (N, H, W, C); a kind may add its own.
+        Always `latent_mean` (N, d) and `reconstruction` (N, H, W, C); a kind may add others.
         """
 
     @abc.abstractmethod
     def decode(self, latent: Tensor) -> Tensor:
-        """The images (N, H, W, C), scaled, of latents (N, d)."""
+        """Decodes latents (N, d) to images (N, H, W, C), scaled."""
 
     @abc.abstractmethod
     def training_loss(self, target: Tensor, outputs: Any, training: bool = False) -> Tensor:
-        """The loss of each record, (N,), given the outputs of `call`; `training`: as it is weighed
-        in this epoch, else as it is in the end."""
+        """The loss of each record, (N,), given the outputs of `call`; with `training`, weighted for
+        the current epoch, without it, as after the last epoch."""
 
     @property
     def first_seen(self) -> int:
-        """How many training images `initialise` is to see at most."""
+        """The maximum number of training images for `initialise`."""
         return 0
 
     def initialise(self, images: Tensor, targets: Tensor = None) -> None:
-        """Sees a few training images, (n, H, W, C) scaled, and their targets, where they are not
-        themselves, before training starts."""
+        """Receives a few training images, (n, H, W, C) scaled, and their targets, if these differ
+        from the images, before training starts."""
 
     @property
     def warmup_epochs(self) -> int:
-        """How many epochs of training weigh the loss otherwise than in the end."""
+        """The number of first epochs in which the loss is weighted differently."""
         return 0
 
     def begin_epoch(self, epoch: int) -> None:
@@ -111,7 +111,7 @@ class ImageModel(keras.Model, abc.ABC):
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
-        """The mean of `training_loss` over the batch, as Keras' training step asks for it."""
+        """The mean of `training_loss` over the batch, called by Keras' training step."""
         del x, sample_weight
         return _share_of_mean(self.training_loss(y, y_pred, training), training)
 
@@ -133,10 +133,10 @@ class ImageModel(keras.Model, abc.ABC):
 
 
 def _share_of_mean(losses: Tensor, training: bool) -> Tensor:
-    """The mean of a batch's losses, (N,). Where devices share it, this one's part of it.
+    """The mean of a batch's losses, (N,), or this device's share of it, if several share the batch.
 
-    In training, parts add up to the mean, as Keras adds up gradients. Else each is the mean of its
-    own records over the number of devices, as Keras weighs what it reports by records.
+    In training, the shares add up to the mean, since Keras sums gradients. In validation each is
+    the mean of the device's records over the number of devices, since Keras weights by records.
     """
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:

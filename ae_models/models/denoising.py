@@ -14,12 +14,12 @@ from ae_models.ops.tensor import Tensor
 
 @keras.saving.register_keras_serializable(package="latentbeam")
 class DenoisingAutoencoder(Autoencoder):
-    """Learns to give x back from a corrupted x (Vincent et al. 2008), or the target from x where
-    pairs are given.
+    """Learns to recover x from a corrupted x (Vincent et al. 2008), or the target from x if pairs
+    are given.
 
-    The corruption acts in training only: a record is scored as it is, and, where a score asks for
-    it, as it is restored from a few fixed views of it. Scores know no target: errors are those of
-    the output against the record itself.
+    The corruption acts only in training. A record is scored without corruption, and, for scores
+    that need it, as restored from a few fixed views of it. Scores do not use targets: errors
+    compare the output with the record itself.
     """
 
     config_class = DenoisingConfig
@@ -33,9 +33,9 @@ class DenoisingAutoencoder(Autoencoder):
         return super().call(self.corruption(x, training=training), training=training)
 
     def infer(self, x: Tensor) -> Inference:
-        """Adds, of the V views of the corruption: `views`, (V, N, H, W, C), `view_latents`,
-        (V, N, d), and `restorations`, (V, N, H, W, C), one view after another: memory for the
-        activations of one at a time."""
+        """Adds the V views of the corruption: `views`, (V, N, H, W, C), `view_latents`,
+        (V, N, d), and `restorations`, (V, N, H, W, C), computed one view at a time, to hold the
+        activations of only one in memory."""
         views = self.corruption.views(self.image_shape)
         return super().infer(x) | {
             "views": lambda _: ops.stack([view(x) for view in views]),

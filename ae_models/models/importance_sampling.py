@@ -1,4 +1,4 @@
-"""Estimating log p(x) of a variational auto-encoder by importance sampling."""
+"""Estimates log p(x) of a variational auto-encoder by importance sampling."""
 
 import math
 
@@ -14,16 +14,15 @@ def log_marginal_likelihood(
 ) -> np.ndarray:
     """log 1/K·Σ_k p(x | z_k)·p(z_k) / q(z_k | x), in nats, (N,) float64 (Burda et al. 2016).
 
-    Unlike the score `negative_log_likelihood`, with fresh draws of z for every record, so that
-    errors of different records are independent, and their mean tends to that of log p(x) from
-    below.
+    Unlike the score `negative_log_likelihood`, it draws z afresh for every record, so that errors
+    of different records are independent, and their mean approaches that of log p(x) from below.
 
     Args:
-      model: of any families.
+      model: with any families.
       x: (N, H, W, C) float32, scaled.
       samples: K.
-      seed: of the draws.
-      decoded_rows: how many images are decoded at a time, for memory's sake.
+      seed: for the draws.
+      decoded_rows: the number of images decoded at a time, which bounds the memory.
     """
     per_record = min(samples, decoded_rows)
     rounds = math.ceil(samples / per_record)

@@ -1,15 +1,15 @@
-"""What a model infers of a batch of records, each quantity computed when it is first asked for."""
+"""A model's inference for a batch of records, each quantity computed on first access."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from ae_models.ops.tensor import Tensor
 
-# A quantity as a function of the inference that it belongs to, from which it may take others.
+# A quantity as a function of its inference, from which it may read other quantities.
 Quantity = Callable[["Inference"], Tensor]
 
 
 class Inference(Mapping[str, Tensor]):
-    """Named tensors, lazily: a score that no one configured costs nothing.
+    """Named tensors, computed lazily: scores that are not configured cost nothing.
 
     >>> inference = Inference({"one": lambda _: 1, "two": lambda own: own["one"] + 1})
     >>> inference["two"]
@@ -35,7 +35,7 @@ class Inference(Mapping[str, Tensor]):
         return len(self._quantities)
 
     def __or__(self, more: Mapping[str, Quantity]) -> "Inference":
-        """An inference that knows `more` quantities."""
+        """An inference with `more` quantities."""
         result = Inference(self._quantities | dict(more))
         result._computed = dict(self._computed)
         return result

@@ -1,4 +1,4 @@
-"""Optimising the posterior of single records: the inner loop of the likelihood regret."""
+"""Optimises the posterior of single records: the inner loop of the likelihood regret."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,14 @@ _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-7
 def optimised_gain(elbo: Callable[[Tensor], Tensor], parameters: Tensor, steps: int) -> Tensor:
     """How much `steps` steps of Adam raise each record's bound above that of the encoder.
 
-    The records' parameters are optimised side by side, and do not touch one another: each step
-    follows the gradient of a sum of bounds of which each depends on its own record alone. The best
+    The records' parameters are optimised in parallel without affecting one another: each step
+    follows the gradient of a sum of bounds, each of which depends on one record alone. The best
     bound along the way counts, so that the gain is never negative (Xiao et al. 2020).
 
     Args:
       elbo: raw posterior parameters, (N, ·), → the bound in nats, (N,).
-      parameters: those that the encoder gave.
-      steps: the number of steps, a fixed one: the same for every record.
+      parameters: the encoder's parameters.
+      steps: the number of steps, the same for every record.
     """
     start = elbo(parameters)
     zeros = tf.zeros_like(parameters)

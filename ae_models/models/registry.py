@@ -1,4 +1,4 @@
-"""The kinds of model by name. Imports Keras when one is asked for."""
+"""The kinds of model by name. Imports Keras on first access."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ MODELS: "Family[type[ImageModel]]" = Family(
 def build_model(
     config: ModelConfig, image_shape: tuple[int, int, int], seed: int = 0
 ) -> "ImageModel":
-    """An untrained model of the configured kind for images (H, W, C).
+    """Builds an untrained model of the configured kind for images (H, W, C).
 
     Raises:
       ConfigError: a side or the channels are less than 1, or the seed is negative.

@@ -21,7 +21,7 @@ from ae_models.priors import PRIORS
 
 
 class VariationalOutputs(NamedTuple):
-    """What `call` gives, for S samples of z: raw parameters of q(z | x), (N, ·), z, (S, N, d),
+    """The result of `call` for S samples of z: raw parameters of q(z | x), (N, ·), z, (S, N, d),
     and raw parameters of p(x | z), (S, N, H, W, ·)."""
 
     posterior: Tensor
@@ -32,10 +32,10 @@ class VariationalOutputs(NamedTuple):
 @keras.saving.register_keras_serializable(package="latentbeam")
 class VariationalAutoencoder(ImageModel):
     """q(z | x) from the encoder, z sampled from it, p(x | z) from the decoder (Kingma and Welling
-    2014); posterior, prior and likelihood are families that the configuration names.
+    2014); the configuration names the families of posterior, prior and likelihood.
 
     Scores use one table of noise, drawn once from the seed and saved with the weights, in
-    antithetic pairs (ε, −ε): a record's score depends on the record alone.
+    antithetic pairs (ε, −ε), so that a record's score depends on that record alone.
     """
 
     config_class = VariationalConfig
@@ -72,7 +72,7 @@ class VariationalAutoencoder(ImageModel):
         return self.image_shape[-1] * self.likelihood.parameters_per_value
 
     def encode(self, x: Tensor) -> Posterior:
-        """q(z | x) of images (N, H, W, C)."""
+        """q(z | x) for images (N, H, W, C)."""
         return self._posterior(self.encoder(x, training=False))
 
     def _posterior(self, parameters: Tensor) -> Posterior:
@@ -83,8 +83,8 @@ class VariationalAutoencoder(ImageModel):
         return 1024
 
     def initialise(self, images: Tensor, targets: Tensor = None) -> None:
-        """The decoder starts at the mean image: one that has to find it first learns to do without
-        the latent, and many dimensions never come back."""
+        """Starts the decoder at the mean image: one that has to find it first learns to ignore the
+        latent, and many dimensions never recover."""
         del targets
         self.prior.initialise(images)
         mean = self.likelihood.parameters_of(ops.mean(images, axis=0))
@@ -140,8 +140,8 @@ class VariationalAutoencoder(ImageModel):
         return self.prior.log_prob(z) - posterior.log_prob(z)
 
     def infer(self, x: Tensor) -> Inference:
-        """Adds `latent_stddev` (N, d), and in nats: `kl`, `expected_log_likelihood`, that is
-        E_q[log p(x | z)], and `elbo_gain`, by optimising q for each record, (N,); `log_weights`,
+        """Adds `latent_stddev` (N, d); and in nats: `kl`, `expected_log_likelihood`, which is
+        E_q[log p(x | z)], and `elbo_gain`, from optimising q per record, (N,); `log_weights`,
         log p(x, z) / q(z | x), (K, N); `log_likelihood_per_value`, log p(x | z) at the posterior's
         mean, (N, H, W, C). Expectations are over the K rows of the noise table."""
         parameters = self.encoder(x, training=False)
@@ -170,7 +170,7 @@ class VariationalAutoencoder(ImageModel):
         )
 
     def log_weights(self, x: Tensor, samples: int, seed: Any) -> Tensor:
-        """log p(x, z) / q(z | x), in nats, of z drawn anew from q(z | x): (samples, N)."""
+        """log p(x, z) / q(z | x), in nats, for fresh draws of z from q(z | x): (samples, N)."""
         posterior = self.encode(x)
         z, images = self._drawn(posterior, samples, seed, training=False)
         return self.likelihood.log_prob(images, x) + self._log_ratio(posterior, z)
@@ -180,7 +180,7 @@ class VariationalAutoencoder(ImageModel):
         return self.likelihood.mean(self.decoder(latent, training=False))
 
     def _log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) of each sample, (K, N), one after another: memory for one at a time."""
+        """log p(x | z) of each sample, (K, N), computed one at a time to save memory."""
         return ops.stack(
             [
                 self.likelihood.log_prob(self.decoder(z[index], training=False), x)
@@ -189,7 +189,7 @@ class VariationalAutoencoder(ImageModel):
         )
 
     def _elbo(self, x: Tensor, parameters: Tensor, noise: Tensor) -> Tensor:
-        """The evidence lower bound, in nats, (N,), for a posterior by its raw parameters."""
+        """The evidence lower bound, in nats, (N,), for a posterior with these raw parameters."""
         posterior = self._posterior(parameters)
         z = posterior.sample(noise)
         kl = ops.sum(self._kl(posterior, z), axis=-1)
@@ -201,13 +201,13 @@ class VariationalAutoencoder(ImageModel):
         return self.draw(self.prior.sample(count, seeds), seeds)
 
     def draw(self, latent: Tensor, seed: Any) -> Tensor:
-        """Images drawn from p(x | z), where `decode` gives its mean: (N, H, W, C)."""
+        """Images drawn from p(x | z), whereas `decode` returns its mean: (N, H, W, C)."""
         return self.likelihood.sample(self.decoder(latent, training=False), seed=seed)
 
 
 def _antithetic(family: type[Posterior], seed: int) -> Any:
-    """An initialiser of shape (samples, d): draws from the family's noise, then the same negated,
-    as that noise is symmetric."""
+    """An initialiser of shape (samples, d): draws from the family's noise, then the same draws
+    negated, since that noise is symmetric."""
 
     def initialise(shape: tuple[int, int], dtype: Any = None) -> np.ndarray:
         half = family.noise_table((shape[0] // 2, shape[1]), np.random.default_rng(seed))

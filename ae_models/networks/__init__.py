@@ -1,9 +1,9 @@
-"""Encoder and decoder networks, one architecture a file, for any (H, W, C).
+"""Encoder and decoder networks, one architecture per file, for any (H, W, C).
 
-Each architecture gives `default_widths(image_shape)`, `encoder(image_shape, widths, outputs,
+Each architecture provides `default_widths(image_shape)`, `encoder(image_shape, widths, outputs,
 activation, seeds)` and `decoder(image_shape, widths, latent_dim, channels, activation, seeds)`:
 Keras models from (N, H, W, C) to (N, outputs) and from (N, latent_dim) to (N, H, W, channels),
-both float32. `start_at(decoder, image)` sets the bias of the decoder's last layer, whose name is
+both float32. `start_at(decoder, image)` sets the bias of the decoder's last layer, which is named
 `LAST_LAYER`.
 """
 
@@ -18,5 +18,5 @@ NETWORKS: Family[ModuleType] = Family(
         "residual": "ae_models.networks.residual",
     }
 )
-# `glu` is the gated linear unit, of twice the units: a · sigmoid(b) (Dauphin et al. 2017).
+# `glu` is the gated linear unit, with twice the units: a · sigmoid(b) (Dauphin et al. 2017).
 ACTIVATIONS = ("relu", "elu", "gelu", "silu", "tanh", "glu")

@@ -1,4 +1,4 @@
-"""Convolutional networks: strided convolutions, nothing between them."""
+"""Convolutional networks: strided convolutions with nothing between them."""
 
 from collections.abc import Iterator, Sequence
 

@@ -13,7 +13,7 @@ LAST_LAYER = "linear"  # of the decoder
 
 def default_widths(image_shape: Shape) -> tuple[int, ...]:
     """Hidden units from the image to the latent."""
-    del image_shape  # the input layer grows with the image by itself
+    del image_shape  # the input layer already grows with the image
     return (256, 64)
 
 
@@ -50,7 +50,7 @@ def decoder(
 
 
 def start_at(decoder: keras.Model, image: Any) -> None:
-    """Makes the decoder's outputs scatter around `image`, (H, W, channels)."""
+    """Centres the decoder's outputs on `image`, (H, W, channels)."""
     decoder.get_layer(LAST_LAYER).bias.assign(keras.ops.reshape(image, (-1,)))
 
 

@@ -1,5 +1,5 @@
-"""What the architectures share: activations of the hidden layers, with what each asks of a layer's
-units and weights, and the linear last layer."""
+"""Shared by the architectures: activations of the hidden layers, with the units and weights that
+each needs, and the linear last layer."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ _SATURATING = frozenset({"tanh", "glu"})
 
 
 def units_before(activation: str, units: int) -> int:
-    """How many units a layer has so that `units` come out of the activation."""
+    """The number of units a layer needs for the activation to return `units`."""
     return 2 * units if activation == "glu" else units
 
 
@@ -21,8 +21,8 @@ def hidden_initializer(activation: str, seed: int) -> keras.Initializer:
 
 
 def activated(x: keras.KerasTensor, activation: str, name: str) -> keras.KerasTensor:
-    """The activation as an operation of its own: inside a layer, Keras takes the shape of `glu`'s
-    output to be that of its input."""
+    """The activation as a separate operation: inside a layer, Keras assumes that `glu`'s output has
+    the shape of its input."""
     if activation == "glu":
         return keras.ops.glu(x)
     return keras.layers.Activation(activation, name=name)(x)

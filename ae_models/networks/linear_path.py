@@ -1,4 +1,4 @@
-"""A linear path beside the networks of an auto-encoder, which starts as principal components."""
+"""A linear path in parallel to an auto-encoder's networks, initialised as principal components."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from ae_models.networks import NETWORKS
 from ae_models.ops.tensor import Tensor
 
 _PATH = "linear_path"
-# What the networks give is small beside it: their first steps, before they know a direction, would
-# else undo it.
+# The networks' outputs are scaled down beside it, because their first steps, before they have a
+# direction, would undo it.
 _OF_LATENT, _OF_IMAGE = 0.01, 0.03
-_LEAST_SCALE = 1e-4  # of codes, which of images that are all alike are rounding
-_ENTRIES = 0.2  # what entries of a linear path start at
+_LEAST_SCALE = 1e-4  # of codes, which for identical images are only rounding
+_ENTRIES = 0.2  # the initial magnitude of a linear path's entries
 
 
 class LinearPath(keras.layers.Layer):
-    """scale · x·W + b, of x (N, D) → (N, units). The entries of W start at about 0.2, so that an
+    """scale · x·W + b, for x (N, D) → (N, units). The entries of W start at about 0.2, so that an
     optimiser's step is the same share of them, however large D is; the rest is in the scale, which
     is not trained (an "equalized learning rate", Karras et al. 2018)."""
 
@@ -37,7 +37,7 @@ class LinearPath(keras.layers.Layer):
         return ops.matmul(x, self.kernel) * ops.cast(self.scale, self.compute_dtype) + self.bias
 
     def start_at(self, matrix: np.ndarray, bias: np.ndarray) -> None:
-        """Makes the path x·matrix + bias, of (D, units) and (units,)."""
+        """Sets the path to x·matrix + bias, with shapes (D, units) and (units,)."""
         scale = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)))) / _ENTRIES or 1.0
         self.kernel.assign(matrix / scale)
         self.scale.assign(scale)
@@ -45,14 +45,14 @@ class LinearPath(keras.layers.Layer):
 
 
 def encoder_beside(encoder: keras.Model) -> keras.Model:
-    """(N, H, W, C) → (N, d): what the encoder gives, and a linear function of the image."""
+    """(N, H, W, C) → (N, d): the encoder's output plus a linear function of the image."""
     image, latent = encoder.inputs[0], keras.layers.Rescaling(_OF_LATENT)(encoder.outputs[0])
     linear = LinearPath(latent.shape[-1], name=_PATH)(keras.layers.Flatten()(image))
     return keras.Model(image, keras.layers.Add()([latent, linear]), name=encoder.name)
 
 
 def decoder_beside(decoder: keras.Model) -> keras.Model:
-    """(N, d) → (N, H, W, C): what the decoder gives, and a linear function of the latent."""
+    """(N, d) → (N, H, W, C): the decoder's output plus a linear function of the latent."""
     latent, image = decoder.inputs[0], keras.layers.Rescaling(_OF_IMAGE)(decoder.outputs[0])
     shape = image.shape[1:]
     linear = LinearPath(int(np.prod(shape)), name=_PATH)(latent)
@@ -70,19 +70,19 @@ def start_at(
     images: np.ndarray,
     targets: np.ndarray,
 ) -> None:
-    """Makes codes of the images' principal components, and targets of codes by least squares; the
-    networks beside add nothing yet.
+    """Sets the path to encode the images' principal components and to decode codes to the targets
+    by least squares; the networks in parallel add nothing yet.
 
     Args:
       network: the architecture's name.
-      mean: of the images, (D,).
+      mean: the images' mean, (D,).
       components: orthonormal rows, (k, D), k at most d. Further latents start at 0.
-      images, targets: that the path is fitted to, (N, H, W, C).
+      images, targets: the data to which the path is fitted, (N, H, W, C).
     """
     flat, wanted = (np.reshape(x, (len(x), -1)) for x in (images, targets))
     codes = (flat - mean) @ components.T
     scale = max(_LEAST_SCALE, float(np.sqrt(np.mean(np.square(codes)))))
-    codes /= scale  # of one scale for all latents: their distances are those of the images
+    codes /= scale  # one scale for all latents, so that their distances are those of the images
     d, values = encoder.output_shape[-1], flat.shape[1]
     into = np.zeros((values, d), np.float32)
     into[:, : len(components)] = components.T / scale

@@ -1,4 +1,4 @@
-"""Residual networks: each stage of the convolutional ones, with a block that has a shortcut."""
+"""Residual networks: the stages of the convolutional ones, each with a residual block."""
 
 from collections.abc import Iterator, Sequence
 
@@ -57,8 +57,8 @@ def _block(
 ) -> keras.KerasTensor:
     """x + f(x), with normalisation first (He et al. 2016, identity mappings).
 
-    Normalised over the channels of each pixel, not over the batch: a record's output must not
-    depend on its neighbours.
+    Normalised over the channels of each pixel rather than over the batch, since a record's output
+    must not depend on its neighbours.
     """
     shortcut = x
     for part in ("a", "b"):

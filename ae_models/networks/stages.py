@@ -1,7 +1,6 @@
-"""What convolutional and residual networks share: stages that halve and double an image.
+"""Shared by the convolutional and residual networks: stages that halve and double an image.
 
-Each stage rounds up where it halves, and cuts what is too much where it doubles, so any size will
-do.
+Halving rounds up, and doubling crops the surplus, so that any size works.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +12,14 @@ from ae_models.networks.layers import activated, hidden_initializer, linear, uni
 
 Shape = tuple[int, int, int]
 LAST_LAYER = "pixels"  # of the decoder
-# A further block of a stage: feature maps, activation, seeds, name → maps of the same shape.
+# An additional block of a stage: feature maps, activation, seeds, name → maps of the same shape.
 Block = Callable[[keras.KerasTensor, str, Iterator[int], str], keras.KerasTensor]
 _SMALLEST_SIDE = 8
 _NARROWEST, _WIDEST = 16, 128
 
 
 def default_widths(image_shape: Shape) -> tuple[int, ...]:
-    """Filters of each stage, as many stages as bring the longer side to 8 pixels or fewer."""
+    """Filters of each stage, with as many stages as reduce the longer side to 8 pixels or fewer."""
     side, widths = max(image_shape[:2]), [_NARROWEST]
     while (side := -(-side // 2)) > _SMALLEST_SIDE:
         widths.append(min(2 * widths[-1], _WIDEST))
@@ -74,8 +73,7 @@ def staged_decoder(
 
 
 def start_at(decoder: keras.Model, image: Any) -> None:
-    """Makes the decoder's outputs scatter around the channels' means of `image`,
-    (H, W, channels)."""
+    """Centres the decoder's outputs on the channel means of `image`, (H, W, channels)."""
     decoder.get_layer(LAST_LAYER).bias.assign(keras.ops.mean(image, axis=(0, 1)))
 
 
@@ -104,7 +102,7 @@ def _upsample(
     seeds: Iterator[int],
     name: str,
 ) -> keras.KerasTensor:
-    """Doubles both sides, then cuts the row or column that an odd `size` has too many."""
+    """Doubles both sides, then crops the surplus row or column if `size` is odd."""
     x = _strided(
         keras.layers.Conv2DTranspose, x, filters, activation=activation, seeds=seeds, name=name
     )
@@ -123,7 +121,7 @@ def _strided(
     seeds: Iterator[int],
     name: str,
 ) -> keras.KerasTensor:
-    """A convolution, or a transposed one, by a step of 2, and its activation."""
+    """A convolution or transposed convolution with stride 2, and its activation."""
     x = convolution(
         units_before(activation, filters),
         3,

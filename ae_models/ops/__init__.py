@@ -1,1 +1,1 @@
-"""Operations on images, and seeds, that several rooms need."""
+"""Operations on images, and seeds, that several packages use."""

@@ -9,7 +9,7 @@ from ae_models.ops.tensor import Tensor
 
 def area_resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """(N, H, W, C) float32 → (N, h, w, C) for `size` (h, w): the mean of x over the area of each
-    place of the new grid, which places of the old one share by how much of them lies in it."""
+    place of the new grid, with places of the old grid weighted by their overlap."""
     height, width, channels = x.shape[1:]
     if (height, width) == size:
         return x
@@ -23,8 +23,8 @@ def area_resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def mean_over_places(x: Tensor) -> Tensor:
-    """(N, H, W, C) float32 → (N, C), the same bits of a record wherever in the batch it is: those
-    of a mean depend on that, where channels fill no whole number of a processor's registers."""
+    """(N, H, W, C) float32 → (N, C), with bits that do not depend on a record's position in the
+    batch. Those of an ordinary mean do, if channels do not fill a processor's registers evenly."""
     height, width, channels = x.shape[1:]
     shares = np.full((1, height * width), 1 / (height * width))
     means = ops.matmul(constant(shares), ops.reshape(x, (-1, height * width, channels)))
@@ -32,7 +32,7 @@ def mean_over_places(x: Tensor) -> Tensor:
 
 
 def area_shares(old: int, new: int) -> np.ndarray:
-    """What of each place along an axis lies in each of a new grid's, (new, old), rows of sum 1."""
+    """The share of each old place in each new one along an axis, (new, old), with rows of sum 1."""
     ends = np.arange(new + 1) * (old / new)
     starts = np.arange(old)
     overlap = np.minimum(ends[1:, None], starts + 1) - np.maximum(ends[:-1, None], starts)

@@ -9,15 +9,15 @@ from ae_models.ops.tensor import Tensor
 
 
 def gaussian_filtered(x: Tensor, sigma: float) -> Tensor:
-    """(N, H, W, C) float32 → the same shape: each channel under a Gaussian of standard deviation
-    `sigma`, in pixels, edges mirrored, as `scipy.ndimage.gaussian_filter` has it."""
+    """(N, H, W, C) float32 → the same shape: each channel filtered by a Gaussian of standard
+    deviation `sigma`, in pixels, with mirrored edges, like `scipy.ndimage.gaussian_filter`."""
     _, height, width, _ = x.shape
     across = ops.einsum("ih,nhwc->niwc", _matrix(height, sigma), x)
     return ops.einsum("jw,niwc->nijc", _matrix(width, sigma), across)
 
 
 def _matrix(side: int, sigma: float) -> Tensor:
-    """SciPy's filter along one axis is linear: what it makes of each unit vector, (side, side).
-    As a matrix it is right for images that are smaller than the filter, too."""
+    """SciPy's filter along one axis as a matrix: its result for each unit vector, (side, side). It
+    is also correct for images smaller than the filter."""
     filtered = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
     return constant(filtered)

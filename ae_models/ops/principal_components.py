@@ -1,4 +1,4 @@
-"""The directions in which images vary most."""
+"""The directions of the greatest variance of images."""
 
 import dataclasses
 from typing import Self
@@ -11,7 +11,7 @@ class PrincipalComponents:
     """The directions of the greatest variance.
 
     Attributes:
-      mean: of the images, (D,) float32.
+      mean: the images' mean, (D,) float32.
       components: orthonormal rows, (k, D) float32.
     """
 
@@ -20,7 +20,7 @@ class PrincipalComponents:
 
     @classmethod
     def of(cls, images: np.ndarray, count: int, seed: int) -> Self:
-        """Those of images (N, H, W, C), `count` of them or as many as N and D allow (scikit-learn).
+        """Fits `count` components to images (N, H, W, C), or as many as N and D allow.
 
         Raises:
           ValueError: there are fewer than two images.
@@ -30,8 +30,8 @@ class PrincipalComponents:
         flat = images.reshape(len(images), -1)
         most = min(count, len(flat) - 1, flat.shape[1])
         if most < 1:
-            raise ValueError(f"principal components take two images. Received: {len(flat)}")
-        with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+            raise ValueError(f"principal components need two images. Received: {len(flat)}")
+        with np.errstate(invalid="ignore"):  # shares of the variance, if that is 0
             found = PCA(most, random_state=seed).fit(flat)
         return cls(found.mean_.astype(np.float32), found.components_.astype(np.float32))
 

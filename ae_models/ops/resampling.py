@@ -1,4 +1,4 @@
-"""Maps brought to another grid and smoothed, inside a graph."""
+"""Resamples maps to another grid and smooths them, inside a graph."""
 
 import numpy as np
 from keras import ops
@@ -10,15 +10,15 @@ from ae_models.ops.tensor import Tensor
 
 
 def resampled(x: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """(N, H, W) float32 → (N, h, w) for `size` (h, w): along each axis the means over the areas of
-    a coarser grid, or on a finer one straight lines between the centres of places; then under a
-    Gaussian of standard deviation `sigma`, in places of the new grid, edges mirrored."""
+    """(N, H, W) float32 → (N, h, w) for `size` (h, w): along each axis means over the areas of a
+    coarser grid, or linear interpolation between centres on a finer one; then filtered by a
+    Gaussian of standard deviation `sigma`, in places of the new grid, with mirrored edges."""
     across = ops.einsum("ih,nhw->niw", constant(resampling(x.shape[1], size[0], sigma)), x)
     return ops.einsum("jw,niw->nij", constant(resampling(x.shape[2], size[1], sigma)), across)
 
 
 def resampling(old: int, new: int, sigma: float) -> np.ndarray:
-    """The matrix that does so along one axis, (new, old): rows of sum 1."""
+    """The matrix of `resampled` along one axis, (new, old), with rows of sum 1."""
     shares = area_shares(old, new) if new < old else _linear_shares(old, new)
     if sigma == 0.0:
         return shares
@@ -26,8 +26,8 @@ def resampling(old: int, new: int, sigma: float) -> np.ndarray:
 
 
 def _linear_shares(old: int, new: int) -> np.ndarray:
-    """What of each place along an axis is in each centre of a finer grid, (new, old); beyond the
-    outermost centres the values of these, as Pillow and TensorFlow have it."""
+    """The weight of each old place at each centre of a finer grid along an axis, (new, old); beyond
+    the outermost centres their values apply, as in Pillow and TensorFlow."""
     centres = (np.arange(new) + 0.5) * (old / new) - 0.5
     centres = np.clip(centres, 0, old - 1)
     return np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)))

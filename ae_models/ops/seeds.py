@@ -1,4 +1,4 @@
-"""One integer seed a layer, all from one: no global random state."""
+"""One integer seed per layer, all derived from one: no global random state."""
 
 from collections.abc import Iterator
 

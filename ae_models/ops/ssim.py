@@ -15,12 +15,12 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     """1 − SSIM of images between 0 and 1, (N, H, W, C), (N, H, W, C) → (N,), from 0 to 2 (Wang et
     al. 2004).
 
-    Means, variances and the covariance are weighed by a Gaussian window (σ 1.5, 11 taps); an axis
-    shorter than that takes the greatest odd number of taps that fit. The mean is over all windows
+    Means, variances and the covariance are weighted by a Gaussian window (σ 1.5, 11 taps); an axis
+    shorter than that uses the greatest odd number of taps that fits. The mean is over all windows
     within the image, and over the channels.
 
-    SSIM is l·s. Taken from 1 in the end, it would leave rounding alone of a good reconstruction:
-    with d = x − y, 1 − l and 1 − s are fractions above whose lines stand mean(d)² and var(d).
+    SSIM is l·s. Subtracting that from 1 would leave only rounding for a good reconstruction. With
+    d = x − y, 1 − l and 1 − s are instead fractions with the numerators mean(d)² and var(d).
     """
     difference = x - y
     moments = ops.concatenate([x, y, x * x + y * y, difference, difference * difference], axis=-1)
@@ -34,7 +34,7 @@ def structural_dissimilarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _window(side: int) -> np.ndarray:
-    """The weights along an axis of so many pixels."""
+    """The weights along an axis of `side` pixels."""
     window = windows.gaussian(min(_TAPS, side - (side + 1) % 2), _SIGMA)
     return window / window.sum()
 

@@ -1,1 +1,1 @@
-"""How well anomaly maps tell anomalous pixels from normal ones, however many there are."""
+"""How well anomaly maps separate anomalous pixels from normal ones, for any number of pixels."""

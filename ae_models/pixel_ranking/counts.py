@@ -1,4 +1,4 @@
-"""Pixels counted by their value: all that rankings of pixels are made of."""
+"""Pixels counted by value: all that rankings of pixels are computed from."""
 
 import dataclasses
 
@@ -12,12 +12,12 @@ _TOUCHING = np.ones((3, 3), bool)  # pixels of one region may touch at a corner
 
 @dataclasses.dataclass(frozen=True)
 class ImagePixels:
-    """One image's pixels.
+    """The pixel counts of one image.
 
     Attributes:
-      normal, anomalous: how many of these have each code, (65,536,) int64.
-      overlap: what share of each region has each code, summed over the regions, (65,536,) float64.
-      regions: how many connected anomalous regions there are.
+      normal, anomalous: the number of such pixels with each code, (65,536,) int64.
+      overlap: the share of each region with each code, summed over the regions, (65,536,) float64.
+      regions: the number of connected anomalous regions.
     """
 
     normal: np.ndarray
@@ -27,8 +27,8 @@ class ImagePixels:
 
     @classmethod
     def of(cls, values: np.ndarray, mask: np.ndarray | None) -> "ImagePixels":
-        """Those of a map, (H, W) float, NaN being the least, and a mask, (H, W) bool; None: all are
-        normal."""
+        """Counts the pixels of a map, (H, W) float, with NaN as the least value, and a mask,
+        (H, W) bool; None: all pixels are normal."""
         ranked = codes(values)
         everything = np.bincount(ranked.reshape(-1), minlength=CODES)
         overlap, found = np.zeros(CODES), 0
@@ -47,9 +47,9 @@ class PixelCounts:
     """Sums over images. Memory is 2 MiB, however many there are.
 
     Attributes:
-      images, normal_images: how many there were, and how many without an anomalous pixel.
-      normal, anomalous, overlap, regions: as of `ImagePixels`.
-      usual: what share of each normal image's pixels has each code, summed over them.
+      images, normal_images: the number of images, and of images without an anomalous pixel.
+      normal, anomalous, overlap, regions: as in `ImagePixels`.
+      usual: the share of each normal image's pixels with each code, summed over these images.
     """
 
     images: int = 0
@@ -61,7 +61,7 @@ class PixelCounts:
     usual: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CODES))
 
     def add(self, image: ImagePixels) -> None:
-        """Counts one more image."""
+        """Adds an image."""
         self.images += 1
         self.normal += image.normal
         self.anomalous += image.anomalous
@@ -72,7 +72,7 @@ class PixelCounts:
             self.usual += image.normal / image.normal.sum()
 
     def merged(self, other: "PixelCounts") -> "PixelCounts":
-        """Those of both."""
+        """The sums over the images of both."""
         return PixelCounts(
             *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
         )

@@ -1,4 +1,4 @@
-"""Values by their order among all half floats: bins of a histogram that fits any map."""
+"""Ranks values among all half floats: histogram bins that fit any map."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ _SIGN = np.uint16(1 << 15)
 
 def codes(values: np.ndarray) -> np.ndarray:
     """(...) float16 or float32 → (...) uint16, in the order of the values as half floats; 0, the
-    least, for NaN."""
-    with np.errstate(over="ignore", invalid="ignore"):  # infinity, and NaN, have codes
+    least code, for NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN have codes
         halves = np.asarray(values, np.float16) + np.float16(0.0)  # −0 is 0
     bits = halves.view(np.uint16)
     ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)

@@ -1,8 +1,8 @@
-"""Measures of how maps rank pixels, of counted ones.
+"""Measures of how maps rank pixels, computed from counts.
 
-Values that are one half float count as ties: each measure is that of maps rounded to half floats,
-which moves values by less than one part in two thousand, and of maps that are stored so only where
-they are enlarged.
+Values with the same half float count as ties: each measure is that of maps rounded to half floats,
+which moves values by less than one part in two thousand. For maps that are stored as half floats,
+this affects only those that are enlarged.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ AUPIMO_BOUNDS = (1e-5, 1e-4)
 
 
 class BestF1(NamedTuple):
-    """The greatest F1 score of any threshold, and the greatest such threshold: pixels at or above
-    it are taken for anomalous; None: all are, those without a value, too."""
+    """The greatest F1 score over all thresholds, and the greatest threshold with that score: pixels
+    at or above it count as anomalous; None: all do, including those without a value."""
 
     f1: float
     precision: float
@@ -26,8 +26,8 @@ class BestF1(NamedTuple):
 
 
 def pixel_auroc(counts: PixelCounts) -> tuple[float, float]:
-    """The area under the ROC curve of all pixels, ties counting one half, and by how much it may at
-    most differ from that of values that were not rounded."""
+    """The area under the ROC curve of all pixels, ties counting one half, and the greatest possible
+    difference from that of unrounded values."""
     normal, anomalous = (
         counts.normal / counts.normal.sum(),
         counts.anomalous / counts.anomalous.sum(),
@@ -39,7 +39,7 @@ def pixel_auroc(counts: PixelCounts) -> tuple[float, float]:
 
 def aupro(counts: PixelCounts, limit: float) -> float:
     """The area under the curve of per-region overlap against the false-positive rate of all normal
-    pixels, up to a rate, over that rate (Bergmann et al. 2021): 1 where all regions are covered
+    pixels, up to a rate, divided by that rate (Bergmann et al. 2021): 1 if all regions are covered
     before any normal pixel."""
     rates, overlaps = _from_the_top(counts.normal), _from_the_top(counts.overlap) / counts.regions
     rates = rates / rates[-1]
@@ -51,7 +51,7 @@ def aupro(counts: PixelCounts, limit: float) -> float:
 
 
 def best_f1(counts: PixelCounts) -> BestF1:
-    """Over the pixels of all images."""
+    """The best F1 score over the pixels of all images."""
     found = _from_the_top(counts.anomalous)[1:]
     taken = found + _from_the_top(counts.normal)[1:]
     f1 = 2 * found / (taken + found[-1])
@@ -66,11 +66,11 @@ def best_f1(counts: PixelCounts) -> BestF1:
 
 class Aupimo:
     """The area under the curve of one image's recall against the false-positive rate of normal
-    images, averaged over these, on a logarithmic axis between two rates, which say how rare a false
-    alarm is to be (Bertoldo et al. 2024).
+    images, averaged over these, on a logarithmic axis between two rates, which state how rare a
+    false alarm must be (Bertoldo et al. 2024).
 
     Args:
-      counts: of images with normal ones among them.
+      counts: over images that include normal ones.
       bounds: the two rates.
     """
 
@@ -78,15 +78,15 @@ class Aupimo:
         low, high = np.log(bounds[0]), np.log(bounds[1])
         rates = _from_the_top(counts.usual) / counts.normal_images
         logs = np.clip(np.log(np.maximum(rates, np.finfo(float).tiny)), low, high)
-        # Between two thresholds, the higher one's recall is had at any rate below the lower one's.
+        # Between two thresholds, the higher one's recall is reached at any rate below the lower's.
         self._weights = np.diff(logs, append=high) / (high - low)
 
     def of(self, image: ImagePixels) -> float:
-        """That of an image with anomalous pixels."""
+        """The measure for an image with anomalous pixels."""
         recall = _from_the_top(image.anomalous)
         return float(self._weights @ (recall / recall[-1]))
 
 
 def _from_the_top(values: np.ndarray) -> np.ndarray:
-    """(65,537,): sums of all that are at or above each threshold, from none to all."""
+    """(65,537,): sums of the values at or above each threshold, from none to all."""
     return np.concatenate([[0], np.cumsum(values[::-1])])

@@ -1,4 +1,4 @@
-"""Posteriors over latents, one family a file; one more is added by its file and a line here."""
+"""Posteriors over latents, one family per file; to add one, add its file and a line here."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the posteriors of independent dimensions share: a mean and a scale for each."""
+"""Shared by posteriors with independent dimensions: a mean and a scale for each dimension."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from ae_models.posteriors.posterior import MIN_STDDEV, Posterior
 
 
 class FactorisedPosterior(Posterior):
-    """mean + scale · noise, dimension by dimension, by an encoder's 2·d raw outputs."""
+    """mean + scale · noise in each dimension, from an encoder's 2·d raw outputs."""
 
     factorised: ClassVar[bool] = True
 

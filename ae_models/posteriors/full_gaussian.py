@@ -1,4 +1,4 @@
-"""The Gaussian posterior with a full covariance, by its Cholesky factor."""
+"""The Gaussian posterior with a full covariance, given by its Cholesky factor."""
 
 import numpy as np
 from keras import ops
@@ -10,8 +10,8 @@ from ae_models.posteriors.posterior import MIN_STDDEV
 
 
 class FullGaussian(GaussianPosterior):
-    """q(z | x) = N(z; mean, L·Lᵀ), by d + d·(d + 1)/2 raw outputs: mean, diagonal of L, and what
-    lies below it, row by row."""
+    """q(z | x) = N(z; mean, L·Lᵀ), from d + d·(d + 1)/2 raw outputs: the mean, the diagonal of L,
+    and the entries below it, row by row."""
 
     name = "full_gaussian"
     factorised = False
@@ -53,7 +53,7 @@ class FullGaussian(GaussianPosterior):
 
 
 def _places(d: int) -> np.ndarray:
-    """Where each entry of L, (d·d,), stands among diagonal, entries below it, and one zero."""
+    """The index of each entry of L, (d·d,), among the diagonal, the entries below it, and 0."""
     places = np.full((d, d), d + d * (d - 1) // 2)
     places[np.diag_indices(d)] = np.arange(d)
     places[np.tril_indices(d, -1)] = d + np.arange(d * (d - 1) // 2)

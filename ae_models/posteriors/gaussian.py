@@ -1,4 +1,4 @@
-"""What the Gaussian posteriors share: their noise."""
+"""Shared by the Gaussian posteriors: their noise."""
 
 from typing import Any
 

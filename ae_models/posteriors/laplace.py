@@ -10,7 +10,7 @@ from keras import ops
 from ae_models.ops.tensor import LOG_TWO_PI, Tensor
 from ae_models.posteriors.factorised import FactorisedPosterior
 
-_LARGEST_UNIFORM = 1.0 - 2.0**-24  # the float32 next below 1, whose logarithm of 1 − u is finite
+_LARGEST_UNIFORM = 1.0 - 2.0**-24  # the float32 just below 1, for which log(1 − u) is finite
 
 
 class Laplace(FactorisedPosterior):

@@ -1,4 +1,4 @@
-"""What the variational auto-encoder asks of a distribution over latents."""
+"""The interface of distributions over latents that the variational auto-encoder uses."""
 
 import abc
 from typing import Any, ClassVar
@@ -7,26 +7,26 @@ import numpy as np
 
 from ae_models.ops.tensor import Tensor
 
-MIN_STDDEV = 1e-4  # keeps the density of a latent that never varies finite
+MIN_STDDEV = 1e-4  # keeps the density finite for a latent that never varies
 
 
 class Posterior(abc.ABC):
-    """q(z | x), by the raw outputs of an encoder, (N, outputs(d)) float32.
+    """q(z | x), given by the raw outputs of an encoder, (N, outputs(d)) float32.
 
     A sample is `mean` plus a linear map of noise from a fixed, symmetric base distribution, so
     that gradients reach the parameters (Kingma and Welling 2014, 2.4).
     """
 
     name: ClassVar[str]
-    factorised: ClassVar[bool]  # independent dimensions: the KL term is a sum over them
+    factorised: ClassVar[bool]  # independent dimensions, over which the KL term is a sum
 
     mean: Tensor  # (N, d)
-    stddev: Tensor  # (N, d), of each dimension by itself
+    stddev: Tensor  # (N, d), marginal, of each dimension
 
     @staticmethod
     @abc.abstractmethod
     def outputs(latent_dim: int) -> int:
-        """How many numbers the encoder gives for a latent of `latent_dim` dimensions."""
+        """The number of encoder outputs for a latent of `latent_dim` dimensions."""
 
     @abc.abstractmethod
     def __init__(self, parameters: Tensor, latent_dim: int): ...
@@ -39,7 +39,7 @@ class Posterior(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def noise_table(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-        """The same in NumPy, float64: a table to be kept."""
+        """The same draws in NumPy, float64, for a table that is saved."""
 
     @abc.abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ class Posterior(abc.ABC):
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z | x), in nats, of z (N, d) or (K, N, d): (N,) or (K, N)."""
+        """log q(z | x), in nats, for z (N, d) or (K, N, d): (N,) or (K, N)."""
 
     @abc.abstractmethod
     def kl_to_standard(self) -> Tensor:
-        """KL(q(z | x) ‖ N(0, I)), in nats: (N, d) where factorised, else (N, 1)."""
+        """KL(q(z | x) ‖ N(0, I)), in nats: (N, d) if factorised, (N, 1) if not."""

@@ -1,4 +1,4 @@
-"""What the variational auto-encoder asks of a distribution over latents that knows no image."""
+"""The interface of distributions over latents that do not depend on an image."""
 
 import abc
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Prior(keras.layers.Layer, abc.ABC):
 
     Args:
       latent_dim: d.
-      components: K, of a mixture.
+      components: K, the number of components of a mixture.
       image_shape: (H, W, C).
       encode: the model's encoder.
     """
@@ -35,14 +35,14 @@ class Prior(keras.layers.Layer, abc.ABC):
         self._add_weights(image_shape)
 
     def _add_weights(self, image_shape: tuple[int, int, int]) -> None:
-        """A learned family has weights of its own."""
+        """Adds the weights of a learned family."""
 
     def initialise(self, images: Any) -> None:
-        """Sees a few training images, (n, H, W, C) scaled, before training starts."""
+        """Receives a few training images, (n, H, W, C) scaled, before training starts."""
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z), in nats, of z (..., d): (...,)."""
+        """log p(z), in nats, for z (..., d): (...,)."""
 
     @abc.abstractmethod
     def sample(self, count: int, seed: Any) -> Tensor:
@@ -53,6 +53,6 @@ class Prior(keras.layers.Layer, abc.ABC):
         """The mean and the standard deviation of each dimension, (d,) each."""
 
     def kl_from(self, posterior: Posterior) -> Tensor | None:
-        """KL(q(z | x) ‖ p(z)), in nats, (N, d) or (N, 1), where there is a closed form."""
+        """KL(q(z | x) ‖ p(z)), in nats, (N, d) or (N, 1), or None without a closed form."""
         del posterior
         return None

@@ -22,7 +22,7 @@ class VampPrior(Prior):
         )
 
     def initialise(self, images: Any) -> None:
-        """One image a component; the images of a small data set serve several times."""
+        """Assigns one image to each component, repeating the images of a small data set."""
         chosen = ops.arange(self._components) % len(images)
         self.pseudo_inputs.assign(ops.take(images, chosen, axis=0))
 
@@ -33,7 +33,7 @@ class VampPrior(Prior):
         return ops.reshape(mixed, ops.shape(z)[:-1])
 
     def sample(self, count: int, seed: Any) -> Tensor:
-        """Draws of every component, of which each row keeps that of one at random."""
+        """Draws from every component and keeps, for each row, the draw of a random component."""
         components = self._encode(self.pseudo_inputs)
         noise = components.noise((count, self._components, self._latent_dim), seed)
         chosen = keras.random.randint((count, 1, 1), 0, self._components, seed=seed)
@@ -41,7 +41,7 @@ class VampPrior(Prior):
         return ops.squeeze(ops.take_along_axis(drawn, chosen, axis=1), axis=1)
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Of the mixture: the components' own variance, and that of their means."""
+        """The mixture's moments, from the components' variances and the variance of their means."""
         components = self._encode(self.pseudo_inputs)
         within = ops.mean(ops.square(components.stddev), axis=0)
         return ops.mean(components.mean, axis=0), ops.sqrt(

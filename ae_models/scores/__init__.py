@@ -1,6 +1,6 @@
-"""Anomaly scores, one number a record, greater for every score when more anomalous.
+"""Anomaly scores, one number per record; for every score, greater is more anomalous.
 
-One family a file. A score is added by its file and a line in `SCORES`.
+One family per file. To add a score, add its file and a line in `SCORES`.
 """
 
 from ae_models.scores.registry import AUTO, SCORES, fit_scores, primary_score, score_names

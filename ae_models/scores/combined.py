@@ -1,4 +1,4 @@
-"""One number of several scores, so that a thing of another kind and a small defect both show."""
+"""Combines several scores, so that both a different kind of object and a small defect show."""
 
 from collections.abc import Mapping
 
@@ -11,25 +11,25 @@ from ae_models.scores.feature_score import FeatureScore
 from ae_models.scores.place_density import PlaceDensity
 from ae_models.scores.score import Score, ScoreOfScores
 
-# Of the whole image, with their weights; of its least usual place.
+# The scores of the entire image, with their weights, and that of its least usual place.
 _WHOLE = {"feature_density": 3.0, "feature_extremes": 2.0, "residual_density": 1.0}
 _PLACE = "place_density"
-# What one place says is noisy: it counts for less, and from 1.5 standard deviations on; but where
-# all images show the same in the same place, for more, and from the mean on.
+# The score of a single place is noisy: it counts less, and only from 1.5 standard deviations up. If
+# all images show the same in the same place, it counts more, and from the mean up.
 _PLACE_WEIGHTS, _PLACE_MARGINS = (0.3, 4.0), (1.5, 0.0)
-_ORDER = 0.01  # of what is usual by both, which would else all be alike
+_ORDER = 0.01  # orders records that are normal by both, which would be equal without it
 _SMALLEST_SCALE = 1e-6
 
 
 class Combined(ScoreOfScores):
-    """How unusual a record is as a whole, g, or in one place, l, in standard deviations of held-out
-    normal records: max(g, 0) + w·max(l − t, 0), and a hundredth of g + w·l.
+    """How unusual a record is overall, g, or in one place, l, in standard deviations of held-out
+    normal records: max(g, 0) + w·max(l − t, 0), plus a hundredth of g + w·l.
 
-    g: `feature_density`, `feature_extremes` and `residual_density`, each standardised, weighed by
-    3, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as in
-    a mean; and a place that is somewhat odd, as one in many is, does not outweigh the whole, as in
-    a maximum. w goes from 0.3 to 4, and t from 1.5 to 0, with the share of what a place looks like
-    that follows from where it is: all of it, where neither camera nor thing ever moves.
+    g: `feature_density`, `feature_extremes` and `residual_density`, each standardised, weighted by
+    3, 2 and 1, and the sum standardised again; l: `place_density`. Neither hides the other, as it
+    would in a mean; and a slightly unusual place, of which there are many, does not outweigh g, as
+    it would in a maximum. w goes from 0.3 to 4, and t from 1.5 to 0, with the share of a place's
+    appearance that its position determines: all of it, if neither camera nor object ever moves.
     """
 
     name = "combined"
@@ -48,7 +48,7 @@ class Combined(ScoreOfScores):
         named = config.scoring.scores
         missing = [] if named is None else [part for part in cls.parts if part not in named]
         if refused is None and missing:
-            return f"is made of {', '.join(cls.parts)}: name these too. Missing: {missing[0]}"
+            return f"is computed from {', '.join(cls.parts)}: list these too. Missing: {missing[0]}"
         return refused
 
     def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> None:
@@ -75,7 +75,7 @@ class Combined(ScoreOfScores):
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of (n,)."""
+    """The mean and standard deviation of (n,) values."""
     values = np.asarray(values, np.float64)
     return float(values.mean()), max(_SMALLEST_SCALE, float(values.std()))
 

@@ -1,4 +1,4 @@
-"""The likelihood of a record, less what a general code makes of it."""
+"""The likelihood of a record, corrected by the length of a general-purpose code."""
 
 import math
 
@@ -15,9 +15,9 @@ _PNG_CHANNELS = (1, 3, 4)
 
 class ComplexityAdjusted(Score):
     """negative_log_likelihood − L(x), in nats, with L the length of the record's own PNG (Serrà et
-    al. 2020): what is improbable though it is simple.
+    al. 2020): high for records that are improbable although they are simple.
 
-    Of nats with nats: the likelihood must be one of the pixels' levels, not a density.
+    Both terms are in nats, so the likelihood must be one of the pixels' levels, not a density.
     """
 
     name = "complexity_adjusted"
@@ -35,7 +35,7 @@ class ComplexityAdjusted(Score):
                 f"code length. Received: {likelihood!r}"
             )
         if config.image.channels not in (None, *_PNG_CHANNELS):
-            return f"needs 1, 3 or 4 channels, as PNG has. Received: {config.image.channels}"
+            return f"needs 1, 3 or 4 channels, as in PNG. Received: {config.image.channels}"
         return None
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether a model knows which way up a record is."""
+"""Whether a model recognises which way up a record is."""
 
 from keras import ops
 
@@ -9,12 +9,12 @@ from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 
 
 class RotationContrast(Score):
-    """How much closer a record's restorations are to the record than to its turned views: the mean
-    over the turns k of log mse(x'_k, x) less the mean over j of log mse(x'_k, x turned by j),
-    x'_k being restored from turn k.
+    """How much closer a record's restorations are to the record than to its rotated views: the mean
+    over the rotations k of log mse(x'_k, x) minus the mean over j of log mse(x'_k, x rotated by j),
+    where x'_k is restored from rotation k.
 
-    How hard an image is to draw stands in both terms and cancels; what is left is whether the
-    model found the right way up, as it does for what it was trained on.
+    How difficult an image is to reconstruct is in both terms and cancels; what remains is whether
+    the model found the right way up, as it does for images like its training images.
     """
 
     name = "rotation_contrast"
@@ -26,9 +26,9 @@ class RotationContrast(Score):
     def refusal(cls, config: Configuration) -> str | None:
         corruption = getattr(config.model, "corruption", None)
         if config.features.is_on:
-            return "needs pixels, whose turned views it looks at. Received: features"
+            return "needs pixels, whose rotated views it compares. Received: features"
         if corruption != "rotation":
-            return f"needs model.corruption 'rotation', and it alone. Received: {corruption!r}"
+            return f"needs model.corruption 'rotation' and no other. Received: {corruption!r}"
         return None
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:

@@ -17,7 +17,7 @@ class NegativeElbo(Score):
 
 
 class KL(Score):
-    """KL(q(z|x) ‖ p(z)): how far the record's posterior lies from the prior."""
+    """KL(q(z|x) ‖ p(z)): how far the record's posterior is from the prior."""
 
     name = "kl"
     resolution = 1e-5  # nats

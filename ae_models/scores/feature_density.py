@@ -1,4 +1,4 @@
-"""How usual a record's features are as a whole."""
+"""How usual a record's features are overall."""
 
 import numpy as np
 from keras import ops
@@ -12,10 +12,10 @@ from ae_models.scores.score import Outputs
 
 
 class GaussianScore(FeatureScore):
-    """The mean of the log distances of parts of a record's features, by a Gaussian each.
+    """The mean of the log distances of parts of a record's features, with one Gaussian per part.
 
     Attributes:
-      widths: how many features each part has, which `features` knows.
+      widths: the number of features of each part, set by `features`.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class GaussianScore(FeatureScore):
         return ops.mean(ops.stack(found), axis=0)
 
     def left_out(self, features: np.ndarray) -> np.ndarray:
-        """What `distance` would be of records that this is fitted to, (n, k), had each been left
-        out: (n,) float32."""
+        """The `distance` of records to which this is fitted, (n, k), as if each had been left out:
+        (n,) float32."""
         parts = split_by_widths(features, self.widths)
         pairs = zip(self._distances, parts, strict=True)
         return np.mean([distance.left_out(part) for distance, part in pairs], axis=0)
@@ -42,9 +42,9 @@ class GaussianScore(FeatureScore):
 
 class FeatureDensity(GaussianScore):
     """The log of the Mahalanobis distance of a record's features, averaged over all places, to the
-    training records' mean: their squared distance, over the number of features.
+    training records' mean: their squared distance, divided by the number of features.
 
-    All layers are one vector, under one Gaussian with a shrunk covariance (Rippel et al. 2021).
+    All layers form one vector, under one Gaussian with a shrunk covariance (Rippel et al. 2021).
     """
 
     name = "feature_density"
@@ -56,7 +56,7 @@ class FeatureDensity(GaussianScore):
 
 
 class StageDensity(GaussianScore):
-    """`feature_density` of each layer by itself, the mean over the layers."""
+    """`feature_density` of each layer separately, averaged over the layers."""
 
     name = "stage_density"
 

@@ -1,4 +1,4 @@
-"""How usual what a record has most and least of is."""
+"""How usual the extremes of a record's features are."""
 
 from keras import ops
 
@@ -10,11 +10,10 @@ _TAIL = 0.05  # of the places
 
 
 class FeatureExtremes(GaussianScore):
-    """As `feature_density`, of what each feature of the last layer is at its extremes over the
-    places: the mean of the logs of two distances, that of its 5% and 95% quantiles and that of its
-    maximum.
+    """As `feature_density`, for the extremes over the places of each feature of the last layer: the
+    mean of the logs of two distances, that of its 5% and 95% quantiles and that of its maximum.
 
-    A thing that is small in the image hardly moves a mean, but it has features at their height.
+    An object that is small in the image hardly moves a mean, but it has features at their peak.
     """
 
     name = "feature_extremes"

@@ -1,4 +1,4 @@
-"""What scores of a frozen network's features have in common."""
+"""Shared by the scores of a frozen network's features."""
 
 import abc
 
@@ -8,8 +8,8 @@ from ae_models.scores.score import Outputs, Score
 
 
 class FeatureScore(Score):
-    """A score that pixels do not have. Those that are logs of distances differ by rounding as these
-    do: about their own share of themselves."""
+    """A score that is unavailable for pixels. Scores that are logs of distances inherit their
+    rounding: its relative size is an absolute error of the log."""
 
     parity = 1e-4
     resolution = 1e-4  # of a log
@@ -22,11 +22,11 @@ class FeatureScore(Score):
 
     @abc.abstractmethod
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
-        """What `fit` needs of each record, and all that the score is made of: (N, k)."""
+        """What `fit` needs from each record, and all that the score is computed from: (N, k)."""
 
     @abc.abstractmethod
     def distance(self, features: Tensor) -> Tensor:
-        """The score of what `features` gives: (N, k) → (N,)."""
+        """The score from the result of `features`: (N, k) → (N,)."""
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         return self.distance(self.features(x, outputs))

@@ -5,15 +5,15 @@ from keras import ops
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import Outputs, Score
 
-_PARTS, _LEAST = 16, 5  # of a side; pixels
+_PARTS, _LEAST = 16, 5  # parts of a side; pixels
 
 
 class ReconstructionMax(Score):
-    """The greatest local mean of (x − x')²: of a small defect in a large image, which the mean over
-    the whole would drown.
+    """The greatest local mean of (x − x')², which shows a small defect in a large image that a mean
+    over the entire image would hide.
 
-    Local: over all channels of a window of a sixteenth of each side, but at least 5 pixels, or the
-    whole side where it has fewer. Windows lie within the image.
+    Local means are over all channels of a window of a sixteenth of each side, but at least 5
+    pixels, or the full side if it has fewer. Windows are within the image.
     """
 
     name = "reconstruction_max"

@@ -1,4 +1,4 @@
-"""How far features lie from those of the training records, by a Gaussian."""
+"""How far features are from those of the training records, by a Gaussian."""
 
 import numpy as np
 from keras import ops
@@ -8,15 +8,16 @@ from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import SMALLEST_ERROR
 from ae_models.scores.whitening import Whitening
 
-_SMALLEST_SHARE_LEFT = 1e-6  # of the covariance, by a record that it is made of
+_SMALLEST_SHARE_LEFT = 1e-6  # of the covariance, without a record that it includes
 
 
 class LogDistance:
     """The log of the mean, over k dimensions, of the squared Mahalanobis distance to the training
-    records' mean, under their Ledoit-Wolf shrunk covariance, all of one standard deviation first.
+    records' mean, under their Ledoit-Wolf shrunk covariance, after scaling to equal deviations.
 
-    As Rippel et al. (2021) rank images by features of a frozen network, by defects in directions
-    in which normal images hardly vary; the log makes distances of different features comparable.
+    Rippel et al. (2021) rank images by features of a frozen network in this way: defects are in
+    directions in which normal images hardly vary; the log makes distances of different features
+    comparable.
 
     Args:
       features: (N, k) of training records.
@@ -34,12 +35,12 @@ class LogDistance:
         return ops.log(ops.maximum(squares, SMALLEST_ERROR))
 
     def left_out(self, features: np.ndarray) -> np.ndarray:
-        """What it would be of some of the records that it is fitted to, (n, k) float32, had each
+        """The distance of some of the records to which it is fitted, (n, k) float32, as if each had
         been left out, (n,) float32.
 
         Without one of N records, at d from the mean, the covariance Σ = (1 - a)·S + a·diag(S) is
-        N / (N - 1)·(Σ - ((1 - a)·d·dᵀ + a·diag(d²)) / (N - 1)), if a stays. By Sherman and
-        Morrison's formula, and to the first order in a, its squared distance q = dᵀ·u, u = Σ⁻¹·d,
+        N / (N - 1)·(Σ - ((1 - a)·d·dᵀ + a·diag(d²)) / (N - 1)), if a stays. By the Sherman-Morrison
+        formula, and to the first order in a, its squared distance q = dᵀ·u, u = Σ⁻¹·d,
         becomes N / (N - 1)·q / (1 - ((1 - a)·q + a·Σᵢ(uᵢ·dᵢ)² / q) / (N - 1)).
         """
         others, shrinkage = self._records - 1, self._whitening.shrinkage

@@ -10,8 +10,8 @@ from ae_models.scores.score import Outputs, Score
 
 
 class MapPeak(Score):
-    """The greatest value of the anomaly map that `scoring.map` names: a record has a region above a
-    threshold of the map if and only if its peak is."""
+    """The greatest value of the anomaly map that `scoring.map` selects: a record has a region above
+    a threshold of the map if and only if its peak is."""
 
     name = "map_peak"
     parity = 1e-4

@@ -1,4 +1,4 @@
-"""The distance of a record's latent to the nearest of the training records'."""
+"""The distance of a record's latent to the nearest training latents."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from ae_models.scores.whitening import Whitening
 
 _NEIGHBOURS = 5
 _CANDIDATES = 16  # whose distances are computed exactly
-CORE_SET = 4096  # kept in the bundle; the first training records are a random sample of them
+CORE_SET = 4096  # stored in the bundle; the first training records are a random sample
 
 
 class LatentNeighbours(Score):
@@ -23,7 +23,7 @@ class LatentNeighbours(Score):
 
     name = "latent_knn"
     resolution = 1e-5  # whitened units
-    parity = 1e-4  # a small difference of latents is one of nearly equal numbers
+    parity = 1e-4  # a small difference of latents is a difference of nearly equal numbers
     core_set: ClassVar[int] = CORE_SET
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class LatentNeighbours(Score):
             raise ValueError(f"{self.name} is not fitted")
         white = self._whitening(latents)
         core = constant(self._core)
-        # |a|² is the same for all b of |a − b|² = |a|² + |b|² − 2a·b: no array of (N, core-set, d)
+        # In |a − b|² = |a|² + |b|² − 2a·b, |a|² is the same for all b: no (N, core-set, d) array
         squares = np.sum(np.square(self._core), axis=-1)
         closeness = 2.0 * ops.matmul(white, constant(self._core.T)) - constant(squares)
         candidates = min(_CANDIDATES, len(self._core))
         found = ops.take(core, ops.top_k(closeness, candidates)[1], axis=0)  # (N, candidates, d)
-        # Of a record that is in the core-set, or a copy of one, the sum above is rounding alone.
+        # For a record in the core-set, or a copy of one, the expression above is only rounding.
         distances = ops.norm(white[:, None] - found, axis=-1)
         nearest = -ops.top_k(-distances, min(_NEIGHBOURS, candidates))[0]
         return ops.mean(nearest, axis=-1)
@@ -64,7 +64,7 @@ class FeatureNeighbours(LatentNeighbours, FeatureScore):
 
     name = "feature_knn"
     by_default = False  # its core-set takes megabytes
-    core_set = 1024  # whose features are many numbers each
+    core_set = 1024  # each with many features
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
         del outputs

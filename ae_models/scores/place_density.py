@@ -1,4 +1,4 @@
-"""How usual the least usual place of a record is."""
+"""How usual a record's least usual place is."""
 
 import math
 
@@ -13,14 +13,14 @@ from ae_models.scores.score import SMALLEST_ERROR, Outputs
 
 
 class PlaceDensity(FeatureScore):
-    """The log of how far the features of a record's least usual place lie from those that training
-    records have there: the greatest over the places of the layers that have most of them, the mean
+    """The log of how far the features of a record's least usual place are from those that training
+    records have there: the greatest over the places, in the layers with the most places, averaged
     over these layers.
 
     Features of a place are whitened by all places of the training records, without the directions
-    that hold nine tenths of their variance: what a linear auto-encoder of places cannot rebuild.
-    What is left has a mean and a variance at each place (after PaDiM, Defard et al. 2021), over
-    3 × 3 of them, the variance with a prior of 20 records at 1.
+    that contain nine tenths of their variance: what a linear auto-encoder of places cannot rebuild.
+    The remaining features have a mean and a variance at each place (after PaDiM, Defard et al.
+    2021), over 3 × 3 places, the variance with a prior of 20 records at 1.
     """
 
     name = "place_density"
@@ -30,7 +30,7 @@ class PlaceDensity(FeatureScore):
         self._layers: list[Places] = []
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
-        """(N, ·): the maps one after another."""
+        """(N, ·): the maps, concatenated."""
         del x
         maps = outputs["fine_maps"]
         self._shapes = [tuple(layer.shape[1:]) for layer in maps]
@@ -45,7 +45,7 @@ class PlaceDensity(FeatureScore):
 
     @property
     def alignment(self) -> float:
-        """The share of what places look like that follows from where they are, from 0 to 1."""
+        """The share of places' appearance that their position determines, from 0 to 1."""
         return float(np.mean([layer.alignment for layer in self._layers]))
 
     def distance(self, features: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class PlaceDensity(FeatureScore):
         return ops.mean(ops.stack(logs), axis=0)
 
     def _maps(self, features: Tensor) -> list[Tensor]:
-        """What `features` has made one: (N, h, w, C) of each layer."""
+        """Splits the result of `features`: (N, h, w, C) for each layer."""
         parts = split_by_widths(features, [math.prod(shape) for shape in self._shapes])
         return [
             ops.reshape(part, (-1, *shape)) for part, shape in zip(parts, self._shapes, strict=True)

@@ -1,4 +1,4 @@
-"""Which scores a bundle holds, and which of them is the primary one."""
+"""The scores of a bundle, and which of them is the primary score."""
 
 from collections.abc import Sequence
 
@@ -39,18 +39,18 @@ SCORES: Family[type[Score]] = Family(
         "likelihood_regret": "ae_models.scores.regret:LikelihoodRegret",
     }
 )
-# Those that are primary where none is named: the first of them that there is.
+# The default primary scores: the first one that the bundle has.
 _DEFAULT_PRIMARIES = ("combined", "reconstruction_smoothed")
-_OF_TILES = ("map_peak",)  # what an image is looked at in tiles for is small
-AUTO = "auto"  # what `scoring.primary` is before training has found which one to take
+_OF_TILES = ("map_peak",)  # images are processed in tiles to find small anomalies
+AUTO = "auto"  # the value of `scoring.primary` before training has chosen one
 
 
 def score_names(config: Configuration) -> tuple[str, ...]:
-    """The names of the configured scores; where none are named, those that are had by default.
+    """The names of the configured scores, or the default ones if none are configured.
 
     Raises:
-      ConfigError: a name is unknown, not for this kind of model, or cannot be had with this
-        configuration.
+      ConfigError: a name is unknown, does not apply to this kind of model, or is unavailable with
+        this configuration.
     """
     kind = config.model.kind
     known = tuple(name for name, score in SCORES.items() if kind in score.kinds)
@@ -58,11 +58,11 @@ def score_names(config: Configuration) -> tuple[str, ...]:
         offered = (name for name in known if SCORES[name].by_default)
         return tuple(name for name in offered if SCORES[name].refusal(config) is None)
     if len(set(config.scoring.scores)) < len(config.scoring.scores):
-        raise ConfigError(f"scoring.scores names one twice. Received: {config.scoring.scores}")
+        raise ConfigError(f"scoring.scores repeats a name. Received: {config.scoring.scores}")
     for name in config.scoring.scores:
         if name not in known:
             raise ConfigError(
-                f"scoring.scores for {kind} must be of {', '.join(known)}. Received: {name!r}"
+                f"scoring.scores for {kind} must be among {', '.join(known)}. Received: {name!r}"
             )
         if reason := SCORES[name].refusal(config):
             raise ConfigError(f"the score {name} {reason}")
@@ -70,12 +70,12 @@ def score_names(config: Configuration) -> tuple[str, ...]:
 
 
 def primary_score(config: Configuration, names: Sequence[str] | None = None) -> str:
-    """The name of the score that `score` and `p_value` are made of: where none is named, or it is
-    not known yet, the default one, or the first of those that were chosen without it.
+    """The name of the primary score, from which `score` and `p_value` are computed. If none is
+    configured, or it is not chosen yet, it is the default one, or the first configured score.
 
     Args:
-      config: of the model.
-      names: of the scores that there are; None: `score_names`, which loads Keras.
+      config: the model's configuration.
+      names: the available scores; None: `score_names`, which loads Keras.
 
     Raises:
       ConfigError: it is not among the configured scores.
@@ -86,12 +86,12 @@ def primary_score(config: Configuration, names: Sequence[str] | None = None) -> 
         defaults = _DEFAULT_PRIMARIES if config.image.tile is None else _OF_TILES
         return next((default for default in defaults if default in names), names[0])
     if name not in names:
-        raise ConfigError(f"scoring.primary must be of {', '.join(names)}. Received: {name!r}")
+        raise ConfigError(f"scoring.primary must be one of {', '.join(names)}. Received: {name!r}")
     return name
 
 
 def fit_scores(scores: Sequence[Score], features: dict[str, np.ndarray]) -> None:
-    """Fits each score that asked for features to those of the training records."""
+    """Fits each score for which there are features of the training records."""
     for score in scores:
         if score.name in features:
             score.fit(features[score.name])

@@ -1,4 +1,4 @@
-"""Errors of the reconstruction, beside those that normal records of the same detail have there."""
+"""Errors of the reconstruction, relative to those of normal records with the same detail."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,19 +9,20 @@ from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import SMALLEST_ERROR, Outputs, Score
 from ae_models.scores.smoothed import smoothed_residual
 
-_PARTS = 7  # of a side
-_FLOOR = 0.1  # of the mean over all parts: one that never errs does not outweigh the others
-_SMALLEST_DETAIL = 1e-3  # in scaled units a pixel; flat images are all alike
+_PARTS = 7  # per side
+_FLOOR = 0.1  # of the mean over all parts, so that a part without errors does not dominate
+_SMALLEST_DETAIL = 1e-3  # in scaled units per pixel; flat images are all alike
 
 
 class ReconstructionRelative(Score):
-    """How much greater the log of a record's errors is than its detail accounts for.
+    """How much greater the log of a record's errors is than its detail explains.
 
     Errors: the squared smoothed residual of `reconstruction_smoothed`, averaged in each of 7 × 7
-    parts of the image, over its mean in the training records there; then the mean over the parts.
-    Detail: the log of the image's total variation. What normal images of such detail have is a
-    least-squares line through the training records: a plain wrong shape is not hidden behind a busy
-    right one. After the complexity correction of likelihoods (Serrà et al. 2020).
+    parts of the image, divided by its mean there in the training records; then the mean over the
+    parts. Detail: the log of the image's total variation. The expected error of normal images with
+    such detail is a least-squares line through the training records, so that a plain wrong shape is
+    not hidden behind a detailed correct one. After the complexity correction of likelihoods (Serrà
+    et al. 2020).
     """
 
     name = "reconstruction_relative"
@@ -37,7 +38,7 @@ class ReconstructionRelative(Score):
         return ops.concatenate([_errors_of_parts(x, outputs), _detail(x)[:, None]], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
-        """Learns the parts' usual errors, then the line."""
+        """Fits the parts' usual errors, then the line."""
         errors, detail = features[:, :-1], features[:, -1].astype(np.float64)
         mean = errors.mean(axis=0, dtype=np.float64)
         self._usual = np.maximum(mean + _FLOOR * mean.mean(), SMALLEST_ERROR)

@@ -1,4 +1,4 @@
-"""How usual what the model fails to rebuild is."""
+"""How usual the part of a record is that the model fails to rebuild."""
 
 import numpy as np
 from keras import ops
@@ -17,7 +17,7 @@ class ResidualDensity(FeatureScore):
     records, in the coarsest layers: averaged over each of four windows, of seven tenths of each
     side, one in each corner; the greatest of the four.
 
-    A squared error hardly sees directions in which features vary little; under the residual's own
+    A squared error is insensitive to directions in which features vary little; under the residual's
     covariance they count as much as others.
     """
 
@@ -27,7 +27,7 @@ class ResidualDensity(FeatureScore):
         self._distance: LogDistance | None = None
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor:
-        """(N, 4·K): a window after another."""
+        """(N, 4·K): the windows, concatenated."""
         del x
         residual = outputs["coarse_residual"]
         height, width = residual.shape[1:3]

@@ -1,8 +1,8 @@
 """Errors of restoring a record from corrupted views of it, in scaled units.
 
-A model that was trained to undo a corruption can do so for records like those of its training:
+A model that was trained to undo a corruption can do so for records like its training records:
 what it fails to restore is anomalous (ARNet, Fei et al. 2020). Each view is a pass through the
-model, so these are computed only where they are asked for.
+model, so these scores are computed only on request.
 """
 
 from keras import ops
@@ -21,14 +21,14 @@ class _Restoration(Score):
     def refusal(cls, config: Configuration) -> str | None:
         if config.corruption_of_images:
             return (
-                "needs a corruption of features, of which there are views. Received: "
+                "needs a corruption of features, which has views. Received: "
                 f"model.corruption {getattr(config.model, 'corruption', None)!r}"
             )
         return None
 
 
 class RestorationMSE(_Restoration):
-    """Mean over the views and the values of (x − x')², x' being restored from the view."""
+    """Mean over the views and the values of (x − x')², where x' is restored from the view."""
 
     name = "restoration_mse"
 
@@ -37,7 +37,7 @@ class RestorationMSE(_Restoration):
 
 
 class RestorationMAE(_Restoration):
-    """Mean over the views and the values of |x − x'|, x' being restored from the view."""
+    """Mean over the views and the values of |x − x'|, where x' is restored from the view."""
 
     name = "restoration_mae"
     resolution = 1e-6

@@ -1,4 +1,4 @@
-"""What every anomaly score is."""
+"""The base of every anomaly score."""
 
 import abc
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import numpy as np
 from ae_models.config.configuration import Configuration
 from ae_models.ops.tensor import Tensor
 
-# They keep the logarithm of a perfect reconstruction finite. `latent_mahalanobis` has its own: with
-# the others', the scores of bundles that are fitted anew would be other bits.
+# They keep the logarithm of a perfect reconstruction finite. `latent_mahalanobis` has a separate
+# one: the others' would change the bits of its scores in newly fitted bundles.
 SMALLEST_ERROR, SMALLEST_MAHALANOBIS_ERROR = 1e-9, 1e-12
-# Of ImageModel.infer, the raw `pixels`, other scores by `SCORE_OF` their names, and of features
-# `layers`, `fine_maps`, `detail_maps` and `coarse_residual`, as `FeaturePreprocessing` has them;
-# `anomaly_map`, (N, h, w), where the bundle has one.
+# The quantities of ImageModel.infer, the raw `pixels`, other scores by `SCORE_OF` their names, and
+# for features `layers`, `fine_maps`, `detail_maps` and `coarse_residual`, as in
+# `FeaturePreprocessing`; `anomaly_map`, (N, h, w), if the bundle has one.
 Outputs = Mapping[str, Tensor]
 SCORE_OF = "score_{}"
 
@@ -24,26 +24,26 @@ class Score(abc.ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset({"ae", "dae", "vae"})
-    parts: ClassVar[tuple[str, ...]] = ()  # the names of scores that it is made of
-    by_default: ClassVar[bool] = True  # a costly one is computed only where it is asked for
-    # What rounding may make of it, as a share of its magnitude, and where its terms cancel in its
-    # own units: by no less are Keras and the SavedModel found to differ.
+    parts: ClassVar[tuple[str, ...]] = ()  # the names of scores from which it is computed
+    by_default: ClassVar[bool] = True  # False: costly, and computed only on request
+    # The rounding to allow for, relative to its magnitude, and, if its terms cancel, in its own
+    # units: smaller differences between Keras and the SavedModel are accepted.
     parity: ClassVar[float] = 1e-5
     resolution: ClassVar[float] = 1e-9  # of a squared error: a residual of 3e-5
 
     @classmethod
     def refusal(cls, config: Configuration) -> str | None:
-        """Why the score cannot be had with this configuration, or None."""
+        """Why the score is unavailable with this configuration, or None."""
         del config
         return None
 
     def features(self, x: Tensor, outputs: Outputs) -> Tensor | None:
-        """What `fit` needs of each training record, (N, k), or None where nothing is fitted."""
+        """What `fit` needs from each training record, (N, k), or None if nothing is fitted."""
         del x, outputs
         return None
 
     def fit(self, features: np.ndarray) -> None:
-        """Learns from the features of training records, (N, k) float32."""
+        """Fits the score to the features of training records, (N, k) float32."""
         del features
 
     @abc.abstractmethod
@@ -52,16 +52,16 @@ class Score(abc.ABC):
 
 
 class ScoreOfScores(Score):
-    """A score that is made of others, its `parts`, and of nothing else."""
+    """A score that is computed only from other scores, its `parts`."""
 
     @abc.abstractmethod
     def fit_parts(self, parts: Mapping[str, np.ndarray], scores: Mapping[str, Score]) -> None:
-        """Learns from what its parts are of normal records that they were not fitted to, (n,) each,
-        and from these scores themselves, fitted."""
+        """Fits the score to its parts' values for normal records to which they were not fitted,
+        (n,) each, and to these fitted scores themselves."""
 
     @abc.abstractmethod
     def of_parts(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """What the parts are of some records, (N,) each → (N,)."""
+        """The score from its parts' values for some records, (N,) each → (N,)."""
 
     def __call__(self, x: Tensor, outputs: Outputs) -> Tensor:
         del x

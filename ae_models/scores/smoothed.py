@@ -1,4 +1,4 @@
-"""Errors of the reconstruction that neighbouring pixels agree on."""
+"""Errors of the reconstruction on which neighbouring pixels agree."""
 
 from keras import ops
 
@@ -6,15 +6,15 @@ from ae_models.ops.gaussian_filter import gaussian_filtered
 from ae_models.ops.tensor import Tensor
 from ae_models.scores.score import Outputs, Score
 
-_SIDES = 0.05  # of the Gaussian: 1.4 pixels for an image of 28
+_SIDES = 0.05  # the Gaussian's share of a side: 1.4 pixels for an image of 28
 
 
 class ReconstructionSmoothed(Score):
-    """Mean over the values of the squared residual x − x', smoothed before it is squared, by a
-    Gaussian of a twentieth of the shorter side.
+    """Mean over the values of the squared residual x − x', smoothed before squaring by a Gaussian
+    of a twentieth of the shorter side.
 
-    Texture that no model can predict has residuals of either sign side by side, which cancel; a
-    part that is missing, or too much, has one sign all over.
+    Texture that no model can predict has residuals of alternating sign, which cancel; a missing or
+    additional part has residuals of one sign.
     """
 
     name = "reconstruction_smoothed"
@@ -24,5 +24,5 @@ class ReconstructionSmoothed(Score):
 
 
 def smoothed_residual(x: Tensor, outputs: Outputs) -> Tensor:
-    """x − x', (N, H, W, C), under that Gaussian."""
+    """x − x', (N, H, W, C), smoothed by that Gaussian."""
     return gaussian_filtered(x - outputs["reconstruction"], _SIDES * min(x.shape[1:3]))

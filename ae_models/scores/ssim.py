@@ -1,4 +1,4 @@
-"""What the reconstruction lacks in structure."""
+"""The structural dissimilarity of the reconstruction."""
 
 from ae_models.config.configuration import Configuration
 from ae_models.ops.ssim import structural_dissimilarity

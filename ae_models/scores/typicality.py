@@ -1,4 +1,4 @@
-"""How usual a record's errors and its latent's surroundings are, in either direction."""
+"""How usual a record's errors and its latent's neighbourhood are, in either direction."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_COMPONENTS = 16
 _RECORDS_A_COMPONENT = 50
 _SMALLEST_COVARIANCE = 1e-4  # of standardised statistics
-_SMALLEST_DISTANCE = 1e-3  # whitened: a copy of a training record is no nearer than that
+_SMALLEST_DISTANCE = 1e-3  # whitened: a copy of a training record counts as no nearer
 
 
 class Typicality(Score):
@@ -26,13 +26,13 @@ class Typicality(Score):
     records: log reconstruction_mse, log reconstruction_mae, log latent_knn, each standardised; the
     density is a mixture of 16 Gaussians.
 
-    A record that is easier than any normal one, a blurred image for one, is as untypical as one
+    A record that is easier than any normal one, such as a blurred image, is as atypical as one
     that is harder. After "density of states estimation" (Morningstar et al. 2021).
     """
 
     name = "typicality"
     resolution = 1e-5  # nats
-    parity = 1e-4  # as latent_knn's, of which it is made
+    parity = 1e-4  # that of latent_knn, from which it is computed
 
     def __init__(self) -> None:
         self._neighbours = LatentNeighbours()
@@ -46,8 +46,8 @@ class Typicality(Score):
         return ops.concatenate([latent, *logs], axis=-1)
 
     def fit(self, features: np.ndarray) -> None:
-        """Neighbours are sought among the first records, and the density is that of the others:
-        a record is its own neighbour."""
+        """Searches for neighbours among the first records and fits the density to the others,
+        because a record would be its own neighbour."""
         from sklearn.mixture import GaussianMixture  # noqa: PLC0415 - scoring never fits
         from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
@@ -76,8 +76,8 @@ class Typicality(Score):
 
 
 def _log_density(mixture: "GaussianMixture", x: Tensor) -> Tensor:
-    """What `mixture.score_samples` gives, as a graph: (N, k) → (N,)."""
-    factors = mixture.precisions_cholesky_  # (K, k, k), of which P·Pᵀ is the precision
+    """`mixture.score_samples` as a graph: (N, k) → (N,)."""
+    factors = mixture.precisions_cholesky_  # (K, k, k), where P·Pᵀ is the precision
     centred = x[:, None, :] - constant(mixture.means_)
     white = ops.einsum("nki,kij->nkj", centred, constant(factors))
     log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)

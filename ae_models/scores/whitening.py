@@ -1,4 +1,4 @@
-"""Features of records brought to mean 0 and covariance I, as the training records' have them."""
+"""Transforms features of records to the training records' mean 0 and covariance I."""
 
 import numpy as np
 from keras import ops
@@ -6,11 +6,12 @@ from keras import ops
 from ae_models.ops.constants import constant
 from ae_models.ops.tensor import Tensor
 
-_SMALLEST_VARIANCE = 1e-10  # keeps the covariance of records that are all alike invertible
+_SMALLEST_VARIANCE = 1e-10  # keeps the covariance of identical records invertible
 
 
 class Whitening:
-    """x → (x − mean)·W with W·Wᵀ the inverse of the Ledoit-Wolf shrunk covariance (scikit-learn).
+    """x → (x − mean)·W, where W·Wᵀ is the inverse of the Ledoit-Wolf shrunk covariance
+    (scikit-learn).
 
     Shrinkage towards a multiple of the identity keeps a collapsed latent, which hardly varies,
     from dominating: features are not standardised first.

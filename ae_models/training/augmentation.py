@@ -1,5 +1,5 @@
-"""What may be done to training images without making them abnormal: each anew each time it is
-seen, input and target alike."""
+"""Changes to training images that keep them normal: drawn afresh each time an image is used, the
+same for input and target."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,12 +14,12 @@ _Change = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
 def augmented(
     images: Sequence[tf.Tensor], steps: Sequence[Step], seed: tf.Tensor
 ) -> list[tf.Tensor]:
-    """Images (N, H, W, C) float32, scaled, of which each set undergoes the same.
+    """Applies the same steps and draws to each set of images (N, H, W, C) float32, scaled.
 
     Args:
-      images: of the same records.
-      steps: in their order.
-      seed: (2,) int64, what all draws follow from.
+      images: sets for the same records.
+      steps: in order.
+      seed: (2,) int64, determines all draws.
     """
     changed = list(images)
     for index, step in enumerate(steps):
@@ -29,25 +29,25 @@ def augmented(
 
 
 def _drawn(x: tf.Tensor, choices: int, seed: tf.Tensor) -> tf.Tensor:
-    """A whole number below `choices` for each image, (N, 1, 1, 1)."""
+    """An integer below `choices` for each image, (N, 1, 1, 1)."""
     shape = (tf.shape(x)[0], 1, 1, 1)
     return tf.random.stateless_uniform(shape, seed, 0, choices, tf.int32)
 
 
 def _flip(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Every other one mirrored, left to right."""
+    """Mirrors each image left to right with probability one half."""
     del amount
     return tf.where(_drawn(x, 2, seed) == 1, tf.reverse(x, [2]), x)
 
 
 def _flip_vertical(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Every other one upside down."""
+    """Turns each image upside down with probability one half."""
     del amount
     return tf.where(_drawn(x, 2, seed) == 1, tf.reverse(x, [1]), x)
 
 
 def _rotation(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Turned by k · 90°; images that are not square by 0° or 180°, which keep their shape."""
+    """Rotates by k · 90°; images that are not square by 0° or 180°, which keep their shape."""
     del amount
     turns = _drawn(x, 4, seed)
     if x.shape[1] != x.shape[2]:
@@ -59,7 +59,7 @@ def _rotation(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _shift(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Moved by up to that share of each side, rounded up; the border is repeated."""
+    """Moves by up to that share of each side, rounded up, repeating the border."""
     for axis in (1, 2):
         side = x.shape[axis]
         most = -int(-amount * side // 1)
@@ -71,7 +71,7 @@ def _shift(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _brightness(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Lighter or darker by up to that much, in scaled units."""
+    """Changes the brightness by up to that amount, in scaled units."""
     shape = (tf.shape(x)[0], 1, 1, 1)
     return x + tf.random.stateless_uniform(shape, seed, -amount, amount, x.dtype)
 

@@ -1,4 +1,4 @@
-"""Which augmentations help, as far as principal components can tell."""
+"""Chooses augmentations that help, as measured with principal components."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.principal_components import sample, with_augmented
 
 _FITTED_RECORDS, _TRIED_RECORDS, _LEAST_TRIED, _BYTES = 1000, 500, 16, 32 << 20
-_MOST_CHOSEN = 3  # each doubles what components are fitted to
+_MOST_CHOSEN = 3  # each one doubles the data to which components are fitted
 _GAIN, _STANDARD_ERRORS = 0.01, 2.0
 
 
@@ -26,20 +26,19 @@ def helpful_augmentation(
     components: int,
     seed: int,
 ) -> str:
-    """The expression of those with which principal components of training records rebuild
-    validation records better: one after another is added, the most helpful first, up to three, for
-    as long as the mean squared error falls by a hundredth, and by two standard errors of that
+    """The expression of the augmentations with which principal components of training records
+    better rebuild validation records. They are added one at a time, the most helpful first, up to
+    three, as long as the mean squared error falls by a hundredth and by two standard errors of that
     difference.
 
     Args:
-      preprocessing: from pixels to scaled images.
-      train, validation: the records, of which up to 1,000 and 500 are looked at.
-      components: how many.
-      seed: of what is drawn.
+      preprocessing: converts pixels to scaled images.
+      train, validation: the records, of which up to 1,000 and 500 are used.
+      components: the number of components.
+      seed: for all draws.
 
     Returns:
-      NAME joined by `+`, or `none`: always, where fewer than 16 validation records can be looked
-      at.
+      NAME joined by `+`, or `none`; always `none` with fewer than 16 usable validation records.
     """
     tried = sample(preprocessing, validation, _BYTES, _TRIED_RECORDS)
     if len(tried) < _LEAST_TRIED:

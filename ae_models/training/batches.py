@@ -1,4 +1,4 @@
-"""What Keras is given: (input, target) batches of scaled images, streaming from disk."""
+"""Input for Keras: (input, target) batches of scaled images, streamed from disk."""
 
 import functools
 import itertools
@@ -15,19 +15,18 @@ from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from ae_models.training.replicas import shared_among_devices
 
-# Numbers of batches, (k,), and their images, (k, rows, H, W, C).
+# The numbers of batches, (k,), and their images, (k, rows, H, W, C).
 _Numbered = tuple[np.ndarray, np.ndarray]
 _Pairs = Callable[[tf.Tensor, tuple[tf.Tensor, ...]], tuple[tf.Tensor, tf.Tensor]]
 
 
 class TrainingBatches:
-    """The batches of one epoch, in an order that the seed and the epoch's number decide, as do all
-    draws.
+    """The batches of one epoch, whose order and draws depend only on the seed and the epoch number.
 
     Attributes:
-      epoch: counted from 0, whose batches a new iteration gives.
-      done: how many of them it leaves out, as they were trained on.
-      steps: how many an epoch has.
+      epoch: counted from 0, the epoch whose batches a new iteration returns.
+      done: the number of batches to skip because they were already trained on.
+      steps: the number of batches per epoch.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class TrainingBatches:
         self.dataset = _dataset(self._numbered, store, preprocessing, config, training=True)
 
     def _numbered(self, store: ImageStore) -> Iterator[_Numbered]:
-        """Groups of batches, alike for images and targets."""
+        """Groups of batches, the same for images and targets."""
         buffer_bytes = (self._config.shuffle_mebibytes << 20) // (2 if self._store.targets else 1)
         generator = np.random.default_rng([self._config.seed, self.epoch])
         groups = store.shuffled_batch_groups(self._batch_size, buffer_bytes, generator)
@@ -53,7 +52,7 @@ class TrainingBatches:
 def validation_batches(
     store: ImageStore, preprocessing: Preprocessing, config: TrainingConfig, batch_size: int
 ) -> tuple[tf.data.Dataset, int]:
-    """All records of a store in its order, the same each time, and in how many batches."""
+    """All records of a store in stored order, the same every time, and the number of batches."""
     dataset = _dataset(
         lambda each: _numbered(each.batch_groups(batch_size)), store, preprocessing, config
     )
@@ -61,7 +60,7 @@ def validation_batches(
 
 
 def _numbered(groups: Iterator[np.ndarray], first: int = 0, done: int = 0) -> Iterator[_Numbered]:
-    """The groups with the numbers of their batches, but for the batches that are done."""
+    """The groups with the numbers of their batches, without the batches that are done."""
     for group in groups:
         numbers = np.arange(first, first + len(group), dtype=np.int64)
         first += len(group)
@@ -77,11 +76,11 @@ def _dataset(
     config: TrainingConfig,
     training: bool = False,
 ) -> tf.data.Dataset:
-    """(input, target) pairs of scaled images, the target being the input where none is given."""
+    """(input, target) pairs of scaled images; the target is the input if none is given."""
     stores = (store, store.targets) if store.targets else (store,)
     pixels = tf.data.Dataset.zip(tuple(_pixels(groups, each) for each in stores))
     pairs = _paired(preprocessing, config, training)
-    # Two at once, in the order that they came in.
+    # Two at a time, in input order.
     scaled = pixels.map(
         lambda *numbered: pairs(numbered[0][0], tuple(images for _, images in numbered)),
         num_parallel_calls=2,
@@ -110,7 +109,7 @@ def _paired(preprocessing: Preprocessing, config: TrainingConfig, training: bool
 def _pixels(
     groups: Callable[[ImageStore], Iterator[_Numbered]], store: ImageStore
 ) -> tf.data.Dataset:
-    """Number and images, (n, H, W, C), of one batch after another."""
+    """The number and the images, (n, H, W, C), of one batch at a time."""
     spec = (
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None, None, *store.shape[1:]), store.dtype),
@@ -119,11 +118,11 @@ def _pixels(
 
 
 def _seeds(seed: int, number: tf.Tensor) -> tf.Tensor:
-    """Of a batch, (2,) int64."""
+    """The seed of a batch, (2,) int64."""
     return tf.stack([tf.constant(seed, tf.int64), number])
 
 
 def _binarised(seed: int, number: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Each value of the batch 1 with its grey level as the probability, else 0."""
+    """Sets each value of the batch to 1 with its grey level as the probability, or to 0."""
     drawn = tf.random.stateless_uniform(tf.shape(x), _seeds(seed, number))
     return tf.cast(drawn < x, x.dtype)

@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: whole or not there, whenever it is cut off."""
+"""The state of a training on disk: complete or absent, whenever the training is interrupted."""
 
 import contextlib
 import dataclasses
@@ -19,15 +19,15 @@ _STATE = "state"
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """How far a training is.
+    """How far a training has progressed.
 
     Attributes:
-      epoch: how many are done.
-      step: how many steps of the next one are.
-      best_epoch: the one with the best weights, counted from 1; 0: those before the first.
-      losses: of each epoch that is done.
-      validation_losses: before the first epoch, and of each that is done.
-      seconds: spent so far.
+      epoch: the number of completed epochs.
+      step: the number of completed steps of the next epoch.
+      best_epoch: the epoch with the best weights, counted from 1; 0: before the first.
+      losses: of each completed epoch.
+      validation_losses: before the first epoch, and of each completed one.
+      seconds: the time spent so far.
     """
 
     epoch: int = 0
@@ -39,11 +39,11 @@ class Standing:
 
 
 class Checkpoint:
-    """A file that holds a training: the standing, all that changes as a model is trained, and the
-    best weights.
+    """A file that contains a training: its progress, everything that training changes, and the best
+    weights.
 
     Args:
-      path: of the file, `.npz`.
+      path: the file, `.npz`.
     """
 
     def __init__(self, path: Path):
@@ -53,11 +53,11 @@ class Checkpoint:
         return self._path.is_file()
 
     def remove(self) -> None:
-        """Removes the file, where it is there."""
+        """Removes the file, if it exists."""
         self._path.unlink(missing_ok=True)
 
     def standing(self) -> Standing:
-        """What the file says, without a model.
+        """Reads the progress without a model.
 
         Raises:
           InputError: it cannot be read.
@@ -66,7 +66,7 @@ class Checkpoint:
             return _standing(arrays)
 
     def save(self, model: ImageModel, standing: Standing, best: Sequence[np.ndarray]) -> None:
-        """Replaces the file at once, by one that has reached the disk."""
+        """Replaces the file atomically, after the new one has reached the disk."""
         state = np.frombuffer(json.dumps(dataclasses.asdict(standing)).encode(), np.uint8)
         arrays: dict[str, Any] = {_STATE: state}
         arrays |= {f"variable_{n}": np.asarray(v) for n, v in enumerate(_variables(model))}
@@ -79,10 +79,10 @@ class Checkpoint:
         part.replace(self._path)
 
     def restore(self, model: ImageModel) -> tuple[Standing, list[np.ndarray]]:
-        """Puts a compiled model where it was; gives the standing and the best weights.
+        """Restores a compiled model; returns the progress and the best weights.
 
         Raises:
-          InputError: the file cannot be read, or is of another model.
+          InputError: the file cannot be read, or belongs to another model.
         """
         with self._opened() as arrays:
             variables = _variables(model)
@@ -91,7 +91,7 @@ class Checkpoint:
             shapes = [tuple(variable.shape) for variable in variables]
             weights = [tuple(weight.shape) for weight in model.weights]
             if [v.shape for v in saved] != shapes or [v.shape for v in best] != weights:
-                raise InputError(f"{self._path} is of another model")
+                raise InputError(f"{self._path} belongs to another model")
             for variable, value in zip(variables, saved, strict=True):
                 variable.assign(value)
             return _standing(arrays), best
@@ -102,12 +102,12 @@ class Checkpoint:
             with self._path.open("rb") as file:
                 yield np.load(file, allow_pickle=False)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"cannot go on with {self._path}: {error}") from error
+            raise InputError(f"cannot resume training from {self._path}: {error}") from error
 
 
 def _variables(model: ImageModel) -> list[Any]:
-    """All that training changes: weights, random states, the optimiser's, what the losses of the
-    epoch so far add up to."""
+    """Everything that training changes: weights, random states, the optimiser's state, and the
+    running sums of the epoch's losses."""
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", None)
     found = [*model.variables, *optimizer.variables, *(inner.variables if inner else ())]

@@ -1,5 +1,5 @@
-"""Whether held-out records are copies, or nearly so, of training records: then training has seen
-them; p-values of records that it has not seen are too small, and it stops too late."""
+"""Whether held-out records are copies, or near-copies, of training records. If so, training has
+seen them: p-values of unseen records are too small, and training stops too late."""
 
 import dataclasses
 import functools
@@ -13,21 +13,21 @@ from ae_models.training.image_store import ImageStore, Part
 from ae_models.training.splits import CALIBRATION, SPLITS, TRAIN, VALIDATION, SplitOrder
 
 _ROWS, _COLUMNS = 8, 9
-_CANDIDATES = 4  # training records that one held-out record is compared with, by the pixels
-_ALIKE = 0.995  # the correlation of the pixels of near-copies
-_MOST_PIXELS = 1 << 16  # of the images that are compared: larger ones are reduced
-# Records of a held-out split that are looked at, those of the least hashes: fewer where images are
-# large, as each is compared with several.
+_CANDIDATES = 4  # training records whose pixels each held-out record is compared with
+_ALIKE = 0.995  # the least correlation of pixels of near-copies
+_MOST_PIXELS = 1 << 16  # in compared images: larger ones are reduced
+# The records of a held-out split that are compared, those with the least hashes: fewer if images
+# are large, since each is compared with several.
 _SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 512, 1 << 30, 32
 _BLOCK = 65_536
-# Shares of near-copies, and of exact ones, that are worth a line. Of calibration sets without
-# copies, one in a hundred has so many by chance. A validation loss tells what it should as long as
-# most of its records are new.
+# Shares of near-copies, and of exact ones, that merit a warning. Of calibration sets without
+# copies, one in a hundred has this many by chance. A validation loss is meaningful as long as most
+# of its records are new.
 _MANY = {CALIBRATION: (0.1, 0.05), VALIDATION: (0.25, 0.25)}
 _HARM = {
-    CALIBRATION: "where new images are not, as of another video or part, their p-values are too "
-    "small and too many are flagged",
-    VALIDATION: "their loss falls as that of training records does, so that training ends too late",
+    CALIBRATION: "new images that are not, such as from another video or part, have p-values that "
+    "are too small, and too many are flagged",
+    VALIDATION: "their loss falls like that of training records, so that training ends too late",
 }
 
 
@@ -36,9 +36,9 @@ class Copies:
     """How many records of a held-out split have a copy among the training records.
 
     Attributes:
-      records: that were looked at.
-      exact: those that are equal to a training record, pixel by pixel.
-      near: those that are nearly so, the exact ones among them.
+      records: the number of compared records.
+      exact: the number of records that equal a training record, pixel by pixel.
+      near: the number of near-copies, including exact ones.
     """
 
     records: int
@@ -46,19 +46,20 @@ class Copies:
     near: int
 
     def advice(self, split: str) -> str | None:
-        """A line for people where there are many, of the held-out `split`."""
+        """One line of advice if there are many copies in the held-out `split`, or None."""
         near, exact = _MANY[split]
         if self.near < near * self.records and self.exact < exact * self.records:
             return None
         return (
             f"{self.near:,} of {self.records:,} {split} records are near-copies of training "
-            f"records, {self.exact:,} of them exact: {_HARM[split]}; name a column that tells "
-            "videos, parts or batches apart as training.group, or keep one image of each scene"
+            f"records, {self.exact:,} of them exact: {_HARM[split]}; set training.group to a "
+            "column that distinguishes videos, parts or batches, or keep one image per scene"
         )
 
 
 class Fingerprints:
-    """What copies are found by, of every record as it is written. Memory: 16 bytes a record."""
+    """Hashes by which copies are found, of every record as it is written. Memory: 16 bytes per
+    record."""
 
     def __init__(self, order: SplitOrder):
         self._contents, self._outlines = (
@@ -70,8 +71,8 @@ class Fingerprints:
         self._outlines[part.split][part.places] = outlines(part.images)
 
     def copies(self, stores: Mapping[str, ImageStore]) -> dict[str, Copies]:
-        """Of calibration and validation, once all records are written to the stores of the
-        splits."""
+        """The copies in calibration and validation, once all records are written to the splits'
+        stores."""
         return {split: self._copies(split, stores) for split in (CALIBRATION, VALIDATION)}
 
     def _copies(self, split: str, stores: Mapping[str, ImageStore]) -> Copies:
@@ -98,8 +99,8 @@ def content_hashes(images: np.ndarray) -> np.ndarray:
 def outlines(images: np.ndarray) -> np.ndarray:
     """A perceptual hash of each image (N, H, W, C), its "dHash": (N,) uint64.
 
-    A bit is set where, of the image reduced to 8 × 9, a value is less than its neighbour to the
-    right: of images that differ by noise, light or compression, few bits differ.
+    A bit is set if a value of the image, reduced to 8 × 9, is less than its right neighbour: images
+    that differ by noise, light or compression differ in few bits.
     """
     small = _reduced(images, _ROWS, _COLUMNS)
     bits = small[:, :, :-1] < small[:, :, 1:]
@@ -107,8 +108,8 @@ def outlines(images: np.ndarray) -> np.ndarray:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the grey levels of two images, (1, H, W, C), reduced to some 65,000 pixels; 0 of a flat
-    one."""
+    """The correlation of the grey levels of two images, (1, H, W, C), reduced to about 65,000
+    pixels; 0 for a flat image."""
     height, width = one.shape[1:3]
     times = math.ceil(math.sqrt(height * width / _MOST_PIXELS))
     rows, columns = -(-height // times), -(-width // times)
@@ -119,8 +120,8 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _nearest(outline: np.uint64, others: np.ndarray) -> list[int]:
-    """Places of those of `others` that differ in the fewest bits. There is no limit: of what is
-    flat, noise decides the bits."""
+    """The indices of those of `others` that differ in the fewest bits. There is no limit, because
+    noise determines the bits of flat images."""
     found: list[tuple[int, int]] = []
     for start in range(0, len(others), _BLOCK):
         bits = np.bitwise_count(others[start : start + _BLOCK] ^ outline)
@@ -133,14 +134,14 @@ def _nearest(outline: np.uint64, others: np.ndarray) -> list[int]:
 def _reduced(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Means over the parts of each image's grey levels: (N, H, W, C) → (N, rows, columns)."""
     channels = images.shape[-1]
-    # Of three channels, a mean over the last axis takes four times as long.
+    # For three channels, a mean over the last axis takes four times as long.
     grey = images @ np.ones(channels, np.float32) / np.float32(channels)
     return _means(grey.shape[1], rows).T @ grey @ _means(grey.shape[2], columns)
 
 
 @functools.cache
 def _means(side: int, parts: int) -> np.ndarray:
-    """The weights of `side` pixels in each of so many equal parts, (side, parts) float32."""
+    """The weights of `side` pixels in each of `parts` equal parts, (side, parts) float32."""
     edges = np.linspace(0, side, parts + 1)
     pixels = np.arange(side)[:, None]
     overlap = np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1])

@@ -1,5 +1,5 @@
-"""Maps of images as training takes them: also of changed ones, and of an input that is to be
-cleaned of a corruption."""
+"""Feature maps of images for training, including those of augmented images and of inputs from which
+a corruption is to be removed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class ViewMaps(NamedTuple):
 
     Attributes:
       grid: (V, n, h, w, K) float32.
-      fine: of the first view, those that `FeatureMaps.fine` gives, (n, h', w', C) float32 each.
+      fine: for the first view, the result of `FeatureMaps.fine`, (n, h', w', C) float32 each.
     """
 
     grid: np.ndarray
@@ -27,22 +27,22 @@ class ViewMaps(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Maps of views of images, and of what these are to become, or None where that is the same."""
+    """Maps of views of images, and of their targets, or None if these are the same."""
 
     inputs: ViewMaps
     targets: ViewMaps | None
 
 
 class FeatureViews:
-    """Makes maps of images in calls of one size: those of a record are the same bits whatever it
-    comes with.
+    """Computes maps of images in calls of one size, so that a record's maps have the same bits in
+    any batch.
 
     Args:
-      features: makes maps of raw pixels.
-      rows: of a call.
-      augmentation: each step adds a changed view of all that there are before it, the first being
-        the image itself.
-      corruption: of the images, but not of what they are to become.
+      features: computes maps of raw pixels.
+      rows: the number of rows per call.
+      augmentation: each step adds a changed view of all views before it, the first being the image
+        itself.
+      corruption: applied to the images, but not to their targets.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class FeatureViews:
         self.count = 1 << len(augmentation)
 
     def __call__(self, images: np.ndarray, targets: np.ndarray | None, seed: int) -> Views:
-        """Of up to `rows` images.
+        """Computes the maps of up to `rows` images.
 
         Args:
           images: (n, H, W, C) raw pixels.
-          targets: of these, the same shape; None: themselves.
-          seed: of all draws.
+          targets: their targets, with the same shape; None: the images themselves.
+          seed: for all draws.
         """
         given = [images] if targets is None else [images, targets]
         sets = with_augmented([self._unit(x) for x in given], self._augmentation, seed)

@@ -1,4 +1,4 @@
-"""Training with Keras, an epoch at a time."""
+"""Training with Keras, one epoch at a time."""
 
 import dataclasses
 import time
@@ -22,23 +22,23 @@ from ae_models.training.principal_components import sample, with_augmented
 from ae_models.training.replicas import working_copy
 
 _SECONDS_BETWEEN_CHECKPOINTS = 120.0  # within an epoch
-_FIRST_BYTES = 256 << 20  # of scaled images by which a model may be initialised
+_FIRST_BYTES = 256 << 20  # of scaled images with which a model may be initialised
 
-# Called after each batch with (epoch, batches of it done, batches in it, losses so far).
+# Called after each batch with (epoch, completed batches, batches per epoch, losses so far).
 ProgressCallback = Callable[[int, int, int, dict[str, float]], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSummary:
-    """What the manifest records of a training run.
+    """The manifest's facts about a training.
 
     Attributes:
-      epochs: how many there were.
-      best_epoch: counted from 1, the one whose weights were kept; 0: those before the first.
-      loss, validation_loss: of that epoch; `loss` None before the first.
-      seconds: that it took.
-      curves: `loss` of each epoch, and `validation_loss` of each and before the first; None where
-        it is not finite.
+      epochs: the number of epochs.
+      best_epoch: counted from 1, the epoch whose weights were kept; 0: before the first.
+      loss, validation_loss: of that epoch; `loss` is None before the first.
+      seconds: the duration.
+      curves: `loss` of each epoch, and `validation_loss` of each and before the first; None for
+        values that are not finite.
     """
 
     epochs: int
@@ -55,14 +55,14 @@ def initialise(
     train: ImageStore,
     config: TrainingConfig | None = None,
 ) -> None:
-    """Shows an untrained model its first records, which are a random sample of all, and what
-    `config` augments them to."""
+    """Initialises an untrained model with its first records, which are a random sample, and their
+    augmentations by `config`."""
     if not model.first_seen:
         return
     config = config or TrainingConfig()
     steps = config.augmentation_steps
     stores = (train, train.targets) if train.targets else (train,)
-    most_bytes = _FIRST_BYTES // len(stores) >> len(steps)  # each step doubles what is shown
+    most_bytes = _FIRST_BYTES // len(stores) >> len(steps)  # each step doubles the images
     images = [sample(preprocessing, store, most_bytes, model.first_seen) for store in stores]
     model.initialise(*with_augmented(images, steps, config.seed))
 
@@ -77,23 +77,23 @@ def fit(
     on_progress: ProgressCallback | None = None,
     checkpoint: Path | None = None,
 ) -> TrainingSummary:
-    """Trains until the validation loss stops falling, and leaves the best weights in `model`:
-    those it came with, or of an epoch after the warm-up, where one is long enough to get there.
+    """Trains until the validation loss stops falling, and leaves the best weights in `model`: the
+    initial ones, or those of an epoch after the warm-up, if training is longer than that.
 
     The same model seed, data and configuration give the same weights on one kind of machine.
 
     Args:
-      model: initialised.
-      preprocessing: from pixels to scaled images.
+      model: an initialised model.
+      preprocessing: converts pixels to scaled images.
       train, validation: the records.
-      config: what is None in it follows the number of records.
-      on_progress: is told of each batch.
-      checkpoint: a file that is written after each epoch and every two minutes; where it is there
-        already, training goes on from it, and ends as if it had not been cut off.
+      config: values that are None follow from the number of records.
+      on_progress: called after each batch.
+      checkpoint: a file that is written after each epoch and every two minutes; if it already
+        exists, training resumes from it, with the same result as without the interruption.
 
     Raises:
       ConfigError: the loss is never finite.
-      InputError: the checkpoint is damaged, or another model's.
+      InputError: the checkpoint is damaged, or belongs to another model.
     """
     budget = config.budget(len(train))
     with working_copy(model, config) as copy:
@@ -105,7 +105,7 @@ def fit(
 
 
 class _Training:
-    """A model and how far its training is."""
+    """A model and the progress of its training."""
 
     def __init__(
         self,
@@ -121,17 +121,17 @@ class _Training:
         self._config, self._budget, self._on_progress = config, budget, on_progress
         self._file = None if checkpoint is None else Checkpoint(checkpoint)
         self._settled = model.warmup_epochs if model.warmup_epochs < budget.epochs else 0
-        # XLA on a CPU compiles for longer than it saves on networks of this size.
+        # XLA on a CPU takes longer to compile than it saves on networks of this size.
         model.compile(
             optimizer=_optimizer(config, budget.epochs * batches.steps), jit_compile=False
         )
-        # Otherwise the first step does it, whose graph TensorFlow then traces a second time.
+        # Without this, the first step does it, and TensorFlow traces its graph a second time.
         model.optimizer.build(model.trainable_variables)
         self._started, self._standing = time.monotonic(), Standing()
         self._best: list[np.ndarray] = []
 
     def run(self) -> None:
-        """Trains; leaves the best weights in the model.
+        """Trains, and leaves the best weights in the model.
 
         Raises:
           ConfigError: the loss was never finite.
@@ -151,13 +151,13 @@ class _Training:
                 epochs=epoch + 1,
                 steps_per_epoch=self._batches.steps - done,
                 callbacks=callbacks,
-                shuffle=False,  # the store does it
+                shuffle=False,  # the store shuffles
                 verbose=0,
             ).history
             self._end_epoch(float(logs["loss"][0]), float(logs["val_loss"][0]))
         if not np.isfinite(self._standing.validation_losses[1:]).any():
             if self._file is not None:
-                self._file.remove()  # who went on from it would come here again
+                self._file.remove()  # resuming from it would end here again
             raise ConfigError(
                 "training diverged: no validation loss was finite. "
                 f"Received: training.learning_rate {self._config.learning_rate:g}"
@@ -175,9 +175,9 @@ class _Training:
         self._best = self._model.get_weights()
 
     def _is_done(self) -> bool:
-        """Whether all epochs are, or the loss has not fallen for too long, or is no number."""
+        """Whether all epochs are done, or the loss has stopped falling or is not finite."""
         losses = self._standing.validation_losses
-        if self._standing.epoch >= self._budget.epochs:  # which may be fewer than it began with
+        if self._standing.epoch >= self._budget.epochs:  # which may be fewer than at the start
             return True
         if self._standing.step:
             return False
@@ -203,9 +203,8 @@ class _Training:
             self._on_progress(len(losses) - 1, self._batches.steps, self._batches.steps, told)
 
     def _is_best(self, validation_loss: float) -> bool:
-        """Whether the epoch that ends has the least loss so far. What came before the end of a
-        warm-up, which trains by another loss, counts for nothing once there is an epoch after
-        it."""
+        """Whether the epoch that ends has the least loss so far. Epochs before the end of a
+        warm-up, which trains with a different loss, no longer count once there is one after it."""
         if not np.isfinite(validation_loss):
             return False
         best = self._standing.best_epoch
@@ -215,12 +214,12 @@ class _Training:
         return validation_loss < least or not np.isfinite(least)
 
     def end_step(self, done: int, logs: dict[str, float]) -> None:
-        """After a step of an epoch, of which `done` are."""
+        """Called after a step of an epoch, with the number of completed steps."""
         if self._on_progress:
             self._on_progress(self._standing.epoch, done, self._batches.steps, logs)
 
     def save_within(self, done: int) -> None:
-        """Keeps what an epoch has done so far."""
+        """Saves the progress within an epoch."""
         self.save(dataclasses.replace(self._standing, step=done, seconds=self._seconds()))
 
     def save(self, standing: Standing) -> None:
@@ -229,19 +228,19 @@ class _Training:
 
     @property
     def steps(self) -> int:
-        """How many an epoch has."""
+        """The number of steps per epoch."""
         return self._batches.steps
 
     @property
     def done_before(self) -> int:
-        """How many steps of the epoch were done before this process."""
+        """The number of the epoch's steps that an earlier process completed."""
         return self._batches.done
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 1)
 
     def summary(self) -> TrainingSummary:
-        """Of a training that has ended."""
+        """The summary of a training that has ended."""
         losses, validation_losses = self._standing.losses, self._standing.validation_losses
         best = self._standing.best_epoch
         return TrainingSummary(
@@ -255,12 +254,12 @@ class _Training:
 
 
 def _finite(losses: Sequence[float]) -> list[float | None]:
-    """As JSON can have them."""
+    """Losses as JSON can represent them."""
     return [loss if np.isfinite(loss) else None for loss in losses]
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
-    """For so many steps in all."""
+    """The optimiser for `steps` steps in total."""
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
@@ -269,13 +268,13 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.Optimizer:
         if config.optimizer == "muon"
         else keras.optimizers.Adam(rate)
     )
-    # Gradients of a half float vanish below 6e-8.
+    # Half-float gradients underflow below 6e-8.
     half = config.precision == "mixed_float16"
     return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 class _Steps(keras.callbacks.Callback):
-    """Tells a training of its steps, and has it kept every so often."""
+    """Reports steps to a training, and makes it save its progress at intervals."""
 
     def __init__(self, training: _Training):
         super().__init__()
@@ -288,7 +287,7 @@ class _Steps(keras.callbacks.Callback):
         self._sums = [variable.numpy() for variable in self.model.metrics_variables]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Keras forgets what the losses add up to; of an epoch that goes on, it is put back."""
+        """Keras resets the sums of the losses; for a resumed epoch, they are restored."""
         del epoch, logs
         if self._first:
             for variable, value in zip(self.model.metrics_variables, self._sums, strict=True):
@@ -300,7 +299,7 @@ class _Steps(keras.callbacks.Callback):
         if not np.isfinite(losses.get("loss", 0.0)):
             self.model.stop_training = True
             return
-        is_last = done == self._training.steps  # the end of the epoch will be kept
+        is_last = done == self._training.steps  # the end of the epoch is saved anyway
         if not is_last and time.monotonic() - self._kept >= _SECONDS_BETWEEN_CHECKPOINTS:
             self._training.save_within(done)
             self._kept = time.monotonic()

@@ -1,4 +1,4 @@
-"""Fitting the scores that learn from records, once the model is trained."""
+"""Fits the scores that learn from records, once the model is trained."""
 
 import copy
 import dataclasses
@@ -19,13 +19,13 @@ from ae_models.scores.score import SCORE_OF, ScoreOfScores
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 
-# A store's first records are a random sample of it: it is ordered by a hash.
+# A store's first records are a random sample, since it is ordered by a hash.
 _MOST_RECORDS, _MOST_BYTES = 50_000, 256 << 20
 _FOLDS = 4
 
 
 class Fitted(Protocol):
-    """What may be fitted to training records: a score, or an anomaly map."""
+    """An object that may be fitted to training records: a score or an anomaly map."""
 
     @property
     def name(self) -> str: ...
@@ -36,18 +36,19 @@ class Fitted(Protocol):
 
 
 class Seen(NamedTuple):
-    """Records that scores may be fitted to.
+    """Records to which scores may be fitted.
 
     Attributes:
-      stores: what of them is on disk, record by record.
-      prepared: makes the model's input, and quantities that scores may ask for, of a batch of each.
+      stores: their data on disk, record by record.
+      prepared: converts a batch from each store to the model's input and to additional quantities
+        for scores.
     """
 
     stores: Sequence[ImageStore]
     prepared: Callable[..., tuple[tf.Tensor, Mapping[str, Quantity]]]
 
     def batches(self, rows: int) -> Iterator[list[np.ndarray]]:
-        """Those that all stores have, in stored order, `rows` at a time."""
+        """The records that all stores have, in stored order, `rows` at a time."""
         count = min(map(len, self.stores))
         for start in range(0, count, rows):
             yield [store.read(start, min(start + rows, count)) for store in self.stores]
@@ -61,28 +62,27 @@ def fit_to_records(
     batch_rows: int,
     most_records: int | None = None,
 ) -> None:
-    """Fits `scores` to the training records of a store of images: to what each needs of up to
-    50,000, or as many as are given, but of no more than take 256 MiB."""
+    """Fits `scores` to the training records of a store of images: to the features of up to 50,000
+    or `most_records` records, within 256 MiB."""
     seen = Seen([store], preprocessing.prepared)
     fit_scores(scores, _gathered(scores, model, [seen], batch_rows, most_records))
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """What scores are of the first calibration records, which they are fitted to as well, had each
-    been left out.
+    """The scores of the first calibration records, to which they are also fitted, as if each record
+    had been left out.
 
     Attributes:
-      scores: by their names, (n,) each.
-      made: of these and of others.
+      scores: by name, (n,) each.
+      made: scores that are computed from these and from others.
     """
 
     scores: Mapping[str, np.ndarray]
     made: tuple[ScoreOfScores, ...] = ()
 
     def corrected(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All scores of all calibration records, as they are and then as these say: by their names,
-        (N,) each."""
+        """All scores of all calibration records, corrected by these: by name, (N,) each."""
         found = dict(scores)
         for name, values in self.scores.items():
             found[name] = np.concatenate([values, scores[name][len(values) :]])
@@ -102,20 +102,20 @@ def fit_to_features(
     calibration: Seen | None = None,
     apart: int | None = None,
 ) -> HeldOut | None:
-    """As `fit_to_records`, to the records of several splits. Scores that are made of others are
-    fitted to what these are of records that they were not fitted to: by a formula where there is
-    one, else of each quarter, when fitted to the rest.
+    """Like `fit_to_records`, for records of several splits. Scores that are computed from others
+    are fitted to the values of these for records to which they were not fitted: by a formula if
+    there is one, or by fitting to three quarters and scoring the fourth.
 
     Args:
       anomaly_map: is fitted as well.
-      calibration: records that scores with such a formula are fitted to as well, as no other may
-        be, if their features are all finite.
-      apart: how many records, the first of the first split, are alike with none after them, where
-        others are within groups, so that no formula holds; then they, or a quarter, are all that
-        is held out.
+      calibration: records to which scores with such a formula are also fitted, and no others, if
+        all their features are finite.
+      apart: the number of records, at the start of the first split, that are not similar to any
+        after them, although records within a group are, so that no formula applies; then only
+        these, or a quarter, are held out.
 
     Returns:
-      What the calibration records' scores are; None: no score is fitted to them.
+      The corrected scores of the calibration records; None: no score is fitted to them.
     """
     fitted: list[Fitted] = [*scores, *([] if anomaly_map is None else [anomaly_map])]
     features = _gathered(fitted, model, records, batch_rows, most_records)
@@ -125,7 +125,7 @@ def fit_to_features(
     count = 0
     if calibration is not None:
         more = _gathered(exact, model, [calibration], batch_rows, most_records)
-        # A record without finite features calibrates nothing, and is nothing to be fitted to.
+        # A record without finite features calibrates nothing, and must not be fitted to.
         if all(np.isfinite(values).all() for values in more.values()):
             count = min((len(values) for values in more.values()), default=0)
         features |= {n: np.concatenate([features[n], v[:count]]) for n, v in more.items()}
@@ -144,7 +144,7 @@ def fit_to_features(
         held_out |= {score.name: score.left_out(features[score.name]) for score in exact}
     known = {score.name: score for score in scores}
     for score in made:
-        # Of what takes more memory a record, fewer are seen.
+        # Features that take more memory per record cover fewer records.
         fewest = min(len(held_out[part]) for part in score.parts)
         score.fit_parts({part: held_out[part][:fewest] for part in score.parts}, known)
     if not count:
@@ -153,12 +153,12 @@ def fit_to_features(
 
 
 def _held_out(score: FeatureScore, features: np.ndarray, apart: int | None) -> np.ndarray:
-    """The scores of records by a score that is fitted to others, (n,)."""
+    """The scores of records by a score that is fitted to the other records, (n,)."""
     rows = np.arange(len(features))
     folds = [rows[: min(apart, len(rows) // _FOLDS)]] if apart else np.array_split(rows, _FOLDS)
     found = []
     for fold in folds:
-        fitted = copy.copy(score)  # which knows what it looks at
+        fitted = copy.copy(score)  # which keeps the shapes that `features` set
         fitted.fit(np.delete(features, fold, axis=0))
         found.append(np.asarray(fitted.distance(features[fold])))
     return np.concatenate(found)
@@ -170,8 +170,8 @@ def with_scores(
     scores: Sequence[Score],
     anomaly_map: AnomalyMap | None = None,
 ) -> Inference:
-    """An inference that knows `scores` too, by `SCORE_OF` their names, and the map, as
-    `ANOMALY_MAP`, each computed once."""
+    """An inference with `scores`, by `SCORE_OF` their names, and the map, as `ANOMALY_MAP`, each
+    computed once."""
     if anomaly_map is not None:
         outputs = outputs | {ANOMALY_MAP: lambda own: anomaly_map(x, own)}
 
@@ -188,7 +188,7 @@ def _gathered(
     rows: int,
     most_records: int | None,
 ) -> dict[str, np.ndarray]:
-    """What each score needs of the first records of each split, which share the memory."""
+    """Each score's features of the first records of each split; the splits share the memory."""
     parts: dict[str, list[np.ndarray]] = {}
     for own in records:
         seen = 0

@@ -1,4 +1,4 @@
-"""Decoded images of one split in one file, in an order that does not depend on who wrote them."""
+"""Decoded images of one split in one file, in an order independent of who wrote them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ GroupedBatch = tuple[list[str], np.ndarray, list[str]]  # and groups, (N,) of st
 
 
 class Part(NamedTuple):
-    """Records of one split, on their way to disk: their places in it, (n,), ids, and images,
+    """Records of one split to be written to disk: their places in it, (n,), ids, and images,
     (n, H, W, C)."""
 
     split: str
@@ -24,16 +24,16 @@ class Part(NamedTuple):
 
 
 Look = Callable[[Part], None]
-# Of a group of batches, for which TensorFlow calls into Python once.
+# The size of a group of batches, for which TensorFlow calls into Python once.
 _GROUP_BYTES = 1 << 20
 
 
 class ImageStore:
-    """A `.npy` file of images (N, H, W, C), read in parts: it is never all in memory.
+    """A `.npy` file of images (N, H, W, C), read in parts and never entirely in memory.
 
     Args:
       path: the file.
-      targets: what each image is to become, of the same records in the same order; None: itself.
+      targets: the target of each image, for the same records in the same order; None: the images.
 
     Raises:
       ValueError: images and targets differ in number, shape or type.
@@ -45,7 +45,7 @@ class ImageStore:
         self.shape, self.dtype, self._offset = header.shape, header.dtype, header.offset
         if targets and (targets.shape, targets.dtype) != (self.shape, self.dtype):
             raise ValueError(
-                f"targets must be {self.shape} {self.dtype}, as the images are. "
+                f"targets must be {self.shape} {self.dtype}, like the images. "
                 f"Received: {targets.shape} {targets.dtype}"
             )
 
@@ -57,7 +57,7 @@ class ImageStore:
         return int(np.prod(self.shape[1:])) * self.dtype.itemsize
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Images start to stop, (stop − start, H, W, C), in memory of their own."""
+        """Images start to stop, (stop − start, H, W, C), as a copy in memory."""
         stop = min(stop, len(self))
         # No memory map here or below: mapped pages would count as this process's memory.
         values = np.fromfile(
@@ -69,7 +69,7 @@ class ImageStore:
         return values.reshape((stop - start, *self.shape[1:]))
 
     def write(self, positions: np.ndarray, images: np.ndarray) -> None:
-        """Puts images, (N, H, W, C), at their positions, (N,)."""
+        """Writes images, (N, H, W, C), at their positions, (N,)."""
         with self.path.open("r+b") as file:
             for position, image in zip(positions, np.ascontiguousarray(images), strict=True):
                 offset = self._offset + int(position) * self.image_bytes
@@ -82,8 +82,8 @@ class ImageStore:
             yield self.read(start, start + rows)
 
     def batch_groups(self, rows: int) -> Iterator[np.ndarray]:
-        """`batches`, several at a time where they are small: (k, rows, H, W, C), and where the
-        number of images is no multiple of `rows` a last (1, less than rows, H, W, C)."""
+        """`batches`, several at a time if they are small: (k, rows, H, W, C), followed, if `rows`
+        does not divide the number of images, by a last (1, less than rows, H, W, C)."""
         step = self._group_rows(rows)
         for start in range(0, len(self), step):
             yield from _grouped(self.read(start, start + step), rows)
@@ -91,13 +91,13 @@ class ImageStore:
     def shuffled_batch_groups(
         self, rows: int, buffer_bytes: int, generator: np.random.Generator
     ) -> Iterator[np.ndarray]:
-        """All images once, `rows` at a time, shuffled within buffers of bounded size; in groups, as
-        `batch_groups` gives them.
+        """All images once, `rows` at a time, shuffled within buffers of bounded size, in groups as
+        from `batch_groups`.
 
-        The stored order is that of a hash, so each buffer is itself a random part of the whole.
+        The stored order is that of a hash, so each buffer is a random part of all images.
         """
         buffer_rows = max(1, buffer_bytes // (self.image_bytes * rows)) * rows
-        incomplete = None  # of the one buffer that is not a multiple of `rows`
+        incomplete = None  # from the one buffer that is not a multiple of `rows`
         for start in generator.permutation(np.arange(0, len(self), buffer_rows)):
             for batches in self._shuffled(start, start + buffer_rows, rows, generator):
                 if batches.shape[1] == rows:
@@ -110,7 +110,7 @@ class ImageStore:
     def _shuffled(
         self, start: int, stop: int, rows: int, generator: np.random.Generator
     ) -> Iterator[np.ndarray]:
-        """One buffer's batches, in groups; the buffer is gone before the next one is read."""
+        """One buffer's batches, in groups; the buffer is freed before the next one is read."""
         images = self.read(start, stop)
         order, step = generator.permutation(len(images)), self._group_rows(rows)
         for first in range(0, len(images), step):
@@ -121,7 +121,7 @@ class ImageStore:
 
 
 def _grouped(images: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-    """The whole batches of `rows` as one array, then what is left as a batch by itself."""
+    """The full batches of `rows` as one array, then the remainder as a separate batch."""
     whole = len(images) // rows * rows
     if whole:
         yield images[:whole].reshape(-1, rows, *images.shape[1:])
@@ -138,11 +138,11 @@ def write_image_stores(
     """Writes the images of each split to a file, in the order of their ids' hashes.
 
     Args:
-      paths: the `.npy` files to write, by split; a split without one is passed over.
-      order: of all records.
-      batches: ids and images of all records, in whatever order; and their groups, where `order`
-        is made of them.
-      looks: are shown every image once, those of splits without a file too.
+      paths: the `.npy` files to write, by split; a split without one is skipped.
+      order: the order of all records.
+      batches: ids and images of all records, in any order; and their groups, if `order` depends on
+        them.
+      looks: functions that receive every image once, including those of splits without a file.
 
     Raises:
       ValueError: there is no image.
@@ -168,11 +168,11 @@ def write_image_stores(
             if split in stores:
                 stores[split].write(part.places, part.images)
     if not stores:
-        raise ValueError(f"no image to write to {', '.join(map(str, paths.values()))}")
+        raise ValueError(f"no images to write to {', '.join(map(str, paths.values()))}")
     return stores
 
 
 def empty_store(path: Path, shape: tuple[int, ...], dtype: Any) -> ImageStore:
-    """A new file: the header, and room for (N, H, W, C) of that type."""
+    """Creates a file: the header, and space for (N, H, W, C) of that type."""
     np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     return ImageStore(path)

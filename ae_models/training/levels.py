@@ -1,4 +1,4 @@
-"""Which levels the training records' pixels have, and whether a few of them set the scale."""
+"""The pixel levels of the training records, and whether a few of them set the scale."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import numpy as np
 from ae_models.training.image_store import Part
 from ae_models.training.splits import TRAIN
 
-_OUTSIDE = 1e-4  # of all values, the share that is left out as the rarest lows and highs
-_SMALL = 0.5  # of the range: where all other values lie within less, the rarest set the scale
+_OUTSIDE = 1e-4  # the share of all values that is left out as the rarest lows and highs
+_SMALL = 0.5  # of the range: if all other values span less, the rarest set the scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Levels:
 
     Attributes:
       least, greatest: of all values.
-      low, high: between which 99.99% of the values lie, half of the others on either side.
-      extreme: the id of the record with the value furthest from these.
+      low, high: 99.99% of the values are between these, half of the others on either side.
+      extreme: the id of the record whose value is furthest from these.
     """
 
     least: int
@@ -29,22 +29,22 @@ class Levels:
 
     @property
     def share(self) -> float:
-        """The part of the range from least to greatest in which 99.99% of the values lie."""
+        """The part of the range from least to greatest that contains 99.99% of the values."""
         return (self.high - self.low) / max(1, self.greatest - self.least)
 
     @property
     def scale(self) -> tuple[int, int]:
-        """What the scaling `quantile` maps to 0 and 1: where 99.99% of the values are alike, the
-        others are all that there is."""
+        """The levels that the scaling `quantile` maps to 0 and 1; if 99.99% of the values are
+        equal, the least and the greatest."""
         return (self.low, self.high) if self.low < self.high else (self.least, self.greatest)
 
     def advice(self) -> str | None:
-        """A line for people where a few values set the scale `unit`."""
+        """One line of advice if a few values set the scale `unit`, or None."""
         if self.low == self.high or self.share >= _SMALL:
             return None
         high = self.greatest - self.high >= self.low - self.least
         return (
-            f"99.99% of the training records' values lie between {self.low} and {self.high}, "
+            f"99.99% of the training records' values are between {self.low} and {self.high}, "
             f"{100 * self.share:.2g}% of the range {self.least} to {self.greatest} that "
             f"preprocessing.scaling 'unit' maps to 0 to 1: {self.extreme} has the value "
             f"{self.greatest if high else self.least}; leave such records out, or set "
@@ -56,7 +56,7 @@ class LevelCounts:
     """Counts each pixel level of the training records, as they are written. Memory: 512 KiB.
 
     Args:
-      dtype: of the pixels, uint8 or uint16.
+      dtype: the pixels' dtype, uint8 or uint16.
     """
 
     def __init__(self, dtype: str):
@@ -70,17 +70,17 @@ class LevelCounts:
             self._counts += np.bincount(image_rows.reshape(-1), minlength=len(self._counts))
         by_record = part.images.reshape(len(part.images), -1)
         least, greatest = by_record.min(axis=1), by_record.max(axis=1)
-        # Of several, the record with the first id: the same in whatever order they come.
+        # Of several, the record with the first id, whatever order they arrive in.
         at_least = (int(v := least.min()), min(_ids(part, least == v)))
         at_most = (int(v := greatest.max()), min(_ids(part, greatest == v)))
         self._least = min(self._least, at_least)
         self._greatest = min(self._greatest, at_most, key=lambda found: (-found[0], found[1]))
 
     def levels(self) -> Levels:
-        """Of all that came so far.
+        """The levels counted so far.
 
         Raises:
-          ValueError: nothing did.
+          ValueError: no value was counted.
         """
         total = np.cumsum(self._counts)
         if not total[-1]:

@@ -12,7 +12,7 @@ from ae_models.backbones.feature_maps import FeatureMaps
 from ae_models.bundles.plain_path import plain_path
 from ae_models.models.inference import Quantity
 
-PIXELS = "pixels"  # the one feature that goes into tf.Transform's graph and comes out of it
+PIXELS = "pixels"  # the only feature in tf.Transform's graph, as input and output
 
 
 class Preprocessing(tf.Module):
@@ -28,15 +28,15 @@ class Preprocessing(tf.Module):
         return self.graph.transform_fn({PIXELS: tf.cast(pixels, tf.float32)})[PIXELS]
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
-        """The same, and quantities that scores may ask for: none of pixels."""
+        """The scaled images, and additional quantities for scores: none for pixels."""
         return self(pixels), {}
 
     def levels(self, images: Any, dtype: str) -> np.ndarray:
         """The inverse, for pixels of NumPy's type `dtype`: scaled (N, H, W, C) → pixel levels,
-        float32; 0 to 255 or to 65,535 where the scaled image was made of pixels, but for what the
-        scaling cut off.
+        float32; 0 to 255 or to 65,535 if the scaled image came from pixels, except for values that
+        the scaling clipped.
 
-        Every scaling is a straight line for each value between two levels, and level beyond them.
+        Every scaling is linear for each value between two levels, and constant beyond them.
         """
         images = np.asarray(images)
         low, high = self._ends(images.shape[1:], dtype)
@@ -44,8 +44,8 @@ class Preprocessing(tf.Module):
         return np.float32(low) + (images - dark) / (bright - dark) * np.float32(high - low)
 
     def _ends(self, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
-        """The last level that is scaled as 0 is, and the first as the greatest is; these themselves
-        where nothing is cut off."""
+        """The last level with the scaled value of 0, and the first with that of the greatest level;
+        0 and the greatest level themselves if nothing is clipped."""
         levels = range(int(np.iinfo(dtype).max) + 1)
 
         def first(level: int) -> float:
@@ -57,7 +57,7 @@ class Preprocessing(tf.Module):
         return (low, high) if low < high else (0, levels[-1])
 
     def _flat(self, shape: tuple[int, ...], dtype: str, *levels: int) -> np.ndarray:
-        """Images of one level each, scaled."""
+        """Scaled images of one level each."""
         return np.asarray(self(np.stack([np.full(shape, level, dtype) for level in levels])))
 
 
@@ -73,16 +73,16 @@ class FeaturePreprocessing(tf.Module):
         return self.prepared(pixels)[0]
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
-        """The same, and the quantities `layers`, each layer's channels; `coarse_residual`, what the
-        model fails to rebuild of the coarsest layers; `fine_maps`, as `FeatureMaps.fine` gives it,
-        but for that of the detail layer: `detail_maps`, one or none.
+        """The scaled maps, and the quantities `layers`, each layer's channels; `coarse_residual`,
+        the part of the coarsest layers that the model fails to rebuild; `fine_maps`, the result of
+        `FeatureMaps.fine` without the detail layer's map; `detail_maps`, that map, or none.
         """
         maps = self.features.maps(pixels)
         return self.prepared_maps(self.features.on_grid(maps), *self.features.fine(maps))
 
     def prepared_maps(self, grid: Any, *fine: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
-        """The same, of what `FeatureMaps` makes of the pixels: (N, h, w, K), and what its `fine`
-        gives, all float16 or float32."""
+        """Like `prepared`, from the result of `FeatureMaps` for the pixels, (N, h, w, K), and that
+        of its `fine`, all float16 or float32."""
         features, x = self.features, self.scaling(grid)
         layers = len(fine) - features.has_detail
 

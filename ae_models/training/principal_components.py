@@ -1,5 +1,5 @@
-"""What principal components of the training records tell: whether an augmentation helps, and
-whether an auto-encoder has learned more than they know."""
+"""Principal components of the training records, by which augmentations are chosen and the learning
+of an auto-encoder is judged."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ae_models.training.augmentation import augmented
 from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 
-_MOST_BYTES = 256 << 20  # of scaled images that components are fitted to
+_MOST_BYTES = 256 << 20  # of scaled images to which components are fitted
 
 
 def sample(
@@ -36,7 +36,7 @@ def with_augmented(
     sets: Sequence[np.ndarray], steps: Sequence[Step], seed: int
 ) -> list[np.ndarray]:
     """Each set of images, (N, H, W, C), followed by the same images changed, once for each step
-    and what came before it; alike in all sets."""
+    applied to everything before it; the same changes in all sets."""
     for index, step in enumerate(steps):
         mirrored = _MIRRORED.get(step.name)
         changed: Sequence[Any] = (
@@ -48,4 +48,4 @@ def with_augmented(
     return list(sets)
 
 
-_MIRRORED = {"flip": 2, "flip_vertical": 1}  # every image once, by the axis that is reversed
+_MIRRORED = {"flip": 2, "flip_vertical": 1}  # applied to every image, by the axis to reverse

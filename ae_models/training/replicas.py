@@ -1,4 +1,4 @@
-"""The copy of a model that is trained: in another precision, or on several devices at once."""
+"""The copy of a model that is trained in another precision, or on several devices."""
 
 import contextlib
 import functools
@@ -13,10 +13,10 @@ from ae_models.models.base import ImageModel
 
 @contextlib.contextmanager
 def working_copy(model: ImageModel, config: TrainingConfig) -> Iterator[ImageModel]:
-    """What to compile and train; `model` has its weights in the end, and stays float32 on one
-    device. It is `model` itself where the configuration asks for no more than that.
+    """The model to compile and train; `model` receives its weights at the end, and stays float32 on
+    one device. It is `model` itself if the configuration asks for nothing else.
 
-    Copies are laid and kept alike on all devices by `tf.distribute.MirroredStrategy`: Keras' own
+    `tf.distribute.MirroredStrategy` keeps the copies on all devices equal: Keras' own
     `keras.distribution` is a prototype on TensorFlow.
     """
     devices = training_devices(config)
@@ -35,22 +35,23 @@ def working_copy(model: ImageModel, config: TrainingConfig) -> Iterator[ImageMod
 
 @functools.cache
 def _strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One a process: a second one would number its collective operations as the first did."""
+    """One per process: a second one would number its collective operations like the first."""
     return tf.distribute.MirroredStrategy(devices)
 
 
 def training_devices(config: TrainingConfig) -> list[str]:
-    """Names of the devices to train on: GPUs, or CPUs where there is none."""
+    """The names of the devices to train on: GPUs, or CPUs if there are none."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     names = [device.name for device in devices]
     return names if config.devices == "all" else names[:1]
 
 
 def shared_among_devices(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches of (input, target), each cut in the order of its records into as many shares as there
-    are devices in the scope; left alone where there is one.
+    """Splits batches of (input, target), in record order, into one share for each device in the
+    scope; unchanged if there is one device.
 
-    Cut here, because TensorFlow hands whole batches to devices where it does not know their size.
+    They are split here because TensorFlow sends full batches to devices if it does not know their
+    size.
     """
     strategy = tf.distribute.get_strategy()
     count = strategy.num_replicas_in_sync
@@ -63,14 +64,14 @@ def shared_among_devices(batches: tf.data.Dataset) -> tf.data.Dataset:
             lambda index: tuple(images[ends[index] : ends[index + 1]] for images in pair)
         )
 
-    # Without end: Keras looks at one more batch before it evaluates.
+    # Endless, because Keras reads one more batch before it evaluates.
     shared = batches.repeat().flat_map(shares)
     return strategy.distribute_datasets_from_function(lambda _: shared)
 
 
 def _compute_in(precision: str, model: ImageModel) -> None:
-    """Keras' policy of that name in every layer of the networks but their last: what they give,
-    and so losses and densities, is float32, as are the weights."""
+    """Sets Keras' policy of that name in every layer of the networks except the last: their output,
+    and so losses and densities, are float32, as are the weights."""
     for network in (model.encoder, model.decoder):
         for layer in network.layers[:-1]:
             layer.dtype_policy = keras.DTypePolicy(precision)

@@ -1,5 +1,5 @@
-"""Which records train, validate and calibrate: decided by the ranks of the hashes of their ids, or
-of the groups that they belong to."""
+"""Assigns records to training, validation and calibration by the ranks of the hashes of their ids
+or of their groups."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from ae_models.errors import InputError
 
 TRAIN, VALIDATION, CALIBRATION = "train", "validation", "calibration"
 SPLITS = (TRAIN, VALIDATION, CALIBRATION)
-LEAST_RECORDS = 8  # of each split, below which its numbers mean nothing
+LEAST_RECORDS = 8  # in each split; with fewer, its figures are meaningless
 _BY_RANK = (VALIDATION, CALIBRATION, TRAIN)  # from the least hash
 
 
@@ -24,14 +24,14 @@ def id_hashes(ids: Iterable[str]) -> np.ndarray:
 def split_sizes(
     records: int, validation_share: float, calibration_share: float | None, fpr: float
 ) -> dict[str, int]:
-    """How many of so many records each split has: the shares of all, rounded, but at least 8.
+    """The number of records in each split: the shares of all, rounded, but at least 8.
 
     Args:
-      calibration_share: None: as `usual_calibration` has it, but for 8 that train.
-      fpr: at which records will be flagged; the message says how many that takes.
+      calibration_share: None: by `usual_calibration`, leaving at least 8 to train.
+      fpr: the rate at which records will be flagged, for the error message.
 
     Raises:
-      InputError: there are not 8 for each.
+      InputError: there are fewer than 8 for a split.
     """
     validation = max(LEAST_RECORDS, round(validation_share * records))
     held_out = (
@@ -51,11 +51,11 @@ def split_sizes(
 
 
 def sizes_of_groups(keys: np.ndarray, groups: Mapping[str, int]) -> dict[str, int]:
-    """How many records each split has if it has so many groups.
+    """The number of records in each split with the given number of groups.
 
     Args:
       keys: hashes of all records' groups, (N,) uint64.
-      groups: of each split, all of them together.
+      groups: the number of groups in each split, all of them in total.
     """
     records = np.unique(keys, return_counts=True)[1]
     ends = np.cumsum([groups[split] for split in _BY_RANK])
@@ -64,61 +64,61 @@ def sizes_of_groups(keys: np.ndarray, groups: Mapping[str, int]) -> dict[str, in
 
 
 def too_few(records: int, fpr: float) -> str:
-    """Why so few records cannot be trained on, and what more would allow."""
+    """The message for too few records to train on, with the numbers needed."""
     return (
-        f"too few records to train on: {records:,}; it takes {3 * LEAST_RECORDS} at least, "
+        f"too few records to train on: {records:,}. At least {3 * LEAST_RECORDS} are needed, "
         f"{LEAST_RECORDS} each to train, validate and calibrate, which give no p-value below "
-        f"{1 / (LEAST_RECORDS + 1):.2g}; to flag any at fpr {fpr:g} takes "
-        f"{least_to_flag(fpr):,} to calibrate alone"
+        f"{1 / (LEAST_RECORDS + 1):.2g}; flagging any at fpr {fpr:g} needs "
+        f"{least_to_flag(fpr):,} for calibration alone"
     )
 
 
 def too_few_groups(order: "SplitOrder", column: str) -> str:
-    """Why groups so few or so large cannot be trained on."""
+    """The message for groups that are too few or too large to train on."""
     groups = sum(order.groups.values())
     if groups < len(SPLITS):
         return (
-            f"training.group: too few values of {column!r}: {groups}; it takes {len(SPLITS)} at "
-            "least, one each to train, validate and calibrate"
+            f"training.group: too few values of {column!r}: {groups}. At least {len(SPLITS)} are "
+            "needed, one each to train, validate and calibrate"
         )
     sizes = ", ".join(f"{size:,} {split}" for split, size in order.sizes.items())
     return (
-        f"training.group: {column!r} leaves too few records to a split: {sizes}; it takes "
-        f"{LEAST_RECORDS} of each, and groups that are smaller than the splits"
+        f"training.group: {column!r} leaves too few records in a split: {sizes}. Each split needs "
+        f"{LEAST_RECORDS}, and groups must be smaller than the splits"
     )
 
 
 def group_advice(order: "SplitOrder", column: str) -> str | None:
-    """A line for people where a split differs from its wanted size by more than half of it, as its
-    groups are large."""
+    """One line of advice if a split differs from its intended size by more than half because its
+    groups are large, or None."""
     wanted, sizes = order.wanted, order.sizes
     if all(2 * abs(sizes[split] - wanted[split]) <= wanted[split] for split in SPLITS):
         return None
     told = ", ".join(f"{sizes[split]:,} {split}, not {wanted[split]:,}" for split in SPLITS)
     return (
-        f"the groups of training.group {column!r} are too large for splits of the wanted sizes: "
-        f"{told} records; a column of more and smaller groups, if there is one, parts them better"
+        f"the groups of training.group {column!r} are too large for splits of the intended sizes: "
+        f"{told} records; use a column with more and smaller groups, if there is one"
     )
 
 
 class SplitOrder:
-    """The order of all records, of which each split is a range.
+    """The order of all records, in which each split is a range.
 
-    A key decides which split a record is of: its group's hash, or its id's. Splits take the keys in
-    ascending order, and records of one key stay on one side: a held-out split ends with the key
-    that fills it, but leaves one for each split that follows. Within a split records have the order
-    of their ids' hashes, so that the first of them are a random part of it, whatever the groups.
+    A key, the hash of a record's group or id, determines its split. Splits take the keys in
+    ascending order, and records with one key stay together: a held-out split ends with the key that
+    fills it, but leaves one for each split that follows. Within a split records are in the order of
+    their ids' hashes, so that the first of them are a random part, whatever the groups.
 
-    The same records give the same splits, in whatever order they come. Memory: 8 bytes a record.
+    The same records give the same splits, in whatever order they come. Memory: 8 bytes per record.
 
     Args:
-      hashes: of all records' ids, (N,) uint64.
-      wanted: how many records each split is to have, N together.
+      hashes: hashes of all records' ids, (N,) uint64.
+      wanted: the intended number of records in each split, N in total.
       keys: hashes of the same records' groups, (N,) uint64; None: of their ids.
 
     Attributes:
       ranges: the ranks of each split's records.
-      groups: how many keys each split has.
+      groups: the number of keys in each split.
     """
 
     def __init__(
@@ -137,11 +137,11 @@ class SplitOrder:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many records each split has."""
+        """The number of records in each split."""
         return {split: len(self.ranges[split]) for split in SPLITS}
 
     def ranker(self) -> "Ranker":
-        """Gives each record its rank, as often as all records are gone through."""
+        """A new function that ranks each record, for one pass over all records."""
         return Ranker(self._last_keys, self._parts)
 
 
@@ -160,7 +160,7 @@ def _ranges(ascending: np.ndarray, wanted: Mapping[str, int]) -> dict[str, range
 
 
 def _start_of_last(ascending: np.ndarray, keys: int) -> int:
-    """Where the last so many distinct keys begin."""
+    """The start of the last `keys` distinct keys."""
     start = len(ascending)
     for _ in range(keys):
         if start:
@@ -177,11 +177,11 @@ def _slice(within: range) -> slice:
 
 
 class Ranker:
-    """Ranks of records that come in parts.
+    """Ranks records that arrive in parts.
 
     Args:
       last_keys: the greatest key of each split that has any, (S,) uint64, ascending.
-      parts: of the same splits, the hashes of their records' ids, ascending.
+      parts: for the same splits, the hashes of their records' ids, ascending.
     """
 
     def __init__(self, last_keys: np.ndarray, parts: Iterable[np.ndarray]):
@@ -189,8 +189,8 @@ class Ranker:
         self._places = [_Places(part) for part in parts]
 
     def __call__(self, hashes: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
-        """Hashes of ids and, where records are grouped, of groups, (n,) uint64 → (n,) int64, each
-        of which is given once."""
+        """Hashes of ids and, if records are grouped, of groups, (n,) uint64 → distinct ranks, (n,)
+        int64."""
         part = np.searchsorted(self._last_keys, hashes if keys is None else keys)
         ranks, start = np.empty(len(hashes), np.int64), 0
         for number, places in enumerate(self._places):
@@ -201,11 +201,11 @@ class Ranker:
 
 
 class _Places:
-    """Places of one split's records: of one id, the first to come is the lower one."""
+    """Ranks within one split: of records with equal hashes, the first to arrive has the lower."""
 
     def __init__(self, ascending: np.ndarray):
         self._sorted = ascending
-        # Of each hash that occurs several times, how many records came already.
+        # For each hash that occurs several times, the number of records that have arrived.
         repeated = ascending[1:][ascending[1:] == ascending[:-1]]
         self._seen = dict.fromkeys(repeated.tolist(), 0)
 

@@ -1,4 +1,4 @@
-"""What the arrays of a class model must be, wherever they come from."""
+"""Checks of the arrays of a class model, wherever they come from."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ def check_class_arrays(values: Mapping[str, np.ndarray]) -> None:
     if classes.ndim != 1 or classes.dtype.kind != "U" or not len(classes):
         raise InputError("a class model's classes must be a list of names")
     if owners.ndim != 1 or values["means"].ndim != 2:
-        raise InputError("a class model's owners and means are of another shape")
+        raise InputError("a class model's owners and means have the wrong shape")
     count, size = len(owners), values["means"].shape[1]
     shapes = {
         "counts": ((len(classes),), np.int64),
@@ -31,7 +31,7 @@ def check_class_arrays(values: Mapping[str, np.ndarray]) -> None:
                 f"Received: {array.shape} {array.dtype}"
             )
         if not np.isfinite(array).all():
-            raise InputError(f"a class model's {name} holds a number that is not finite")
+            raise InputError(f"a class model's {name} contains a number that is not finite")
     _check_numbers(values)
 
 
@@ -51,7 +51,7 @@ def _check_numbers(values: Mapping[str, np.ndarray]) -> None:
     }
     for name, holds in rules.items():
         if not holds:
-            raise InputError(f"a class model's {name} hold what no model has")
+            raise InputError(f"a class model's {name} contains values that no model has")
 
 
 def _positive_definite(matrices: np.ndarray) -> bool:

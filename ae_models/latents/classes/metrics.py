@@ -1,17 +1,17 @@
-"""How good class probabilities are, from sums that add up over any number of batches."""
+"""The quality of class probabilities, from sums that can be accumulated over batches."""
 
 import numpy as np
 
 BINS = 15
-_SMALLEST = np.finfo(np.float64).eps  # as scikit-learn bounds a probability of 0
+_SMALLEST = np.finfo(np.float64).eps  # the bound of scikit-learn for a probability of 0
 _RECORDS, _CORRECT, _CONFIDENCE, _LOSS = range(4)
 SUMS_SHAPE = (BINS, 4)
 
 
 def metric_sums(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """What `class_metrics` needs of N records, `SUMS_SHAPE` float64: for each bin of the greatest
-    probability the number of records, of correct ones, and the sums of that probability and of
-    −log p(true class).
+    """The sums over N records that `class_metrics` needs, `SUMS_SHAPE` float64: for each bin of the
+    greatest probability, the number of records, the number of correct ones, and the sums of that
+    probability and of −log p(true class).
 
     Args:
       probabilities: (N, C) float64.
@@ -35,7 +35,7 @@ def class_metrics(sums: np.ndarray) -> dict[str, float]:
     2017).
 
     Args:
-      sums: those of `metric_sums`, added up; of at least one record.
+      sums: the accumulated results of `metric_sums`, of at least one record.
     """
     records = sums[:, _RECORDS].sum()
     gaps = np.abs(sums[:, _CORRECT] - sums[:, _CONFIDENCE])

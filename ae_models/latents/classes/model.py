@@ -17,17 +17,17 @@ from ae_models.latents.classes.arrays import check_class_arrays
 from ae_models.latents.gaussians import densities
 from ae_models.latents.mixtures import fit_mixture
 
-LEAST_RECORDS = 10  # of a class, for each of its Gaussians
+LEAST_RECORDS = 10  # in a class, for each of its Gaussians
 _LEAST_EVIDENCE = float(np.finfo(np.float32).min)
-_RIDGE = 1e-6  # of the mean variance: keeps the covariance of a latent that never varies invertible
+_RIDGE = 1e-6  # of the mean variance: keeps the covariance invertible for latents that never vary
 
 
 class ClassPosterior(NamedTuple):
-    """What a model says of N records.
+    """A model's result for N records.
 
     Attributes:
       probabilities: (N, C) float64, p(class | record), in the order of the model's classes.
-      log_evidence: (N,) float64, log Σ_c p(c) p(m | c), in nats; at least what a float32 can hold.
+      log_evidence: (N,) float64, log Σ_c p(c) p(m | c), in nats, bounded below by float32's range.
     """
 
     probabilities: np.ndarray
@@ -44,20 +44,20 @@ class Gaussians(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassModel:
-    """p(m | c) = Σ_k w_ck N(m; μ_ck, Σ_ck + diag(s²)) of a record's posterior mean m and standard
-    deviation s; p(c) by the classes' counts.
+    """p(m | c) = Σ_k w_ck N(m; μ_ck, Σ_ck + diag(s²)) for a record's posterior mean m and standard
+    deviation s; p(c) follows from the classes' counts.
 
-    As ∫ N(z; m, s²) N(z; μ, Σ) dz: what a class says of a record, averaged over what the record's
-    latent may be. An uncertain record so has flatter probabilities.
+    This equals ∫ N(z; m, s²) N(z; μ, Σ) dz, the class's density averaged over the record's possible
+    latents. An uncertain record therefore has flatter probabilities.
 
     Attributes:
       classes: C names, sorted.
-      counts: (C,) int64, the records that each class was fitted to.
-      owners: (K,) int64, ascending: the class of each Gaussian, of all K.
+      counts: (C,) int64, the number of records to which each class was fitted.
+      owners: (K,) int64, ascending: the class of each of the K Gaussians.
       weights: (K,) float64, which sum to 1 within a class.
       means: (K, d) float64.
       covariances: (K, d, d) float64.
-      calibration: (n,) float32, ascending: −log evidence of records that nothing was fitted to.
+      calibration: (n,) float32, ascending: −log evidence of records to which nothing was fitted.
     """
 
     classes: tuple[str, ...]
@@ -81,21 +81,21 @@ class ClassModel:
     ) -> Self:
         """Fits each class's Gaussians to its latents.
 
-        One is fitted by Ledoit and Wolf's (2004) shrunk covariance, several by expectation
-        maximisation (scikit-learn).
+        A single Gaussian uses the shrunk covariance of Ledoit and Wolf (2004), several are fitted
+        by expectation maximisation (scikit-learn).
 
         Args:
           latents: (N, d) float32.
-          stddevs: (N, d) float32, of the posteriors; None where they are points. Only the evidence
-            of the records held out depends on them.
+          stddevs: (N, d) float32, of the posteriors; None if they are points. They affect only the
+            evidence of the held-out records.
           labels: N names.
-          components: Gaussians of each class.
-          seed: of who is held out, and of the mixtures.
-          held_out: the share of the records whose evidence `p_values` compares with.
+          components: the number of Gaussians per class.
+          seed: for the choice of held-out records, and for the mixtures.
+          held_out: the share of records against whose evidence `p_values` are computed.
 
         Raises:
-          ConfigError: `components` is less than 1, `seed` negative, or `held_out` not from 0
-            on and below 1.
+          ConfigError: `components` is less than 1, `seed` is negative, or `held_out` is not at
+            least 0 and below 1.
           InputError: a latent is not finite, or a class has too few records.
         """
         check_range(1, components=components)
@@ -127,11 +127,11 @@ class ClassModel:
         return dataclasses.replace(model, calibration=np.sort(-evidence.astype(np.float32)))
 
     def posterior(self, latents: np.ndarray, stddevs: np.ndarray | None) -> ClassPosterior:
-        """Of (N, d) latents and, if they are not points, their (N, d) standard deviations. A
-        record's bits do not depend on the records beside it.
+        """The result for (N, d) latents and, unless they are points, their (N, d) standard
+        deviations. A record's bits do not depend on the other records.
 
         Raises:
-          InputError: they are of another size than those fitted to, or not finite.
+          InputError: they differ in size from the fitted latents, or are not finite.
         """
         check_latents(latents, stddevs, self.means.shape[1])
         variances = None if stddevs is None else stddevs.astype(np.float64) ** 2
@@ -145,8 +145,8 @@ class ClassModel:
         return ClassPosterior(probabilities, np.maximum(evidence, _LEAST_EVIDENCE))
 
     def p_values(self, log_evidence: np.ndarray) -> np.ndarray:
-        """(N,) float64, split-conformal: of records like those fitted to, at most a share p has
-        a p-value of at most p. A record that belongs to no class has a small one."""
+        """(N,) float64, split-conformal: of records like the fitted ones, at most a share p has
+        a p-value of at most p. A record that belongs to no class has a small p-value."""
         return conformal_p_values(-log_evidence.astype(np.float32), self.calibration)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -159,7 +159,7 @@ class ClassModel:
         """The inverse of `arrays`.
 
         Raises:
-          InputError: an array is missing, of another type or shape, or holds what no model has.
+          InputError: an array is missing, has the wrong type or shape, or contains invalid values.
         """
         for field in dataclasses.fields(cls):
             if field.name not in arrays:
@@ -170,7 +170,7 @@ class ClassModel:
 
 
 def _log_sum(terms: np.ndarray) -> np.ndarray:
-    """log Σ_k exp(terms), (N, k) → (N,), a column at a time: no operation goes over two records."""
+    """log Σ_k exp(terms), (N, k) → (N,), by columns: no operation combines two records."""
     greatest = terms.max(axis=1)
     total = np.zeros(len(terms))
     for column in terms.T:
@@ -180,12 +180,12 @@ def _log_sum(terms: np.ndarray) -> np.ndarray:
 
 def _check_counts(classes: Sequence[str], fitted: np.ndarray, components: int) -> None:
     if not classes:
-        raise InputError("there is no record with a label")
+        raise InputError("no record has a label")
     counts = collections.Counter(fitted.tolist())
     name, least = min(((name, counts[name]) for name in classes), key=lambda found: found[1])
     if least < LEAST_RECORDS * components:
         raise InputError(
-            f"class {name!r} has {least} records to fit to; {components} Gaussian"
+            f"class {name!r} has only {least} records to fit; {components} Gaussian"
             f"{'s need' if components > 1 else ' needs'} at least {LEAST_RECORDS * components}"
         )
 

@@ -1,6 +1,6 @@
-"""Clusters of latents: a method a file, each fitted on a sample and saved as arrays of numbers.
+"""Clusters of latents: one method per file, each fitted on a sample and saved as arrays of numbers.
 
-One more is added by its file and a line in `CLUSTERINGS`.
+To add one, add its file and a line in `CLUSTERINGS`.
 """
 
 from ae_models.config.family import Family

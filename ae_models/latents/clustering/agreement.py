@@ -1,4 +1,4 @@
-"""How well clusters agree with labels, from the counts of their pairs alone."""
+"""How well clusters agree with labels, computed from the counts of their pairs alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,16 +10,16 @@ from scipy.stats import entropy
 
 
 def agreement(pairs: Mapping[tuple[int, str], int]) -> dict[str, Any]:
-    """Of records of which both are known.
+    """Compares clusters and labels over the records that have both.
 
     Args:
-      pairs: how many records have a cluster and a label. Noise counts as a cluster of its own.
+      pairs: the number of records for each cluster and label. Noise counts as a separate cluster.
 
     Returns:
       `records`; `accuracy` under the best one-to-one match of clusters and labels (Kuhn 1955);
       `normalized_mutual_information`, by the arithmetic mean of the entropies; the
-      `adjusted_rand_index` (Hubert and Arabie 1985). And `matched`, the label of each cluster in
-      that match. None where there is no record.
+      `adjusted_rand_index` (Hubert and Arabie 1985); and `matched`, the label of each cluster in
+      that match. Only `records`, 0, if there are no records.
     """
     clusters = sorted({cluster for cluster, _ in pairs})
     labels = sorted({label for _, label in pairs})

@@ -1,4 +1,4 @@
-"""How many clusters there are, where nobody says."""
+"""The number of clusters, if none is given."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,22 +7,22 @@ from sklearn.metrics import silhouette_score
 
 from ae_models.latents.clustering.model import ClusteringConfig
 
-_COMPARED = 5000  # records; the cost of a silhouette is quadratic in them
+_COMPARED = 5000  # records; the cost of a silhouette is quadratic in their number
 
 
 def by_silhouette(
     points: np.ndarray, labels: Callable[[int], np.ndarray], config: ClusteringConfig
 ) -> tuple[int, dict[int, float]]:
-    """The number of clusters with the greatest mean silhouette (Rousseeuw 1987) over a seeded part
+    """The number of clusters with the greatest mean silhouette (Rousseeuw 1987) over a random part
     of the records.
 
     Args:
-      points: (n, d), between which distances are Euclidean.
-      labels: gives the cluster of each, (n,), for a number of clusters.
-      config: the number, if it is given, or the most that are tried.
+      points: (n, d), with Euclidean distances.
+      labels: returns the cluster of each point, (n,), for a number of clusters.
+      config: the number, if it is given, or the greatest number to try.
 
     Returns:
-      The number, and the silhouette of each that was tried: none where it was given.
+      The number, and the silhouette of each number that was tried: none if it was given.
     """
     if config.clusters is not None:
         return config.clusters, {}
@@ -36,10 +36,10 @@ def by_silhouette(
 
 
 def candidates(records: int, config: ClusteringConfig) -> range:
-    """The numbers of clusters that are tried on so many records."""
+    """The numbers of clusters to try for this many records."""
     return range(2, min(config.most_clusters, records - 1) + 1)
 
 
 def greatest(tried: Mapping[int, float]) -> int:
-    """The number with the greatest value, the least of equal ones; 1 where none could be tried."""
+    """The number with the greatest value, the least in a tie; 1 if none could be tried."""
     return max(tried, key=lambda clusters: (tried[clusters], -clusters), default=1)

@@ -1,4 +1,4 @@
-"""HDBSCAN (Campello et al. 2013), by the package hdbscan: clusters are dense regions."""
+"""HDBSCAN (Campello et al. 2013), from the package hdbscan: clusters are dense regions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,26 +20,27 @@ from ae_models.latents.clustering.model import (
 )
 
 _LEAST_SIZE, _SHARE = 5, 0.01
-# Neighbours that make a place dense: as many as a cluster has, which is the package's default, call
-# most records noise, and the search for them is most of what an assignment costs.
+# The neighbours that make a place dense. With as many as the minimum cluster size, the package's
+# default, most records would be noise, and searching for them dominates the cost of an assignment.
 _MOST_NEIGHBOURS = 10
 _TREE = ("parent", "child", "lambda_val", "child_size")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DensityClustering(Clustering):
-    """A record belongs to the cluster of its nearest neighbour by mutual reachability, where it is
-    dense enough there, else to none: it is noise, −1, of probability 0.
+    """A record in a dense enough place belongs to the cluster of its nearest neighbour by mutual
+    reachability; any other is noise: cluster −1, probability 0.
 
     The distance is Euclidean, to the mean of the cluster's sample records weighted by their
-    membership; noise has that to the nearest. The outlier score is GLOSH (Campello et al. 2015).
+    membership; for noise, to the nearest such mean. The outlier score is GLOSH (Campello et al.
+    2015).
 
     Args:
       sample: (n, d) latents.
       labels: (n,) the cluster of each.
       centres: (K, d).
-      tree: the condensed tree, in the fields that hdbscan gives it.
-      size: the least records of a cluster.
+      tree: the condensed tree, with hdbscan's fields.
+      size: the minimum cluster size.
     """
 
     method: ClassVar[str] = "hdbscan"
@@ -53,7 +54,7 @@ class DensityClustering(Clustering):
 
     @cached_property
     def _clusterer(self) -> HDBSCAN:
-        """What the package predicts with, made anew of what it had found."""
+        """The package's predictor, rebuilt from the stored results."""
         clusterer = _unfitted(self.size)
         clusterer.labels_, clusterer.condensed_tree_ = self.labels, self.tree
         clusterer.prediction_data_ = PredictionData(
@@ -65,7 +66,7 @@ class DensityClustering(Clustering):
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
         if config.clusters is not None:
             raise ConfigError(
-                "hdbscan finds the number of clusters by itself: give --min_cluster_size instead. "
+                "hdbscan determines the number of clusters: use --min_cluster_size instead. "
                 f"Received: --clusters {config.clusters}"
             )
         size = config.min_cluster_size or max(_LEAST_SIZE, round(_SHARE * len(latents)))
@@ -121,7 +122,7 @@ class DensityClustering(Clustering):
             tree[name] = arrays[name]
         size, sample = int(arrays["size"]), arrays["sample"]
         if len(arrays["labels"]) != len(sample) or not 0 < size <= len(sample):
-            raise ValueError("its sample, labels and size do not fit together")
+            raise ValueError("its sample, labels and size are inconsistent")
         return cls(sample, arrays["labels"], arrays["centres"], tree, size)
 
 

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians, by scikit-learn."""
+"""A mixture of Gaussians, fitted by scikit-learn."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _LEAST_VARIANCE = 1e-4  # of a component in any direction, as a share of that of
 
 
 class Memberships(NamedTuple):
-    """Of N records and K components, (N, K): probabilities, and Mahalanobis distances."""
+    """For N records and K components, (N, K): probabilities, and Mahalanobis distances."""
 
     probabilities: np.ndarray
     distances: np.ndarray
@@ -34,13 +34,13 @@ class Memberships(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MixtureClustering(Clustering):
-    """A record belongs to the likeliest component, given its latent and, where the posterior has a
-    standard deviation, how uncertain that is: s² is added to each component's covariance.
+    """A record belongs to the most probable component, given its latent and, if the posterior has a
+    standard deviation s, its uncertainty: s² is added to each component's covariance.
 
-    The distance is Mahalanobis' under the covariance so widened.
+    The distance is the Mahalanobis distance under the widened covariance.
 
     Args:
-      weights: (K,), which add up to 1.
+      weights: (K,), which sum to 1.
       means: (K, d).
       covariances: (K, d, d).
       radii: (K, q) quantiles of the sample's distances.
@@ -66,7 +66,7 @@ class MixtureClustering(Clustering):
 
     @classmethod
     def of_mixture(cls, latents: np.ndarray, found: GaussianMixture) -> Self:
-        """The clustering of a mixture that was fitted on these latents, (n, d)."""
+        """The clustering by a mixture that was fitted to these latents, (n, d)."""
         bare = cls(found.weights_, found.means_, found.covariances_, np.zeros((0, 0)))
         probabilities, distances = bare.memberships(latents, None)
         likeliest = probabilities.argmax(axis=1)
@@ -86,7 +86,7 @@ class MixtureClustering(Clustering):
         )
 
     def memberships(self, latents: np.ndarray, variances: np.ndarray | None) -> Memberships:
-        """Of latents (N, d) with posteriors of these variances, (N, d); None: 0."""
+        """Memberships of latents (N, d) with posterior variances, (N, d); None: 0."""
         found = densities(latents, variances, self.means, self.covariances)
         probabilities = softmax(found.log_densities + np.log(self.weights), axis=1)
         return Memberships(probabilities, np.sqrt(found.squared_distances))
@@ -107,7 +107,7 @@ class MixtureClustering(Clustering):
         found = cls(**{name: arrays[name] for name in MIXTURE_ARRAYS})
         dim = found.latent_dim
         if found.covariances.shape != (found.count, dim, dim) or len(found.radii) != found.count:
-            raise ValueError("its weights, means and covariances do not fit together")
+            raise ValueError("its weights, means and covariances are inconsistent")
         np.linalg.cholesky(found.covariances)
         return found
 
@@ -115,13 +115,13 @@ class MixtureClustering(Clustering):
 def fitted_mixture(
     points: np.ndarray, clusters: int, seed: int, starts: int = _STARTS
 ) -> GaussianMixture:
-    """A mixture with full covariances, the best of several starts.
+    """Fits a mixture with full covariances, the best of several starts.
 
     Args:
       points: (n, d).
       clusters: the number of components.
-      seed: of the starts.
-      starts: how many.
+      seed: for the starts.
+      starts: the number of starts.
     """
     least = _LEAST_VARIANCE * float(points.var(axis=0, dtype=np.float64).mean())
     ridge = max(least, float(np.finfo(np.float32).tiny))

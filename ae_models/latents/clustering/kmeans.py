@@ -1,4 +1,4 @@
-"""k-means (Lloyd 1982), by scikit-learn."""
+"""k-means (Lloyd 1982), fitted by scikit-learn."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ _STARTS = 10
 class KMeansClustering(Clustering):
     """A record belongs to the nearest centre, by Euclidean distance.
 
-    The probability is that of a mixture of spherical Gaussians of one variance around the centres,
-    which k-means is a limit of: the pooled one within the clusters, to which the mean variance of
-    the record's own posterior is added.
+    The probability is that of a mixture of spherical Gaussians with equal variances around the
+    centres, of which k-means is a limit: the variance is the pooled one within the clusters plus
+    the mean variance of the record's posterior.
 
     Args:
       centres: (K, d).
-      variance: of a latent's coordinate around its centre.
+      variance: the variance of a latent's coordinate around its centre.
       radii: (K, q) quantiles of the sample's distances.
     """
 
@@ -89,7 +89,7 @@ class KMeansClustering(Clustering):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         found = cls(arrays["centres"], arrays["variance"], arrays["radii"])
         if found.centres.ndim != 2 or len(found.radii) != found.count or found.variance <= 0:
-            raise ValueError("its centres, variance and radii do not fit together")
+            raise ValueError("its centres, variance and radii are inconsistent")
         return found
 
 

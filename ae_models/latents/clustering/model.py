@@ -1,4 +1,4 @@
-"""What every way of clustering latents is: fitted on a sample, it assigns any record by itself."""
+"""The base of every clustering method: fitted on a sample, it assigns each record independently."""
 
 import abc
 import dataclasses
@@ -10,14 +10,14 @@ import numpy as np
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 
-NOISE = -1  # the cluster of records that belong to none
+NOISE = -1  # the cluster of records that belong to no cluster
 _QUANTILES = 257
 
 
 class Assignment(NamedTuple):
-    """Of N records: `cluster` (N,) int32, and (N,) float32 the distance to that cluster's centre,
-    the probability of belonging to it, and an outlier score in [0, 1], greater for odder records.
-    """
+    """For N records: `cluster` (N,) int32, and (N,) float32 the distance to that cluster's centre,
+    the probability of belonging to it, and an outlier score in [0, 1], greater for more unusual
+    records."""
 
     cluster: np.ndarray
     distance: np.ndarray
@@ -27,14 +27,14 @@ class Assignment(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ClusteringConfig:
-    """How a clustering is fitted.
+    """The configuration of a clustering.
 
     Args:
-      clusters: how many; None: chosen by the method's own criterion.
-      most_clusters: that are tried where none are given.
-      min_cluster_size: the least records of the sample that make a cluster of HDBSCAN; None: one in
-        a hundred of them, and 5 at least.
-      seed: of all that is random.
+      clusters: the number of clusters; None: chosen by the method's criterion.
+      most_clusters: the greatest number to try if none is given.
+      min_cluster_size: the minimum cluster size, in sampled records (hdbscan only); None: 1% of
+        them, but at least 5.
+      seed: for everything random.
     """
 
     clusters: int | None = None
@@ -52,14 +52,14 @@ class ClusteringConfig:
 
 
 class Clustering(abc.ABC):
-    """Clusters 0 to K − 1 of latents (N, d), and what tells how a record lies among them.
+    """Assigns latents (N, d) to clusters 0 to K − 1, with measures of each record's membership.
 
-    A record's assignment depends on the record alone: it is the same bits whatever batch it is in.
+    A record's assignment depends on that record alone: its bits are the same in any batch.
     """
 
     method: ClassVar[str]
-    criterion: ClassVar[str]  # what chooses the number of clusters
-    sample_records: ClassVar[int] = 50_000  # that suit the time which fitting takes
+    criterion: ClassVar[str]  # by which the number of clusters is chosen
+    sample_records: ClassVar[int] = 50_000  # a suitable number, given the time that fitting takes
 
     @classmethod
     @abc.abstractmethod
@@ -68,14 +68,14 @@ class Clustering(abc.ABC):
 
         Args:
           latents: (n, d) float32.
-          config: how.
+          config: the configuration.
 
         Returns:
           The clustering, and the criterion's value for each number of clusters that was tried.
 
         Raises:
-          ConfigError: there are fewer records than clusters, or the configuration has what this
-            method has no use for.
+          ConfigError: there are fewer records than clusters, or the configuration sets an option
+            that this method does not support.
         """
 
     @abc.abstractmethod
@@ -90,7 +90,7 @@ class Clustering(abc.ABC):
     @property
     @abc.abstractmethod
     def count(self) -> int:
-        """K, the number of clusters; noise is none of them."""
+        """K, the number of clusters, not counting noise."""
 
     @property
     @abc.abstractmethod
@@ -99,28 +99,28 @@ class Clustering(abc.ABC):
 
     @abc.abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that it takes to make this clustering again, as arrays of numbers."""
+        """Everything needed to restore this clustering, as arrays of numbers."""
 
     @classmethod
     @abc.abstractmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The clustering whose `arrays` these are.
+        """Restores a clustering from its `arrays`.
 
         Raises:
-          KeyError, ValueError: they are of none.
+          KeyError, ValueError: they do not describe one.
         """
 
 
 def check_enough(records: int, clusters: int | None) -> None:
-    """Raises ConfigError where there are fewer records than clusters."""
+    """Raises ConfigError if there are fewer records than clusters."""
     if records < (clusters or 1):
-        raise ConfigError(f"{records} records cannot make clusters. Received: {clusters}")
+        raise ConfigError(f"{records} records are too few for clusters. Received: {clusters}")
 
 
 def reliabilities(latents: np.ndarray, stddevs: np.ndarray) -> np.ndarray:
-    """How much of what a record's latent says is signal: the mean over the dimensions of
-    v / (v + s²), v being the variance of the means over the sample and s the record's own standard
-    deviation; the reliability of classical test theory (Lord and Novick 1968). (n,) in (0, 1].
+    """The share of signal in each record's latent: the mean over the dimensions of v / (v + s²),
+    where v is the variance of the means over the sample and s the record's standard deviation; the
+    reliability of classical test theory (Lord and Novick 1968). (n,) in (0, 1].
 
     Args:
       latents: (n, d) posterior means of a sample.
@@ -131,8 +131,8 @@ def reliabilities(latents: np.ndarray, stddevs: np.ndarray) -> np.ndarray:
 
 
 def squared_distances(latents: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(N, K) float64, of (N, d) to (K, d). Each by itself, without matrix products, so that a
-    record's do not depend on its batch."""
+    """(N, K) float64, from (N, d) to (K, d). Computed per record, without matrix products, so that
+    a record's distances do not depend on its batch."""
     result = np.empty((len(latents), len(centres)))
     for index, centre in enumerate(centres.astype(np.float64)):
         result[:, index] = np.square(latents - centre).sum(axis=1)
@@ -140,11 +140,11 @@ def squared_distances(latents: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def quantile_table(values: np.ndarray, members: np.ndarray, clusters: int) -> np.ndarray:
-    """Of each cluster the quantiles of its sample records' distances, (K, 257), ascending.
+    """The quantiles of each cluster's distances in the sample, (K, 257), ascending.
 
     Args:
       values: (n,) distances.
-      members: (n,) the cluster of each.
+      members: (n,) the cluster of each record.
       clusters: K.
     """
     levels, table = np.linspace(0, 1, _QUANTILES), np.zeros((clusters, _QUANTILES))
@@ -155,12 +155,12 @@ def quantile_table(values: np.ndarray, members: np.ndarray, clusters: int) -> np
 
 
 def ranks(distances: np.ndarray, members: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """The share of the cluster's sample records that lie nearer to its centre, (N,) in [0, 1].
+    """The share of the cluster's sample records that are nearer to its centre, (N,) in [0, 1].
 
     Args:
-      distances: (N,) to the centres of their clusters.
+      distances: (N,) to the centres of the records' clusters.
       members: (N,) these clusters.
-      table: of `quantile_table`.
+      table: the result of `quantile_table`.
     """
     levels, result = np.linspace(0, 1, table.shape[1]), np.empty(len(distances))
     for cluster in np.unique(members):

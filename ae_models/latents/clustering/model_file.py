@@ -1,4 +1,4 @@
-"""A clustering as one file: a NumPy archive of plain numbers, read without pickle."""
+"""A clustering in one file: a NumPy archive of plain numbers, read without pickle."""
 
 from typing import BinaryIO
 
@@ -13,27 +13,27 @@ _METHOD = "method"
 
 
 def write_clustering(file: BinaryIO, clustering: Clustering) -> None:
-    """Writes `model.npz`: `method`, and the arrays of that."""
+    """Writes `model.npz`: `method`, and that method's arrays."""
     write_arrays(file, {_METHOD: np.asarray(clustering.method), **clustering.arrays()})
 
 
 def read_clustering(file: BinaryIO, name: str) -> Clustering:
-    """The clustering of a `model.npz`.
+    """Reads the clustering in a `model.npz`.
 
     Args:
-      file: its bytes, which can be read at any place.
-      name: what errors call it.
+      file: a seekable binary file.
+      name: the file's name in error messages.
 
     Raises:
-      InputError: it holds no clustering.
+      InputError: it contains no clustering.
     """
     arrays = read_arrays(file, name)
     try:
         method = str(arrays.pop(_METHOD))
         if any(np.isnan(array).any() for array in arrays.values()):
-            raise ValueError("a number is missing in it")
+            raise ValueError("it contains NaN")
         return CLUSTERINGS[method].from_arrays(arrays)
     except KeyError as error:
-        raise InputError(f"{name} holds no clustering: there is no {error} in it") from error
+        raise InputError(f"{name} contains no clustering: {error} is missing") from error
     except (ValueError, TypeError, IndexError) as error:
-        raise InputError(f"{name} holds no clustering: {error}") from error
+        raise InputError(f"{name} contains no clustering: {error}") from error

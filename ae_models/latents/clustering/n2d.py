@@ -26,14 +26,14 @@ from ae_models.latents.clustering.model import (
 )
 
 _NEIGHBOURS = 20
-_DIMENSIONS = 10  # of the manifold; fewer where latents or records are
+_DIMENSIONS = 10  # of the manifold; fewer if latents or records have fewer
 _OWN_ARRAYS = ("sample", "places", "spreads", "radii")
 _TINY = float(np.finfo(np.float32).tiny)
-_BLOCK = 4096  # records whose neighbours are sought at once: always so many, for the same bits
+_BLOCK = 4096  # records per neighbour search: a fixed number, so that the bits are the same
 
 
 class _Near(NamedTuple):
-    """Of N records, (N,): the cluster, its probability, and the two sides of the distance."""
+    """For N records, (N,): the cluster, its probability, and the two legs of the distance."""
 
     cluster: np.ndarray
     probability: np.ndarray
@@ -43,21 +43,21 @@ class _Near(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ManifoldClustering(Clustering):
-    """A new record is no point of the manifold: it is what its nearest sample records are, weighted
-    by exp(−(d − r) / s), d being their distances, r the least of these and s the mean excess of the
-    others over it. (UMAP, too, begins to place a new point so, but then moves all new points
-    together.)
+    """A new record is not placed on the manifold. It is described by its nearest sample records,
+    weighted by exp(−(d − r) / s), where d are their distances, r is the least distance and s the
+    mean excess of the others over it. (UMAP also starts to place new points like this, but then
+    moves all new points together.)
 
-    The probability of a cluster is the weighted mean of theirs under the mixture. The distance has
-    two sides, like that of PCA: √(a² + b²), a the weighted mean of their Mahalanobis distances to
-    the cluster's centre, b how far the record lies off the sample: its mean distance to them, as a
-    multiple of the cluster's median one, times its median a.
+    The probability of a cluster is the weighted mean of the neighbours' under the mixture. The
+    distance has two legs, as in PCA: √(a² + b²), where a is the weighted mean of the neighbours'
+    Mahalanobis distances to the cluster's centre, and b is how far the record is from the sample:
+    its mean distance to the neighbours, as a multiple of the cluster's median, times its median a.
 
     Args:
       sample: (n, d) latents.
-      places: (n, m) of these on the manifold.
-      mixture: of the places.
-      spreads: (K, 2) the medians of a cluster's sample records: of a, and of the mean distance to
+      places: (n, m) their positions on the manifold.
+      mixture: the mixture of the positions.
+      spreads: (K, 2) the medians, over a cluster's sample records, of a and of the mean distance to
         their neighbours.
       radii: (K, q) quantiles of the sample's distances.
     """
@@ -161,7 +161,7 @@ class ManifoldClustering(Clustering):
         shapes = (found.spreads.shape, len(found.radii), len(found.places), mixture.latent_dim)
         fitting = ((found.count, 2), found.count, len(found.sample), found.places.shape[1])
         if shapes != fitting or len(found.sample) < _NEIGHBOURS or found.spreads.min() <= 0:
-            raise ValueError("its sample, places and mixture do not fit together")
+            raise ValueError("its sample, places and mixture are inconsistent")
         return found
 
 
@@ -174,6 +174,6 @@ def _places(latents: np.ndarray, seed: int) -> np.ndarray:
         n_components=max(2, dimensions),
         min_dist=0.0,
         random_state=seed,
-        n_jobs=1,  # the same places for the same seed
+        n_jobs=1,  # the same positions for the same seed
     )
     return manifold.fit_transform(latents)

@@ -1,4 +1,4 @@
-"""What held-out records tell: the error beside principal components', the score to take."""
+"""Assessments on held-out records: the error beside principal components, the recommended score."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_model_that_loses_to_principal_components_is_told_of() -> None:
     assert Control(8, 50, 1.004, 1.0).advice(AutoencoderConfig()) is None  # as good
     advice = Control(8, 50, 0.03, 0.02).advice(AutoencoderConfig())
     assert advice is not None
-    assert advice.startswith("the model is not trained: held-out images are rebuilt with")
+    assert advice.startswith("the model is undertrained: held-out images are reconstructed with")
     assert "1.50 times that of 8 principal components" in advice
     assert advice.endswith("or on more images")
 
@@ -102,7 +102,7 @@ def test_each_scores_auroc_is_the_mean_over_the_made_anomalies(
 def test_where_all_scores_find_as_much_the_primary_one_is_recommended(
     bundle: Bundles, tmp_path: Path
 ) -> None:
-    """Of black images nothing can be made."""
+    """No anomaly can be synthesised from black images."""
     opened, _ = _opened(bundle)
     scorer = Scorer(opened.path, opened.config, primary="latent_mahalanobis")
     black = np.zeros((9, *opened.config.image.shape), np.uint8)
@@ -114,7 +114,7 @@ def test_where_all_scores_find_as_much_the_primary_one_is_recommended(
 def test_the_recommendation_says_how_to_take_it() -> None:
     found = Recommendation("latent_knn", 40, {"latent_knn": 0.9, "reconstruction_mse": 0.7})
     told = found.sentence("reconstruction_mse")
-    assert "latent_knn finds the most: AUROC 0.900" in told
+    assert "latent_knn does best: AUROC 0.900" in told
     assert (
         "reconstruction_mse, the primary score, has 0.700: score with --primary latent_knn" in told
     )
@@ -132,5 +132,7 @@ def test_anomalies_are_made_of_images_of_any_size(change: str, shape: tuple[int,
 def test_where_principal_components_are_exact_that_is_said() -> None:
     found = Control(8, 50, 1e-4, 0.0)
     assert found.ratio == pytest.approx(1e5)
-    assert found.sentence().endswith("error of 0.0001; 8 principal components rebuild them exactly")
+    assert found.sentence().endswith(
+        "error of 0.0001; 8 principal components reconstruct them exactly"
+    )
     assert Control(8, 50, 0.0, 0.0).ratio == 1

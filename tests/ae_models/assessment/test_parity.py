@@ -29,12 +29,12 @@ def _normal(mean: float, spread: float, count: int = 64) -> np.ndarray:
     ("mean", "spread", "difference", "holds"),
     [
         (1.0, 0.1, 0.0, True),
-        (1.0, 0.1, 5e-5, True),  # 18 of a million of the magnitude failed, of the spread it is less
+        (1.0, 0.1, 5e-5, True),  # 18 millionths of the magnitude failed; of the spread it is less
         (1.0, 0.1, 1e-3, False),
         (0.0, 0.1, 5e-5, True),  # a difference of two large numbers
-        (0.0, 1e-12, 1e-10, True),  # nobody sees a residual of 1e-5
+        (0.0, 1e-12, 1e-10, True),  # a residual of 1e-5 is negligible
         (1e-3, 1e-4, 1e-6, False),
-        (1e6, 1.0, 0.5, True),  # float32 has no more
+        (1e6, 1.0, 0.5, True),  # float32 has no more digits
         (1e6, 1.0, 100.0, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The layer of details: which it is, and that nothing else changes with it."""
+"""The detail layer: which layer it is, and that nothing else depends on it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ _PIXELS = np.random.default_rng(0).integers(0, 256, (2, _SIDE, _SIDE, 3), np.uin
 
 
 def _network(side: int | None = None, halvings: int = 4) -> keras.Model:
-    """`half_1` at half of the resolution, and so on, each of 4 channels more."""
+    """`half_1` at half the resolution, and so on, each with 4 more channels."""
     image = keras.Input((side, side, 3))
     x: Any = image
     for number in range(1, halvings + 1):
@@ -35,7 +35,7 @@ def _network(side: int | None = None, halvings: int = 4) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a network of four stages, from a half to a sixteenth of the sides."""
+    """The path of a network with four stages, from a half to a sixteenth of the sides."""
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("deep") / "deep.keras"
     _network().save(path)
@@ -66,7 +66,7 @@ def test_a_network_of_keras_has_a_layer_of_details_unless_it_is_to_have_none(dee
         (4, None, "stage_2"),
         (4, ["stage_4"], "stage_2"),
         (4, ["stage_3", "stage_4", "pooled"], "stage_2"),
-        (4, ["stage_2", "stage_4"], None),  # it is looked at already
+        (4, ["stage_2", "stage_4"], None),  # it is already among the chosen layers
         (2, None, None),
         (1, None, None),
     ],

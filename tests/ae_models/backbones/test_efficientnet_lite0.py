@@ -1,4 +1,4 @@
-"""The published weights, by what they are known to know."""
+"""The published weights, checked on images that they are known to recognise."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ae_models.backbones.torch_file import read_tensors
 from ae_models.errors import ConfigError, InputError
 
 _NAME = "efficientnet_lite0"
-_PALACE, _DAISY = 698, 985  # of ImageNet's classes
+_PALACE, _DAISY = 698, 985  # ImageNet classes
 
 
 def _photograph(name: str) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_maps_have_the_networks_channels_and_strides() -> None:
         (32, 32, 192), (32, 32, 320),
     ]  # fmt: skip
     assert pooled == (64, 96, 1280)
-    # What was asked for alone is computed: the last stages have most of the weights.
+    # Only what is requested is computed: the last stages have most of the weights.
     few = open_backbone(_NAME, (64, 96), ["stage_2"])
     assert few.layers == ("stage_2",)
     assert sum(np.prod(v.shape) for v in few.variables) < 20_000
@@ -59,7 +59,9 @@ def test_the_weights_are_those_that_were_published(
     changed[-1] ^= 1
     (tmp_path / "changed.pth").write_bytes(changed)
     monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "changed.pth")
-    with pytest.raises(InputError, match="is another file than the weights of efficientnet_lite0"):
+    with pytest.raises(
+        InputError, match="does not contain the expected weights of efficientnet_lite0"
+    ):
         open_backbone(_NAME, (64, 64))
     monkeypatch.setattr(efficientnet_lite0, "weights_path", lambda: tmp_path / "gone.pth")
     with pytest.raises(InputError, match=r"cannot read .*gone.pth"):

@@ -56,7 +56,7 @@ def test_grey_alpha_and_sixteen_bits_are_brought_to_what_networks_take(
 
 def test_a_backbone_that_gives_no_numbers_is_named(tmp_path: Path) -> None:
     config = FeaturesConfig(nan_backbone(tmp_path))
-    with pytest.raises(InputError, match=r"'nan.keras' gives features that are no finite numbers"):
+    with pytest.raises(InputError, match=r"'nan.keras' returns features that are not finite"):
         FeatureMaps(config, ImageConfig(16, 16, 3, 8)).probe()
     _maps(tmp_path, ImageConfig(16, 16, 3, 8)).probe()
 
@@ -74,7 +74,7 @@ def test_a_saved_model_of_any_size_gives_maps(tmp_path: Path) -> None:
 
 def test_more_channels_than_colour_and_alpha_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"takes grey or colour, .* Received: images of 6 channels"
+        ConfigError, match=r"accepts grey or colour images, .* Received: images of 6 channels"
     ):
         _maps(tmp_path, ImageConfig(16, 16, 6, 8))
 

@@ -1,4 +1,4 @@
-"""Files of PyTorch's format before 1.6, written here as it wrote them."""
+"""Files in PyTorch's format before 1.6, written here as PyTorch wrote them."""
 
 import collections
 import io
@@ -32,7 +32,7 @@ def _file(
     monkeypatch: pytest.MonkeyPatch,
     machine: Any = _MACHINE,
 ) -> bytes:
-    """What `torch.save` writes of a state dict, by a pickler that knows PyTorch's names."""
+    """What `torch.save` writes for a state dict, by a pickler that uses PyTorch's names."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     def _rebuild_tensor_v2(*arguments: Any) -> None:
@@ -97,20 +97,20 @@ def test_tensors_are_views_whose_strides_count(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [
-        (_Stored("0", 0, (25,), (1,)), "outside of its storage"),
-        (_Stored("0", 20, (2, 3), (3, 1)), "outside of its storage"),
-        (_Stored("0", -1, (2,), (1,)), "outside of its storage"),
-        (_Stored("0", 0, (2, 2), (-4, 1)), "outside of its storage"),
-        (3.0, "holds float, which is no tensor"),
+        (_Stored("0", 0, (25,), (1,)), "beyond its storage"),
+        (_Stored("0", 20, (2, 3), (3, 1)), "beyond its storage"),
+        (_Stored("0", -1, (2,), (1,)), "beyond its storage"),
+        (_Stored("0", 0, (2, 2), (-4, 1)), "beyond its storage"),
+        (3.0, "contains float, which is not a tensor"),
         (collections.Counter("a"), "collections.Counter"),
-        (os.system, "asks for posix.system"),
+        (os.system, "refers to posix.system"),
     ],
 )
 def test_what_is_no_tensor_is_refused(
     tensor: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = _file({"tensor": tensor}, {"0": _VALUES}, monkeypatch)
-    with pytest.raises(InputError, match=f"weights.pth is no file of tensors.*{message}"):
+    with pytest.raises(InputError, match=f"cannot read tensors from weights.pth: .*{message}"):
         read_tensors(data, "weights.pth")
 
 
@@ -119,11 +119,11 @@ def test_no_name_but_four_is_looked_up(tmp_path: Path, monkeypatch: pytest.Monke
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "made"),)
 
-    with pytest.raises(InputError, match=r"asks for posix.mkdir"):
+    with pytest.raises(InputError, match=r"refers to posix.mkdir"):
         read_tensors(pickle.dumps(Runs()), "file")
     assert not (tmp_path / "made").exists()
     bytes_of_another = {"0": np.zeros(1, "u1")}
-    with pytest.raises(InputError, match=r"asks for torch.ByteStorage"):
+    with pytest.raises(InputError, match=r"refers to torch.ByteStorage"):
         read_tensors(
             _file({"t": _Stored("0", 0, (1,), (1,))}, bytes_of_another, monkeypatch), "file"
         )
@@ -133,7 +133,7 @@ def test_a_file_that_is_cut_off_or_too_long_is_refused(monkeypatch: pytest.Monke
     data = _file({"t": _Stored("0", 0, (24,), (1,))}, {"0": _VALUES}, monkeypatch)
     assert read_tensors(data, "file")["t"].tolist() == _VALUES.tolist()
     for length in range(0, len(data), 7):
-        with pytest.raises(InputError, match="file is no file of tensors"):
+        with pytest.raises(InputError, match="cannot read tensors from file"):
             read_tensors(data[:length], "file")
     with pytest.raises(InputError, match="there is more"):
         read_tensors(data + b"\0", "file")

@@ -1,4 +1,4 @@
-"""Networks of the user's: what they give, and what is refused of them."""
+"""The user's own networks: their maps, and what is refused."""
 
 import json
 import zipfile
@@ -50,7 +50,9 @@ def test_a_keras_file_gives_the_maps_of_its_layers(tmp_path: Path) -> None:
 def test_a_keras_file_may_fix_its_size(tmp_path: Path) -> None:
     fixed = tiny_backbone(tmp_path, side=16)
     assert open_backbone(fixed, (16, 16)).layers == ("stage_2", "stage_3")
-    with pytest.raises(ConfigError, match=r"takes inputs of \(16, 16, 3\), not images of \(8, 8,"):
+    with pytest.raises(
+        ConfigError, match=r"accepts inputs of \(16, 16, 3\), not images of \(8, 8,"
+    ):
         open_backbone(fixed, (8, 8))
 
 
@@ -120,11 +122,11 @@ def _takes_two(folder: Path) -> str:
         (
             lambda_backbone,
             InputError,
-            "names keras.layers.Lambda, which is no layer of Keras",
+            "contains keras.layers.Lambda, which is not a Keras layer",
         ),
-        (_custom, InputError, "names os.system"),
-        (_no_zip, InputError, "is no Keras file"),
-        (_vectors, ConfigError, "has no layer that gives maps"),
+        (_custom, InputError, "contains os.system"),
+        (_no_zip, InputError, "is not a Keras file"),
+        (_vectors, ConfigError, "has no layer that returns maps"),
         (_reads_files, InputError, "the operation ReadFile, which no bundle needs"),
         (_takes_two, ConfigError, "not pixels"),
         (str, ConfigError, "features.backbone must be one of"),
@@ -145,9 +147,11 @@ def test_what_cannot_be_used_is_said_in_one_line(
 def test_without_a_network_the_weights_of_keras_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no server listens there
     monkeypatch.setattr(KERAS_HOME, str(tmp_path))
-    with pytest.raises(InputError, match=r"cannot get the weights of keras:MobileNetV2.*network"):
+    with pytest.raises(
+        InputError, match=r"cannot download the weights of keras:MobileNetV2.*network"
+    ):
         open_backbone("keras:MobileNetV2", (96, 96))
     assert capsys.readouterr().out == ""
 
@@ -155,7 +159,7 @@ def test_without_a_network_the_weights_of_keras_cannot_be_had(
 def test_a_network_of_keras_has_its_weights_and_its_own_scaling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the file that Keras would download is there already."""
+    """If the file that Keras would download already exists."""
     monkeypatch.setattr(KERAS_HOME, str(tmp_path))
     network = keras.applications.MobileNetV2(
         weights=None, include_top=False, input_shape=(96, 96, 3)
@@ -170,7 +174,7 @@ def test_a_network_of_keras_has_its_weights_and_its_own_scaling(
     features = FeatureMaps(config, ImageConfig(96, 96, 3, 8))
     features.probe()
     own = with_stages(network, config.layers).network
-    expected = own(pixels / np.float32(127.5) - 1)  # as its authors scaled pixels
+    expected = own(pixels / np.float32(127.5) - 1)  # the scaling of its authors
     for found, layer in zip(features.maps(pixels), expected.values(), strict=True):
         np.testing.assert_allclose(found, layer, rtol=1e-3, atol=1e-4)
     assert features.origin.backbone == "keras:MobileNetV2"

@@ -1,4 +1,4 @@
-"""Opening a bundle: every change to it since it was written is refused."""
+"""Opening a bundle: every change since it was written is refused."""
 
 import hashlib
 import json
@@ -163,15 +163,15 @@ def test_what_is_no_bundle_is_refused(copy: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "missing", copy / "manifest.json"):
         with pytest.raises(BundleError, match=re.escape(f"no such model bundle: {path}")):
             open_bundle(path)
-    with pytest.raises(BundleError, match=r"is no model bundle: manifest\.json"):
+    with pytest.raises(BundleError, match=r"is not a model bundle: manifest\.json"):
         open_bundle(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("format_version", 2, "format version 2 is not 1"),
-        ("format_version", None, "format version None is not 1"),
+        ("format_version", 2, "unsupported format version 2, not 1"),
+        ("format_version", None, "unsupported format version None, not 1"),
         ("files", ["model.keras"], "lists no files"),
         ("config", {"model": {"kind": "gan"}}, "model.kind must be one of .*'gan'"),
         ("config", None, "must be a mapping"),

@@ -1,4 +1,4 @@
-"""Bundles made to do harm, with fingerprints that fit: refused by name, and nothing of them run."""
+"""Malicious bundles with matching fingerprints: refused by name, without running any of them."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def copy(bundle: Bundles, tmp_path: Path) -> Path:
 
 
 def _sign(bundle: Path, **changes: Any) -> None:
-    """The manifest that whoever made these files would write."""
+    """Writes the manifest that the author of these files would write."""
     manifest = json.loads((bundle / "manifest.json").read_text()) | changes
     files = (file for file in bundle.rglob("*") if file.is_file() and file.name != "manifest.json")
     manifest["files"] = {
@@ -53,7 +53,7 @@ def _refused(bundle: Path, message: str) -> None:
 
 
 def _graph_of(function: Callable[[tf.Tensor], tf.Tensor], bundle: Path, graph: str) -> None:
-    """Puts a SavedModel into the bundle whose every signature does what `function` does."""
+    """Puts a SavedModel into the bundle in which every signature computes `function`."""
     module = tf.Module()
     spec = tf.TensorSpec((None, 8, 8, 1), tf.uint8, name="pixels")
 
@@ -69,7 +69,7 @@ def _graph_of(function: Callable[[tf.Tensor], tf.Tensor], bundle: Path, graph: s
 
 
 def _harmful(kind: str, mark: Path) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Adds to x, or does, what leaves `mark` behind if it is run."""
+    """Adds to x, or executes, an operation that creates `mark` if it is run."""
 
     def called(x: Any) -> Any:
         mark.write_text("called")
@@ -109,8 +109,8 @@ def test_a_graph_that_reads_writes_or_calls_is_refused(
     mark = tmp_path / "mark"
     _graph_of(_harmful(kind, mark), copy, graph)
     _sign(copy)
-    what = "is called" if kind == "SaveV2" else f"the operation {kind}"
-    _refused(copy, f"{re.escape(graph)}/saved_model.pb: .*{what}")
+    what = "a call of .*, which reads" if kind == "SaveV2" else f"the operation {kind}"
+    _refused(copy, f"{re.escape(graph)}/saved_model.pb contains {what}")
     assert not list(tmp_path.glob("mark*"))
     # The harm is real: TensorFlow itself runs it.
     if kind != "ReadFile":
@@ -131,8 +131,8 @@ def test_a_graph_that_only_computes_is_not_refused(copy: Path) -> None:
     _graph_of(lambda x: tf.nn.relu(x) * 2.0, copy, "scoring")
     _sign(copy)
     open_bundle(copy)
-    with pytest.raises(BundleError, match=r"cannot load scoring: .*score gives no"):
-        LoadedModel(str(copy))  # it gives not what the configuration says
+    with pytest.raises(BundleError, match=r"cannot load scoring: .*score does not return"):
+        LoadedModel(str(copy))  # its outputs differ from the configuration
 
 
 def _edited(edit: Callable[[Any], None]) -> Callable[[Path], None]:
@@ -146,7 +146,7 @@ def _edited(edit: Callable[[Any], None]) -> Callable[[Path], None]:
 
 
 def _saver_called(model: Any) -> None:
-    """A signature's function that calls the one which writes the variables to a path."""
+    """A signature's function that calls the one that writes the variables to a path."""
     functions = model.meta_graphs[0].graph_def.library.function
     saver = next(each for each in functions if "traced_save" in each.signature.name)
     other = next(each for each in functions if "signature_wrapper" in each.signature.name)
@@ -195,15 +195,15 @@ def _two_graphs(model: Any) -> None:
 
 
 EDITS: dict[str, tuple[Callable[[Any], None], str]] = {
-    "the saver is called": (_saver_called, "reads or writes files, is called"),
-    "the saver is an object": (_saver_given, "reads or writes files, is called"),
-    "a constant of terabytes": (_huge_constant, "a constant of more than"),
+    "the saver is called": (_saver_called, "a call of .*, which reads or writes files"),
+    "the saver is an object": (_saver_given, "a call of .*, which reads or writes files"),
+    "a constant of terabytes": (_huge_constant, "a constant with more than"),
     "an asset": (_asset, "assets"),
-    "a resource": (_resource, "an object of the kind resource"),
+    "a resource": (_resource, "an object of kind resource"),
     "a Keras object": (_foreign_class, "_tf_keras_model"),
     "a registered class": (_registered, r"package\.Class"),
-    "a graph of TensorFlow 1": (_no_objects, "is not as tf.saved_model.save writes it"),
-    "two graphs": (_two_graphs, "is not as tf.saved_model.save writes it"),
+    "a graph of TensorFlow 1": (_no_objects, "was not written by tf.saved_model.save"),
+    "two graphs": (_two_graphs, "was not written by tf.saved_model.save"),
 }
 
 
@@ -225,7 +225,7 @@ def test_a_pickle_is_refused_and_not_opened(copy: Path, tmp_path: Path) -> None:
         (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).write_bytes(content)
         _sign(copy)
-        _refused(copy, re.escape(f"lists '{name}', which is no file of a bundle"))
+        _refused(copy, re.escape(f"lists '{name}', which is not a file of a bundle"))
         (copy / name).unlink()
     for name in ("calibration.parquet", "model.keras", "scoring/saved_model.pb"):
         before = (copy / name).read_bytes()
@@ -254,7 +254,7 @@ def test_a_lambda_in_the_keras_file_is_refused(copy: Path, tmp_path: Path) -> No
     keras.Sequential([keras.Input((1,)), layer]).save(copy / "model.keras")
     Path(mark).unlink(missing_ok=True)
     _sign(copy)
-    _refused(copy, r"model\.keras: config\.json describes no model of a bundle")
+    _refused(copy, r"model\.keras: config\.json does not describe a bundle's model")
     assert not Path(mark).exists()
 
 
@@ -286,8 +286,8 @@ def test_a_foreign_class_in_the_keras_file_is_refused(
     config["compile_config"][place] = [{"deep": harm}]
     _with_config(copy, config)
     _sign(copy)
-    _refused(copy, r"model\.keras: .* is no class that a bundle's model is built from")
-    with pytest.raises(BundleError, match="is no class"):
+    _refused(copy, r"model\.keras: .* is not a class that a bundle's model is built from")
+    with pytest.raises(BundleError, match="is not a class"):
         load_keras_model(copy / "model.keras")
 
 
@@ -295,7 +295,7 @@ def test_more_in_the_keras_file_is_refused(copy: Path) -> None:
     config = _config_of(copy)
     _with_config(copy, config, **{"assets/x.py": b""})
     _sign(copy)
-    _refused(copy, r"model\.keras must hold config\.json, metadata\.json, model\.weights\.h5")
+    _refused(copy, r"model\.keras must contain config\.json, metadata\.json, model\.weights\.h5")
 
 
 def test_a_config_that_inflates_without_end_is_refused(copy: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_config_that_inflates_without_end_is_refused(copy: Path) -> None:
             archive.writestr(name, b"{}")
         archive.writestr("config.json", b" " * (50 << 20))
     _sign(copy)
-    _refused(copy, r"config\.json has more than 1048576 bytes")
+    _refused(copy, r"config\.json is larger than 1048576 bytes")
 
 
 def _with_image(**values: object) -> Callable[[dict[str, Any]], None]:
@@ -314,7 +314,8 @@ def _with_image(**values: object) -> Callable[[dict[str, Any]], None]:
 MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "an image of a million pixels a side": (
         _with_image(height=10**6, width=10**6), "image must have at most"),
-    "another image than the graph's": (_with_image(height=9), "score takes .* not images as"),
+    "another image than the graph's": (
+        _with_image(height=9), "score accepts .* not the configured images"),
     "no shape": (_with_image(height=None), "shape is not known"),
     "an endless latent": (
         lambda manifest: manifest["config"]["model"].update(latent_dim=10**12), "latent_dim must"),
@@ -362,7 +363,7 @@ def test_calibration_scores_must_be_numbers(copy: Path, table: pa.Table) -> None
 def test_a_pipe_is_refused_and_not_waited_for(copy: Path) -> None:
     (copy / "scoring" / "fingerprint.pb").unlink()
     os.mkfifo(copy / "scoring" / "fingerprint.pb")
-    _refused(copy, "it is no plain file")
+    _refused(copy, "it is not a regular file")
     (copy / "manifest.json").unlink()
     os.mkfifo(copy / "manifest.json")
-    _refused(copy, r"manifest\.json is not in manifest\.json: it is no plain file")
+    _refused(copy, r"manifest\.json is not in manifest\.json: it is not a regular file")

@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it says, and that nothing in it can become anything else."""
+"""The model card of a bundle: its content, and that no name can become anything but text."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def _card(bundle: Path) -> str:
 
 
 def _tokens(card: str) -> list[Token]:
-    """All of them, those within a line among them."""
+    """All tokens, including those within a line."""
     return [inner for token in MARKDOWN.parse(card) for inner in (token, *(token.children or ()))]
 
 
@@ -40,7 +40,7 @@ def _headings(card: str) -> list[str]:
 
 
 def _text(card: str) -> str:
-    """As it is shown."""
+    """The text as displayed."""
     return " ".join(token.content for token in _tokens(card) if token.type == "inline").replace(
         "\n", " "
     )
@@ -74,7 +74,7 @@ def test_the_card_tells_the_facts(bundle: Bundles, kind: str) -> None:
         "Mean over the values of the squared residual",
         f"No p-value is below {1 / (calibrated + 1):.2g}.",
         "at most 0.05",
-        f"greatest: {manifest['calibration']['maximum']:.5g}",
+        f"maximum: {manifest['calibration']['maximum']:.5g}",
     ]
     for fact in facts:
         assert fact in _text(card), fact
@@ -84,18 +84,18 @@ def test_the_card_tells_the_facts(bundle: Bundles, kind: str) -> None:
 
 @pytest.fixture
 def facts(bundle: Bundles) -> dict[str, Any]:
-    """Of a bundle, as its manifest has them."""
+    """The facts of a bundle, as in its manifest."""
     return json.loads((bundle("vae") / "manifest.json").read_text())
 
 
 def test_the_card_tells_of_a_tail_and_of_too_few_records(facts: dict[str, Any]) -> None:
-    assert "None can be" not in model_card(facts)
+    assert "No record can be flagged" not in model_card(facts)
     facts["config"]["scoring"]["fpr"] = 0.001
-    assert "None can be" in model_card(facts)
+    assert "No record can be flagged" in model_card(facts)
     facts["calibration"]["pareto_tail"] = {"threshold": 1, "scale": 1, "shape": 0, "share": 0.1}
     card = model_card(facts)
     assert "generalised Pareto distribution" in card
-    assert "None can be" not in card
+    assert "No record can be flagged" not in card
     assert "No p-value is below" not in card
 
 
@@ -103,7 +103,9 @@ def test_the_card_tells_of_rejects_and_of_pairs(facts: dict[str, Any]) -> None:
     facts["training"]["rejected_by_reason"] = {"corrupt": 1200, "empty": 2}
     assert "Rejected: 1,200 corrupt, 2 empty." in model_card(facts)
     facts["config"]["model"] = {"kind": "dae", "target": "colour"}
-    assert "make the image in the column `colour` of an input" in _text(model_card(facts))
+    assert "produce the image in the column `colour` from a corrupted input" in _text(
+        model_card(facts)
+    )
 
 
 def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) -> None:
@@ -123,9 +125,9 @@ def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) 
         "2 of 80 validation records compared (0 exact)."
     ) in _text(card)
     assert "each in one split: 1,300 train, 12 validation, 13 calibration." in _text(card)
-    assert "Records of one group are alike" in _text(card)
+    assert "Records within a group are alike" in _text(card)
     assert _headings(card) == ["Model card", *SECTIONS]
-    # Bundles from before there were any.
+    # Bundles written before these facts existed.
     del facts["training"]["copies"], facts["training"]["groups"]
     del facts["config"]["training"]["group"]
     assert "Near-copies" not in model_card(facts)
@@ -133,7 +135,7 @@ def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_every_score_is_told_of_without_marks(facts: dict[str, Any], name: str) -> None:
-    """What docstrings say is shown as it stands."""
+    """The text of docstrings is shown without change."""
     kind = min(SCORES[name].kinds & {"dae", "vae"})
     facts["config"]["model"] = {"kind": kind, "likelihood": "discretised_logistic"}
     if kind == "dae":

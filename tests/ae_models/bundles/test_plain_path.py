@@ -1,4 +1,4 @@
-"""Bundles in folders whose names TensorFlow takes for patterns, or cannot read."""
+"""Bundles in folders whose names TensorFlow treats as patterns, or cannot read."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The messages that a graph is checked by, beside TensorFlow's own."""
+"""The messages with which a graph is checked, compared with TensorFlow's own."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from ae_models.bundles.saved_model_proto import SavedModel
 
-_EMPTY = "Other"  # a message of which nothing is looked at
+_EMPTY = "Other"  # a message whose content is not checked
 
 
 def _facts(field: FieldDescriptor) -> tuple[Any, ...]:
-    # An enumeration is read as the number that it is written as.
+    # An enumeration is read as the number that represents it.
     kind = field.TYPE_INT32 if field.type == field.TYPE_ENUM else field.type
     group = field.containing_oneof
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
@@ -20,7 +20,7 @@ def _facts(field: FieldDescriptor) -> tuple[Any, ...]:
 
 
 def _pairs(ours: Descriptor, theirs: Descriptor) -> Iterator[tuple[Descriptor, Descriptor]]:
-    """Each message that is declared, and TensorFlow's at the same place."""
+    """Each declared message with TensorFlow's message in the same place."""
     found = {ours.full_name: (ours, theirs)}
     waiting = [(ours, theirs)]
     while waiting:

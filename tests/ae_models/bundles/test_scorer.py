@@ -1,4 +1,4 @@
-"""Scoring with a bundle: the same bits in every batch, as Keras scores, and nothing unpickled."""
+"""Scoring with a bundle: the same bits in every batch, equal to Keras, and nothing unpickled."""
 
 import itertools
 import pickle
@@ -31,15 +31,15 @@ KINDS = ["ae", "dae", "vae"]
 
 @pytest.fixture(scope="session")
 def pixels() -> np.ndarray:
-    """All digits as the source `builtin:digits` gives them, (1797, 8, 8, 1) uint8."""
+    """All digits from the source `builtin:digits`, (1797, 8, 8, 1) uint8."""
     return digit_pixels()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loading_unpickles_nothing_and_runs_no_python(bundle: Bundles, kind: str) -> None:
-    path = bundle(kind)  # training it may unpickle
+    path = bundle(kind)  # its training may unpickle
     seen: list[str] = []
-    watching = True  # an audit hook cannot be taken away again
+    watching = True  # an audit hook cannot be removed
 
     def hook(event: str, arguments: object) -> None:
         if watching and event == "pickle.find_class":
@@ -129,13 +129,13 @@ def _training_split(pixels: np.ndarray) -> np.ndarray:
     chosen = digit_splits(load_digits().target != 0) == "train"
     order = np.argsort(
         id_hashes(digit_ids())
-    )  # that of the store, of which the first are a core-set
+    )  # the order of the store, whose first records are a core-set
     return pixels[order[chosen[order]]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_keras_and_the_saved_model_agree(bundle: Bundles, kind: str, pixels: np.ndarray) -> None:
-    """Scores are fitted afresh here, to the records that the split rule says trained."""
+    """Scores are fitted afresh here, to the records that the split assigns to training."""
     opened = open_bundle(bundle(kind))
     preprocessing = Preprocessing(opened.path / "transform_fn")
     model = keras.models.load_model(opened.path / "model.keras")
@@ -223,7 +223,7 @@ def test_calibration_holds_the_scores_of_its_split(
 
 
 class _Unsteady(Score):
-    """Differs at each call, as a score that drew its own noise would."""
+    """Differs at each call, like a score that draws new noise."""
 
     name = "unsteady"
 

@@ -21,7 +21,7 @@ from pipelines import cli
 from pipelines.commands.train import train, train_configuration
 
 EXPONENTIAL = stats.expon()
-HEAVY = stats.pareto(2)  # its excesses over any threshold are generalised Pareto, of shape 1/2
+HEAVY = stats.pareto(2)  # excesses over any threshold are generalised Pareto with shape 1/2
 BOUNDED = stats.uniform()
 NORMAL = stats.norm()
 SHAPES = {"exponential": EXPONENTIAL, "heavy": HEAVY, "bounded": BOUNDED, "normal": NORMAL}
@@ -42,14 +42,14 @@ def test_conformal_p_values_are_ranks(decimals: int | None) -> None:
     calibration, scores = _draw(NORMAL, 300, 1), _draw(NORMAL, 100, 2)
     if decimals is not None:
         calibration, scores = np.round(calibration, decimals), np.round(scores, decimals)
-    both = [-np.append(calibration, s).astype(float) for s in scores]  # SciPy ranks in their type
+    both = [-np.append(calibration, s).astype(float) for s in scores]  # SciPy ranks in their dtype
     ranks = [stats.rankdata(values, method="max")[-1] for values in both]
     p_values = conformal_p_values(scores, np.sort(calibration))
     np.testing.assert_array_equal(p_values, np.array(ranks) / 301)
 
 
 def test_conformal_p_values_are_uniform() -> None:
-    """Spread over their steps of 1 / (n + 1), exactly so, for each record and calibration anew."""
+    """Uniform over the steps of 1 / (n + 1), exactly, for fresh records and calibration records."""
     n, runs = 99, 5000
     draws = _draw(HEAVY, (runs, n + 1), 3)
     p_values = np.concatenate([conformal_p_values(d[:1], np.sort(d[1:])) for d in draws])
@@ -146,7 +146,7 @@ def test_the_tail_takes_over_where_the_calibration_ends() -> None:
     assert extended[4] == pytest.approx(expected)
     assert 0 < extended[5] < extended[4]
     assert np.isnan(extended[6])
-    # A tail that is too fat by far leaves the conformal p-value; one that is too thin, those
+    # A tail that is far too heavy leaves the conformal p-value; one that is too light, the p-values
     # within the data.
     fat = ParetoTail(float(calibration[899]), 50.0, 1.0, 100, 1000)
     thin = ParetoTail(float(calibration[899]), 0.0, 1e-3, 100, 1000)
@@ -233,7 +233,7 @@ def test_a_tail_that_is_none_is_refused(change: dict[str, Any], message: str) ->
 
 
 class _FakeScorer:
-    """Gives the pixels themselves as scores."""
+    """Returns the pixels themselves as scores."""
 
     def score(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return {"score": pixels, "score_a": 2 * pixels, "latent_mean": pixels}
@@ -261,7 +261,7 @@ def test_a_record_without_a_finite_score_calibrates_nothing(tmp_path: Path) -> N
     assert (facts["minimum"], facts["median"], facts["maximum"]) == (1.0, 2.0, 3.0)
     kept = pq.read_table(tmp_path / "c.parquet").to_pandas().set_index("id")["score"]
     assert kept.to_dict() == {"r0": 3.0, "r2": 1.0, "r4": 2.0}
-    with pytest.raises(StageError, match="of 1 calibration records, none has a finite score"):
+    with pytest.raises(StageError, match="none of the 1 calibration records has a finite score"):
         write_calibration(tmp_path / "d.parquet", _FakeScorer(), [(["r1"], scores[1:2])])  # type: ignore[arg-type]
 
 

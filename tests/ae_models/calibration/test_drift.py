@@ -1,4 +1,4 @@
-"""Scores compared with the calibration's, against SciPy's own comparison of whole samples."""
+"""Scores compared with those of the calibration, checked against SciPy on entire samples."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_the_distance_is_scipys(run: np.ndarray, reference: np.ndarray) -> None:
     for part in np.array_split(run, 3):
         counts.add(part)
     drift = counts.drift()
-    with np.errstate(divide="ignore"):  # in SciPy's p-value of single numbers
+    with np.errstate(divide="ignore"):  # in SciPy's p-value for single numbers
         expected = stats.ks_2samp(run.astype(float), reference.astype(float), method="asymp")
     assert drift.records == len(run)
     assert drift.distance == pytest.approx(expected.statistic, abs=1e-12)

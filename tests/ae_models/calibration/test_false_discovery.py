@@ -1,4 +1,4 @@
-"""Benjamini and Hochberg's rule, streamed, against SciPy and against rational arithmetic."""
+"""The Benjamini-Hochberg procedure, streamed, against SciPy and rational arithmetic."""
 
 import weakref
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from scipy import stats
 from ae_models.calibration.false_discovery import Rejections, benjamini_hochberg
 
 RATES = st.sampled_from([0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
-# Few values, so that many are equal, and products such as 0.1 · 70 / 100 that floats miss.
+# Few values, so that many are equal, and products such as 0.1 · 70 / 100 that floats round.
 RATIOS = st.sampled_from([10, 37, 100, 150]).flatmap(
     lambda n: st.lists(st.integers(1, n).map(lambda k: Fraction(k, n)), min_size=1, max_size=60)
 )
@@ -22,7 +22,7 @@ RATIOS = st.sampled_from([10, 37, 100, 150]).flatmap(
 def _reject(
     p_values: np.ndarray, rate: float, batch: int = 7, bins: int = 65_536
 ) -> tuple[Rejections, int]:
-    """What is rejected, and how many passes it took."""
+    """The rejected p-values, and the number of passes."""
     passes = 0
 
     def batches() -> Iterator[np.ndarray]:
@@ -48,7 +48,7 @@ def test_ties_are_exact(ratios: list[Fraction], rate: float, batch: int, bins: i
     rejected, _ = _reject(p_values, rate, batch, bins)
     assert rejected.count == _by_the_book(ratios, Fraction(str(rate)))
     assert rejected.count == np.sum(p_values <= rejected.threshold)
-    # SciPy rounds rate · k / m in another order, by less than these ratios can differ.
+    # SciPy computes rate · k / m in another order, with rounding below any difference of these.
     by_scipy = stats.false_discovery_control(p_values, method="bh") <= rate * (1 + 1e-12)
     np.testing.assert_array_equal(p_values <= rejected.threshold, by_scipy)
 
@@ -72,7 +72,7 @@ def test_distinct_p_values_are_rejected_as_by_scipy(
         ([0.1, 0.1, 0.1], 0.1, 3),  # 0.1 · 3 / 3 is more than 0.1 in floats
         ([0.07] * 70 + [1.0] * 30, 0.1, 70),
         ([0.07] * 69 + [1.0] * 31, 0.1, 0),
-        ([0.9, 0.9, 0.95], 0.95, 3),  # all, by the greatest alone
+        ([0.9, 0.9, 0.95], 0.95, 3),  # all, because of the greatest alone
         ([0.0, 0.5], 0.01, 1),
         ([1.0, 1.0], 0.5, 0),
         ([], 0.5, 0),
@@ -97,7 +97,7 @@ def test_not_a_number_counts_as_a_test_and_is_never_rejected() -> None:
 @pytest.mark.parametrize("rate", [0.1, 0.9, 0.99])
 @pytest.mark.parametrize("kind", ["null", "mixed", "conformal"])
 def test_few_passes_suffice(kind: str, rate: float, generator: np.random.Generator) -> None:
-    """Plain iteration of the count takes as many as log(m) / log(1 / rate)."""
+    """Plain iteration of the count takes up to log(m) / log(1 / rate) passes."""
     p_values = generator.uniform(size=1_000_000)
     if kind != "null":
         p_values[:20_000] *= 1e-4

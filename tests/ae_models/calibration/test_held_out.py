@@ -1,4 +1,4 @@
-"""How many records calibrate, and what flags so many allow: beside SciPy, and by simulation."""
+"""The number of calibration records and the flags it allows, against SciPy and by simulation."""
 
 import re
 
@@ -60,15 +60,15 @@ def test_what_is_said_lets_records_be_flagged(records: int, fpr: float) -> None:
 
 def test_what_is_said_of_a_hundred_records() -> None:
     assert none_flagged(10, 0.01) == (
-        "10 calibration records give no p-value below 0.091, so none is flagged at fpr 0.01: that "
-        "takes 99; train on 220 records or more, without a training.calibration_share of your own, "
-        "or score with --fpr 0.091 or more"
+        "10 calibration records give no p-value below 0.091, so nothing can be flagged at fpr "
+        "0.01, which needs 99; train on at least 220 records without setting "
+        "training.calibration_share, or score with --fpr 0.091 or more"
     )
 
 
 @given(records=st.integers(1, 20_000), data=st.data(), coverage=st.floats(0.1, 0.99))
 def test_the_interval_is_scipys(records: int, data: st.DataObject, coverage: float) -> None:
-    p_values = np.arange(1, records + 2) / (records + 1)  # all that there are
+    p_values = np.arange(1, records + 2) / (records + 1)  # all possible ones
     at_one = float(p_values[data.draw(st.integers(0, records - 1))])
     fpr = data.draw(_RATES | st.sampled_from([at_one, float(np.nextafter(at_one, 0))]))
     flagged = int(np.count_nonzero(p_values <= fpr))

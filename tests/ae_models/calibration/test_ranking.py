@@ -1,4 +1,4 @@
-"""Ranking measures beside scikit-learn's."""
+"""Ranking measures against scikit-learn."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Intervals of ranking measures: how often they hold the truth, and what their variance is."""
+"""Intervals of ranking measures: how often they contain the truth, and their variance."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,8 +19,8 @@ from ae_models.calibration.ranking_intervals import (
 
 
 def _rankings(anomalous: int, others: int, distance: float, number: int) -> Iterator[Ranked]:
-    """Rankings of binormal scores: of the others only the numbers between two anomalous records
-    matter, which are drawn as what they are, multinomial."""
+    """Rankings of binormal scores. For the others, only the numbers between two anomalous records
+    matter, which are drawn from their multinomial distribution."""
     generator = np.random.default_rng(anomalous)
     for _ in range(number):
         scores = np.sort(generator.normal(distance, 1.0, anomalous))[::-1]
@@ -36,7 +36,7 @@ def _true_auroc(distance: float) -> float:
 
 
 def _true_average_precision(anomalous: int, others: int, distance: float) -> float:
-    """∫ precision d(recall), of so many records' share, at the middles of a million intervals."""
+    """∫ precision d(recall) for this share of records, at the midpoints of a million intervals."""
     recall = (np.arange(1_000_000) + 0.5) / 1_000_000
     false = stats.norm.sf(stats.norm.isf(recall) + distance)
     return float((anomalous * recall / (anomalous * recall + others * false)).mean())
@@ -90,7 +90,7 @@ def test_the_models_variance_and_students_quantiles_are_scipys() -> None:
         both = stats.norm.cdf(quantile) * stats.norm.sf(quantile)
         expected = both - 2 * special.owens_t(quantile, 1 / np.sqrt(3))
         assert share_variance(quantile) == pytest.approx(expected, rel=1e-6, abs=1e-30)
-    assert share_variance(0.0) == pytest.approx(1 / 12)  # of a uniform share
+    assert share_variance(0.0) == pytest.approx(1 / 12)  # for a uniform share
     for freedom, tolerance in ((1, 0.15), (2, 0.01), (3, 2e-3), (9, 1e-4), (99.5, 1e-8)):
         expected = stats.t.ppf(0.975, freedom)
         assert student_quantile(freedom, 0.95) == pytest.approx(expected, rel=tolerance)

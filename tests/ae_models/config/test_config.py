@@ -148,7 +148,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"widths": []}}, ["model.widths", "()"]),
     ({"model": {"widths": [4, 0]}}, ["model.widths", "(4, 0)"]),
     ({"model": {"widths": [4, "a"]}}, ["model.widths must be of type int", "'a'"]),
-    ({"model": {"loss": "mse+l2"}}, ["model.loss: 'l2' is none of mse, mae", "'mse+l2'"]),
+    ({"model": {"loss": "mse+l2"}}, ["model.loss: 'l2' is not one of mse, mae", "'mse+l2'"]),
     ({"model": {"output": "tanh"}}, ["model.output must be one of linear, sigmoid", "'tanh'"]),
     (
         {"model": {"kind": "dae", "corruption": "blur+rain"}},
@@ -393,7 +393,7 @@ def test_a_batch_never_holds_more_than_its_memory_but_two_rows(rows: int, side: 
     chosen = Configuration(AutoencoderConfig(), image, scoring=scoring).batch_rows
     assert 2 <= chosen <= rows
     assert chosen == 2 or chosen * image.image_bytes <= 4 << 20
-    if chosen != rows:  # then a whole number of what kernels take at once, and no fewer than must
+    if chosen != rows:  # then a multiple of what kernels take at once, and no fewer than needed
         assert chosen % 24 == 0 or chosen in (2, 4)
         step = {2: 2, 4: 20}.get(chosen, 24)
         assert chosen + step > rows or (chosen + step) * image.image_bytes > 4 << 20

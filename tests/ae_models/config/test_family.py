@@ -1,4 +1,4 @@
-"""Families by name: every member is what its name says, and no name needs a heavy import."""
+"""Families by name: every member has its own name, and listing names needs no heavy import."""
 
 from typing import Any
 

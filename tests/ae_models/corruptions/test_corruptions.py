@@ -1,4 +1,4 @@
-"""Corruptions against NumPy, SciPy and Pillow; what an expression of them means and refuses."""
+"""Corruptions against NumPy, SciPy and Pillow; the meaning and the errors of expressions."""
 
 import itertools
 import math
@@ -28,12 +28,12 @@ def _layer(text: str, seed: int = 0) -> Composition:
 
 
 def _images(count: int, shape: tuple[int, int, int] = SQUARE) -> np.ndarray:
-    """Colourful, and of no value that a corruption writes."""
+    """Colourful images without any value that a corruption writes."""
     return 0.1 + 0.8 * np.random.default_rng(7).random((count, *shape), dtype=np.float32)
 
 
 def _shape(name: str) -> tuple[int, int, int]:
-    """Of images with channels enough for draws to differ."""
+    """The shape of images with enough channels for draws to differ."""
     return (8, 8, 32) if name == "channel_masking" else SQUARE
 
 
@@ -84,7 +84,7 @@ def test_views_are_the_same_for_every_record_and_at_every_call(name: str) -> Non
     assert 1 <= len(views) <= FACTS[name].most_views
     for again, alone, view in zip(_views(name, x, 3), _views(name, x[4:5], 3), views, strict=True):
         np.testing.assert_array_equal(again, view)
-        # A convolution rounds a batch of another size otherwise on some processors.
+        # On some processors, a convolution rounds differently for another batch size.
         np.testing.assert_allclose(alone, view[4:5], rtol=0, atol=1e-6 if name == "blur" else 0)
     for one, other in itertools.combinations(views, 2):
         assert np.any(one != other)
@@ -185,10 +185,10 @@ def test_cutout_erases_one_rectangle_of_the_size_and_place_asked_for(amount: flo
         edges = np.abs(np.diff(np.pad(axis, ((0, 0), (1, 1))).astype(int))).sum(axis=1)
         assert set(edges) <= {0, 2}, "one run of pixels, or none at all"
         inside = ~axis[:, 0] & ~axis[:, -1] & (edges == 2)
-        if amount == 0.4:  # a rectangle within the border shows its whole side
+        if amount == 0.4:  # a rectangle within the border shows its full side
             assert amount * side / 2 - 1 <= axis[inside].sum(axis=1).min()
         assert axis[inside].sum(axis=1).max(initial=0) <= amount * side + 1
-        # Each end of an image is as likely to be hit as the other.
+        # Both ends of an image are equally likely to be covered.
         hits = [int(axis[:, 0].sum()), int(axis[:, -1].sum())]
         assert stats.binomtest(hits[0], sum(hits)).pvalue > 1e-3
         # P(x in [start, start + s)) = s / (L + s) at any x: the mean over s of U(aL/2, aL).

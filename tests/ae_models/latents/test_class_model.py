@@ -20,7 +20,7 @@ Sample = tuple[np.ndarray, np.ndarray, list[str]]
 
 @pytest.fixture
 def sample(generator: np.random.Generator) -> Sample:
-    """900 latents of three classes in 4 dimensions, b twice as frequent."""
+    """900 latents of three classes in 4 dimensions, with b twice as frequent."""
     labels = [("a", "b", "b", "c")[number % 4] for number in range(900)]
     means = {"a": [0, 0, 0, 0], "b": [3, 0, 1, 0], "c": [0, 3, 0, 2]}
     mixing = generator.normal(size=(4, 4))
@@ -82,7 +82,7 @@ def test_a_mixture_is_that_of_scikit_learn(sample: Sample) -> None:
     total = np.zeros(len(latents))
     for name in "abc":
         own = np.array(labels) == name
-        # Which records come first decides how a mixture begins.
+        # The first records determine how a mixture starts.
         order = np.random.default_rng(3).permutation(len(latents))
         points = latents[order[own[order]]].astype(np.float64)
         ridge = 1e-6 * latents.astype(np.float64).var(axis=0).mean() + np.finfo(np.float32).tiny
@@ -92,7 +92,7 @@ def test_a_mixture_is_that_of_scikit_learn(sample: Sample) -> None:
 
 
 def test_in_one_dimension_it_is_the_closed_form() -> None:
-    """Equal variances: log odds are linear, ((μ₁ − μ₀) m − (μ₁² − μ₀²) / 2) / (σ² + s²)."""
+    """With equal variances, log odds are linear, ((μ₁ − μ₀) m − (μ₁² − μ₀²) / 2) / (σ² + s²)."""
     model = _one_dimensional(0.0, 1.0, (2.0, 1.0))
     points = np.linspace(-3, 5, 9, dtype=np.float32)[:, None]
     for deviation in (0.0, 0.5, 3.0):
@@ -218,18 +218,30 @@ def test_it_is_kept_without_pickle(sample: Sample) -> None:
         ("means", None, "must have an array 'means'"),
         ("means", np.zeros((3, 2)), r"covariances must be \(3, 2, 2\) float64"),
         ("means", np.zeros((3, 4), np.float32), "means must be .* float64. Received: .* float32"),
-        ("means", np.full((3, 4), np.nan), "means holds a number that is not finite"),
-        ("covariances", -np.tile(np.eye(4), (3, 1, 1)), "covariances hold what no model has"),
-        ("covariances", np.tile(np.tri(4), (3, 1, 1)), "covariances hold what no model has"),
-        ("weights", np.array([1, 0.5, 1]), "weights hold what no model has"),
-        ("weights", np.array([1, 1, -1.0]), "weights hold what no model has"),
-        ("owners", np.array([0, 1, 3]), "owners hold what no model has"),
-        ("owners", np.array([0, 1, 10**15]), "owners hold what no model has"),
-        ("counts", np.array([1, 0, 1]), "counts hold what no model has"),
+        ("means", np.full((3, 4), np.nan), "means contains a number that is not finite"),
+        (
+            "covariances",
+            -np.tile(np.eye(4), (3, 1, 1)),
+            "covariances contains values that no model has",
+        ),
+        (
+            "covariances",
+            np.tile(np.tri(4), (3, 1, 1)),
+            "covariances contains values that no model has",
+        ),
+        ("weights", np.array([1, 0.5, 1]), "weights contains values that no model has"),
+        ("weights", np.array([1, 1, -1.0]), "weights contains values that no model has"),
+        ("owners", np.array([0, 1, 3]), "owners contains values that no model has"),
+        ("owners", np.array([0, 1, 10**15]), "owners contains values that no model has"),
+        ("counts", np.array([1, 0, 1]), "counts contains values that no model has"),
         ("counts", np.array([1, 1]), r"counts must be \(3,\) int64"),
-        ("classes", np.array(["a", "c", "b"]), "classes hold what no model has"),
+        ("classes", np.array(["a", "c", "b"]), "classes contains values that no model has"),
         ("classes", np.array([1, 2, 3]), "classes must be a list of names"),
-        ("calibration", np.array([2, 1], np.float32), "calibration hold what no model has"),
+        (
+            "calibration",
+            np.array([2, 1], np.float32),
+            "calibration contains values that no model has",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(
@@ -248,14 +260,16 @@ def test_a_model_that_cannot_be_is_refused(
 def test_what_cannot_be_fitted_is_one_line(sample: Sample) -> None:
     latents, stddevs, labels = sample
     few = [*labels[:-1], "rare\n"]
-    message = f"class 'rare\\n' has 1 records to fit to; 1 Gaussian needs at least {LEAST_RECORDS}"
+    message = (
+        f"class 'rare\\n' has only 1 records to fit; 1 Gaussian needs at least {LEAST_RECORDS}"
+    )
     with pytest.raises(InputError, match=re.escape(message)):
         ClassModel.fit(latents, stddevs, few, held_out=0)
     with pytest.raises(InputError, match=r"class 'c' .*20 Gaussians need at least 200"):
         ClassModel.fit(latents, stddevs, labels, components=20)
     with pytest.raises(ConfigError, match=r"components must be .* at least 1. Received: 0"):
         ClassModel.fit(latents, stddevs, labels, components=0)
-    with pytest.raises(InputError, match="no record with a label"):
+    with pytest.raises(InputError, match="no record has a label"):
         ClassModel.fit(latents[:0], None, [])
     with pytest.raises(InputError, match="latent is not finite"):
         ClassModel.fit(latents * np.inf, stddevs, labels)
@@ -266,7 +280,7 @@ def test_latents_of_another_model_are_refused(sample: Sample) -> None:
     model = ClassModel.fit(*sample)
     with pytest.raises(InputError, match=r"latents of 4 numbers. Received: \(3,\)"):
         model.posterior(latents[:, :3], None)
-    with pytest.raises(InputError, match="standard deviations"):
+    with pytest.raises(InputError, match="latents and latent_stddev must have the same shape"):
         model.posterior(latents, stddevs[:, :3])
     with pytest.raises(InputError, match="negative or not finite"):
         model.posterior(latents, -stddevs)

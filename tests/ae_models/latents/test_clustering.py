@@ -1,4 +1,4 @@
-"""Every way of clustering, by one harness; then each against what it is made of."""
+"""Every clustering method in one harness; then each against its components."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def _blobs(records: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(np.float32), labels
 
 
-# UMAP compiles itself, for the best part of a minute.
+# UMAP compiles itself, which takes almost a minute.
 _SLOW = pytest.param("n2d", marks=pytest.mark.slow)
 
 
@@ -110,11 +110,11 @@ def test_the_same_seed_gives_the_same(fitted: Clustering) -> None:
 
 def test_a_damaged_file_is_refused(fitted: Clustering) -> None:
     content = _saved(fitted).getvalue()
-    with pytest.raises(InputError, match="it holds no arrays"):
+    with pytest.raises(InputError, match="it contains no readable arrays"):
         read_clustering(io.BytesIO(content[: len(content) // 2]), "it")
     for name in fitted.arrays():
         kept = {key: value for key, value in fitted.arrays().items() if key != name}
-        with pytest.raises(InputError, match=f"no clustering: there is no '{name}'"):
+        with pytest.raises(InputError, match=f"no clustering: '{name}' is missing"):
             read_clustering(_archive(method=np.asarray(fitted.method), **kept), "it")
 
 
@@ -126,7 +126,7 @@ def test_a_pickle_is_refused() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
 def test_no_archive(content: bytes) -> None:
-    with pytest.raises(InputError, match="it holds no arrays"):
+    with pytest.raises(InputError, match="it contains no readable arrays"):
         read_clustering(io.BytesIO(content), "it")
 
 
@@ -147,7 +147,7 @@ def test_kmeans_is_scikit_learns() -> None:
     found = clustering.assign(points, None)
     np.testing.assert_array_equal(found.cluster, theirs.labels_)
     np.testing.assert_allclose(found.distance, theirs.transform(points).min(axis=1), rtol=1e-4)
-    # A share of so many of the cluster's own records lies nearer.
+    # This share of the cluster's own records is nearer.
     own = found.distance[found.cluster == 3]
     np.testing.assert_allclose(
         found.outlier_score[found.cluster == 3],
@@ -239,7 +239,7 @@ def test_agreement_at_its_ends() -> None:
 
 
 def test_reliability(generator: np.random.Generator) -> None:
-    """Its mean is the share of variance that is signal, where all are equally uncertain."""
+    """Its mean is the share of variance that is signal, if all are equally uncertain."""
     truth = generator.normal(0, 2, (5000, 3))
     found = reliabilities(truth, np.full((5000, 3), 1.0))
     np.testing.assert_allclose(found, 4 / 5, rtol=0.02)

@@ -1,4 +1,4 @@
-"""Latents in two dimensions."""
+"""2-D projections of latents."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ SHARES = np.linspace(0.0, 1.0, 9)
 def test_between_unit_vectors_the_spherical_path_is_scipys(size: int, seed: int) -> None:
     ends = np.random.default_rng(seed).normal(size=(2, size))
     start, end = ends / np.linalg.norm(ends, axis=1, keepdims=True)
-    # Between opposite points there is no shortest path, of which SciPy warns.
+    # Between opposite points there is no shortest path, and SciPy warns about that.
     assume(np.linalg.norm(start + end) > 0.01)
     path = spherical_path(start, end, SHARES)
     np.testing.assert_allclose(path, geometric_slerp(start, end, SHARES), atol=1e-9)

@@ -1,4 +1,4 @@
-"""Likelihoods' densities, means, variances and samples against SciPy in float64."""
+"""Densities, means, variances and samples of likelihoods against SciPy in float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ DRAWS = 40_000
 SCALES = ("per_pixel", "shared", "fixed")
 SCALED = ("gaussian", "laplace", "discretised_logistic")
 every_family = pytest.mark.parametrize("name", sorted(LIKELIHOODS))
-# Each family of each source of its scale.
+# Each family with each source of its scale.
 FAMILIES = [
     (name, scale)
     for name in sorted(LIKELIHOODS)
@@ -55,7 +55,7 @@ def _location_and_scale(
 
 
 def _pixel(*values: float) -> np.ndarray:
-    """The decoder's output for one image of one value."""
+    """The decoder's output for one image with one value."""
     return np.array(values, np.float32).reshape(1, 1, 1, -1)
 
 
@@ -66,7 +66,7 @@ def _drawn(likelihood: Likelihood, *values: float, seed: int = 1) -> np.ndarray:
 
 
 def _assert_moments(drawn: np.ndarray, mean: float, variance: float, rtol: float = 0.0) -> None:
-    """Within five standard errors, the fourth moment by the sample, or `rtol` of the variance."""
+    """Within five standard errors, with the sample's fourth moment, or `rtol` of the variance."""
     error = np.sqrt(variance / len(drawn))
     assert abs(drawn.mean() - mean) < 5 * error + rtol * np.sqrt(variance)
     spread = np.std((drawn - drawn.mean()) ** 2) / np.sqrt(len(drawn))
@@ -165,8 +165,8 @@ def test_what_no_image_can_be_is_clipped(name: str, outside: float, bound: float
 
 
 def _tilted(logit: float) -> tuple[Any, Callable[[Any], Any]]:
-    """A truncated exponential of SciPy's, and the map that makes it the continuous Bernoulli:
-    on [0, 1], of rate |logit|, mirrored where the logit is positive."""
+    """SciPy's truncated exponential, and the map that turns it into the continuous Bernoulli:
+    on [0, 1], with rate |logit|, mirrored if the logit is positive."""
     size = abs(logit)
     return stats.truncexpon(size, scale=1 / size), lambda x: 1 - x if logit > 0 else x
 
@@ -183,10 +183,10 @@ def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> N
     parameters = np.full_like(x, logit)
     expected = oracle.logpdf(mirrored(x.astype(np.float64)))
     value = likelihood.log_prob(parameters, x)
-    # 0.5·l·(…) of terms as large as the logit.
+    # 0.5·l·(…) with terms as large as the logit.
     np.testing.assert_allclose(value, expected.ravel(), rtol=1e-5, atol=2e-7 * (1 + abs(logit)))
     mean, variance = mirrored(oracle.mean()), oracle.var()
-    # SciPy's own closed form of the variance loses its digits close to 0.
+    # SciPy's closed form of the variance loses its digits close to 0.
     if abs(logit) < 0.1:
         mean, variance = 0.5 + logit / 12, 1 / 12
     np.testing.assert_allclose(np.ravel(likelihood.mean(parameters))[0], mean, rtol=2e-6)
@@ -251,7 +251,7 @@ def test_the_slope_of_continuous_bernoulli_in_its_logit_is_x_less_the_mean(logit
 def test_discretised_logistic_is_a_probability_of_each_level(
     bits: int, location: float, spread: float
 ) -> None:
-    """SciPy's mass of each cell, the outer ones open; they sum to 1."""
+    """SciPy's mass of each cell, with open outer cells; the masses sum to 1."""
     intervals = 2**bits - 1
     likelihood = _likelihood("discretised_logistic", "fixed", scale_value=spread, bits=bits)
     levels = np.arange(intervals + 1) / intervals
@@ -288,7 +288,7 @@ def test_discretised_logistic_is_finite_however_far_off(
 
 
 def test_a_level_in_bits_is_comparable_with_a_code() -> None:
-    """A scale so wide that all inner levels are alike: the two open cells take what is left."""
+    """With a scale so wide that all inner levels are equal, the two open cells take the rest."""
     likelihood = _likelihood("discretised_logistic", "fixed", scale_value=1e3)
     inner = np.asarray(likelihood.log_prob(_pixel(0.5), _pixel(100 / 255))).item()
     assert inner == pytest.approx(np.log(1 / 255 / 4e3), rel=1e-4)
@@ -343,7 +343,7 @@ def test_discretised_logistic_samples_have_its_probabilities(location: float, ra
     parameters = np.repeat(_pixel(location, raw), 256, axis=0)
     expected = np.exp(np.asarray(likelihood.log_prob(parameters, x), np.float64))
     counts = np.bincount(levels.astype(int), minlength=256)
-    often = expected * DRAWS > 10  # as the chi-squared approximation asks
+    often = expected * DRAWS > 10  # as the chi-squared approximation requires
     observed = np.append(counts[often], counts[~often].sum())
     wanted = np.append(expected[often], expected[~often].sum()) / expected.sum() * DRAWS
     kept = wanted > 0
@@ -357,7 +357,7 @@ def test_discretised_logistic_samples_have_its_probabilities(location: float, ra
 
 
 def test_the_variance_of_a_narrow_discretised_logistic_is_that_of_samples() -> None:
-    """Far from the ends, and over many levels, clipping and rounding hardly count."""
+    """Far from the ends, and over many levels, clipping and rounding hardly matter."""
     likelihood = _likelihood("discretised_logistic", "fixed", scale_value=0.03)
     declared = np.asarray(likelihood.variance(_pixel(0.5))).item()
     _assert_moments(_drawn(likelihood, 0.5), 0.5, declared, rtol=2e-3)

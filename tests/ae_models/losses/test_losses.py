@@ -1,4 +1,4 @@
-"""Losses against scikit-learn, SciPy and TensorFlow; what an expression of them means, refuses."""
+"""Losses against scikit-learn, SciPy and TensorFlow; the meaning and the errors of expressions."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ SHAPE = (12, 9, 2)
 
 
 def _pair(count: int = 6, shape: tuple[int, int, int] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
-    """Images, and logits of others."""
+    """Images, and logits of other images."""
     generator = np.random.default_rng(3)
     images = generator.random((count, *shape), dtype=np.float32)
     return images, generator.normal(scale=3, size=images.shape).astype(np.float32)
@@ -33,7 +33,7 @@ def _ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _each(metric: Any, target: np.ndarray, output: np.ndarray) -> list[float]:
-    """A metric of scikit-learn's, record by record."""
+    """A scikit-learn metric, record by record."""
     return [metric(t.ravel(), o.ravel()) for t, o in zip(target, output, strict=True)]
 
 
@@ -221,11 +221,11 @@ def test_a_denoising_model_with_a_sigmoid_and_no_cross_entropy_is_refused() -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is none of mse, mae, huber, bce, ssim"),
-        ("l2", "'l2' is none of"),
-        ("mse+", "'' is none of"),
-        ("mse*2", "'2' is none of"),
-        ("mse+mae+mse", "'mse' comes twice"),
+        ("", "'' is not one of mse, mae, huber, bce, ssim"),
+        ("l2", "'l2' is not one of"),
+        ("mse+", "'' is not one of"),
+        ("mse*2", "'2' is not one of"),
+        ("mse+mae+mse", "'mse' is repeated"),
         ("0*mse", "number greater than 0: '0'"),
         ("-1*mse", "number greater than 0: '-1'"),
         ("inf*mse", "number greater than 0: 'inf'"),

@@ -41,21 +41,21 @@ def _random(*shape: int, seed: int = 1) -> np.ndarray:
 
 
 def _features(count: int, size: tuple[int, int], seed: int = 1) -> np.ndarray:
-    """Correlated features, (N, h, w, 6), of scales that differ, and of means that follow the
+    """Correlated features, (N, h, w, 6), with different scales, and with means that depend on the
     place."""
     x = np.random.default_rng(seed).normal(size=(count, *size, 6)) @ _MIXING
     return (x + np.linspace(0, 2, size[0])[:, None, None]).astype(np.float32)
 
 
 def _enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """By Pillow."""
+    """Enlarged by Pillow."""
     sides = (size[1], size[0])
     images = [Image.fromarray(one).resize(sides, Image.Resampling.BILINEAR) for one in maps]
     return np.stack([np.asarray(image) for image in images])
 
 
 def _blurred(maps: np.ndarray, sigma: float) -> np.ndarray:
-    """By SciPy."""
+    """Blurred by SciPy."""
     return ndimage.gaussian_filter(maps.astype(np.float64), (0, sigma, sigma), mode="reflect")
 
 
@@ -80,7 +80,7 @@ def _block_means(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         ((640, 640), (80, 80)),
         ((1, 1), (1, 1)),
         ((480, 640), (120, 160)),
-        ((130, 301), (65, 151)),  # what is left over at an edge has a place of its own
+        ((130, 301), (65, 151)),  # the remainder at an edge has a separate place
         ((20, 2000), (20, 2000)),
     ],
 )
@@ -158,7 +158,7 @@ def test_the_gaussian_is_in_places_of_the_new_grid() -> None:
     np.testing.assert_allclose(coarser, expected, rtol=1e-4, atol=1e-5)
 
 
-# Maps of what a model rebuilds.
+# Maps from what a model rebuilds.
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_the_likelihood_is_that_of_each_pixel_in_nats(grid: tuple[int, int]) -> 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-# The core-set, and the nearest of it.
+# The core-set, and its nearest place.
 
 
 def _greedy(points: np.ndarray, count: int) -> list[int]:
-    """Always one that is farthest from all that were taken, by all distances."""
+    """Repeatedly one that is farthest from all chosen so far, by all distances."""
     taken = [0]
     while len(taken) < min(count, len(points)):
         away = np.square(points[:, None] - points[taken]).sum(axis=-1).min(axis=1)
@@ -204,7 +204,7 @@ def _greedy(points: np.ndarray, count: int) -> list[int]:
     return taken
 
 
-# Whole numbers: no distance is rounded, so that ties are ties.
+# Integers: no distance is rounded, so that ties are ties.
 _POINTS = arrays(
     np.float64,
     st.tuples(st.integers(1, 25), st.integers(1, 3)),
@@ -232,7 +232,7 @@ def test_nothing_is_left_out_where_there_are_no_more_than_asked_for(
 
 
 def test_few_points_of_many_are_spread_over_all() -> None:
-    """One far cluster of three points among a thousand: a core-set of ten knows of it."""
+    """One distant cluster of three points among a thousand: a core-set of ten includes it."""
     points = np.concatenate([_random(1000, 4), _random(3, 4) + 50]).astype(np.float32)
     assert (farthest_points(points, 10)[:, 0] > 25).any()
 
@@ -257,7 +257,7 @@ def test_places_are_whitened_as_by_principal_components_of_scikit_learn() -> Non
     pca = PCA(svd_solver="full").fit(standardised)
     variances = pca.explained_variance_ * (1 - 1 / len(places))
     shrunk = variances + 0.1 * variances.mean()
-    # Distances, which no rotation and no mirror changes.
+    # Distances, which rotations and reflections do not change.
     expected = standardised @ (pca.components_.T / np.sqrt(shrunk))
     nearest = NearestPlaces.of(train)
     found = (places - nearest.mean) @ nearest.matrix
@@ -267,7 +267,7 @@ def test_places_are_whitened_as_by_principal_components_of_scikit_learn() -> Non
 
 
 def test_a_place_that_is_in_the_core_set_is_at_no_distance() -> None:
-    train = _features(4, (12, 12))  # fewer places than a core-set holds
+    train = _features(4, (12, 12))  # fewer places than a core-set's capacity
     nearest = NearestPlaces.of(train)
     assert len(nearest.core) == 4 * 12 * 12
     rounding = float(np.mean(np.square(nearest.steps / 2)))  # no step is off by more than half
@@ -275,7 +275,7 @@ def test_a_place_that_is_in_the_core_set_is_at_no_distance() -> None:
     assert float(np.median(nearest(_features(4, (12, 12), seed=2)))) > 0.01
 
 
-# What is usual at each place.
+# The usual features at each place.
 
 
 @pytest.mark.parametrize("most", [12, 20, None])
@@ -347,7 +347,7 @@ def _fitted(outputs: dict[str, list[np.ndarray]], size: tuple[int, int] = _SIZE)
 
 @pytest.fixture(scope="module", params=[True, False], ids=["detail", "no detail"])
 def fitted(request: pytest.FixtureRequest) -> tuple[DensityMap, bool]:
-    """A map of features that is fitted, and whether it has a detail layer."""
+    """A fitted map of features, and whether it has a detail layer."""
     return _fitted(_outputs(40, 1, detail=request.param)), request.param
 
 
@@ -374,7 +374,7 @@ def test_a_patch_of_unusual_features_is_where_the_map_is_greatest(
 def test_the_peaks_of_usual_records_are_about_one(fitted: tuple[DensityMap, bool]) -> None:
     density, detail = fitted
     peaks = np.asarray(density(None, _outputs(60, 21, detail=detail))).max(axis=(1, 2))
-    # Levels have their peaks at other places, so that of their mean is less.
+    # Levels peak at different places, so the peak of their mean is lower.
     assert 0.6 < peaks.mean() < 1.1
 
 
@@ -384,7 +384,7 @@ def test_the_unit_of_a_level_is_the_mean_peak_of_the_first_quarter() -> None:
     peaks = np.asarray(density(None, train)).max(axis=(1, 2))
     assert peaks[:10].mean() == pytest.approx(1.0, rel=1e-5)
     assert peaks[10:].mean() != pytest.approx(1.0, rel=1e-5)
-    # It is not fitted to them: what is odd in them alone stays odd.
+    # It is not fitted to them: what is unusual only in them stays unusual.
     odd = {"fine_maps": [], "detail_maps": [train["detail_maps"][0].copy()]}
     odd["detail_maps"][0][:10] += 3 * train["detail_maps"][0].std(axis=(0, 1, 2))
     shifted = np.asarray(_fitted(odd)(None, train)).max(axis=(1, 2))
@@ -407,7 +407,7 @@ def test_a_level_is_the_distance_enlarged_and_smoothed() -> None:
 
 
 def _two_sides(count: int, seed: int) -> np.ndarray:
-    """Two features that are nearly the same, what is between them being usual on one side."""
+    """Two nearly equal features, whose difference is normal on one side only."""
     generator = np.random.default_rng(seed)
     common = generator.normal(size=(count, 16, 24))
     between = np.where(np.arange(24) < 12, -0.2, 0.2) + generator.normal(0, 0.05, common.shape)
@@ -417,7 +417,7 @@ def _two_sides(count: int, seed: int) -> np.ndarray:
 def test_of_the_layer_of_details_it_counts_where_things_are_and_of_others_what_they_are() -> None:
     train, x = _two_sides(40, 1), _two_sides(4, 2)
     moved = x.copy()
-    moved[:, 6:10, 16:20, 1] -= 0.4  # as the other side has it
+    moved[:, 6:10, 16:20, 1] -= 0.4  # as on the other side
     density = _fitted({"fine_maps": [train], "detail_maps": [train]})
 
     def peak(fine: np.ndarray, detail: np.ndarray) -> float:
@@ -465,7 +465,7 @@ def test_a_few_records_are_enough_to_fit_a_map() -> None:
     assert np.isfinite(np.asarray(_fitted(train)(None, train))).all()
 
 
-# Which map there is.
+# The choice of the map.
 
 
 def _configured(model: ModelConfig, backbone: str | None = "none", **scoring: Any) -> Configuration:
@@ -542,7 +542,7 @@ def test_an_unknown_map_is_named() -> None:
 
 
 def test_the_peak_is_the_greatest_value() -> None:
-    maps = _random(5, 7, 9) - 10  # of a likelihood all may be below 0
+    maps = _random(5, 7, 9) - 10  # for a likelihood, all may be below 0
     found = np.asarray(MapPeak()(None, {"anomaly_map": maps}))
     np.testing.assert_array_equal(found, maps.reshape(5, -1).max(axis=1))
 

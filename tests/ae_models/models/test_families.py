@@ -21,12 +21,12 @@ from ae_models.scores import SCORES, Score
 from benchmarks.scoreboard.training import FullRange
 
 SHAPE = (7, 5, 2)
-ROWS = 24  # the one shape of the batches scored: whole tiles of each kernel that may multiply them
+ROWS = 24  # the fixed batch size: full tiles of each kernel that may multiply them
 DEFAULTS = ("diagonal_gaussian", "standard", "bernoulli")
 
 
 def _combinations() -> list[Any]:
-    """All of them; by default those that differ from the default model in one family."""
+    """All combinations; by default those that differ from the default model in one family."""
     found = itertools.product(sorted(POSTERIORS), sorted(PRIORS), sorted(LIKELIHOODS))
     return [
         names
@@ -73,14 +73,14 @@ def _module(model: VariationalAutoencoder) -> ScoringModule:
 def _train(model: VariationalAutoencoder, steps: int = 2) -> None:
     x = FullRange()(_pixels(16))
     model.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
+    model.optimizer.build(model.trainable_variables)  # without this, the first step is traced twice
     model.initialise(x)
     losses = [float(model.train_on_batch(x, x)) for _ in range(steps)]
     assert np.isfinite(losses).all()
 
 
 def _in_batches(score: Any, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """Each of `pixels` scored, padded with zeros to the one shape."""
+    """Scores each of `pixels`, padded with zeros to the fixed shape."""
     parts = []
     for start in range(0, len(pixels), ROWS):
         batch = np.zeros((ROWS, *SHAPE), np.uint8)
@@ -192,7 +192,7 @@ def test_every_activation_on_every_network(network: str, activation: str) -> Non
 
 @pytest.mark.slow
 def test_a_large_image_to_a_hundred_latents_and_to_both_of_its_parameters() -> None:
-    """The mission's size: 200 encoder outputs for d = 100, 2·H·W·C decoder outputs."""
+    """The target size: 200 encoder outputs for d = 100, 2·H·W·C decoder outputs."""
     shape = (316, 316, 1)
     config = VariationalConfig(latent_dim=100, likelihood="gaussian", noise_samples=2)
     model = VariationalAutoencoder(config, shape, seed=1)

@@ -1,4 +1,4 @@
-"""A linear path beside the networks starts as principal components, and is learned too."""
+"""A linear path in parallel to the networks starts as principal components, and is also trained."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ SHAPE = (9, 8, 2)
 
 
 def _images(count: int = 80, seed: int = 0) -> np.ndarray:
-    """Of a few smooth patterns, and noise."""
+    """Images of a few smooth patterns, and noise."""
     generator = np.random.default_rng(seed)
     patterns = np.random.default_rng(99).normal(size=(6, *SHAPE))
     weights = generator.normal(size=(count, 6)) * np.array([5, 4, 3, 2, 1, 0.5])
@@ -97,7 +97,7 @@ def test_path_and_networks_are_learned(network: str) -> None:
     model.compile(optimizer="adam")
     before = [weight.numpy() for weight in model.trainable_weights]
     model.fit(images, images, batch_size=8, epochs=2, verbose=0)
-    # What lies before a last layer that is 0 has a gradient once it is not.
+    # What precedes a last layer of zeros has a gradient once that layer changes.
     for weight, value in zip(model.trainable_weights, before, strict=True):
         assert not np.array_equal(weight.numpy(), value), weight.path
 

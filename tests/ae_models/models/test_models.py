@@ -1,4 +1,4 @@
-"""One harness for every kind of model on every network, at sizes that halve badly."""
+"""One harness for every kind of model with every network, at sizes that do not halve evenly."""
 
 import itertools
 from pathlib import Path
@@ -22,14 +22,14 @@ ODD = (7, 5, 3)
 SHAPES = [ODD, (28, 28, 1), (13, 9, 1), (8, 8, 4), (1, 1, 1), (2, 33, 1)]
 KINDS = sorted(MODEL_CONFIGS)
 PLAIN = ("latent_mean", "reconstruction")
-OF_VIEWS = ("views", "view_latents", "restorations")  # these have an axis in front of the records'
+OF_VIEWS = ("views", "view_latents", "restorations")  # with an axis before the records'
 COMBINATIONS = list(itertools.product(KINDS, sorted(NETWORKS)))
 OF_EACH_SAMPLE = frozenset({"z", "log_likelihoods", "log_weights"})  # (K, N, ·)
 every_model = pytest.mark.parametrize(("kind", "network"), COMBINATIONS)
 
 
 def _combinations_of_shapes() -> list[Any]:
-    """All of kinds, networks and shapes; by default each pair of any two of them."""
+    """All kinds, networks and shapes; by default each pair of any two of them."""
     return [
         pytest.param(
             kind,
@@ -49,7 +49,7 @@ def _model(
 ) -> ImageModel:
     widths = [16, 8] if network == "dense" else None
     values = {"kind": kind, "network": network, "latent_dim": LATENT, "widths": widths}
-    if kind == "vae":  # as few decodings as there may be
+    if kind == "vae":  # as few decodings as possible
         values |= {"noise_samples": 2, "regret_steps": 1}
     values |= more
     return build_model(model_config_from_mapping(values), shape, seed)
@@ -75,7 +75,7 @@ def test_infer_gives_a_latent_and_an_image_of_the_same_shape(
 ) -> None:
     outputs = _inferred(_model(kind, network, shape), _images(4, shape))
     expected = {"latent_mean": (4, LATENT), "reconstruction": (4, *shape)}
-    if kind == "dae":  # of four draws of noise
+    if kind == "dae":  # from four draws of noise
         expected |= {"view_latents": (4, 4, LATENT)}
         expected |= dict.fromkeys(("views", "restorations"), (4, 4, *shape))
     if kind == "vae":
@@ -113,7 +113,7 @@ def test_a_few_steps_lower_the_loss(kind: str, network: str) -> None:
     x = np.repeat(_images(2), 16, axis=0)
     model = _model(kind, network)
     model.compile(optimizer=keras.optimizers.Adam(3e-3), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
+    model.optimizer.build(model.trainable_variables)  # without this, the first step is traced twice
     before = {v.path: v.numpy() for v in model.trainable_variables}
     losses = [float(model.train_on_batch(x, x)) for _ in range(40)]
     assert np.isfinite(losses).all()
@@ -128,8 +128,8 @@ def test_a_few_steps_lower_the_loss(kind: str, network: str) -> None:
 def test_a_saved_model_infers_the_same(kind: str, network: str, tmp_path: Path) -> None:
     model, x = _model(kind, network, seed=5), _images(5)
     for variable in model.trainable_variables:
-        variable.assign(variable + 0.01)  # not what the seed alone would give back
-    model(x)  # Keras warns of one that never saw an image
+        variable.assign(variable + 0.01)  # not what the seed alone would restore
+    model(x)  # Keras warns about a model that never saw an image
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model)
@@ -140,7 +140,7 @@ def test_a_saved_model_infers_the_same(kind: str, network: str, tmp_path: Path) 
 @every_model
 def test_the_seed_alone_decides_the_weights(kind: str, network: str) -> None:
     first, same, other = (_model(kind, network, seed=seed) for seed in (1, 1, 2))
-    keras.utils.set_random_seed(123)  # global state has no part in it
+    keras.utils.set_random_seed(123)  # global state must not matter
     again = _model(kind, network, seed=1)
     for index, weight in enumerate(first.get_weights()):
         np.testing.assert_array_equal(same.get_weights()[index], weight)
@@ -167,7 +167,7 @@ def test_the_seed_decides_the_draws_in_training(kind: str, more: dict[str, Any])
 @pytest.mark.parametrize("name", sorted(CORRUPTIONS))
 def test_the_denoising_model_corrupts_in_training_only(name: str) -> None:
     model, plain = _model("dae", corruption=name), _model("ae")
-    x = 2.0 * _images(6)  # some of it for `clip` to act on
+    x = 2.0 * _images(6)  # some of it outside the range of `clip`
     plain.set_weights([v.numpy() for v in model.weights if "seed" not in v.path])
     still = np.asarray(model(x, training=False))
     np.testing.assert_array_equal(still, np.asarray(plain(x)))

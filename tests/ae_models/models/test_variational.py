@@ -1,4 +1,4 @@
-"""Bounds and log p(x) of a linear-Gaussian model, whose truth is in closed form; objectives."""
+"""Bounds and log p(x) of a linear-Gaussian model, known in closed form; objectives."""
 
 import dataclasses
 import functools
@@ -53,7 +53,7 @@ class _Truth:
         return self.covariance @ self.weights.T / SCALE**2
 
     def gap(self, posterior: str) -> float:
-        """What the family's best q falls short of log p(x): its KL to p(z | x), in nats."""
+        """How far the family's best q is below log p(x): its KL to p(z | x), in nats."""
         if posterior == "full_gaussian":
             return 0.0
         determinant = np.linalg.slogdet(self.covariance)[1]
@@ -64,7 +64,7 @@ TRUTH = _Truth()
 
 
 def _set(network: keras.Model, before: Any, after: Any, shift: Any, offset: Any) -> None:
-    """Makes the network after·(before·input + shift) + offset: relu(h) − relu(−h) is h."""
+    """Sets the network to after·(before·input + shift) + offset: relu(h) − relu(−h) is h."""
     network.get_layer("hidden_0").set_weights(
         [np.concatenate([before, -before]).T, np.concatenate([shift, -shift])]
     )
@@ -76,7 +76,7 @@ def _inverse_softplus(value: Any) -> np.ndarray:
 
 
 def _best_spread(posterior: str) -> np.ndarray:
-    """Raw outputs that give the family's best covariance, the same for every x."""
+    """Raw outputs for the family's best covariance, the same for every x."""
     if posterior == "diagonal_gaussian":
         return _inverse_softplus(np.diag(TRUTH.precision) ** -0.5)
     factor = np.linalg.cholesky(TRUTH.covariance)
@@ -86,8 +86,8 @@ def _best_spread(posterior: str) -> np.ndarray:
 def _linear(posterior: str = "full_gaussian", best: bool = True, **more: Any) -> Any:
     """The true decoder, with the family's best q(z | x), or N(0, softplus(0)²), for every x.
 
-    The noise table has mean 0 and covariance I exactly, so that the table's means of quadratic
-    forms, as the bound is one, are expectations.
+    The noise table has exactly mean 0 and covariance I, so that the table's means of quadratic
+    forms, such as the bound, are expectations.
     """
     config = VariationalConfig(
         network="dense",
@@ -118,7 +118,7 @@ def _bound(model: Any, x: np.ndarray) -> np.ndarray:
 
 
 def _gain(model: Any, *batches: np.ndarray) -> list[np.ndarray]:
-    """`elbo_gain` of each batch, in one graph as when it scores."""
+    """`elbo_gain` of each batch, in one graph, as in scoring."""
     gain = tf.function(lambda x: model.infer(x)["elbo_gain"])
     return [gain(x).numpy() for x in batches]
 
@@ -134,8 +134,8 @@ def test_the_bound_of_the_best_posterior_misses_log_p_by_the_familys_gap(posteri
 
 @pytest.mark.parametrize("posterior", GAUSSIANS)
 def test_regret_is_the_gap_to_the_optimum(posterior: str) -> None:
-    """From a q that ignores x, optimising it recovers the family's best: with a full covariance
-    all of log p(x), with a diagonal one all but the correlation's share."""
+    """From a q that ignores x, optimisation recovers the family's best: with a full covariance all
+    of log p(x), with a diagonal one all except the correlation's share."""
     x = TRUTH.draw(12)
     model = _linear(posterior, best=False)
     start, (gain,) = _bound(model, x), _gain(model, x)
@@ -201,7 +201,7 @@ def test_chunks_of_records_and_of_samples_estimate_the_same() -> None:
     x = TRUTH.draw(11)
     model = _linear("diagonal_gaussian")
     estimate = functools.partial(log_marginal_likelihood, model, x, 3000, decoded_rows=2000)
-    value = estimate(seed=1)  # two rounds a record, of which the second is cut
+    value = estimate(seed=1)  # two rounds per record, the second one truncated
     assert value.shape == (11,)
     np.testing.assert_array_equal(value, estimate(seed=1))
     assert np.all(value != estimate(seed=2))
@@ -212,7 +212,7 @@ def test_chunks_of_records_and_of_samples_estimate_the_same() -> None:
 
 
 def _decoder_of(model: Any, posterior: str) -> Any:
-    """A model of another posterior, far from its best, with the decoder of `model`."""
+    """A model with another posterior, far from its best, and the decoder of `model`."""
     config = dataclasses.replace(model.config, posterior=posterior)
     other = VariationalAutoencoder(config, SHAPE, seed=5)
     other.decoder.set_weights(model.decoder.get_weights())
@@ -220,7 +220,7 @@ def _decoder_of(model: Any, posterior: str) -> Any:
 
 
 def _expected_bound(model: Any, x: np.ndarray) -> float:
-    """The ELBO of one record, of which the likelihood's term is a quadratic form."""
+    """The ELBO of one record, whose likelihood term is a quadratic form."""
     q = model.encode(x)
     mean, stddev = (np.asarray(v, np.float64)[0] for v in (q.mean, q.stddev))
     factor = np.asarray(q.cholesky, np.float64)[0] if hasattr(q, "cholesky") else np.diag(stddev)
@@ -248,7 +248,7 @@ def test_more_samples_never_loosen_the_bound(posterior: str) -> None:
 
 
 def test_log_weights_are_joint_over_posterior_by_scipy() -> None:
-    """The mean of exp(log weight) is p(x), whose logarithm SciPy knows."""
+    """The mean of exp(log weight) is p(x), whose logarithm SciPy computes."""
     x = TRUTH.draw(3)
     weights = np.asarray(_linear("diagonal_gaussian").log_weights(x, 20_000, seed=4), np.float64)
     assert weights.shape == (20_000, 3)
@@ -274,7 +274,7 @@ def test_the_noise_table_is_antithetic_and_from_the_seed(posterior: str) -> None
 
 
 def test_inference_gives_the_log_weights_of_the_noise_table() -> None:
-    """Every score that needs them finds log p(x, z) / q(z | x) of the same z: here p(x) itself."""
+    """Every score that needs them uses log p(x, z) / q(z | x) for the same z: here p(x) itself."""
     x = TRUTH.draw(6)
     inferred = _linear().infer(x)
     assert inferred["z"].shape == (2 * D, 6, D)
@@ -342,7 +342,7 @@ def test_keras_validates_with_the_full_weight() -> None:
 @pytest.mark.parametrize("posterior", sorted(POSTERIORS))
 @pytest.mark.parametrize("free", [0.01, 0.3, 20.0])
 def test_free_bits_are_a_floor_under_the_batchs_mean(posterior: str, free: float) -> None:
-    """Of each dimension where the family factorises, else of all together."""
+    """For each dimension if the family factorises, for all of them together if not."""
     x, d = _images(6), 3
     plain = _model(d, posterior=posterior)
     floored = _model(d, posterior=posterior, free_bits=free)
@@ -356,7 +356,7 @@ def test_free_bits_are_a_floor_under_the_batchs_mean(posterior: str, free: float
 
 @pytest.mark.parametrize("posterior", sorted(POSTERIORS))
 def test_below_the_floor_the_divergence_has_no_gradient(posterior: str) -> None:
-    """Then the encoder learns by the likelihood alone, whatever beta is."""
+    """Then the encoder learns from the likelihood alone, whatever beta is."""
 
     def gradients(**more: Any) -> list[np.ndarray]:
         model = _model(3, posterior=posterior, **more)
@@ -411,13 +411,13 @@ def test_several_samples_average_the_likelihood_of_the_elbo() -> None:
 
 @pytest.mark.slow
 def test_an_encoder_learns_the_correlated_posterior_only_with_a_full_covariance() -> None:
-    """Trained by its own objective, with the true decoder fixed."""
+    """Trained with its own objective, with the true decoder fixed."""
     x = TRUTH.draw(512)
     short = {}
     for posterior in GAUSSIANS:
         model = _linear(posterior, best=False, samples=4)
         rng = np.random.default_rng(1)
-        for weight in model.encoder.trainable_variables:  # off the point where relus are dead
+        for weight in model.encoder.trainable_variables:  # away from the point where ReLUs are dead
             weight.assign(weight + 0.2 * rng.normal(size=weight.shape))
         model.decoder.trainable = False
         rate = keras.optimizers.schedules.CosineDecay(0.05, 240)

@@ -1,4 +1,4 @@
-"""Rankings of pixels, against scikit-learn, SciPy, and their definitions written out."""
+"""Rankings of pixels against scikit-learn, SciPy and their literal definitions."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,11 +14,11 @@ from ae_models.pixel_ranking.counts import ImagePixels, PixelCounts
 from ae_models.pixel_ranking.half_floats import CODES, codes, half_float
 from ae_models.pixel_ranking.measures import Aupimo, aupro, best_f1, pixel_auroc
 
-Image = tuple[np.ndarray, np.ndarray | None]  # a map, and the mask of what is anomalous
+Image = tuple[np.ndarray, np.ndarray | None]  # a map, and the mask of anomalous pixels
 
 
 def _blobs(shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """A mask of a few regions, some of which touch at a corner alone."""
+    """A mask of a few regions, some of which touch only at a corner."""
     mask = ndimage.gaussian_filter(generator.normal(size=shape), 2.0)
     mask = mask > np.quantile(mask, 0.93)
     mask[:2, :2] = np.eye(2, dtype=bool)
@@ -26,8 +26,8 @@ def _blobs(shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray
 
 
 def _images(seed: int, levels: int | None = None) -> list[Image]:
-    """Maps of several sizes, anomalous pixels being greater on average; half floats, of so many
-    levels. Images at odd places are normal."""
+    """Maps of several sizes, in which anomalous pixels are greater on average; half floats with
+    `levels` levels. Images at odd indices are normal."""
     generator = np.random.default_rng(seed)
     images: list[Image] = []
     for number, shape in enumerate([(24, 30), (40, 17), (33, 33), (20, 50), (28, 28)]):
@@ -53,7 +53,7 @@ def _flat(images: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
     return truth, np.concatenate([values.reshape(-1) for values, _ in images])
 
 
-# Half floats in their order.
+# Half floats in order.
 
 _HALVES = st.floats(width=16, allow_nan=False)
 
@@ -80,7 +80,7 @@ def test_single_floats_have_the_code_of_the_half_float_that_is_nearest(values: l
 
 def test_every_half_float_has_a_code_that_is_its_own() -> None:
     halves = np.arange(CODES, dtype=np.uint16).view(np.float16)
-    numbers = np.unique(halves[~np.isnan(halves)])  # in order, 0 once
+    numbers = np.unique(halves[~np.isnan(halves)])  # in order, with 0 once
     found = codes(numbers).astype(int)
     assert (np.diff(found) > 0).all()
     assert found.min() > 0, "0 is left for what is no number"
@@ -124,7 +124,7 @@ def test_regions_may_touch_at_a_corner() -> None:
     assert ImagePixels.of(np.zeros((6, 6), np.float16), apart).regions == 2
     both = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
     found = ImagePixels.of(np.float16(np.arange(16)).reshape(4, 4), both)
-    # A region of four pixels, each a quarter of it, and one of one.
+    # A region of four pixels, each a quarter of it, and a region of one.
     shares = {value: found.overlap[codes(np.float16([value]))[0]] for value in (0, 1, 6, 7, 12)}
     assert shares == {0: 0.25, 1: 0.25, 6: 0.25, 7: 0.25, 12: 1.0}
 
@@ -186,7 +186,7 @@ def test_auroc_is_that_of_scikit_learn(seed: int, levels: int | None) -> None:
 def test_rounding_moves_auroc_by_no_more_than_is_said(
     seed: int, spread: float, offset: float
 ) -> None:
-    """Where all values are close to each other beside their distance from 0, many of them become
+    """If all values are close to each other relative to their distance from 0, many of them become
     one half float."""
     generator = np.random.default_rng(seed)
     mask = generator.random((30, 40)) < 0.2
@@ -197,7 +197,7 @@ def test_rounding_moves_auroc_by_no_more_than_is_said(
 
 
 def test_the_error_of_auroc_is_half_of_the_ties() -> None:
-    """All pixels are one half float: any order of theirs might be the true one."""
+    """All pixels are one half float: any order of them might be the true one."""
     mask = np.arange(100).reshape(10, 10) < 30
     for sign, true in ((1, 1.0), (-1, 0.0)):
         values = np.float32(100 + sign * 1e-4 * mask)
@@ -206,7 +206,7 @@ def test_the_error_of_auroc_is_half_of_the_ties() -> None:
 
 
 def _aupro(images: Sequence[Image], limit: float) -> float:
-    """Threshold after threshold, and region after region."""
+    """One threshold at a time, and one region at a time."""
     truth, values = _flat(images)
     regions = [
         image[labels == number]
@@ -268,7 +268,7 @@ def test_the_best_f1_is_that_of_scikit_learn(seed: int, levels: int | None) -> N
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
     best = best_f1(_counted(images))
     assert best.f1 == pytest.approx(f1.max(), abs=1e-12)
-    # What it says of its threshold is what the threshold does.
+    # The reported measures are those of the reported threshold.
     taken = values >= best.threshold
     hits = (taken & truth).sum()
     assert best.precision == pytest.approx(hits / taken.sum())
@@ -291,7 +291,7 @@ def test_the_best_f1_of_a_perfect_map_and_of_a_constant_one() -> None:
 
 
 def _normal_maps(seed: int) -> list[np.ndarray]:
-    """Of sizes that differ, as each image's rate counts as much as another's."""
+    """Maps of different sizes, since each image's rate has the same weight."""
     generator = np.random.default_rng(seed)
     return [generator.normal(size=shape).astype(np.float16) for shape in [(150, 200), (40, 60)]]
 
@@ -299,12 +299,12 @@ def _normal_maps(seed: int) -> list[np.ndarray]:
 def _aupimo(
     normal: list[np.ndarray], image: np.ndarray, mask: np.ndarray, bounds: tuple[float, float]
 ) -> float:
-    """The mean of recalls at rates that are spread evenly on a logarithmic axis; each the greatest
+    """The mean of recalls at rates that are evenly spaced on a logarithmic axis, each the greatest
     of any threshold with at most that rate."""
     thresholds = np.unique(np.concatenate([m.reshape(-1) for m in (*normal, image)]))[::-1]
 
     def shares(values: np.ndarray) -> np.ndarray:
-        """At or above each threshold."""
+        """The share at or above each threshold."""
         return 1 - np.searchsorted(np.sort(values.reshape(-1)), thresholds) / values.size
 
     rates = np.mean([shares(values) for values in normal], axis=0)
@@ -321,7 +321,7 @@ def test_aupimo_is_an_integral_over_the_logarithm_of_rates(
     seed: int, step: float | None, bounds: tuple[float, float]
 ) -> None:
     def stepped(values: np.ndarray) -> np.ndarray:
-        """With few steps, at each of them many pixels of both kinds."""
+        """With few levels, each of which has many pixels of both kinds."""
         return values if step is None else (np.round(values / step) * step).astype(np.float16)
 
     normal = [stepped(values) for values in _normal_maps(seed)]
@@ -352,14 +352,14 @@ def test_aupimo_of_what_lies_above_all_normal_pixels_below_them_and_halfway() ->
     half = np.arange(100).reshape(10, 10) < 10
 
     def of(anomalous: np.ndarray, level: float = 100.0) -> float:
-        # Its own normal pixels count for nothing, however great they are.
+        # Its own normal pixels do not count, however great they are.
         values = np.where(mask, anomalous, level).astype(np.float16)
         return Aupimo(counts).of(ImagePixels.of(values, mask))
 
     assert of(np.full(mask.shape, 50.0)) == pytest.approx(1.0)
     assert of(np.full(mask.shape, -50.0)) == 0.0
     assert of(np.where(half, 50.0, -50.0)) == pytest.approx(0.5)
-    # The greatest normal pixel is taken with those that are as great: none at any lower rate.
+    # The greatest normal pixel is counted with its ties: there is none at any lower rate.
     greatest = max(float(values.max()) for values in _normal_maps(0))
     rate = np.mean([(values >= greatest).mean() for values in _normal_maps(0)])
     assert 1e-5 < rate < 1e-4

@@ -27,7 +27,7 @@ def _parameters(name: str, generator: np.random.Generator, n: int = 6, d: int = 
 
 
 def _cholesky(parameters: np.ndarray, d: int) -> np.ndarray:
-    """L of each record from the layout that is documented, float64."""
+    """L of each record from the documented layout, float64."""
     result = np.zeros((len(parameters), d, d))
     for record, row in zip(result, parameters.astype(np.float64), strict=True):
         below = iter(row[2 * d :])
@@ -39,7 +39,7 @@ def _cholesky(parameters: np.ndarray, d: int) -> np.ndarray:
 
 
 def _log_prob(name: str, parameters: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """By SciPy, of z (..., N, d): (..., N)."""
+    """By SciPy, for z (..., N, d): (..., N)."""
     d = z.shape[-1]
     mean = parameters[:, :d].astype(np.float64)
     if name == "full_gaussian":
@@ -137,7 +137,7 @@ def test_noise_of_one_row_one_a_record_or_many(name: str, generator: np.random.G
     np.testing.assert_allclose(
         row, posterior.sample(np.repeat(noise[0, :1], 6, axis=0)), rtol=1e-6, atol=1e-6
     )
-    table = np.asarray(posterior.sample(noise[:, :1]))  # (K, 1, d), as the noise table is given
+    table = np.asarray(posterior.sample(noise[:, :1]))  # (K, 1, d), the layout of the noise table
     assert table.shape == (3, 6, 4)
     np.testing.assert_allclose(table[0], row, rtol=1e-6, atol=1e-6)
 
@@ -230,13 +230,13 @@ def test_kl_is_the_closed_form_and_never_negative(
     cross_entropy = 0.5 * (q.var() + q.mean() ** 2 + np.log(2 * np.pi))
     expected = cross_entropy - q.entropy()
     value = POSTERIORS[name](np.concatenate([mean, raw])[None], len(mean)).kl_to_standard()
-    # float32's own rounding of terms that cancel.
+    # float32's rounding of terms that cancel.
     np.testing.assert_allclose(np.asarray(value)[0], expected, rtol=1e-5, atol=1e-5)
     assert np.all(np.asarray(value) > -1e-5)
 
 
 def test_kl_of_a_full_covariance_is_that_of_its_factor(generator: np.random.Generator) -> None:
-    """½·(tr Σ + μᵀ·μ − d − log det Σ); and that of the diagonal family where L is diagonal."""
+    """½·(tr Σ + μᵀ·μ − d − log det Σ), and that of the diagonal family if L is diagonal."""
     parameters = _parameters("full_gaussian", generator)
     expected = []
     for mean, factor in zip(parameters[:, :4], _cholesky(parameters, 4), strict=True):

@@ -1,4 +1,4 @@
-"""Priors: the standard normal's and the mixture's densities, draws and divergences."""
+"""Priors: densities, draws and divergences of the standard normal and of the mixture."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def _images(count: int) -> np.ndarray:
 
 
 def _components(model: VariationalAutoencoder, posterior: str) -> list[Any]:
-    """Each component as SciPy's distributions, from the encoder's raw outputs."""
+    """Each component as SciPy distributions, from the encoder's raw outputs."""
     raw = np.asarray(model.encoder(model.prior.pseudo_inputs), np.float64)
     scale = 1e-4 + np.logaddexp(0, raw[:, D : 2 * D])
     if posterior == "laplace":

@@ -1,4 +1,4 @@
-"""Large constants of an exported graph: kept once, beside it."""
+"""Large constants of an exported graph: stored once, beside it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ae_models.ops.gaussian_filter import gaussian_filtered
 
 
 class _Filter(tf.Module):
-    """A filter in two functions, used twice in each, of images 2,048 pixels wide."""
+    """A filter in two functions, used twice in each, for images 2,048 pixels wide."""
 
     def __init__(self) -> None:
         super().__init__()

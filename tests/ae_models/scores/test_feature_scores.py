@@ -29,7 +29,8 @@ _MIXED = _RANDOM.normal(size=(8, 8))
 
 
 def _maps(count: int, side: int = 6, seed: int = 1) -> np.ndarray:
-    """Correlated features on a grid, of scales that differ, and of means that follow the place."""
+    """Correlated features on a grid, with different scales, and with means that depend on the
+    place."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, side, side, 8)) @ _MIXED * np.geomspace(0.1, 10, 8)
     return (x + np.linspace(0, 2, side)[:, None, None]).astype(np.float32)
@@ -77,7 +78,7 @@ def _residual(train: np.ndarray, x: np.ndarray) -> np.ndarray:
         return np.stack([part.mean(axis=(1, 2)) for part in parts])
 
     known, seen = windows(train), windows(x)
-    # The order in which windows are laid after each other changes no Gaussian of all of them.
+    # The order in which windows are concatenated does not change a Gaussian of all of them.
     return np.max([_log_distance(np.concatenate(known), part) for part in seen], axis=0)
 
 
@@ -124,14 +125,14 @@ def test_what_is_left_out_is_scored_as_if_nothing_had_been_fitted_to_it(name: st
             for n, own in enumerate(records[:, None])
         ]
     )
-    # The formula leaves the shrinkage as it is.
+    # The formula leaves the shrinkage unchanged.
     np.testing.assert_allclose(left_out, expected, atol=0.04)
     assert np.abs(left_out - expected).mean() < 0.2 * (expected - known).mean()
 
 
 def test_scores_of_what_was_left_out_calibrate() -> None:
-    """With about as many features as records, p-values against scores that know the records flag
-    far too many; against those of what was left out, as many as they say."""
+    """With about as many features as records, p-values against scores that were fitted to these
+    records flag far too many; those against the left-out scores flag the stated share."""
     generator = np.random.default_rng(4)
     mixing = np.geomspace(1, 1e-3, 60)[:, None] * generator.normal(size=(60, 60))
     rates = []
@@ -219,7 +220,7 @@ def test_places_count_for_more_where_nothing_moves() -> None:
     assert isinstance(moving, PlaceDensity)
     assert isinstance(still, PlaceDensity)
     assert moving.alignment < 0.05
-    assert still.alignment == pytest.approx(0.9, abs=0.15)  # 9 of 9 + 1, less where they vary least
+    assert still.alignment == pytest.approx(0.9, abs=0.15)  # 9 of 9 + 1, less for small variance
     parts = {name: np.array([-1.0, 1.0]) for name in Combined.parts}
     odd = {f"score_{name}": np.float32([3.0]) for name in Combined.parts}
     found = []
@@ -227,7 +228,7 @@ def test_places_count_for_more_where_nothing_moves() -> None:
         score = Combined()
         score.fit_parts(parts, {"place_density": place})
         found.append(float(np.asarray(score(None, odd))[0]))
-    # The rest of it is the same of both, but for a hundredth of the weight.
+    # The remainder is the same for both, except for a hundredth of the weight.
     (one, at_one), (other, at_other) = (_weight_and_margin(p) for p in (moving, still))
     expected = other * (3 - at_other) - one * (3 - at_one) + 0.01 * 3 * (other - one)
     assert found[1] - found[0] == pytest.approx(expected, abs=0.02)
@@ -274,10 +275,10 @@ def test_combined_is_the_sum_of_what_is_unusual() -> None:
     )
     for name, share in (("feature_density", 3), ("feature_extremes", 2), ("residual_density", 1)):
         assert of(**{name: 6.0}) - usual == pytest.approx(1.01 * 6 * share / whole, rel=0.05)
-    # Neither hides the other, and both together are more than each.
+    # Neither hides the other, and both together exceed each.
     both = of(place_density=5.0, feature_density=6.0)
     assert both > max(of(place_density=5.0), of(feature_density=6.0))
-    # What is usual is still ordered.
+    # Normal records are still ordered.
     assert of(feature_density=-1.0) > of(feature_density=-2.0) > of(feature_density=-3.0)
 
 
@@ -295,7 +296,7 @@ def test_combined_is_primary_where_it_can_be_had() -> None:
     assert not {"combined", "feature_density"} & {*score_names(_configured(backbone="none"))}
     named = (*Combined.parts, "combined")
     assert score_names(_configured(named)) == named
-    with pytest.raises(ConfigError, match=r"combined is made of .* Missing: place_density"):
+    with pytest.raises(ConfigError, match=r"combined is computed from .* Missing: place_density"):
         score_names(_configured(("combined", *Combined.parts[:3])))
     with pytest.raises(ConfigError, match=r"needs features.backbone. Received: 'none'"):
         score_names(_configured(("feature_density",), backbone="none"))

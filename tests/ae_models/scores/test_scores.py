@@ -45,7 +45,7 @@ numbers = st.floats(-5, 5, width=32)
 
 
 def _records(generator: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Images (N, 6, 5, 2) and what a variational model would infer of them, latents correlated."""
+    """Images (N, 6, 5, 2) and a variational model's inference for them, with correlated latents."""
     x = generator.random((count, 6, 5, 2), dtype=np.float32)
     noise = generator.normal(scale=0.2, size=x.shape).astype(np.float32)
     latent = generator.normal(size=(count, 3)) @ generator.normal(size=(3, 3)) + [3.0, 0.0, -9.0]
@@ -123,7 +123,7 @@ def _nearest(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
 
 
 def _untypical(x: np.ndarray, outputs: dict[str, Any]) -> np.ndarray:
-    """Of 200 records: neighbours among the first 100, two components for the others."""
+    """For 200 records: neighbours among the first 100, two components for the others."""
     latents = outputs["latent_mean"].astype(np.float64)
     estimate = LedoitWolf().fit(latents[:100])
     search = NearestNeighbors(
@@ -192,7 +192,7 @@ ORACLES = {
 
 
 def test_every_score_has_an_oracle() -> None:
-    """Those of features have theirs in `test_feature_scores`."""
+    """Those of feature scores are in `test_feature_scores`."""
     of_features = {name for name, score in SCORES.items() if issubclass(score, FeatureScore)}
     assert {*SCORES} - of_features - {"combined"} == {*ORACLES}
 
@@ -207,7 +207,7 @@ def test_score_is_what_its_definition_gives(name: str, generator: np.random.Gene
     value = np.asarray(score(x, outputs))
     assert value.shape == (200,)
     assert value.dtype == np.float32
-    # A training record is its own nearest neighbour, at a distance that float32 has no digits for.
+    # A training record is its own nearest neighbour, at a distance below float32's resolution.
     tolerance = 1e-3 if name in ("latent_knn", "typicality") else 0.0
     np.testing.assert_allclose(value, ORACLES[name](x, outputs), rtol=2e-4, atol=tolerance)
 
@@ -383,7 +383,7 @@ def test_a_score_of_images_between_0_and_1_is_not_had_of_others() -> None:
 def test_the_local_maximum_finds_one_defect(
     shape: tuple[int, int, int], window: tuple[int, int]
 ) -> None:
-    """One value that is off by 1 raises the mean of each window that holds it by 1 / its size."""
+    """One value that is off by 1 raises the mean of each window containing it by 1 / its size."""
     x = np.zeros((3, *shape), np.float32)
     spoilt = x.copy()
     spoilt[1, 0, 0, 0], spoilt[2, shape[0] // 2, shape[1] // 2, -1] = 1.0, -1.0
@@ -407,14 +407,14 @@ def test_without_the_default_the_first_of_the_chosen_is_primary() -> None:
 
 
 def test_a_score_that_is_named_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"names one twice. Received: .*latent_knn"):
+    with pytest.raises(ConfigError, match=r"repeats a name. Received: .*latent_knn"):
         score_names(_configuration("ae", scores=("latent_knn", "latent_knn")))
 
 
 def test_copies_of_training_records_score_alike_whatever_rounds_them(
     generator: np.random.Generator,
 ) -> None:
-    """One image in ten of the same tile, say: their distance is 0, not the rounding of a sum."""
+    """For example, one image in ten of the same tile: their distance is 0, not a sum's rounding."""
     latents = np.concatenate([generator.normal(size=(90, 8)), np.full((10, 8), 3.0)])
     x = generator.random((100, 6, 5, 1), dtype=np.float32)
     outputs = {"latent_mean": latents.astype(np.float32), "reconstruction": 0.9 * x}

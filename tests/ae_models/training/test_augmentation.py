@@ -1,4 +1,4 @@
-"""Augmentations against NumPy, what they share among images, and which are found to help."""
+"""Augmentations against NumPy, what images share, and which ones are found to help."""
 
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def _stores(folder: Path, images: np.ndarray, train: int) -> tuple[ImageStore, I
 
 
 def _strokes(count: int, mirrored: bool) -> np.ndarray:
-    """Smooth spots that lie in the left half, or, `mirrored`, in either."""
+    """Smooth spots in the left half, or, if `mirrored`, in either half."""
     generator = np.random.default_rng(11)
     rows, columns = np.mgrid[:12, :12]
     images = []

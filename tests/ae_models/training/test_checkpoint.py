@@ -1,4 +1,4 @@
-"""A training that is cut off and gone on with ends as one that was not."""
+"""A training that is interrupted and resumed ends like one that was not interrupted."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from ae_models.training.image_store import ImageStore
 from tests.support.checkpoints import best_weights
 
 SHAPE = (6, 5, 1)
-# Of each kind something that is drawn at random while it trains.
+# For each kind, something that is drawn at random during training.
 KINDS: dict[str, dict[str, Any]] = {
     "ae": {},
     "dae": {"corruption": "masking+gaussian_noise:0.1"},
@@ -77,7 +77,7 @@ def _trained(
 
 
 def _cut_at(step: int) -> Callable[..., None]:
-    """Ends the training with an error after so many steps."""
+    """Ends the training with an error after this many steps."""
     steps = itertools.count(1)
 
     def on_progress(epoch: int, done: int, total: int, losses: dict[str, float]) -> None:
@@ -103,7 +103,7 @@ def test_a_training_cut_off_within_an_epoch_ends_as_if_it_had_not_been(
     whole, undisturbed = _trained(kind, stores, _config())
     monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     file = tmp_path / "checkpoint.npz"
-    for step in (2, 4):  # the second counts from where the first was cut off
+    for step in (2, 4):  # the second counts from the first interruption
         with pytest.raises(_CutOffError):
             _trained(kind, stores, _config(), file, _cut_at(step))
     assert Checkpoint(file).standing().step == 1, "of the second epoch"
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_told_of(
     _trained("ae", stores, _config(epochs=1), file)
     data = file.read_bytes()
     file.write_bytes(data[:size])
-    with pytest.raises(InputError, match="cannot go on with"):
+    with pytest.raises(InputError, match="cannot resume training from"):
         _trained("ae", stores, _config(epochs=2), file)
 
 
@@ -169,7 +169,7 @@ def test_another_models_file_is_refused(
 ) -> None:
     file = tmp_path / "checkpoint.npz"
     _trained("ae", stores, _config(epochs=1), file)
-    with pytest.raises(InputError, match="is of another model"):
+    with pytest.raises(InputError, match="belongs to another model"):
         _trained("vae", stores, _config(epochs=2), file)
 
 
@@ -188,7 +188,7 @@ def test_weights_from_before_training_are_kept_where_it_makes_them_worse(
 def test_an_epoch_is_kept_once_at_its_end(
     tmp_path: Path, stores: tuple[ImageStore, ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one with nothing left to train, there would be no batch to go on with."""
+    """If an epoch had nothing left to train, there would be no batch to resume with."""
     monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     saved: list[tuple[int, int]] = []
     save = Checkpoint.save
@@ -203,7 +203,7 @@ def test_an_epoch_is_kept_once_at_its_end(
 
 
 def _spoiled_in(epoch: int, model: ImageModel) -> Callable[..., None]:
-    """Makes a model's weights no numbers in an epoch."""
+    """Turns a model's weights into NaN in an epoch."""
 
     def on_progress(now: int, done: int, total: int, losses: dict[str, float]) -> None:
         del done, total, losses

@@ -1,4 +1,4 @@
-"""Copies of training records among those held out: found where they are, and nowhere else."""
+"""Copies of training records among held-out records: found if they exist, and only then."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def _copies(
 
 
 def _scenes(count: int, frames: int, noise: float) -> np.ndarray:
-    """Frames of scenes of their own, one scene after another, (count · frames, 40, 48, 3) uint8."""
+    """Frames of separate scenes, one scene after another, (count · frames, 40, 48, 3) uint8."""
     generator = np.random.default_rng(0)
     coarse = generator.integers(40, 216, (count, 5, 6, 3)).repeat(8, axis=1).repeat(8, axis=2)
     images = coarse.repeat(frames, axis=0) + generator.normal(0, noise, (count * frames, 40, 48, 3))
@@ -59,7 +59,7 @@ def test_frames_of_grouped_scenes_are_no_copies(tmp_path: Path) -> None:
 
 
 def _waves(count: int) -> np.ndarray:
-    """Long images, alike but for the phase of a wave, (count, 8, 2048, 1) uint8."""
+    """Wide images, equal except for the phase of a wave, (count, 8, 2048, 1) uint8."""
     phases = np.random.default_rng(0).random((count, 1, 1, 1)) * 2 * np.pi
     y, x = np.mgrid[:8, :2048]
     wave = 60 * np.sin(x[..., None] / 5 + phases) + 40 * np.cos(y[..., None] / 4)

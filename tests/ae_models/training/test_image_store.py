@@ -1,4 +1,4 @@
-"""Splits and the image store: the same whatever order, batch or worker the records came in."""
+"""Splits and the image store: independent of the records' order, batches and workers."""
 
 import string
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SHAPE = (3, 4, 2)
 
 
 def _records(count: int, dtype: str = "uint16") -> tuple[list[str], np.ndarray]:
-    """Ids, and images of which each holds its own number."""
+    """Ids, and images each of which contains its own number."""
     images = np.broadcast_to(np.arange(count).reshape(-1, 1, 1, 1), (count, *SHAPE))
     return [f"record/{i}" for i in range(count)], images.astype(dtype)
 
@@ -46,7 +46,7 @@ def _store(path: Path, count: int, dtype: str = "uint16") -> ImageStore:
 
 
 def _written(path: Path, reader: Callable[[], list[Batch]]) -> ImageStore:
-    """Of all records, in one split."""
+    """Writes all records into one split."""
     hashes = np.concatenate([id_hashes([]), *(id_hashes(ids) for ids, _ in reader())])
     order = SplitOrder(hashes, {TRAIN: len(hashes)})
     return write_image_stores({TRAIN: path}, order, reader())[TRAIN]
@@ -171,7 +171,7 @@ def test_groups_hold_the_batches_in_their_order_and_are_small(
 
 def _order_of_one_buffer(count: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    generator.permutation(1)  # of the buffers
+    generator.permutation(1)  # for the buffers
     return generator.permutation(count)
 
 
@@ -198,7 +198,7 @@ def test_splits_are_exact_and_the_same_in_any_order(
     found = _splits(ids, sizes)
     assert _splits([ids[i] for i in order], sizes) == [found[i] for i in order]
     assert {split: found.count(split) for split in SPLITS} == sizes
-    # Those with the least hashes validate, the next calibrate.
+    # Those with the least hashes validate, the next ones calibrate.
     ascending = sorted(range(len(ids)), key=lambda i: id_hashes([ids[i]])[0])
     assert {found[i] for i in ascending[:validation]} <= {VALIDATION}
     assert {found[i] for i in ascending[validation + calibration :]} <= {TRAIN}
@@ -260,8 +260,8 @@ def test_records_of_one_group_stay_on_one_side(
 
 
 def _assert_as_full_as_can_be(order: SplitOrder, wanted: dict[str, int], groups: list[str]) -> None:
-    """Taken from the least hash, a split has the groups that it takes to fill it and no more, but
-    where none would be left for one that follows."""
+    """Taken from the least hash, a split has the groups that it needs to be full and no more,
+    unless none would be left for one that follows."""
     left = sorted(set(groups), key=lambda group: id_hashes([group])[0])
     for split, later in ((VALIDATION, (CALIBRATION, TRAIN)), (CALIBRATION, (TRAIN,))):
         spare, size, taken = sum(wanted[name] > 0 for name in later), 0, 0
@@ -282,7 +282,7 @@ def test_the_first_records_of_grouped_ones_are_a_random_part(tmp_path: Path) -> 
     assert len(store) == 2400
     numbers = np.array(_numbers(store.read(0, 2400)))
     assert len({number // 100 for number in numbers}) == 24
-    # As likely of any group as the whole is, and in no order of the numbers.
+    # Any group is equally likely, and the numbers are in no order.
     counts = np.unique(numbers[:480] // 100, return_counts=True)[1]
     assert stats.chisquare(counts).pvalue > 1e-3
     assert stats.kendalltau(np.arange(2400), numbers).pvalue > 1e-3
@@ -296,18 +296,18 @@ def test_few_or_large_groups_are_told() -> None:
         return SplitOrder(id_hashes(ids), sizes, id_hashes(groups))
 
     assert too_few_groups(order(50, 50), "part") == (
-        "training.group: too few values of 'part': 2; it takes 3 at least, one each to train, "
-        "validate and calibrate"
+        "training.group: too few values of 'part': 2. At least 3 are needed, one each to "
+        "train, validate and calibrate"
     )
     large = order(80, 80, 80)
     assert large.sizes == {TRAIN: 80, VALIDATION: 80, CALIBRATION: 80}
     assert group_advice(large, "part") == (
-        "the groups of training.group 'part' are too large for splits of the wanted sizes: 80 "
-        "train, not 117, 80 validation, not 24, 80 calibration, not 99 records; a column of more "
-        "and smaller groups, if there is one, parts them better"
+        "the groups of training.group 'part' are too large for splits of the intended sizes: 80 "
+        "train, not 117, 80 validation, not 24, 80 calibration, not 99 records; use a column with "
+        "more and smaller groups, if there is one"
     )
     assert group_advice(order(*[10] * 24), "part") is None
-    assert "leaves too few records to a split: " in too_few_groups(order(1, 30, 1, 1), "part")
+    assert "leaves too few records in a split: " in too_few_groups(order(1, 30, 1, 1), "part")
 
 
 def test_each_split_is_written_to_its_file_and_looked_at(tmp_path: Path) -> None:
@@ -353,9 +353,9 @@ def test_the_least_number_is_said_and_what_it_allows(records: int) -> None:
     with pytest.raises(InputError) as caught:
         split_sizes(records, 0.1, 0.1, 0.01)
     assert str(caught.value) == (
-        f"too few records to train on: {records}; it takes 24 at least, 8 each to train, validate "
-        "and calibrate, which give no p-value below 0.11; to flag any at fpr 0.01 takes 99 to "
-        "calibrate alone"
+        f"too few records to train on: {records}. At least 24 are needed, 8 each to train, "
+        "validate and calibrate, which give no p-value below 0.11; flagging any at fpr 0.01 needs "
+        "99 for calibration alone"
     )
 
 

@@ -10,7 +10,7 @@ from ae_models.training.levels import LevelCounts, Levels
 
 
 def _levels(images: np.ndarray, rows: int = 7) -> Levels:
-    """As they come in parts, other splits' between them."""
+    """Counts levels in parts, with parts of other splits in between."""
     counts = LevelCounts(str(images.dtype))
     for start in range(0, len(images), rows):
         own = images[start : start + rows]
@@ -21,7 +21,7 @@ def _levels(images: np.ndarray, rows: int = 7) -> Levels:
 
 
 def _hot(dtype: str = "uint16") -> np.ndarray:
-    """12-bit images, of which one has one pixel as bright as can be."""
+    """12-bit images, one of which has one pixel at the maximum."""
     images = np.random.default_rng(0).integers(48, 4081, (60, 24, 24, 1)).astype(dtype)
     images[17, 3, 3] = np.iinfo(dtype).max
     return images

@@ -1,4 +1,4 @@
-"""Options of training with Keras: schedule, binarisation, what a model sees of data and epochs."""
+"""Options of training with Keras: schedule, binarisation, the data and epochs a model receives."""
 
 import itertools
 import subprocess
@@ -54,7 +54,7 @@ def _fit(model: ImageModel, stores: tuple[ImageStore, ImageStore], **more: Any) 
 
 
 def _watch(model: ImageModel) -> dict[str, list[np.ndarray]]:
-    """What the model is given: one list of batches for training, one for validation."""
+    """The model's input: one list of batches for training, one for validation."""
     seen: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
     plain = model.training_loss
 
@@ -76,7 +76,7 @@ def _rates(model: ImageModel, stores: Any, **more: Any) -> list[float]:
     batches: set[tuple[int, int]] = set()
 
     def note(epoch: int, done: int, steps: int, logs: dict[str, float]) -> None:
-        if (epoch, done) not in batches:  # the end of an epoch is told again
+        if (epoch, done) not in batches:  # the end of an epoch is reported again
             batches.add((epoch, done))
             rates.append(float(model.optimizer.learning_rate))
 
@@ -86,7 +86,7 @@ def _rates(model: ImageModel, stores: Any, **more: Any) -> list[float]:
 
 def test_the_cosine_schedule_falls_from_the_rate_to_zero(tmp_path: Path) -> None:
     rates = _rates(_model("ae"), _stores(tmp_path), schedule="cosine", learning_rate=0.02, epochs=4)
-    done = np.arange(1, 13) / 12  # 40 records in batches of 16: 3 steps an epoch
+    done = np.arange(1, 13) / 12  # 40 records in batches of 16: 3 steps per epoch
     np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * done)), rtol=1e-4, atol=1e-8)
     assert rates[-1] < 1e-8
 
@@ -108,8 +108,8 @@ def test_muon_moves_matrices_alike_in_every_direction_and_biases_by_adam(tmp_pat
     for old, weight in zip(before, model.trainable_variables, strict=True):
         moved = weight.numpy() - old
         if moved.ndim == 2:
-            # With two latents, gradients have two directions. Newton and Schulz's iteration
-            # leaves both a singular value of 0.7 to 1.2, however unlike they were.
+            # With two latents, gradients have two directions. The Newton-Schulz iteration leaves
+            # both with a singular value of 0.7 to 1.2, however different they were.
             stretches = np.linalg.svd(moved, compute_uv=False)[:2]
             scale = rate * 0.2 * np.sqrt(max(moved.shape))
             assert (stretches > 0.6 * scale).all()
@@ -119,7 +119,7 @@ def test_muon_moves_matrices_alike_in_every_direction_and_biases_by_adam(tmp_pat
 
 
 def _grey(folder: Path) -> tuple[ImageStore, ImageStore]:
-    """Images of which each pixel has one grey level in all of them, from black to white."""
+    """Images in which each pixel has the same grey level in all of them, from black to white."""
     levels = np.linspace(0, 255, 12).astype(np.uint8).reshape(SHAPE)
     levels[-1, -1] = 255
     return (
@@ -144,7 +144,7 @@ def test_binarised_values_are_drawn_anew_with_the_pixel_as_probability(tmp_path:
         assert stats.binomtest(ones, len(drawn), probabilities[place]).pvalue > 1e-4, place
     among = np.corrcoef(drawn.reshape(len(drawn), -1)[:, 1:-1].T)
     assert np.abs(among - np.eye(len(among))).max() < 0.15, "each value by itself"
-    # Epochs can be compared only if validation records are the same in each.
+    # Epochs are only comparable if validation records are the same in each.
     validation = seen["validation"]
     assert len(validation) == 5, "before the first epoch, too"
     assert all(np.array_equal(batch, validation[0]) for batch in validation)
@@ -203,7 +203,7 @@ def test_pseudo_inputs_start_as_training_images_and_learn(tmp_path: Path) -> Non
 
 
 def test_the_best_epoch_is_chosen_by_the_loss_with_the_whole_divergence(tmp_path: Path) -> None:
-    """A warm-up's low weights must not make the first epochs look best."""
+    """A warm-up's low weights must not make the first epochs appear best."""
     stores = _stores(tmp_path)
     model = _model(kl_warmup_epochs=1000, beta=30.0)
     summary = _fit(model, stores, epochs=2, learning_rate=1e-6)
@@ -262,7 +262,7 @@ def test_a_mixed_precision_learns_what_float32_learns(
         model = _model(kind)
         initialise(model, _scaled, stores[0])  # type: ignore[arg-type]
         before = model.get_weights()
-        # Loss scaling leaves out the first steps, until half floats hold the gradients.
+        # Loss scaling skips the first steps until half floats can represent the gradients.
         summaries.append(_fit(model, stores, precision=chosen, epochs=20))
         moved.append(
             max(np.abs(w - b).max() for w, b in zip(model.get_weights(), before, strict=True))
@@ -318,7 +318,7 @@ print("alike", len(tf.config.list_logical_devices("CPU")))
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
-    """Of the last batches, one has a single record: a device is left without any."""
+    """One of the last batches has a single record, so one device receives none."""
     _stores(tmp_path, train=33, validation=19)
     command = [sys.executable, "-c", _ON_TWO_DEVICES, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

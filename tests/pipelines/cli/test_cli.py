@@ -137,7 +137,7 @@ def test_a_flag_that_cannot_be_used_is_named(
         (["model.latent_dim=0"], "model.latent_dim must be at least 1. Received: 0"),
         (["model.latent_dim=many"], "model.latent_dim must be of type int. Received: 'many'"),
         (["latent_dim=3"], "--set takes SECTION.KEY=VALUE"),
-        (["scoring.primary=kl"], "scoring.primary must be of"),
+        (["scoring.primary=kl"], "scoring.primary must be one of"),
         (["image.fit=squash"], "image.fit must be one of pad, crop, stretch. Received: 'squash'"),
     ],
 )

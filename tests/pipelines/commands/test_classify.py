@@ -227,7 +227,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
     [
         (["--label", "lable"], "no column 'lable'; did you mean 'label'?"),
         (["--label", "latent_mean"], "column 'latent_mean' is of type fixed_size_list"),
-        (["--label", "id"], "has 0 records to fit to; 1 Gaussian needs at least 10"),
+        (["--label", "id"], "has only 0 records to fit; 1 Gaussian needs at least 10"),
         (["--components", "0"], "components must be at least 1. Received: 0"),
         (["--components", "99"], "99 Gaussians need at least 990"),
         (["--fpr", "1"], "fpr must be between 0 and 1. Received: 1.0"),
@@ -320,11 +320,16 @@ def test_arrays_that_need_pickle_or_are_compressed_are_refused() -> None:
         (lambda f: np.savez(f, a=np.array([{}], object)), "allow_pickle=False"),
         (lambda f: np.savez_compressed(f, a=np.zeros(9)), "compressed"),
         (lambda f: f.write(b"no archive"), "not a zip file"),
-        (lambda f: zipfile.ZipFile(f, "w").writestr("a.npy", b"\x93NUMPY"), "holds no arrays"),
+        (
+            lambda f: zipfile.ZipFile(f, "w").writestr("a.npy", b"\x93NUMPY"),
+            "contains no readable arrays",
+        ),
     ):
         bad = io.BytesIO()
         write(bad)
-        with pytest.raises(InputError, match=f"model holds no arrays: .*{message}|{message}"):
+        with pytest.raises(
+            InputError, match=f"model contains no readable arrays: .*{message}|{message}"
+        ):
             read_arrays(bad, "model")
 
 

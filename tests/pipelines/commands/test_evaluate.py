@@ -189,8 +189,8 @@ def test_where_nothing_can_be_flagged_each_command_says_so_and_what_to_do(
     run, new, model = str(tmp_path / "run"), str(tmp_path / "new"), str(bundle("ae"))
     ledger = score(["builtin:digits"], model, run, fpr=0.001)
     held_out = ledger["model"]["calibration_records"]
-    told = f"warning: {held_out} calibration records give no p-value below 0.0061, so none is "
-    told += "flagged at fpr 0.001: that takes 999; "
+    told = f"warning: {held_out} calibration records give no p-value below 0.0061, so nothing "
+    told += "can be flagged at fpr 0.001, which needs 999; "
     rate = "--fpr 0.0062 or more, or train with more calibration records"
     assert f"{told}give {rate}\n" in capsys.readouterr().err
     found = evaluate(run, "label=0")
@@ -201,13 +201,13 @@ def test_where_nothing_can_be_flagged_each_command_says_so_and_what_to_do(
     report(run, model, str(tmp_path / "report.html"))
     assert f"{told}relabel with {rate}\n" in capsys.readouterr().err
     page = (tmp_path / "report.html").read_text()
-    assert f"that takes 999; relabel with {rate}." in page
+    assert f"which needs 999; relabel with {rate}." in page
     relabel(run, new, fpr=0.0062)
     assert read_ledger(new)["relabelled"]["flagged"] > 0
     evaluate(new, "label=0")
     assert "warning" not in capsys.readouterr().err
     relabel(run, new, fpr=0.005, overwrite=True)
-    assert f"flagged at fpr 0.005: that takes 199; give {rate}" in capsys.readouterr().err
+    assert f"flagged at fpr 0.005, which needs 199; give {rate}" in capsys.readouterr().err
     relabel(run, new, fdr=0.001, overwrite=True)
     evaluate(new, "label=0")
     report(new, model, str(tmp_path / "report.html"))

@@ -317,7 +317,7 @@ def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
     known = manifest["calibration"]["known_to"]
     assert known == ["feature_density", "feature_extremes", "stage_density"]
     assert "on which no network was trained" in card
-    assert f"Fitted to these records too: `{known[0]}`, `{known[1]}`, `{known[2]}`." in card
+    assert f"Also fitted to these records: `{known[0]}`, `{known[1]}`, `{known[2]}`." in card
     assert "`tiny.keras`" in card
     assert origin["sha256"] in card
     for command in (
@@ -330,7 +330,7 @@ def test_a_bundle_holds_its_backbone_and_says_where_it_is_from(
     sample = f"explore sample --model {tmp_path / 'bundle'} --output {tmp_path / 'drawn.png'}"
     status, _, told = run_command(sample.split(), capsys)
     assert (status, len(told.splitlines())) == (2, 1)
-    assert "makes no images of latents" in told
+    assert "cannot decode latents to images" in told
 
 
 def test_a_saved_model_is_a_backbone_too(photographs: Path, tmp_path: Path) -> None:
@@ -345,10 +345,10 @@ def test_a_saved_model_is_a_backbone_too(photographs: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda_backbone, "names keras.layers.Lambda, which is no layer of Keras that is safe"),
-        (nan_backbone, "'nan.keras' gives features that are no finite numbers"),
+        (lambda_backbone, "contains keras.layers.Lambda, which is not a Keras layer that is safe"),
+        (nan_backbone, "'nan.keras' returns features that are not finite"),
         (lambda folder: "efficientnet_lite0", "at least 32 x 32 pixels"),
-        (lambda folder: "keras:MobileNetV2", "where there is no network, copy them from ~/.keras"),
+        (lambda folder: "keras:MobileNetV2", "without a network, copy them from ~/.keras"),
         (lambda folder: "keras:MobileNetV9", "did you mean 'MobileNetV"),
         (lambda folder: str(folder / "gone"), "features.backbone must be one of"),
     ],
@@ -387,7 +387,7 @@ def test_weights_of_another_hash_are_told_in_a_line_and_nothing_is_left(
     command = f"train --input {photographs} --features efficientnet_lite0 --model ae --output"
     status, out, err = run_command([*command.split(), str(tmp_path / "bundle")], capsys)
     assert (status, out) == (2, "")
-    assert "is another file than the weights of efficientnet_lite0" in err.splitlines()[-1]
+    assert "does not contain the expected weights of efficientnet_lite0" in err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
 
 

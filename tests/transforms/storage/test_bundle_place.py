@@ -106,7 +106,7 @@ def test_either_stands_there_whatever_operation_is_the_last(
     assert {each["settled"] for each in found} == set(fingerprints)
     between = [each["first"] for each in found if each["first"] not in fingerprints]
     assert len(between) == (1 if (end, way) == ("dies", "by turns") else 0)
-    assert all("the one that was being replaced is in" in message for message in between)
+    assert all("the bundle being replaced is in" in message for message in between)
     assert not any(each["beside"] for each in found)
 
 

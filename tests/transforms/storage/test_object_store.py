@@ -346,7 +346,7 @@ def _change(name: str) -> None:
     ("spoil", "message"),
     [
         (lambda: _remove(f"{MODEL}/manifest.json"), "no such model bundle: {0}"),
-        (lambda: put(f"{MODEL}/manifest.json", b"{"), "{0} is no model bundle"),
+        (lambda: put(f"{MODEL}/manifest.json", b"{"), "{0} is not a model bundle"),
         (lambda: _change("manifest.json"), "{0}: manifest.json was changed since"),
         (lambda: _change("model.keras"), "{0}: model.keras was changed since"),
         (lambda: put(f"{MODEL}/model.keras", b""), "{0}: model.keras was changed since"),
@@ -388,7 +388,7 @@ def test_a_manifest_that_leads_out_of_its_bundle_is_refused(
     write_signed(folder, {**manifest, "files": {**manifest["files"], name: "0" * 64}})
     put(f"{MODEL}/manifest.json", (folder / "manifest.json").read_bytes())
     for read in (lambda: local_bundle(MODEL), lambda: open_bundle(folder)):
-        with pytest.raises(BundleError, match="which is no file of a bundle"):
+        with pytest.raises(BundleError, match="which is not a file of a bundle"):
             read()
     assert not (tmp_path / "cache").exists()
 

@@ -152,7 +152,7 @@ def test_a_column_that_tells_no_groups_is_refused(column: str, message: str) -> 
 
 def test_two_groups_are_too_few(tmp_path: Path) -> None:
     _write(tmp_path / "two.parquet", part=[number % 2 for number in range(_NUMBERS)])
-    with pytest.raises(InputError, match=r"too few values of 'part': 2; it takes 3 at least"):
+    with pytest.raises(InputError, match=r"too few values of 'part': 2\. At least 3 are needed"):
         _read(tmp_path / "two.parquet", tmp_path / "work", "part")
 
 
@@ -182,4 +182,4 @@ def test_the_command_keeps_groups_and_says_so(
     assert set(training["copies"]) == {"calibration", "validation"}
     card = (tmp_path / "m" / "model_card.md").read_text()
     assert "- Groups, by `part`, each in one split: 34 train, 6 validation, 20 cal" in card
-    assert "Records of one group are alike, which makes that range wider." in card
+    assert "Records within a group are alike, which widens that range." in card

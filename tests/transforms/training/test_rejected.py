@@ -54,5 +54,5 @@ def test_train_says_it_as_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixtu
     status, _, err = run_command([*arguments, "--epochs", "1"], capsys)
     assert status == 2
     last = err.splitlines()[-1]
-    assert last.startswith("latentbeam: too few records to train on: 20; it takes 24")
+    assert last.startswith("latentbeam: too few records to train on: 20. At least 24 are needed")
     assert "20 colour images are used, 20 grey are not: --set image.convert=true" in last
