@@ -138,7 +138,7 @@ class Survey:
     def _which(self, rejected: list[Kind], taken: Kind) -> str:
         """Describes the images of the rejected kinds as briefly as the others allow."""
         if len(rejected) == len(self._kinds()):
-            return f"all without {_kind(taken)}"
+            return f"images that do not have {_kind(taken)}"
         if all(kind.bits == taken.bits for kind in rejected):
             return f"those with {_any_channels(kind.channels for kind in rejected)}"
         if all(kind.channels == taken.channels for kind in rejected):

@@ -119,7 +119,9 @@ class PassedOver:
         if not self.counts:
             return ""
         links = self.counts[Cause.LINK]
-        hint = f"; {links} links lead out of it or are broken; --follow_links follows the former"
+        hint = (
+            f"; links that lead out of it or are broken: {links}; --follow_links follows the former"
+        )
         return f" (passed over: {counts_text(self.by_cause())}{hint if links else ''})"
 
 

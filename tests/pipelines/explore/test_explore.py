@@ -320,7 +320,7 @@ def test_a_direction_knows_no_record_without_a_label(
             "interpolate",
             "vae",
             [*DIGITS, *TWO, "--label", "latent_mean", "--scores", "RUN"],
-            "no category",
+            "has no categories",
         ),
         ("interpolate", "vae", [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"], "to fit to"),
         ("direction", "vae", ["--scores", "RUN", "--label", "label=11"], "both kinds are needed"),

@@ -120,7 +120,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     status, out, err = run_command(["explore", *arguments, *some], capsys)
     said = (
         "2 of 5 chosen records cannot be decoded, and are left out: "
-        "1 corrupt, 1 not_an_image; the first, broken/cut.png: "
+        "1 corrupt, 1 not_an_image; the first is broken/cut.png: "
     )
     assert status == 0
     assert said in err

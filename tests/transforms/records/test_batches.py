@@ -75,7 +75,7 @@ def test_rows_that_are_not_valid_become_null(images: np.ndarray, draw: st.DataOb
         found = pixels_from_arrow(part, images.shape[1:], images.dtype)
         np.testing.assert_array_equal(found, images[start : start + length])
     else:
-        with pytest.raises(ValueError, match="rows are not all"):
+        with pytest.raises(ValueError, match="not all rows have"):
             pixels_from_arrow(part, images.shape[1:], images.dtype)
 
 

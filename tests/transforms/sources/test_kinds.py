@@ -1,4 +1,4 @@
-"""Which kind an input is: by its name, else by what it holds, else as the user says."""
+"""The kind of an input: by its name, by its content, or as the user states."""
 
 import gzip
 import io
@@ -199,7 +199,7 @@ def test_image_files_are_read_whatever_they_are_called(tmp_path: Path, name: str
     kind = {"a.dib": "BMP", "b.jfif": "JPEG", "c.JPE": "JPEG"}.get(name, "PNG")
     (tmp_path / name).write_bytes(_image(kind))
     (tmp_path / "text").write_text("none")
-    (tmp_path / "negative.nef").write_bytes(_image("TIFF"))  # a camera's file has a TIFF's bytes
+    (tmp_path / "negative.nef").write_bytes(_image("TIFF"))  # camera files begin like a TIFF
     source = _source(tmp_path)
     assert [row["id"] for row in read_rows(source)] == [name]
     assert passed_over_by(source) == {"other_kind": 2}
@@ -212,7 +212,9 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
         InputError, match=r"page \(an HTML page, not an image\); inputs are.*--format"
     ):
         _source(page)
-    with pytest.raises(InputError, match=r"no input in .*: 1 files, such as page \(an HTML page"):
+    with pytest.raises(
+        InputError, match=r"no input found in .*: 1 files, for example page \(an HTML page"
+    ):
         _source(tmp_path)
     page.write_bytes(b"")
     with pytest.raises(InputError, match=r"page \(an empty file\)"):
@@ -260,5 +262,5 @@ def test_only_some_files_are_looked_into(tmp_path: Path) -> None:
     _images(tmp_path / "z.png")
     assert type(_source(tmp_path)).__name__ == "ImageFiles"
     shutil.move(tmp_path / "z.png", tmp_path / "z")
-    with pytest.raises(InputError, match=r"no input in .*: 101 files"):
+    with pytest.raises(InputError, match=r"no input found in .*: 101 files"):
         _source(tmp_path)
