@@ -159,7 +159,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
     mode = _mode(image)
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     if _SIGNED in tags.get(_FORMAT_TAG, ()) and pixels.max() > 127:  # Pillow reads them unsigned
-        raise RecordError(Reason.WRONG_BITS, "signed 8-bit TIFF with negative levels")
+        raise RecordError(Reason.WRONG_BITS, "TIFF of signed 8-bit samples with negative levels")
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 

@@ -25,7 +25,7 @@ _NO_PREDICTOR, _DIFFERENCES = 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNASSOCIATED_ALPHA = 2
 _WHITE = 65535
-_ADVICE = "save it with 8 or 16 bits, unsigned"
+_ADVICE = "save it as unsigned 8 or 16 bits"
 
 
 def tiff_levels(data: bytes, image: Any, max_pixels: int) -> np.ndarray:

@@ -53,7 +53,7 @@ class LookedAt:
         if self.first is not None:
             which = f"records that match {conditions}" if wheres else "records"
             return (
-                f"no image in {named(uris)} can be decoded: all {self.reasons.total():,} {which} "
+                f"no image can be decoded from {named(uris)}: all {self.reasons.total():,} {which} "
                 f"were rejected ({self.told()})"
             )
         if self.excluded:

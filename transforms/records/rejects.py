@@ -33,7 +33,7 @@ class Reason(enum.StrEnum):
 
     UNREADABLE = "unreadable"  # the file or its record cannot be read
     EMPTY = "empty"  # zero bytes
-    NO_IMAGE = "no_image"  # the record, or its whole file, has no image
+    NO_IMAGE = "no_image"  # the record, or its entire file, has no image
     NO_ID = "no_id"  # the column given with --id_column is null
     SCHEMA_MISMATCH = "schema_mismatch"  # a column's type differs from the rest of the run
     NOT_AN_IMAGE = "not_an_image"  # not in a recognised image format

@@ -103,7 +103,7 @@ class Source(abc.ABC):
         """
 
     def tasks(self) -> Iterator[Any]:
-        """The tasks alone, without what was passed over."""
+        """Only the tasks, without what was passed over."""
         return (listing.task for listing in self.listings() if listing.task is not None)
 
     @abc.abstractmethod

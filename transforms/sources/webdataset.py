@@ -340,7 +340,7 @@ def _up_to_damage(samples: _Samples) -> Iterator[_Sample]:
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:
-    """The type for both values of numbers, as JSON may write 1.0 as 1; otherwise the first."""
+    """float64 for an integer and a float, as JSON may write 1.0 as 1; otherwise the first type."""
     return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else first
 
 

@@ -182,7 +182,7 @@ class FileStates:
 
 def files_below(folder: str) -> list[str]:
     """The files of a folder and the links in it, in order: recursively, except on a remote file
-    system with folders. None if there is no such folder.
+    system with folders. The list is empty if the folder does not exist.
 
     Raises:
       OSError: it cannot be listed.

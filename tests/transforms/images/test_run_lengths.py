@@ -85,7 +85,7 @@ def test_pixels_are_right_or_refused(coding: int, data: st.DataObject) -> None:
     ("coding", "codes", "words"),
     [
         (_RLE4, [0, 3, 0x12, 0x30, 3, 1, 0, 1], "odd number"),
-        (_RLE8, [6, 1, 0, 0, 0, 0, 6, 2, 0, 1], "no pixels"),
+        (_RLE8, [6, 1, 0, 0, 0, 0, 6, 2, 0, 1], "empty row"),
         (_RLE8, [5, 1, 0, 3, 1, 2, 3, 0, 0, 1], "beyond the end of a row"),
         (_RLE8, [6, 1, 0, 2, 1, 1, 0, 1], "beyond the end of a row"),
     ],

@@ -130,7 +130,7 @@ def test_a_pattern_that_names_an_ending_means_all_files_of_it(tmp_path: Path) ->
 def test_images_count_before_other_kinds_and_two_of_these_are_refused(tmp_path: Path) -> None:
     _parquet(tmp_path / "a.parquet")
     _npz(tmp_path / "b.npz")
-    with pytest.raises(InputError, match=r"npz \(.*b\.npz\), parquet \(.*a\.parquet\); --format"):
+    with pytest.raises(InputError, match=r"npz \(.*b\.npz\), parquet \(.*a\.parquet\); .*--format"):
         _source(tmp_path)
     assert [row["id"] for row in read_rows(_source(tmp_path, format="parquet"))] == ["a.parquet#0"]
     assert [row["id"] for row in read_rows(_source(tmp_path, format="npz"))] == ["b.npz#0"]
@@ -209,7 +209,7 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_text("<!DOCTYPE html><html>")
     with pytest.raises(
-        InputError, match=r"page \(an HTML page, not an image\); inputs are.*--format"
+        InputError, match=r"page \(an HTML page, not an image\); supported inputs: .*--format"
     ):
         _source(page)
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_columns_of_what_has_none_are_refused(
     tmp_path: Path, write: Callable[[Path], None], option: str
 ) -> None:
     write(tmp_path / "a")
-    with pytest.raises(InputError, match=rf"--{option} names a column.*'name'"):
+    with pytest.raises(InputError, match=rf"--{option} applies to Parquet columns.*'name'"):
         _source(tmp_path, **{option: "name"})
 
 

@@ -122,7 +122,7 @@ def test_other_images_are_as_they_are(tmp_path: Path, shape: tuple[int, ...]) ->
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((9, 12, 64, 64), "12 channels or 64"),
+        ((9, 12, 64, 64), "number of channels is ambiguous, 12 or 64"),
         ((64, 64, 3), "looks like a single image"),
         ((9, 8, 8, 3, 1), r"\(H, W\) or \(H, W, C\)"),
     ],

@@ -230,7 +230,7 @@ def test_npz_glob_is_read_or_refused_by_name(tmp_path: Path) -> None:
         ({"x": np.zeros((2, 2), np.uint8)}, r"\(H, W\)"),
         ({"x": np.zeros((2, 2, 2), np.uint8), "y": np.zeros(3)}, "labels"),
         ({"x": np.asfortranarray(np.zeros((2, 3, 2), np.uint8))}, "C order"),
-        ({"x": np.array([[["a"]]], object)}, "plain array"),
+        ({"x": np.array([[["a"]]], object)}, "array of plain values"),
     ],
 )
 def test_npz_arrays_that_are_no_images(
