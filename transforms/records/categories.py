@@ -19,4 +19,6 @@ def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"column {column!r} of type {values.type} has no categories") from error
+        raise ConfigError(
+            f"column {column!r} of type {values.type} cannot be used as categories"
+        ) from error

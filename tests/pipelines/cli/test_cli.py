@@ -112,7 +112,10 @@ def test_choices_are_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> No
         (["--runner=DaskRunner"], "DaskRunner loses records"),
         (["--runner=dask"], "DaskRunner loses records"),
         (["--where", "lable=1"], "no column 'lable'; did you mean 'label'?"),
-        (["--where", "label=one"], "column 'label' is of type int64. Received: 'one'"),
+        (
+            ["--where", "label=one"],
+            "values of column 'label' must be of type int64. Received: 'one'",
+        ),
         (["--where", "label"], "expected COLUMN=VALUE"),
     ],
 )

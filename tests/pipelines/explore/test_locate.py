@@ -155,7 +155,7 @@ def test_the_function_gives_what_the_command_prints(
         (["--count", "17"], "1 to 16 records. Received: 17"),
         (["--ids", "gone.png"], "no record 'gone.png' that can be decoded is in "),
         (["--ids", "a", "--where", "label=1"], "--ids 'a' and label=1"),
-        (["--where", "label=x"], "none of the .* records .* meets label=x"),
+        (["--where", "label=x"], "none of the .* records .* matches label=x"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
         (["--model", "/nowhere"], "/nowhere"),
         (["--model", "WITHOUT"], "tells no regions: it has no map"),
