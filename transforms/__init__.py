@@ -1,6 +1,6 @@
 """Beam transforms that read, score and write images as record batches.
 
-What is named here is public, with the types of its arguments and results.
+The names exported here are public, as are the types of their arguments and results.
 """
 
 from transforms.images.decode import DecodeImages

@@ -1,1 +1,1 @@
-"""How a stage works: in the background, timed, a bad record kept from its batch."""
+"""How stages run: in the background, timed, with bad records isolated from their batches."""

@@ -1,7 +1,7 @@
-"""Work of one stage in the background while the next one is busy: in order, and bounded.
+"""Runs one stage in the background while the next one is busy: in order, and bounded.
 
-Reading, decoding, the network and compression release Python's lock for most of their time, so one
-thread each is enough to keep them all going.
+Reading, decoding, the network and compression release Python's global lock most of the time, so
+one thread each is enough to keep them all busy.
 """
 
 import collections
@@ -14,13 +14,13 @@ Item = TypeVar("Item")
 
 
 class _End:
-    """What follows the last item."""
+    """Marks the end of the items."""
 
 
 def read_ahead(items: Generator[Item], depth: int = 2) -> Generator[Item]:
-    """The same items, up to `depth` of them made before they are asked for.
+    """The same items, up to `depth` of them computed before they are requested.
 
-    Whatever `items` raises is raised where its item would have been given. Closing this closes it.
+    Whatever `items` raises is raised in place of the item. Closing this generator closes `items`.
     """
     with contextlib.closing(items), ThreadPoolExecutor(1, "read-ahead") as pool:
         pending = collections.deque(pool.submit(next, items, _End()) for _ in range(depth))
@@ -33,12 +33,12 @@ def read_ahead(items: Generator[Item], depth: int = 2) -> Generator[Item]:
 
 
 class Ahead(Generic[Item]):
-    """Calls in background threads, their results in the order of the calls.
+    """Runs calls in background threads and returns their results in the order of the calls.
 
     Args:
-      threads: the most calls that run at once.
-      limit: results are due while the sizes of the calls whose results were not taken add up to
-        more than this; the last call may always stay pending.
+      threads: maximum number of concurrent calls.
+      limit: results are due while the total size of the calls whose results were not yet returned
+        exceeds this; the last call may always stay pending.
     """
 
     def __init__(self, limit: int, threads: int = 1):
@@ -47,7 +47,7 @@ class Ahead(Generic[Item]):
         self._pending: collections.deque[tuple[int, Future[Item]]] = collections.deque()
 
     def submit(self, size: int, function: Callable[..., Item], *arguments: object) -> list[Item]:
-        """Adds a call that holds so much; waits for the results that are due, and gives them."""
+        """Adds a call of this size; waits for the results that are due, and returns them."""
         self._pending.append((size, self._pool.submit(function, *arguments)))
         self._size += size
         due = []
@@ -56,13 +56,13 @@ class Ahead(Generic[Item]):
         return due
 
     def drain(self) -> list[Item]:
-        """Waits for all calls that are left, and gives their results; no call can follow."""
+        """Waits for all remaining calls and returns their results; no call can be added later."""
         left = [self._take() for _ in range(len(self._pending))]
         self._pool.shutdown()
         return left
 
     def close(self) -> None:
-        """Gives up the calls whose results were not taken; those that run are waited for."""
+        """Discards the calls whose results were not returned, after waiting for running ones."""
         self._pending.clear()
         self._pool.shutdown(cancel_futures=True)
 

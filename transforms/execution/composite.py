@@ -7,17 +7,17 @@ from apache_beam.typehints.decorators import IOTypeHints, get_type_hints
 
 
 class Composite(beam.PTransform):
-    """The annotations of its `expand` are for people and type checkers: Beam, which takes only
-    those of single PCollections for hints of its own, would warn of each other one."""
+    """A transform whose annotations of `expand` are for people and type checkers only: Beam
+    supports type hints of single PCollections, and would warn about all others."""
 
     def default_type_hints(self) -> IOTypeHints:
         return get_type_hints(type(self))
 
 
 class PartlyKnown(Composite):
-    """One that takes a named tuple of which some members are None."""
+    """A transform whose input is a named tuple in which some members are None."""
 
     def _extract_input_pvalues(self, pvalueish: Any) -> Any:
-        """Where Beam asks which inputs there are: not those that are None."""
+        """The inputs that Beam sees: those that are not None."""
         given, inputs = super()._extract_input_pvalues(pvalueish)
         return given, {name: value for name, value in inputs.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Finding the records of a batch that make a stage raise, so that they alone are rejected."""
+"""Finds the records of a batch that make a stage raise, so that only these are rejected."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -19,30 +19,30 @@ def isolated(
     reason: Reason,
     of: tuple[type[Exception], ...] = (Exception,),
 ) -> list[pa.RecordBatch]:
-    """What `work` makes of batches: one batch of each, of as many rows.
+    """The result of `work` for batches: one batch for each, with as many rows.
 
-    Where it raises, it is called again with each half of the batches, and of a batch that is left
-    alone with each half of its rows. A single row for which it raises is given to it once more as a
-    reject, which it must take without looking at the record. That is how a bad record is told from
-    work that cannot be done at all.
+    If `work` raises, it is called again with each half of the batches; for a single batch, with
+    each half of its rows. A single row for which it raises is passed to it once more as a reject,
+    which it must handle without examining the record. This distinguishes a bad record from work
+    that cannot be done at all.
 
     Args:
-      work: gives the same rows for a batch as for its parts.
+      work: must return the same rows for a batch as for its parts.
       elements: image records.
-      stage: of the rejects.
-      reason: of the rejects, but for `out_of_memory`.
-      of: the errors that a record may be blamed for; others are raised as they are.
+      stage: the stage stated in the rejects.
+      reason: the reason stated in the rejects, except for `out_of_memory`.
+      of: the errors that a record may cause; others are not caught.
 
     Raises:
-      LatentbeamError: `work` has raised one, which no record can be blamed for.
-      StageError: `work` raises whatever it is given.
+      LatentbeamError: raised by `work`; no record can cause it.
+      StageError: `work` raises for any input.
     """
     try:
         return work(elements)
     except LatentbeamError:
         raise
     except of as error:
-        # The error itself would keep alive, with its frames, all that did not fit into memory.
+        # The error's frames would keep alive everything that did not fit into memory.
         failure = failed(error, stage, reason)
     if len(elements) > 1:
         middle = len(elements) // 2
@@ -58,14 +58,14 @@ def isolated(
 
 
 def failed(error: Exception, stage: Stage, reason: Reason) -> dict[str, str]:
-    """The value of the `reject` column for what a stage raised: the first line of its message."""
+    """The value of the `reject` column for an error of a stage: the first line of its message."""
     exhausted = isinstance(error, _out_of_memory())
     return reject(stage, Reason.OUT_OF_MEMORY if exhausted else reason, told(error))
 
 
 def _out_of_memory() -> tuple[type[Exception], ...]:
-    """The errors that say so; pa.ArrowMemoryError is a MemoryError. TensorFlow's can only come from
-    where it is loaded, and a stage that needs none of it does not load it here."""
+    """The errors that report lack of memory; pa.ArrowMemoryError is a MemoryError. TensorFlow's
+    error can only occur if it is loaded, and is not loaded here for stages that do not need it."""
     tensorflow = sys.modules.get("tensorflow")
     theirs = (tensorflow.errors.ResourceExhaustedError,) if tensorflow else ()
     return (MemoryError, *theirs)
@@ -86,4 +86,6 @@ def _as_reject(
     except LatentbeamError:
         raise
     except Exception as error:
-        raise StageError(f"{stage}: fails without a record too: {failure['message']}") from error
+        raise StageError(
+            f"{stage} stage failed even with no records: {failure['message']}"
+        ) from error

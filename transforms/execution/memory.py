@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Returns freed memory to the system."""
 
 import ctypes
 import functools
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 def give_back() -> None:
-    """Has the C library return what was freed. glibc keeps it for a process that frees and takes in
-    turns: of blocks of half a megabyte each some hundred megabytes. Of other libraries nothing is
-    asked."""
+    """Makes the C library return freed memory. glibc retains it in a process that alternately frees
+    and allocates: some hundred megabytes for blocks of half a megabyte each. Does nothing with
+    other C libraries."""
     if (trim := _trim()) is not None:
         trim(0)
 
@@ -17,5 +17,5 @@ def give_back() -> None:
 def _trim() -> Callable[[int], int] | None:
     try:
         return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):  # no glibc; of Windows, no such library
+    except (OSError, AttributeError, TypeError):  # not glibc; on Windows, no such library
         return None

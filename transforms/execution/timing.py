@@ -1,4 +1,4 @@
-"""Time and progress of the stages, as Beam metrics and as lines in the workers' logs."""
+"""Time and progress of stages, as Beam metrics and as lines in the workers' logs."""
 
 import logging
 import time
@@ -13,10 +13,10 @@ Item = TypeVar("Item")
 
 
 class Timed(NamedTuple, Generic[Item]):
-    """Something, and the milliseconds that it took.
+    """A value, and the milliseconds that it took.
 
-    Beam's metrics know the bundle only in its own thread: what a background thread did is timed
-    there and reported here.
+    Beam's metrics work only in the thread of the Beam bundle: the work of a background thread is
+    timed there and reported here.
     """
 
     value: Item
@@ -24,14 +24,14 @@ class Timed(NamedTuple, Generic[Item]):
 
 
 def timed(function: Callable[..., Item], *arguments: object) -> Timed[Item]:
-    """Calls the function."""
+    """Calls the function and measures the time that it takes."""
     started = time.monotonic()
     value = function(*arguments)
     return Timed(value, round(1000 * (time.monotonic() - started)))
 
 
 def each_timed(items: Iterator[Item]) -> Generator[Timed[Item]]:
-    """The items, each with the time that it took to make."""
+    """The items, each with the time that it took to compute."""
     end = object()
     while (item := timed(next, items, end)).value is not end:
         yield item
@@ -40,7 +40,7 @@ def each_timed(items: Iterator[Item]) -> Generator[Timed[Item]]:
 class ProgressLog:
     """A worker's count of finished records, logged at most once a second.
 
-    Logs are the one channel that every runner carries back from its workers.
+    Logs are the only channel that every runner returns from its workers.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class ProgressLog:
 
 
 def parse_progress(message: str) -> tuple[str, int] | None:
-    """(worker, records) of a line that `ProgressLog` wrote, wherever it stands in `message`."""
+    """(worker, records) from a line that `ProgressLog` wrote, wherever it is in `message`."""
     _, mark, rest = message.partition(f"{_MARK} ")
     if not mark:
         return None

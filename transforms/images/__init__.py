@@ -1,1 +1,1 @@
-"""One image, or a batch of them: encoded bytes to pixels of one shape."""
+"""Decodes one image, or a batch of images, to pixels of one shape."""

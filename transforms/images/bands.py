@@ -1,5 +1,5 @@
-"""An image in bands of its rows, as its file holds them: of a large one, no more than a band is in
-memory at a time, where its format allows that."""
+"""An image in bands of rows, as stored in its file: if the format allows, only one band of a large
+image is in memory at a time."""
 
 import contextlib
 import functools
@@ -19,18 +19,18 @@ from transforms.images.orientation import Stored, known_orientation, turned_back
 from transforms.records.rejects import Reason, RecordError
 from transforms.records.signatures import START_BYTES, kind_of
 
-# Smaller ones are decoded as a whole, as any image is: that is faster.
+# Images of at most this many pixels are decoded in one piece, which is faster.
 _WHOLE_PIXELS = 1 << 24
 _MOST_PIXELS = 1 << 30
-_BANDS_TO_TRIM = 4  # libvips takes and frees blocks as large as lines are long
+_BANDS_TO_TRIM = 4  # libvips allocates and frees blocks whose size depends on the row length
 _PLAIN = ("srgb", "b-w")
 _LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "tiff": "tiffload_source"}
-_ADVICE = "; pip install 'latentbeam[tiles]' for JPEG, PNG and TIFF in bands"
+_ADVICE = "; to read JPEG, PNG and TIFF in bands: pip install 'latentbeam[tiles]'"
 
 
 class Bands(NamedTuple):
-    """An image as it is stored, and its pixels from the top down: arrays (h, W, C) uint8 or uint16
-    of up to so many rows as are asked for."""
+    """How an image is stored, and its pixels from top to bottom: arrays (h, W, C) uint8 or uint16
+    of at most the requested number of rows."""
 
     stored: Stored
     rows: Iterator[np.ndarray]
@@ -39,11 +39,11 @@ class Bands(NamedTuple):
 def image_bands(data: memoryview, config: ImageConfig, rows: int) -> Bands:
     """The image in bands of `rows` rows, with the configured channels and bits.
 
-    A JPEG of one scan, a PNG that is not interlaced and a TIFF, of 8 bits, grey or colour, may have
-    2^30 pixels; any other image `config.max_pixels`.
+    A single-scan JPEG, a PNG that is not interlaced and a TIFF, each with 8 bits and grey or
+    colour, may have 2^30 pixels; any other image may have `config.max_pixels`.
 
     Raises:
-      RecordError: it cannot be decoded, at once or when its rows are taken.
+      RecordError: it cannot be decoded, either immediately or when its rows are read.
       StageError: the decoders fail for any image.
     """
     with blaming_the_record():
@@ -54,8 +54,8 @@ def image_bands(data: memoryview, config: ImageConfig, rows: int) -> Bands:
 
 
 def large_layout(data: memoryview) -> tuple[tuple[int, int, int], np.dtype] | None:
-    """The upright shape (H, W, C) and type of an image that `image_bands` has in bands, once its
-    first rows are decoded; None of any other.
+    """The upright shape (H, W, C) and type of an image that `image_bands` reads in bands, after
+    decoding its first rows; None for any other image.
 
     Raises:
       RecordError: it cannot be decoded.
@@ -71,10 +71,10 @@ def large_layout(data: memoryview) -> tuple[tuple[int, int, int], np.dtype] | No
 
 
 def raw_bands(pixels: np.ndarray, config: ImageConfig, rows: int) -> Bands:
-    """Pixels (H, W, C) likewise.
+    """The same for pixels (H, W, C).
 
     Raises:
-      RecordError: they are too many, or of other channels or bits.
+      RecordError: there are too many, or they have other channels or bits.
     """
     height, width, _ = pixels.shape
     check_pixels(width, height, config.max_pixels)
@@ -97,7 +97,7 @@ def _whole(data: memoryview, config: ImageConfig, rows: int) -> Bands:
 
 @functools.cache
 def _as_it_is(config: ImageConfig) -> ImageConfig:
-    """The same for images of any size, in full."""
+    """The same configuration for images of any size, decoded at full size."""
     return ImageConfig(
         channels=config.channels,
         bits=config.bits,
@@ -112,13 +112,14 @@ def _has_vips() -> bool:
 
 
 def _large(data: memoryview) -> Any:
-    """The image, opened to be read once from the top down, if it is large and can be; else None."""
+    """The image, opened to be read once from top to bottom, if it is large and this is possible;
+    otherwise None."""
     kind = kind_of(bytes(data[:START_BYTES]))
     if kind not in _LOADERS or not _has_vips():
         return None
     import pyvips  # noqa: PLC0415 - it is not installed everywhere
 
-    with contextlib.suppress(pyvips.Error):  # what is wrong, the other decoder says
+    with contextlib.suppress(pyvips.Error):  # the other decoder reports what is wrong
         load = getattr(pyvips.Image, _LOADERS[kind])
         image = load(pyvips.Source.new_from_memory(data), access="sequential", fail_on="error")
         if image.width * image.height <= _WHOLE_PIXELS or not _is_plain(image):
@@ -136,15 +137,15 @@ def _stored(image: Any) -> Stored:
 
 
 def _is_plain(image: Any) -> bool:
-    """Whether rows can be had one after another, and are levels of 8 bits, grey or colour."""
+    """Whether rows can be read one after another, and are 8-bit grey or colour levels."""
     is_in_passes = image.get_typeof("interlaced") and image.get("interlaced")
     is_known = image.interpretation in _PLAIN and image.bands in (1, 3)
     return image.format == "uchar" and is_known and not is_in_passes
 
 
 def _fetched(image: Any, rows: int, data: memoryview) -> Iterator[np.ndarray]:
-    """The image in bands; the file that it is read from, which nothing else may hold, is held as
-    long as they are taken."""
+    """The image in bands. Keeps a reference to the file's content, which may have no other, as long
+    as bands are read."""
     import pyvips  # noqa: PLC0415
 
     region = pyvips.Region.new(image)

@@ -1,4 +1,4 @@
-"""Image records with encoded or raw images to records with raw pixels of one shape."""
+"""Decodes image records, encoded or raw, to records with raw pixels of one shape."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ from transforms.images.decode_batch import decode_batch, decode_pairs, is_decode
 from transforms.images.self_test import check_decoders
 from transforms.records.batches import bounded_slices
 
-# Bytes an image. Of small ones, decoding is mostly Python, for which threads only wait.
+# Bytes per image. Decoding small images is mostly Python, for which threads only wait.
 _WORTH_A_THREAD = 8 << 10
-_SLICE_BYTES = 4 << 20  # encoded and decoded, that one thread is given at once
-_BYTES_AHEAD = 2 * _SLICE_BYTES  # a thread: a slice that it decodes, and one to go on with
+_SLICE_BYTES = 4 << 20  # encoded plus decoded, given to one thread at a time
+_BYTES_AHEAD = 2 * _SLICE_BYTES  # per thread: the slice being decoded and the next one
 
 
 @dataclasses.dataclass(frozen=True)
 class _Decoding:
-    """What is to be made of encoded images: `rows` of them at most are decoded together."""
+    """How to decode encoded images: at most `rows` of them are decoded together."""
 
     config: ImageConfig
     rows: int
@@ -35,7 +35,7 @@ class _Decoding:
     stored: bool = False
 
     def parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-        """Sliced before decoding: encoded images are small, their pixels need not be."""
+        """Slices of the batch: encoded images are small, but their pixels may not be."""
         if self.target is None and is_decoded(batch, self.config):
             return [batch]
         mean_bytes = batch.nbytes // max(1, len(batch)) + self.config.image_bytes
@@ -51,7 +51,7 @@ class _Decoding:
 
 
 class _DecodeAhead(beam.DoFn):
-    """Decodes in the background while what follows is busy with earlier records."""
+    """Decodes in the background while later steps process earlier records."""
 
     def __init__(self, threads: int, bytes_ahead: int = _BYTES_AHEAD):
         self._threads, self._bytes_ahead = threads, bytes_ahead
@@ -70,7 +70,7 @@ class _DecodeAhead(beam.DoFn):
         yield from map(self._reported, self._ahead.drain())
 
     def teardown(self) -> None:
-        """Also after a bundle that failed, with images that nobody waits for."""
+        """Also runs after a failed Beam bundle, whose images nobody waits for."""
         if hasattr(self, "_ahead"):
             self._ahead.close()
 
@@ -98,8 +98,8 @@ class _DecodeAhead(beam.DoFn):
 
 
 class DecodersChecked(beam.DoFn):
-    """Batches as they are, of which others decode the images, once the decoders are found to
-    work."""
+    """Passes batches through unchanged, after checking that the decoders work: later steps decode
+    the images."""
 
     def setup(self) -> None:
         check_decoders()
@@ -147,14 +147,15 @@ class DecodeImages(beam.PTransform):
     """Image records, encoded or raw → image records with raw pixels.
 
     Args:
-      config: shape and type of the pixels, all of it known.
-      rows: of encoded images, the most that are decoded into one batch.
-      target: a column of images too: pairs, as `decode_pairs` gives them.
-      threads: that decode at once, for each bundle. One where a runner starts a process a core.
-      kept: of pairs, the further columns that are kept, by the names that they get.
-      bytes_ahead: encoded and decoded, that a thread is ahead of what follows: as much as that
-        takes at once, where it waits for nothing else.
-      stored: whether a column `STORED` says how files hold their images; not of pairs.
+      config: shape and type of the pixels, completely specified.
+      rows: maximum number of encoded images that are decoded into one batch.
+      target: a second column of images; the result is pairs, as `decode_pairs` returns them.
+      threads: number of decoding threads per Beam bundle. Use 1 if a runner starts a process per
+        core.
+      kept: for pairs, further columns to retain, by the names that they get.
+      bytes_ahead: encoded plus decoded bytes that each thread may be ahead of the next step: as
+        much as that step takes at once, if it waits for nothing else.
+      stored: whether to add a column `STORED` with how files store their images; not for pairs.
 
     Raises:
       ConfigError: `rows` or `threads` is less than 1.
@@ -181,12 +182,12 @@ class DecodeImages(beam.PTransform):
 
 
 class DecodeImagesByKey(beam.PTransform):
-    """(key, image records) → (key, image records with raw pixels), as the key asks for.
+    """(key, image records) → (key, image records with raw pixels), as configured for the key.
 
     Args:
-      configs: for each key, the shape and type of the pixels, and the most encoded images that are
-        decoded into one batch.
-      threads: as of `DecodeImages`.
+      configs: for each key, the shape and type of the pixels, and the maximum number of encoded
+        images that are decoded into one batch.
+      threads: as for `DecodeImages`.
     """
 
     def __init__(self, configs: Mapping[str, tuple[ImageConfig, int]], threads: int = 1):

@@ -1,4 +1,4 @@
-"""A batch of encoded or raw images to raw pixels of one shape: pure functions on record batches."""
+"""Decodes a batch of images to raw pixels of one shape: pure functions on record batches."""
 
 import contextlib
 import math
@@ -38,7 +38,7 @@ from transforms.records.pixels import (
 )
 from transforms.records.rejects import Reason, RecordError, Stage
 
-_DRAWN_BYTES = 32 << 10  # an image; decoding larger ones costs more than what is around it
+_DRAWN_BYTES = 32 << 10  # per image; for larger ones, decoding costs more than the overhead
 _PICTURE_BYTES = 1 << 20
 
 
@@ -48,24 +48,24 @@ def decode_batch(
     picture_bytes: int = _PICTURE_BYTES,
     stored: bool = False,
 ) -> pa.RecordBatch:
-    """The same rows with `image` as raw pixels of `config`'s shape and type, all of it known.
+    """The same rows with `image` as raw pixels of `config`'s shape and type.
 
-    A row whose image cannot be decoded becomes a reject; one that is a reject stays as it is.
+    A row whose image cannot be decoded becomes a reject; a row that is a reject is unchanged.
 
     Args:
       batch: image records, encoded or raw.
-      config: of the pixels, all of it known.
-      picture_bytes: of pixels, the most that small PNGs are drawn into together.
-      stored: whether a column `STORED` says how files hold their images.
+      config: shape and type of the pixels, completely specified.
+      picture_bytes: maximum size in bytes of the pixels of small PNGs decoded together.
+      stored: whether to add a column `STORED` with how files store their images.
 
     Raises:
-      StageError: no image can be decoded, whatever it is.
+      StageError: the decoders fail for any image.
     """
 
     def each(parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         return [_decoded_rows(part, config, picture_bytes, stored) for part in parts]
 
-    # What one image raises is caught there. What is left is memory for all of them.
+    # `_decoded_rows` catches what a single image raises. This handles lack of memory for all.
     (decoded,) = isolated(each, [batch], Stage.DECODE, Reason.OUT_OF_MEMORY, of=(MemoryError,))
     return decoded
 
@@ -80,7 +80,7 @@ def _decoded_rows(
 
 
 def with_stored(batch: pa.RecordBatch, sizes: np.ndarray) -> pa.RecordBatch:
-    """`batch` with a column `STORED`, (N, 3) int32."""
+    """`batch` with `sizes`, (N, 3) int32, as its column `STORED`."""
     flat = pa.array(sizes.reshape(-1), pa.int32())
     column = pa.FixedSizeListArray.from_arrays(flat, type=STORED_TYPE)
     return batch.append_column(STORED, column)
@@ -89,7 +89,7 @@ def with_stored(batch: pa.RecordBatch, sizes: np.ndarray) -> pa.RecordBatch:
 def _filled(
     batch: pa.RecordBatch, config: ImageConfig, picture_bytes: int, sizes: np.ndarray
 ) -> pa.RecordBatch:
-    """The decoded rows; what is not as `config` has it is filled into `sizes`."""
+    """The decoded rows; fills `sizes` where an image is not stored in `config`'s shape."""
     field = batch.schema.field(IMAGE)
     try:
         layout = raw_layout(field.metadata)
@@ -103,7 +103,7 @@ def _filled(
             check_levels(pixels, config)
             return with_column(batch, IMAGE, pixels_to_arrow(pixels), metadata)
         except (ValueError, RecordError):
-            pass  # no bytes, a wrong number of them, or too great a level: one by one, below
+            pass  # no bytes, a wrong number of them, or too high a level: one by one, below
     images = np.zeros((len(batch), *config.shape), config.dtype)
     rejects = batch.column(REJECT).to_pylist()
     drawn = _draw_plain_pngs(batch, layout, config, images, picture_bytes)
@@ -126,7 +126,7 @@ def _draw_plain_pngs(
     images: np.ndarray,
     picture_bytes: int,
 ) -> np.ndarray:
-    """Fills in the images that are plain PNGs of the very shape, small ones; (N,) bool, which."""
+    """Fills in the images that are small plain PNGs of the configured shape; (N,) bool, which."""
     drawn = np.zeros(len(batch), bool)
     small = max(config.image_bytes, batch.nbytes // max(1, len(batch))) <= _DRAWN_BYTES
     if layout is not None or config.dtype != "uint8" or not small or not plain_pngs_work():
@@ -134,15 +134,15 @@ def _draw_plain_pngs(
     column, rows = batch.column(IMAGE), max(1, picture_bytes // config.image_bytes)
     for start in range(0, len(batch), rows):
         part = slice(start, start + rows)
-        with contextlib.suppress(Exception):  # one by one, it is known whose it is
+        with contextlib.suppress(Exception):  # decoding one by one then finds the faulty image
             whole = _draw(column[part].to_pylist(), config, images[part])
             drawn[start : start + len(whole)] = whole
     return drawn
 
 
 def _draw(data: list[bytes | None], config: ImageConfig, images: np.ndarray) -> np.ndarray:
-    """Fills in those of `images` that are plain PNGs of the very shape; (n,) bool, which of the
-    first n, where there is none behind them."""
+    """Fills in those of `images` that are plain PNGs of the configured shape; (n,) bool, which of
+    the first n, with none after them."""
     pngs = {
         index: png
         for index, encoded in enumerate(data)
@@ -160,7 +160,7 @@ def _draw(data: list[bytes | None], config: ImageConfig, images: np.ndarray) -> 
 
 
 def is_decoded(batch: pa.RecordBatch, config: ImageConfig) -> bool:
-    """Whether the images are said to be raw pixels of `config`'s shape and type already."""
+    """Whether the metadata state raw pixels of `config`'s shape and type."""
     try:
         layout = raw_layout(batch.schema.field(IMAGE).metadata)
     except InputError:
@@ -182,7 +182,7 @@ def _pixels(
     expected = math.prod(shape) * dtype.itemsize
     if data.size != expected:
         raise RecordError(
-            Reason.WRONG_SHAPE, f"{data.size} bytes, not the {expected} of {shape} {dtype}"
+            Reason.WRONG_SHAPE, f"{data.size} bytes, expected {expected} for {shape} {dtype}"
         )
     with blaming_the_record():
         pixels = fit_image(np.frombuffer(data, dtype).reshape(shape), config)
@@ -209,14 +209,14 @@ def _with_pixels(
 
 
 def check_target(carried: pa.Schema, target: str) -> None:
-    """Whether the inputs' column `target` may hold images.
+    """Checks that the inputs' column `target` may contain images.
 
     Raises:
-      ConfigError: there is no such column, or it is of another type.
+      ConfigError: there is no such column, or it has another type.
     """
     if carried_name(target) not in carried.names:
         names = ", ".join(carried.names) or "none"
-        raise ConfigError(f"model.target: the inputs have no column {target!r}; known: {names}")
+        raise ConfigError(f"model.target: the inputs have no column {target!r}; available: {names}")
     if not holds_images(kind := carried.field(carried_name(target)).type):
         raise ConfigError(
             f"model.target: {target!r} must be binary or struct<bytes, path>. Received: {kind}"
@@ -226,12 +226,12 @@ def check_target(carried: pa.Schema, target: str) -> None:
 def decode_pairs(
     batch: pa.RecordBatch, target: str, config: ImageConfig, kept: Mapping[str, str] | None = None
 ) -> pa.RecordBatch:
-    """The same rows with `image`, and as `target` the column of that name in the input, as raw
-    pixels of `config`'s shape and type; other columns are left out, but for those that `kept` names
-    as they are to be called.
+    """The same rows with raw pixels of `config`'s shape and type in `image` and in `target`, which
+    is decoded from the input column of that name. Other columns are dropped, except those that
+    `kept` maps from their output names.
 
-    Targets are encoded where images are, and raw in the same layout where those are. A row of which
-    either cannot be decoded becomes a reject.
+    Targets must be encoded if images are, or raw in the same layout. A row becomes a reject if
+    either image cannot be decoded.
     """
     column = batch.column(carried_name(target))
     if pa.types.is_struct(column.type):

@@ -1,4 +1,4 @@
-"""One encoded image to pixels of a given shape. Whatever its decoder raises is a reject."""
+"""Decodes one image to pixels of a given shape. Whatever its decoder raises makes a reject."""
 
 import contextlib
 import functools
@@ -18,23 +18,23 @@ from transforms.records.rejects import Reason, RecordError, told
 
 
 def decode_image(data: bytes, config: ImageConfig) -> np.ndarray:
-    """The pixels that `decode_stored` gives."""
+    """The pixels that `decode_stored` returns."""
     return decode_stored(data, config)[0]
 
 
 def decode_stored(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Stored]:
-    """PNG, JPEG, WebP, TIFF, BMP or GIF (its first frame) to pixels of the configured shape.
+    """Decodes PNG, JPEG, WebP, TIFF, BMP or GIF (first frame) to pixels of the configured shape.
 
-    The EXIF orientation is applied. Shapes, channels and bits that are None in `config` stay as
-    the image has them. With `config.reduce` a JPEG that is to be shrunk is decoded at a fraction
-    of its size where that has pixels enough.
+    The EXIF orientation is applied. Shapes, channels and bits that are None in `config` stay those
+    of the image. With `config.reduce`, a JPEG that will be shrunk is decoded at a fraction of its
+    size if that has enough pixels.
 
     Returns:
-      (H, W, C) uint8 or uint16, and how the file holds the image.
+      (H, W, C) uint8 or uint16, and how the file stores the image.
 
     Raises:
-      RecordError: empty, no image, damaged, too large, of other channels or bits, or such that
-        its decoder alone fails.
+      RecordError: the data are empty, not an image, damaged or too large, have other channels or
+        bits, or make their decoder fail.
       StageError: the decoders fail for any image.
     """
     with blaming_the_record():
@@ -46,10 +46,11 @@ def decode_stored(data: bytes, config: ImageConfig) -> tuple[np.ndarray, Stored]
 
 
 def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
-    """The image's own pixels, (H, W, C) uint8 or uint16, upright.
+    """The image's original pixels, (H, W, C) uint8 or uint16, upright.
 
     Raises:
-      RecordError: empty, no image, damaged or too large, or such that its decoder alone fails.
+      RecordError: the data are empty, not an image, damaged or too large, or make their decoder
+        fail.
       StageError: the decoders fail for any image.
     """
     return decode_image(data, _as_is(max_pixels))
@@ -57,16 +58,16 @@ def decode_as_is(data: bytes, max_pixels: int) -> np.ndarray:
 
 @functools.cache
 def _as_is(max_pixels: int) -> ImageConfig:
-    """To make and check one takes longer than to decode a small image."""
+    """Cached, as constructing one takes longer than decoding a small image."""
     return ImageConfig(max_pixels=max_pixels)
 
 
 def told_layout(data: bytes, max_pixels: int) -> Layout | None:
-    """The shape (H, W, C) and type that `decode_as_is` gives, from the image's header alone: its
-    pixels may be damaged all the same. None where only they can tell.
+    """The shape (H, W, C) and type of what `decode_as_is` returns, from the image's header alone:
+    the pixels may still be damaged. None if the header is not enough.
 
     Raises:
-      RecordError: empty, no image, of a damaged header or too large.
+      RecordError: the data are empty, not an image or too large, or their header is damaged.
       StageError: the decoders fail for any image.
     """
     with blaming_the_record():
@@ -75,15 +76,15 @@ def told_layout(data: bytes, max_pixels: int) -> Layout | None:
 
 @contextlib.contextmanager
 def blaming_the_record() -> Iterator[None]:
-    """Makes a RecordError, reason `decode_failed`, of what nobody expects a decoder to raise: if it
-    does not raise it for the images of the self-test, which are decoded again.
+    """Turns an unexpected error of a decoder into a RecordError with the reason `decode_failed`,
+    provided that the images of the self-test, which are decoded again, do not fail.
 
     Raises:
-      StageError: it does.
+      StageError: the self-test fails too.
     """
     try:
         yield
-    except (RecordError, LatentbeamError, MemoryError):  # the last is no fault of the data
+    except (RecordError, LatentbeamError, MemoryError):  # the data may not cause a MemoryError
         raise
     except Exception as error:
         check_decoders(anew=True)

@@ -1,4 +1,4 @@
-"""Pixels of any size, channels and bits to those of a configuration, on Pillow and NumPy."""
+"""Converts pixels of any size, channels and bits to a configuration's, with Pillow and NumPy."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from PIL import Image
 from ae_models.config.configuration import ImageConfig
 from transforms.records.rejects import Reason, RecordError
 
-# Left, top, right and bottom of a part of an image, in its pixels and their fractions.
+# Left, top, right and bottom of a part of an image, in pixels, possibly fractional.
 Box = tuple[float, float, float, float]
 _MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-# Modes whose channels Pillow resizes at once, none weighed by another as by RGBA's alpha.
+# Modes whose channels Pillow resizes together, without weighting by another as by RGBA's alpha.
 _MODE_OF_BANDS = {1: "L", 3: "RGB", 4: "RGBX"}
 _LEAST_OVERSAMPLING = 2  # docs/reference/decoding.md has the errors of 1 to 4
 
@@ -20,10 +20,10 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     """Pixels (H, W, C) with the configured channels, bits, height and width.
 
     Args:
-      box: what of the pixels is the image, as `reduction` leaves it; None: all.
+      box: the image's part of the pixels, as left by `reduction`; None: all of them.
 
     Raises:
-      RecordError: other channels or bits, and `config.convert` is not set.
+      RecordError: the pixels have other channels or bits, and `config.convert` is not set.
     """
     pixels = converted(pixels, config)
     height, width = pixels.shape[:2]
@@ -34,7 +34,7 @@ def fit_image(pixels: np.ndarray, config: ImageConfig, box: Box | None = None) -
     resized = _drawn(pixels, _FITTED[config.fit or "pad"](box, target), target)
     if config.bits in (None, 8, 16):
         return resized
-    # Bicubic resizing overshoots where dark and bright meet.
+    # Bicubic resizing overshoots at edges between dark and bright.
     return np.minimum(resized, config.greatest_level, dtype=pixels.dtype)
 
 
@@ -48,33 +48,33 @@ def converted(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
 
 
 class Fitted(NamedTuple):
-    """Where an image lies in a frame that it was fitted to: `shown` of the upright image's pixels
-    is `place` of the frame's."""
+    """Where an image is in the frame that it was fitted to: the box `shown` of the upright image is
+    in the box `place` of the frame."""
 
     shown: Box
     place: tuple[int, int, int, int]
 
 
 def fitted(size: tuple[float, float], config: ImageConfig) -> Fitted:
-    """Where an upright image of `size`, (height, width), lies in the configured frame."""
+    """Where an upright image of `size`, (height, width), is in the configured frame."""
     frame = config.shape[:2]
     return _FITTED[config.fit or "pad"]((0.0, 0.0, size[1], size[0]), frame)
 
 
 def check_levels(pixels: np.ndarray, config: ImageConfig) -> None:
-    """Raises RecordError, reason `wrong_bits`, for a level that `config.bits` cannot hold."""
+    """Raises RecordError, reason `wrong_bits`, for a level that does not fit `config.bits`."""
     greatest = int(pixels.max(initial=0))
     if greatest > config.greatest_level:
         raise RecordError(
             Reason.WRONG_BITS,
-            f"a level of {greatest}, more than image.bits {config.bits} holds: "
+            f"level {greatest} does not fit image.bits={config.bits}, whose maximum is "
             f"{config.greatest_level}",
         )
 
 
 def reduction(size: tuple[int, int], config: ImageConfig) -> int:
-    """The greatest of 8, 4, 2 and 1 by which an image of `size`, (height, width), may be decoded
-    smaller, so that it still has twice the pixels a side that fitting it needs."""
+    """The greatest of 8, 4, 2 and 1 by which decoding may reduce an image of `size`, (height,
+    width), so that each side still has twice the pixels that fitting it needs."""
     if not config.reduce or config.height is None or config.width is None:
         return 1
     shrinks = 1 / _scale(size, (config.height, config.width), config.fit or "pad")
@@ -82,8 +82,8 @@ def reduction(size: tuple[int, int], config: ImageConfig) -> int:
 
 
 def _scale(size: tuple[float, float], target: tuple[int, int], fit: str) -> float:
-    """What fits `size`, (height, width), inside `target`, or covers it for `crop`; for `stretch`
-    that of the side which shrinks less."""
+    """The scale that fits `size`, (height, width), inside `target`, or covers it for `crop`; for
+    `stretch`, the scale of the side that shrinks less."""
     return (min if fit == "pad" else max)(target[0] / size[0], target[1] / size[1])
 
 
@@ -95,7 +95,7 @@ def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         check_levels(pixels, config)
         return pixels
     if not config.convert:
-        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, not {config.bits}")
+        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, expected {config.bits}")
     if config.bits == 8:
         return (pixels // 257).astype(np.uint8)
     return ((pixels.astype(np.uint32) * config.greatest_level + 127) // 255).astype(np.uint16)
@@ -107,7 +107,7 @@ def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         return pixels
     mode, target = _MODE_OF_CHANNELS.get(channels), _MODE_OF_CHANNELS.get(config.channels)
     if not config.convert or not mode or not target:
-        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, not {config.channels}")
+        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, expected {config.channels}")
     if pixels.dtype == np.uint8:
         squeezed = pixels[..., 0] if channels == 1 else pixels
         converted = np.asarray(Image.fromarray(squeezed, mode).convert(target))
@@ -117,7 +117,8 @@ def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
 
 
 def _converted_16_bit(pixels: np.ndarray, channels: int, opaque: int) -> np.ndarray:
-    """Grey, colour and alpha into one another for 16 bits, which Pillow's modes do not hold."""
+    """Converts between grey and colour, with or without alpha, for 16 bits, which Pillow's modes do
+    not support."""
     has_alpha = pixels.shape[-1] in (2, 4)
     colour = pixels[..., :-1] if has_alpha else pixels
     alpha = pixels[..., -1:] if has_alpha else np.full_like(pixels[..., :1], opaque)
@@ -130,7 +131,7 @@ def _converted_16_bit(pixels: np.ndarray, channels: int, opaque: int) -> np.ndar
 
 
 def _padded(box: Box, target: tuple[int, int]) -> Fitted:
-    """The box scaled to fit inside `target`, in the middle of it."""
+    """The box scaled to fit inside `target`, centred."""
     height, width = box[3] - box[1], box[2] - box[0]
     scale = _scale((height, width), target, "pad")
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -142,7 +143,7 @@ def _cropped(box: Box, target: tuple[int, int]) -> Fitted:
     """The box scaled to cover `target`, cut around the centre."""
     height, width = box[3] - box[1], box[2] - box[0]
     scale = _scale((height, width), target, "crop")
-    # Rounding may give a part that is larger than the box by the last bit.
+    # Rounding may make the part larger than the box by the last bit.
     inner_height, inner_width = min(height, target[0] / scale), min(width, target[1] / scale)
     left, top = box[0] + (width - inner_width) / 2, box[1] + (height - inner_height) / 2
     shown = (left, top, left + inner_width, top + inner_height)
@@ -150,7 +151,7 @@ def _cropped(box: Box, target: tuple[int, int]) -> Fitted:
 
 
 def _stretched(box: Box, target: tuple[int, int]) -> Fitted:
-    """The box at `target`, whatever its aspect ratio."""
+    """The box resized to `target`, whatever its aspect ratio."""
     return Fitted(box, (0, 0, target[1], target[0]))
 
 
@@ -158,7 +159,7 @@ _FITTED = {"pad": _padded, "crop": _cropped, "stretch": _stretched}
 
 
 def _drawn(pixels: np.ndarray, fitted: Fitted, target: tuple[int, int]) -> np.ndarray:
-    """What is shown of the pixels, in its place; zeros around it."""
+    """The shown part of the pixels, in its place; zeros around it."""
     left, top, right, bottom = fitted.place
     resized = _resize(pixels, (bottom - top, right - left), fitted.shown)
     if resized.shape[:2] == target:
@@ -169,8 +170,8 @@ def _drawn(pixels: np.ndarray, fitted: Fitted, target: tuple[int, int]) -> np.nd
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
-    """The box of (H, W, C) at `size`, (height, width), bicubic with antialiasing; each channel by
-    itself, so that alpha does not weigh colours and any C will do."""
+    """The box of (H, W, C) resized to `size`, (height, width), bicubic with antialiasing. Channels
+    are resized independently, so that alpha does not weight colours and C may be any number."""
     channels = pixels.shape[-1]
     if pixels.dtype == np.uint8 and channels in _MODE_OF_BANDS:
         mode, source = _MODE_OF_BANDS[channels], (pixels.shape[1], pixels.shape[0])
@@ -182,7 +183,7 @@ def _resize(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
 
 def _resize_plane(plane: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
     limits = np.iinfo(plane.dtype)
-    # Pillow's float images hold 16-bit levels; its 8-bit path rounds by itself.
+    # Pillow's float images can represent 16-bit levels; its 8-bit path rounds on its own.
     levels = np.ascontiguousarray(plane, None if plane.dtype == np.uint8 else np.float32)
     values = np.asarray(_resized(Image.fromarray(levels), size, box))
     if values.dtype == plane.dtype:

@@ -1,16 +1,16 @@
-"""Images as files hold them, and as they stand upright: EXIF's orientation."""
+"""EXIF orientation: images as stored in files, and upright."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-SIDEWAYS = (5, 6, 7, 8)  # orientations of rows as columns
-_RIGHT_TO_LEFT, _BOTTOM_UP = (2, 3, 6, 7), (3, 4, 7, 8)  # once columns are columns
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap rows and columns
+_RIGHT_TO_LEFT, _BOTTOM_UP = (2, 3, 6, 7), (3, 4, 7, 8)  # after that swap
 
 
 class Stored(NamedTuple):
-    """How a file holds its image: width and height of the rows in it, in pixels, and the number by
-    which EXIF says how they are turned to stand upright, 1 where they do."""
+    """How a file stores its image: its width and height as stored, in pixels, and the EXIF number
+    that states how to make it upright, 1 if it already is."""
 
     width: int
     height: int
@@ -18,19 +18,19 @@ class Stored(NamedTuple):
 
     @property
     def upright(self) -> tuple[int, int]:
-        """(height, width) of the image when it stands upright."""
+        """(height, width) of the upright image."""
         if self.orientation in SIDEWAYS:
             return self.width, self.height
         return self.height, self.width
 
 
 def known_orientation(number: object) -> int:
-    """1 for what is none of EXIF's eight numbers."""
+    """The number, or 1 if it is not one of EXIF's eight numbers."""
     return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, ...) as it is stored → upright."""
+    """(H, W, ...) as stored → upright."""
     if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in _RIGHT_TO_LEFT:
@@ -54,8 +54,8 @@ def turned_back(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def upright_box(
     box: tuple[float, float, float, float], size: tuple[int, int], orientation: int
 ) -> tuple[float, float, float, float]:
-    """A box, (left, top, right, bottom), of rows of `size`, (height, width), in the image when it
-    stands upright."""
+    """Converts a box, (left, top, right, bottom), in a stored image of `size`, (height, width), to
+    a box in the upright image."""
     (left, top, right, bottom), (height, width) = box, size
     if orientation in SIDEWAYS:
         left, top, right, bottom = top, left, bottom, right
@@ -70,7 +70,7 @@ def upright_box(
 def stored_box(
     box: tuple[float, float, float, float], stored: Stored
 ) -> tuple[float, float, float, float]:
-    """The inverse of `upright_box`: a box of the upright image in the rows of its file."""
+    """The inverse of `upright_box`: converts a box in the upright image to one in the stored."""
     (left, top, right, bottom), (height, width) = box, stored.upright
     if stored.orientation in _BOTTOM_UP:
         top, bottom = height - bottom, height - top

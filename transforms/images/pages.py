@@ -1,5 +1,5 @@
-"""Whether an image file has more images than the one that is read: a TIFF's pages, an animation's
-frames. Told from its structure; no pixels are decoded."""
+"""Whether an image file has more images than the one that is read: pages of a TIFF, frames of an
+animation. Determined from its structure, without decoding pixels."""
 
 import contextlib
 import struct
@@ -8,28 +8,28 @@ from transforms.images.limits.gif import SIGNATURES as GIFS
 from transforms.images.limits.gif import colour_table_bytes
 from transforms.images.png import SIGNATURE, chunks
 
-MOST_START_BYTES = 41  # as many first bytes as `may_have_pages` looks at
-_TIFFS = (b"MM\0*", b"II*\0", b"II+\0")  # BigTIFF in the other order is refused
-_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF 6.0, section 8: overviews, and what is opaque
-_DIRECTORIES = 64  # of a TIFF, as many as are looked at; their chain may be a ring
-_ANIMATED = 2  # a flag of a WebP
+MOST_START_BYTES = 41  # the number of first bytes that `may_have_pages` uses
+_TIFFS = (b"MM\0*", b"II*\0", b"II+\0")  # BigTIFF in the other byte order is rejected
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF 6.0, section 8: overviews, transparency masks
+_DIRECTORIES = 64  # number of TIFF directories to examine; their chain may be a ring
+_ANIMATED = 2  # WebP flag
 
 
 def may_have_pages(start: bytes) -> bool:
-    """Whether data that begin so may have several images: all but JPEG, BMP and most of PNG."""
+    """Whether data with this beginning may have several images: all but JPEG, BMP and most PNGs."""
     if start.startswith(SIGNATURE):
-        return start[37:41] != b"IDAT"  # right behind the header, so no animation
+        return start[37:41] != b"IDAT"  # IDAT right after the header: not an animation
     return start.startswith((*GIFS, *_TIFFS)) or _is_animated_webp(start)
 
 
 def has_further_pages(data: bytes) -> bool:
-    """Whether there is an image behind the first that is read.
+    """Whether there is a further image after the first one, which is read.
 
-    Of a TIFF, overviews and masks are none, nor is what the tag SubIFDs leads to. Of a JPEG, none
-    are looked for: those in MPO files are previews, gain maps, or what the other eye sees. Damaged
-    data have those that are found before the damage.
+    In a TIFF, overviews, masks and what the tag SubIFDs leads to do not count. In a JPEG, further
+    images are not looked for: those in MPO files are previews, gain maps, or the other eye's view.
+    In damaged data, the images before the damage count.
     """
-    # The data end early, or send the reader farther than Python counts.
+    # The data end early, or contain an offset too large for Python.
     with contextlib.suppress(struct.error, IndexError, OverflowError):
         if data.startswith(SIGNATURE):
             return _frames_of_png(data) > 1
@@ -51,7 +51,7 @@ def _frames_of_png(data: bytes) -> int:
 
 
 def _has_second_frame(data: bytes) -> bool:
-    """Of a GIF: a second image descriptor (GIF89a specification, section 20)."""
+    """Whether a GIF has a second image descriptor (GIF89a specification, section 20)."""
     place, images = 13 + colour_table_bytes(data[10]), 0
     while data[place] != 0x3B:
         if data[place] == 0x2C:
@@ -88,7 +88,8 @@ def _has_second_page(data: bytes) -> bool:
 
 
 def _is_overview(data: bytes, entry: int, order: str, big: bool) -> bool:
-    """Whether the first tag of a directory says so: tags are in order, and it is the lowest."""
+    """Whether the first tag of a directory marks an overview or mask: tags are sorted, and this one
+    is the lowest."""
     tag, kind = struct.unpack_from(order + "HH", data, entry)
     (value,) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8 + 4 * big)
     return tag == _SUBFILE_TYPE and bool(value & _REDUCED_OR_MASK)

@@ -1,18 +1,18 @@
-"""The structure of a PNG: a signature, then chunks of a size, a kind, content and a checksum."""
+"""The structure of a PNG: a signature, then chunks, each with size, kind, content and checksum."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _read_chunk, _read_checksum = struct.Struct(">I4s").unpack_from, struct.Struct(">I").unpack_from
-_DEPTH_BYTE, _COLOUR_TYPE_BYTE = 24, 25  # of the IHDR chunk, which the format puts first
+_DEPTH_BYTE, _COLOUR_TYPE_BYTE = 24, 25  # in the IHDR chunk, which is always first
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, start and end of each chunk's content, up to the chunk that ends the PNG or the end of
-    the data, behind which a content may reach."""
+    the data, which a content may extend beyond."""
     start, last = len(SIGNATURE) + 8, len(data)
     while start <= last:
         size, kind = _read_chunk(data, start - 8)
@@ -20,11 +20,11 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         yield kind, start, end
         if kind == b"IEND":
             return
-        start = end + 12  # behind the checksum, and the next chunk's size and kind
+        start = end + 12  # after the checksum, and the next chunk's size and kind
 
 
 def has_right_checksum(data: memoryview, start: int, end: int) -> bool:
-    """Whether the kind and content of a chunk have the checksum that follows them.
+    """Whether the kind and content of a chunk match the checksum that follows them.
 
     Raises:
       struct.error: the data end before it.
@@ -33,10 +33,10 @@ def has_right_checksum(data: memoryview, start: int, end: int) -> bool:
 
 
 def is_16_bit(data: bytes) -> bool:
-    """Whether the data begin as a PNG of 16 bits a channel does."""
+    """Whether the data begin like a PNG with 16 bits per channel."""
     return data.startswith(SIGNATURE) and data[_DEPTH_BYTE : _DEPTH_BYTE + 1] == b"\x10"
 
 
 def colour_type(data: bytes) -> int:
-    """The colour type of data that begin as a PNG does, of which `CHANNELS` are."""
+    """The colour type, a key of `CHANNELS`, of data that begin like a PNG."""
     return data[_COLOUR_TYPE_BYTE]

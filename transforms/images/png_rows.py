@@ -1,4 +1,4 @@
-"""Whether a PNG's compressed data are what its rows need."""
+"""Whether a PNG has as much compressed data as its rows need."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ from transforms.images.png import CHANNELS, chunks
 
 _HEADER = struct.Struct(">IIBBBBB")
 _WHOLE = ((0, 0, 1, 1),)
-# First column and row of each pass, and its steps.
+# First column and row of each pass, and its steps across and down.
 _ADAM7 = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)),
     (0, 1, 1, 2),
@@ -16,11 +16,11 @@ _PIECE = 1 << 20
 
 
 def row_bytes_missing(data: bytes) -> int:
-    """How many bytes a PNG's rows need beyond those that its data inflate to: 0 if they are all
-    there, less than 0 if there are more. Not more than one byte too many is inflated.
+    """The number of bytes that a PNG's rows need beyond those that its data inflate to: 0 if they
+    are complete, negative if there are more. At most one surplus byte is inflated.
 
     Raises:
-      struct.error, KeyError: the header is no PNG's.
+      struct.error, KeyError: the header is not that of a PNG.
     """
     missing = 0
     inflater = zlib.decompressobj()
@@ -45,7 +45,7 @@ def _after(inflater: "zlib._Decompress", compressed: bytes, missing: int) -> int
 
 
 def _bytes_of_rows(header: bytes) -> int:
-    """Each row of each pass is a byte for its filter, then its pixels."""
+    """The number of bytes of all rows: each row of each pass is a filter byte and its pixels."""
     width, height, bits, kind, _, _, interlaced = _HEADER.unpack_from(header)
     bits_a_pixel = bits * CHANNELS[kind]
     total = 0

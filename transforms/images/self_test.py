@@ -1,5 +1,5 @@
-"""Whether the decoders give the right pixels of images that are built in: a fault of the program,
-or of a library, must not look like one of the data."""
+"""Checks that the decoders return the right pixels for built-in images: a fault of the program or
+of a library must not look like a fault of the data."""
 
 import base64
 import functools
@@ -17,10 +17,10 @@ from transforms.records.rejects import told
 
 _AS_IS = ImageConfig()
 _BY_TENSORFLOW = "16-bit PNG"
-_TOLERANCE = {"JPEG": 4}  # levels by which a decoder may be off
+_TOLERANCE = {"JPEG": 4}  # levels by which a decoder may deviate
 _LEVEL = 77
 
-# Each is 3 × 5 pixels of `_ramp`, deflated, in base 64.
+# Each is the 3 × 5 pixels of `_ramp`, encoded, deflated, in base 64.
 _IMAGES = {
     "plain PNG": (
         "eNrrDPBz5+WS4mJgYOD19HAJAtKsQMzMwQQkr4QErQdSIp4ujiEVc5JTJpgIOTLpmJmZ/fjBkLOApTdlh/JyoD"
@@ -69,21 +69,21 @@ _IMAGES = {
 
 
 def check_decoders(config: ImageConfig = _AS_IS, *, anew: bool = False) -> None:
-    """Decodes the built-in images, and brings images of one colour to another shape.
+    """Decodes the built-in images, and fits images of one colour to another shape.
 
     Args:
-      config: what the images are for. TensorFlow, which takes seconds to load, decodes 16-bit PNGs:
-        not tried where none can be of use.
-      anew: also if this was done before in this process.
+      config: how images will be decoded. 16-bit PNGs, which need TensorFlow, are tested only if
+        they can be used, as TensorFlow takes seconds to load.
+      anew: whether to repeat the check if it was already done in this process.
 
     Raises:
-      StageError: pixels are wrong, or something is raised.
+      StageError: pixels are wrong, or an error is raised.
     """
     plain_pngs_work()
     check = _fault.__wrapped__ if anew else _fault
     if fault := check(config.bits != 8 or config.convert):
         by = f"Pillow {PIL.__version__}"
-        raise StageError(f"decode: fails without a record too, by {by}: {fault}")
+        raise StageError(f"decode stage failed even with no records, with {by}: {fault}")
 
 
 @functools.cache
@@ -93,7 +93,7 @@ def _fault(with_tensorflow: bool) -> str | None:
             continue
         try:
             pixels = decoded(built_in(name), _AS_IS).pixels
-        except Exception as error:  # whatever it is, it is no record's fault
+        except Exception as error:  # whatever it is, no record caused it
             return f"{name}: {told(error)}"
         expected = _ramp("16-bit" in name)[..., : 1 if "grey" in name else 3]
         if not _equal(pixels, expected, _TOLERANCE.get(name, 0)):
@@ -107,7 +107,7 @@ def built_in(name: str) -> bytes:
 
 
 def _ramp(deep: bool) -> np.ndarray:
-    """(3, 5, 3) uint8 or uint16: all levels of a pixel, and all pixels, differ."""
+    """(3, 5, 3) uint8 or uint16: all pixels, and all levels within a pixel, differ."""
     rows, columns, channels = np.ogrid[:3, :5, :3]
     levels = 60 * rows + 20 * columns + 25 * channels
     return (levels * 250 + rows + channels).astype(np.uint16) if deep else levels.astype(np.uint8)
@@ -125,7 +125,7 @@ def _fitting_fault() -> str | None:
         try:
             pixels = fit_image(np.full((4, 4, 3), _LEVEL, dtype), config)
         except Exception as error:
-            return f"fitting of {bits} bits: {told(error)}"
+            return f"fitting {bits}-bit pixels: {told(error)}"
         if not _equal(pixels, np.full((2, 2, 1), _LEVEL, dtype), 0):
-            return f"fitting of {bits} bits: wrong pixels"
+            return f"fitting {bits}-bit pixels: wrong pixels"
     return None

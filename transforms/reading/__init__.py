@@ -1,1 +1,1 @@
-"""Records of the inputs: all of them, a sample, single ones."""
+"""Reads records of the inputs: all of them, a sample, or individual ones."""

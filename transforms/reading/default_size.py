@@ -1,4 +1,4 @@
-"""The size that images are brought to where none is set."""
+"""The default size to which images are resized."""
 
 import itertools
 import math
@@ -6,23 +6,23 @@ import statistics
 from collections.abc import Sequence
 
 Size = tuple[int, int]  # height and width, in pixels
-_SIDE = 64  # of the square that a size which trains in minutes on two cores has the area of
+_SIDE = 64  # side of a square whose area trains in minutes on two cores
 _MULTIPLE = 4
 
 
 def default_size(sizes: Sequence[Size]) -> Size:
     """A height and width with the images' median aspect ratio and at most 64 · 64 pixels, neither
-    of them greater than the median image's: detail that is not there costs time and shows nothing.
+    greater than that of the median image, as upscaling costs time and adds no detail.
 
-    Sides that are scaled down are multiples of 4, but those of less than 4. Images of one size of
-    at most 64 · 64 pixels keep it.
+    Sides that are scaled down are multiples of 4, except those of less than 4. Images of one size
+    with at most 64 · 64 pixels keep that size.
 
     Args:
       sizes: (height, width) of each image, at least one.
     """
     height, width = median_size(sizes)
     ratio = aspect_ratio(sizes)
-    # The largest with that ratio in the median image; of one size, that size itself.
+    # The largest size with that ratio within the median image; for images of one size, that size.
     fitted = min(height, width * ratio), min(width, height / ratio)
     scale = _SIDE / math.sqrt(fitted[0] * fitted[1])
     if scale >= 1:
@@ -31,20 +31,20 @@ def default_size(sizes: Sequence[Size]) -> Size:
 
 
 def median_size(sizes: Sequence[Size]) -> Size:
-    """The median of heights, and that of widths; of two in the middle the lower."""
+    """The median of heights and the median of widths; of two middle values, the lower."""
     heights, widths = zip(*sizes, strict=True)
     return statistics.median_low(heights), statistics.median_low(widths)
 
 
 def aspect_ratio(sizes: Sequence[Size]) -> float:
-    """The median of height / width, on a logarithmic scale: as many upright images as equally long
-    ones on their side are square in the middle."""
+    """The median of height / width, on a logarithmic scale: equally many portrait and landscape
+    images of one aspect ratio have a square median."""
     return math.exp(statistics.median(math.log(height / width) for height, width in sizes))
 
 
 def _nearest(wanted: tuple[float, float], most: Size) -> Size:
-    """The whole sides next to those wanted that differ least from them, of those that have no more
-    than 64 · 64 pixels and are within `most`."""
+    """The whole sides adjacent to the desired ones that differ least from them, with at most
+    64 · 64 pixels and within `most`."""
     allowed = [
         (height, width)
         for height, width in itertools.product(_around(wanted[0]), _around(wanted[1]))
@@ -63,6 +63,6 @@ def _around(side: float) -> tuple[int, ...]:
 
 
 def _distance(size: Size, wanted: tuple[float, float]) -> float:
-    """In aspect ratio first of all, and in both sides."""
+    """The difference between two sizes: mainly in aspect ratio, and in both sides."""
     height, width = (math.log(side / ideal) for side, ideal in zip(size, wanted, strict=True))
     return (height - width) ** 2 + height**2 + width**2

@@ -1,4 +1,4 @@
-"""The images of a few records, found again in the inputs that a run has read."""
+"""Finds the images of a few records in the inputs that a run has read."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -24,22 +24,22 @@ def record_images(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The decoded image of each of the records, with its id, in the order of the inputs.
 
-    Of an input that need not be read in whole, only the files that hold a wanted record are. The
-    search ends with the last of them. A record that is not there any more, or cannot be decoded, is
-    left out.
+    If an input need not be read entirely, only the files that contain requested records are read.
+    The search ends with the last of them. A record that no longer exists, or cannot be decoded, is
+    omitted.
 
     Args:
-      inputs: as `score` was given them.
-      ids: of the records that are wanted.
-      config: the bundle's, which images are brought to.
-      options: how the inputs are read.
-      looked_at: where those that cannot be decoded are counted.
+      inputs: the inputs, as given to `score`.
+      ids: the ids of the requested records.
+      config: the model bundle's image configuration, to which images are converted.
+      options: how to read the inputs.
+      looked_at: counts the records that cannot be decoded.
 
     Returns:
       Pairs of an id and raw pixels, (H, W, C) uint8 or uint16.
 
     Raises:
-      InputError: an input is not there.
+      InputError: an input does not exist.
     """
     for batch in found_records(inputs, ids, options):
         decoded = decode_batch(batch, config)
@@ -54,7 +54,7 @@ def record_images(
 def found_records(
     inputs: Sequence[str], ids: Collection[str], options: ReadOptions = USUAL
 ) -> Iterator[pa.RecordBatch]:
-    """The records of these ids, as they were read, each once. As `record_images` has it."""
+    """The records with these ids, as they were read, each once; otherwise like `record_images`."""
     wanted = set(ids)
     for source in resolve_inputs(inputs, options):
         for task in source.tasks():

@@ -1,5 +1,5 @@
-"""What came of the records that were looked at in vain: why there is no image to show or to learn
-the shape from."""
+"""What happened to records without a usable image: why there is no image to show, or from which to
+determine the shape."""
 
 import collections
 import dataclasses
@@ -15,11 +15,11 @@ _MOST_NAMED = 3
 
 @dataclasses.dataclass
 class LookedAt:
-    """Counts of records, by what came of them.
+    """Counts of records, by what happened to them.
 
     Attributes:
-      excluded: that did not meet every condition.
-      reasons: that were rejected, by reason.
+      excluded: number of records that do not match every condition.
+      reasons: numbers of rejected records, by reason.
       first: the id and the message of the first reject.
     """
 
@@ -40,29 +40,29 @@ class LookedAt:
             self.add(record, reject)
 
     def told(self) -> str:
-        """`2 corrupt, 1 empty; the first, ID: MESSAGE`; empty without a reject."""
+        """`2 corrupt, 1 empty; the first is ID: MESSAGE`; empty if there are no rejects."""
         if self.first is None:
             return ""
         counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
         record, message = self.first
-        return f"{counts}; the first, {record}: {message}"
+        return f"{counts}; the first is {record}: {message}"
 
     def nothing_found(self, uris: Sequence[str], wheres: Sequence[Where]) -> str:
         """Why none of the records of the inputs can be used."""
         conditions = " and ".join(map(str, wheres))
         if self.first is not None:
-            which = f"records that meet {conditions}" if wheres else "records"
+            which = f"records that match {conditions}" if wheres else "records"
             return (
-                f"no image can be decoded in {named(uris)}: all {self.reasons.total():,} {which} "
+                f"no image can be decoded from {named(uris)}: all {self.reasons.total():,} {which} "
                 f"were rejected ({self.told()})"
             )
         if self.excluded:
-            return f"none of the {self.excluded:,} records in {named(uris)} meets {conditions}"
-        return f"no record in {named(uris)}"
+            return f"none of the {self.excluded:,} records in {named(uris)} matches {conditions}"
+        return f"no records in {named(uris)}"
 
 
 def named(uris: Sequence[str]) -> str:
-    """The inputs, of many the first few, for people."""
+    """The inputs as readable text; if there are many, the first few."""
     shown = ", ".join(uris[:_MOST_NAMED])
     more = len(uris) - _MOST_NAMED
     return f"{shown} and {more:,} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""A look at an input's images before they are read: their sizes, channels and bits."""
+"""Examines a sample of an input's images beforehand: their sizes, channels and bits."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,22 +21,23 @@ from transforms.records.where import Where
 from transforms.sources import Source
 
 MOST_IMAGES = 1000
-_DECODED_PIXELS = 1 << 22  # of small images, which are decoded in full: a tenth of a second
+_DECODED_PIXELS = 1 << 22  # of fully decoded small images: a tenth of a second
 _LIMITS = BatchLimits(rows=256)
 
 
 def survey_images(
     sources: Sequence[Source], wheres: Sequence[Where], max_pixels: int, in_bands: bool = False
 ) -> Survey:
-    """What a sample of the images has: of encoded ones mostly by their headers.
+    """The sizes and kinds of a sample of the images; those of encoded images are mostly read from
+    their headers.
 
     Args:
-      sources, wheres: which records there are.
-      max_pixels: of an image that is decoded as a whole.
-      in_bands: whether larger ones may be, that are decoded in bands.
+      sources, wheres: the inputs and conditions that select the records.
+      max_pixels: maximum number of pixels of an image that is decoded in one piece.
+      in_bands: whether larger images, which are decoded in bands, are allowed.
 
     Raises:
-      InputError: no record meets the conditions, or no image can be decoded.
+      InputError: no record matches the conditions, or no image can be decoded.
       ConfigError: a condition names a column that the inputs do not have.
     """
     carried = common_carried(sources)
@@ -53,8 +54,8 @@ def survey_images(
 def _first_of_all(
     sources: Sequence[Source], wheres: Sequence[Where], carried: pa.Schema, look: "_Look"
 ) -> Survey:
-    """The first image that can be decoded: there are few records that meet the conditions, or few
-    good ones, and the sample has none."""
+    """The first image that can be decoded, if few records match the conditions or are good, so that
+    the sample has none."""
     for source in sources:
         for task in source.tasks():
             for batch, excluded in read_task(source, task, _LIMITS, carried=carried, wheres=wheres):
@@ -66,17 +67,17 @@ def _first_of_all(
 
 @dataclasses.dataclass
 class _Look:
-    """Looks at image records.
+    """Examines image records.
 
-    Headers may be those of damaged images. Images are decoded until one can be, and as long as
-    that takes little time.
+    Headers may be those of damaged images. Images are therefore decoded until one succeeds, and as
+    long as that takes little time.
 
     Args:
-      max_pixels: of an image.
+      max_pixels: maximum number of pixels of an image.
       in_bands: whether images that are decoded in bands may be larger.
-      decoded: how many images were whole.
-      pixels: how many of them were decoded.
-      in_vain: the records that are no images.
+      decoded: number of images that were found to be complete.
+      pixels: number of pixels decoded so far.
+      in_vain: counts the records without a usable image.
     """
 
     max_pixels: int
@@ -86,7 +87,7 @@ class _Look:
     in_vain: LookedAt = dataclasses.field(default_factory=LookedAt)
 
     def at(self, batch: pa.RecordBatch) -> Iterator[Looked]:
-        """What is found of each record that is an image."""
+        """The findings for each record that is an image."""
         metadata = batch.schema.field(IMAGE).metadata
         rows = zip(*(batch.column(name) for name in (ID, IMAGE, REJECT)), strict=True)
         for record, image, rejected in rows:

@@ -1,4 +1,4 @@
-"""Reading images of any kind of input as record batches."""
+"""Reads images from any kind of input as record batches."""
 
 import contextlib
 from collections.abc import Generator, Iterable, Sequence
@@ -38,7 +38,7 @@ _TALLIES = "tallies"
 
 
 class ImageRecords(NamedTuple):
-    """What `ReadImages` gives: image records, and the counts of what was read or passed over."""
+    """The output of `ReadImages`: image records, and counts of what was read or passed over."""
 
     records: PCollection[pa.RecordBatch]
     tallies: PCollection[pa.RecordBatch]
@@ -54,7 +54,7 @@ def common_carried(sources: Sequence[Source]) -> pa.Schema:
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").remove_metadata()
     except pa.ArrowException as error:
-        raise InputError(f"the inputs' columns do not fit together: {error}") from error
+        raise InputError(f"the inputs have incompatible columns: {error}") from error
 
 
 def read_task(
@@ -67,10 +67,10 @@ def read_task(
     images: bool = True,
     passed_over: PassedOver | None = None,
 ) -> Generator[tuple[pa.RecordBatch, int]]:
-    """The image records of a task with the run's carried columns, and how many were excluded.
+    """The image records of a task with the run's carried columns, and the number excluded.
 
-    `passed_over` is told of what is in the files and not read. A record that could not be read far
-    enough to know its column is not excluded by it.
+    `passed_over` counts what is in the files but not read. A condition does not exclude a reject
+    whose column is unknown because it could not be read.
     """
     for batch in source.read(task, limits, images, passed_over):
         conformed = _conformed(batch, carried)
@@ -81,7 +81,7 @@ def read_task(
 
 
 def _count_pages(batch: pa.RecordBatch, passed_over: PassedOver) -> None:
-    """Tells of the images that have further pages; few are looked at beyond their first bytes."""
+    """Counts the images that have further pages; for most, their first bytes are enough."""
     images = batch.column(IMAGE)
     if raw_layout(batch.schema.field(IMAGE).metadata) is not None:
         return
@@ -92,7 +92,7 @@ def _count_pages(batch: pa.RecordBatch, passed_over: PassedOver) -> None:
 
 
 def _conformed(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:
-    """The rows with the run's columns; one whose values do not fit is a reject, and it alone."""
+    """The rows with the run's columns; only rows whose values do not fit become rejects."""
     try:
         return conform(batch, carried)
     except pa.ArrowException as error:
@@ -166,21 +166,22 @@ class _Read(beam.DoFn):
 
 
 class ReadImages(Composite):
-    """Reads images of files, Parquet, TFRecord, WebDataset or NumPy archives, `builtin:digits`.
+    """Reads images from files, Parquet, TFRecord, WebDataset, NumPy archives or `builtin:digits`.
 
     Args:
       inputs: one path or several, of the kinds that README lists.
       where: conditions on carried columns, as text or `Where`; all must hold.
-      limits: what one batch may hold.
-      options: how the inputs are read.
+      limits: limits of one batch.
+      options: how to read the inputs.
 
     Returns:
       `ImageRecords`; pipe it into `ScoreImages`.
 
     Raises:
-      InputError: an input is not there, holds no image, or is not of the kind its name says.
-      ConfigError: a condition names a column that the inputs do not have, or it does not begin a
-        pipeline.
+      InputError: an input does not exist, contains no image, or is not of the kind that its name
+        indicates.
+      ConfigError: a condition names a column that the inputs do not have, or the transform is not
+        applied to the pipeline itself.
     """
 
     def __init__(
@@ -213,13 +214,13 @@ class ReadImages(Composite):
 
 
 class ReadTasks(Composite):
-    """Reads tasks that were listed already, as `ReadImages` reads those that it lists.
+    """Reads tasks that have already been listed, as `ReadImages` reads those that it lists.
 
     Args:
-      tasks: each with its source.
+      tasks: pairs of a source and a task.
       carried: the run's carried columns.
-      where: conditions on them, which have been checked.
-      limits: what one batch may hold.
+      where: conditions on them, already checked.
+      limits: limits of one batch.
 
     Returns:
       `ImageRecords`.
@@ -248,10 +249,11 @@ def open_inputs(
 ) -> tuple[list[Source], pa.Schema]:
     """The sources of a run and its carried columns.
 
-    Fails here, not in a worker, where nothing is to be read.
+    If there is nothing to read, this fails here rather than in a worker.
 
     Raises:
-      InputError: an input is not there, holds no image, or is not of the kind its name says.
+      InputError: an input does not exist, contains no image, or is not of the kind that its name
+        indicates.
       ConfigError: a condition names a column that the inputs do not have.
     """
     sources = resolve_inputs(inputs, options)
@@ -270,12 +272,12 @@ def _check_not_empty(source: Source) -> None:
             return
         if listing.passed_over is not None:
             passed_over.update(listing.passed_over)
-    raise InputError(f"no record in {source.uri}{passed_over.in_brackets()}")
+    raise InputError(f"no records in {source.uri}{passed_over.in_brackets()}")
 
 
 def _read(tasks: PCollection[tuple[Source, Any]], read: _Read) -> Any:
     return (
         tasks
-        | "ShuffleTasks" >> beam.Reshuffle()  # paths travel, images never do
+        | "ShuffleTasks" >> beam.Reshuffle()  # shuffles paths, never images
         | "Read" >> beam.ParDo(read).with_outputs(_TALLIES, main="records")
     )

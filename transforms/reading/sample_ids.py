@@ -1,4 +1,4 @@
-"""A few records of the inputs, chosen at random by a seed."""
+"""Chooses a few records of the inputs at random, by seed."""
 
 import heapq
 from collections.abc import Sequence
@@ -21,22 +21,23 @@ def choose_ids(
     wheres: Sequence[Where] = (),
     options: ReadOptions = USUAL,
 ) -> list[str]:
-    """The ids of a uniform sample of the records, without replacement: those of the least hashes
-    of seed and id, in the order of these. More of the same seed begin with the same records.
+    """The ids of a uniform sample of the records, without replacement: those with the smallest
+    hashes of seed and id, in the order of hashes. With the same seed, a larger sample begins with
+    the same records.
 
-    Ids are read, images are not, so that a record may be among them that cannot be decoded. Memory
-    is that of `count` ids and a batch.
+    Only ids are read, not images, so the sample may contain a record that cannot be decoded. Memory
+    use is that of `count` ids and a batch.
 
     Args:
-      inputs: as `score` is given them.
-      count: the most records; all of a smaller input.
-      seed: another one gives another sample.
+      inputs: the inputs, as given to `score`.
+      count: maximum number of records; a smaller input is returned entirely.
+      seed: random seed.
       wheres: conditions on carried columns, all of which must hold.
-      options: how the inputs are read.
+      options: how to read the inputs.
 
     Raises:
-      InputError: an input is not there, has no record, none that meets the conditions, or none that
-        can be read.
+      InputError: an input does not exist, or has no records, none that match the conditions, or
+        none that can be read.
       ConfigError: a condition names a column that the inputs do not have, or `count` is less than
         1.
     """

@@ -1,5 +1,5 @@
-"""A sample of an input's records from all over it: folders and shards are sorted, by class, by
-camera or by day."""
+"""Samples an input's records from all over it, because folders and shards are often sorted by
+class, camera or day."""
 
 import bisect
 import contextlib
@@ -15,17 +15,17 @@ from transforms.records.batches import ID, IMAGE, BatchLimits
 from transforms.records.where import Where
 from transforms.sources import Source
 
-_MOST_TASKS = 4096  # of a source: of image files, two million
-_MOST_SHARDS = 32  # that records are taken from, if each has enough
-_READ_PER_TAKEN = 8  # records: of those that meet conditions there may be few
+_MOST_TASKS = 4096  # per source: two million image files
+_MOST_SHARDS = 32  # from which records are taken, if each has enough
+_READ_PER_TAKEN = 8  # records read per record taken: few may match the conditions
 _MOST_BYTES = 1 << 30  # of images
 _LIMITS = BatchLimits(rows=64)
-# Every eighth record, then those in between: where bytes end the sample early, it is spread still.
+# Every eighth record, then those between: a sample that the byte limit ends early is still spread.
 _ROUNDS = 8
 
 
 class _Part(NamedTuple):
-    """A task with its source, and how many records it has, if that is known."""
+    """A task with its source, and its number of records, if known."""
 
     source: Source
     task: Any
@@ -34,18 +34,18 @@ class _Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Which records of an input are in its sample: the same ones whenever it is read.
+    """A sample of an input's records: the same records whenever it is read.
 
-    Of sources that are entered at any record (`Source.picks`) they lie at equal distances. Of the
-    others, the first records are taken of some tasks that lie so. Work and memory are bounded: at
-    most 4,096 tasks of a source are told apart, of the others at most 8 records are read for each
-    that is wanted, and no more than 1 GiB of images.
+    From sources that can read individual records (`Source.picks`), records at equal distances are
+    taken. From the others, the first records of tasks at equal distances are taken. Work and memory
+    are bounded: at most 4,096 tasks per source are distinguished, from the others at most 8 records
+    are read per record taken, and at most 1 GiB of images is read.
 
     Args:
-      sources: of the input.
+      sources: the sources of the input.
       carried: their carried columns.
-      wheres: conditions that the records meet.
-      count: how many are wanted.
+      wheres: conditions that the records must match.
+      count: number of records to take.
     """
 
     sources: Sequence[Source]
@@ -54,8 +54,8 @@ class Spread:
     count: int
 
     def read(self) -> tuple[Iterator[pa.RecordBatch], int | None]:
-        """Image records in small batches, and how many there are to choose from; None where only
-        reading them all would tell."""
+        """Image records in small batches, and the number of records to choose from; None if it is
+        unknown without reading all of them."""
         parts, are_all = self._parts()
         picked = [part for part in parts if part.source.picks]
         others = [part for part in parts if not part.source.picks]
@@ -67,7 +67,7 @@ class Spread:
         return _bounded(batches), total
 
     def _parts(self) -> tuple[list[_Part], bool]:
-        """Tasks, and whether they are all."""
+        """Tasks, and whether these are all tasks."""
         parts, are_all = [], True
         for source in self.sources:
             listed = (found for found in source.listings() if found.task is not None)
@@ -77,7 +77,7 @@ class Spread:
         return parts, are_all
 
     def _records(self, part: _Part) -> int:
-        """How many there are that meet the conditions."""
+        """The number of records that match the conditions."""
         if part.records is None or self.wheres:
             return len(self._ids(part))
         return part.records
@@ -97,7 +97,7 @@ class Spread:
     def _picked(
         self, parts: Sequence[_Part], counts: Sequence[int], wanted: int
     ) -> Iterator[pa.RecordBatch]:
-        """Records at equal distances of all that the parts have, together."""
+        """Records at equal distances among all records of the parts."""
         ends = list(itertools.accumulate(counts))
         total = ends[-1] if ends else 0
         wanted = min(wanted, total)
@@ -115,8 +115,8 @@ class Spread:
                     yield from (batch for batch, _ in self._batches(part.source, task))
 
     def _first(self, parts: Sequence[_Part], wanted: int) -> Iterator[pa.RecordBatch]:
-        """The first records of parts that lie far from one another, then of others between them
-        while these have too few."""
+        """The first records of parts that are far from one another, then of parts between them as
+        long as there are too few."""
         quota = -(-wanted // max(1, min(len(parts), _MOST_SHARDS)))
         taken = read = 0
         for index in spread_order(len(parts)):
@@ -135,8 +135,8 @@ class Spread:
 
 
 def spread_order(count: int) -> list[int]:
-    """0 to `count` - 1 in an order of which every beginning lies all over them: by the numbers'
-    bits from the last to the first (van der Corput's sequence)."""
+    """0 to `count` - 1 in an order of which every prefix is spread over the range: by the numbers'
+    bits in reverse (van der Corput sequence)."""
     width = max(0, count - 1).bit_length()
     numbers = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
     return [number for number in numbers if number < count]

@@ -1,5 +1,4 @@
-"""What a sample of an input's images says of their sizes and kinds, and what training takes of
-it."""
+"""The sizes and kinds of a sample of an input's images, and what training uses of them."""
 
 import collections
 import dataclasses
@@ -13,19 +12,19 @@ from transforms.records.rejects import Reason
 _CONVERTIBLE = (1, 2, 3, 4)  # numbers of channels
 _WITH_ALPHA = (2, 4)
 _IN_COLOUR = (3, 4)
-_LEAST_SIDE, SMALL_SIDE = 32, 96  # of photographs; of what may be none
-_CONVERT = "; --set image.convert=true takes all"
+_LEAST_SIDE, SMALL_SIDE = 32, 96  # minimum side of photographs; maximum side of doubtful ones
+_CONVERT = "; --set image.convert=true converts them"
 
 
 class Kind(NamedTuple):
-    """What an image must have in common with others to be trained on beside them."""
+    """What images must have in common to be trained on together."""
 
     channels: int
-    bits: int  # 8 or 16, as they are stored
+    bits: int  # 8 or 16, as stored
 
 
 class Looked(NamedTuple):
-    """What was found of an image: its size in pixels, upright, and its kind."""
+    """The findings for an image: its upright size in pixels, and its kind."""
 
     height: int
     width: int
@@ -34,12 +33,12 @@ class Looked(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """Images that were looked at.
+    """The images that were examined.
 
     Args:
-      images: at least one.
-      unreadable: how many others could not be read.
-      total: how many records there are, as far as is known.
+      images: at least one image.
+      unreadable: number of other records that could not be read.
+      total: total number of records, if known.
     """
 
     images: tuple[Looked, ...]
@@ -47,9 +46,9 @@ class Survey:
     total: int | None = None
 
     def chosen(self, config: ImageConfig) -> ImageConfig:
-        """`config` with what is None in it taken from these images: channels and bits of most of
-        those that fit what is given, and a size (`default_size`) from those that can be used then.
-        Where one side is given, the other follows from their median aspect ratio."""
+        """`config` with None replaced by values from these images: the most common channels and
+        bits among those that fit what is given, and a size (`default_size`) from the images that
+        can then be used. If one side is given, the other follows from their median aspect ratio."""
         fitting = [kind for kind in self._kinds() if _is_of(kind, config)]
         channels, bits = fitting[0] if fitting else next(iter(self._kinds()))
         config = dataclasses.replace(
@@ -68,8 +67,8 @@ class Survey:
         return height, config.width or max(1, round(height / ratio))
 
     def are_photographs(self, config: ImageConfig) -> bool:
-        """Whether what is taken of these images is in colour, or grey with a median side of more
-        than 96 pixels; but none are that have a side of less than 32."""
+        """Whether the chosen images are in colour, or grey with a median side of more than 96
+        pixels; images with a median side of less than 32 never are photographs."""
         chosen = self.chosen(config)
         used = [image for image in self.images if config.convert or _is_of(image.kind, chosen)]
         sides = median_size([(image.height, image.width) for image in used or self.images])
@@ -78,25 +77,25 @@ class Survey:
         return min(sides) >= _LEAST_SIDE and seen
 
     def _kinds(self) -> dict[Kind, int]:
-        """How many images are of each kind, the greatest number first; of equal ones more channels
-        and bits."""
+        """The number of images of each kind, most common first; ties are broken by more channels,
+        then more bits."""
         counts = collections.Counter(image.kind for image in self.images)
         return dict(sorted(counts.items(), key=lambda item: (-item[1], -item[0][0], -item[0][1])))
 
     def told(self, config: ImageConfig) -> list[str]:
-        """Lines for people: the images' sizes and kinds, and what training takes, where `config`
-        has what the user has set."""
+        """Lines for the user: the images' sizes and kinds, and what training uses. `config` has
+        what the user has set."""
         taken = self.chosen(config)
         least, greatest = self._extremes()
         as_they_are = least == greatest == taken.shape[:2] and self._rejected(taken) == 0
         if as_they_are and len(self._kinds()) == 1:
-            return [f"images: {self._counts()}: {_shape(taken)}, all of one size; none is resized"]
+            return [f"images: {self._counts()}: {_shape(taken)}, all of one size, not resized"]
         if least == greatest:
             sizes = f"all {_by(least)} (height x width)"
         else:
             median = median_size([(image.height, image.width) for image in self.images])
             sizes = f"{_by(least)} to {_by(greatest)}, median {_by(median)} (height x width)"
-        hint = "; --size HxW for another" if config.height is None and config.width is None else ""
+        hint = "; --size HxW changes this" if config.height is None and config.width is None else ""
         lines = [
             f"images: {self._counts()}: {sizes}, {_kinds(self._kinds())}",
             f"training on {_shape(taken)}{hint}",
@@ -117,14 +116,14 @@ class Survey:
         looked_at = len(self.images)
         of = "" if self.total is None else f" of {self.total:,}"
         others = f", {self.unreadable:,} could not be read" if self.unreadable else ""
-        return f"{looked_at:,} looked at{of}{others}"
+        return f"{looked_at:,}{of} examined{others}"
 
     def _rejected(self, config: ImageConfig) -> int:
         return sum(count for kind, count in self._kinds().items() if not _is_of(kind, config))
 
     def advice(self, config: ImageConfig) -> list[str]:
-        """What is to be warned of, where `config` has what the user has set: a line that says how
-        many images will be rejected for their channels or bits, and what makes them of one kind."""
+        """Warnings, where `config` has what the user has set: a line that states how many images
+        will be rejected for their channels or bits, and how to convert them to one kind."""
         taken = self.chosen(config)
         if config.convert or not self._rejected(taken):
             return []
@@ -137,18 +136,18 @@ class Survey:
         ]
 
     def _which(self, rejected: list[Kind], taken: Kind) -> str:
-        """The images of the rejected kinds, as short as the others allow."""
+        """Describes the images of the rejected kinds as briefly as the others allow."""
         if len(rejected) == len(self._kinds()):
-            return f"all that do not have {_kind(taken)}"
+            return f"images that do not have {_kind(taken)}"
         if all(kind.bits == taken.bits for kind in rejected):
-            return f"those of {_any_channels(kind.channels for kind in rejected)}"
+            return f"those with {_any_channels(kind.channels for kind in rejected)}"
         if all(kind.channels == taken.channels for kind in rejected):
-            return f"those of {_either(sorted({kind.bits for kind in rejected}))} bits"
-        return f"all but those of {_kind(taken)}"
+            return f"those with {_either(sorted({kind.bits for kind in rejected}))} bits"
+        return f"all except those with {_kind(taken)}"
 
     def _mixture(self, config: ImageConfig) -> str:
-        """`of 490 images looked at 412 have 3 channels, 78 have 1`, with bits where those differ,
-        or differ from what is taken."""
+        """`of 490 images examined, 412 have 3 channels, 78 have 1`, with bits if these differ, or
+        differ from what is used."""
         kinds = self._kinds()
         both = {*kinds, _kind_of(config)}
         say_channels = len({kind.channels for kind in both}) > 1
@@ -158,18 +157,18 @@ class Survey:
             channels = _channels(kind.channels, bool(parts) and not say_bits)
             words = [channels] * say_channels + [f"{kind.bits} bits"] * say_bits
             parts.append(f"{count:,} {'has' if count == 1 else 'have'} {' and '.join(words)}")
-        return f"of {len(self.images):,} images looked at {', '.join(parts)}"
+        return f"of {len(self.images):,} images examined, {', '.join(parts)}"
 
 
 def _is_of(kind: Kind, config: ImageConfig) -> bool:
-    """Whether images of the kind are used as they are."""
+    """Whether images of the kind are used without conversion."""
     return config.channels in (None, kind.channels) and (
         config.bits is None or kind.bits == _stored_bits(config.bits)
     )
 
 
 def _reason(kind: Kind, config: ImageConfig) -> Reason:
-    """Why an image of the kind is rejected: bits are looked at first."""
+    """Why an image of the kind is rejected: bits are checked first."""
     return Reason.WRONG_CHANNELS if kind.bits == _kind_of(config).bits else Reason.WRONG_BITS
 
 

@@ -1,1 +1,1 @@
-"""What travels between transforms: record batches, rejects, tallies."""
+"""The data exchanged between transforms: record batches, rejects, tallies."""

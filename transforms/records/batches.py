@@ -1,8 +1,8 @@
-"""The element of every PCollection: a `pa.RecordBatch` of a bounded number of rows.
+"""The element of every PCollection: a `pa.RecordBatch` with a bounded number of rows.
 
 A batch of image records has the columns `id`, `source`, the carried ones, `image` and `reject`.
-A record that fails at any stage keeps its row: its `image` becomes null and `reject` says why, so
-no stage can lose a record.
+A record that fails at any stage keeps its row: its `image` becomes null and `reject` states why,
+so no stage can lose a record.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ from ae_models.config.validated import check_range
 from transforms.records.text import printable
 
 ID, SOURCE, IMAGE, REJECT = "id", "source", "image", "reject"
-TARGET = "target"  # of decoded pairs: what `image` is to become
-STORED = "_stored"  # of decoded images: width, height and EXIF's orientation in their files
+TARGET = "target"  # in decoded pairs: what `image` should become
+STORED = "_stored"  # of decoded images: width, height and EXIF orientation in their files
 STORED_TYPE = pa.list_(pa.int32(), 3)
-# Of scored records, on their way to tables of their own.
+# Columns of scored records that will be written to separate tables.
 REGIONS, MAP, TILES = "_regions", "_map", "_tiles"
-# In rows of maps: the bytes of PNG files, then the files' names, and with these their digests.
+# In rows of maps: the bytes of PNG files, later the files' names, and then also their digests.
 PICTURE_COLUMNS, DIGEST_COLUMNS = ("map_file", "overlay_file"), ("map_sha256", "overlay_sha256")
 REJECT_TYPE = pa.struct([("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 _RESERVED = {
@@ -33,11 +33,11 @@ _RESERVED = {
 
 @dataclasses.dataclass(frozen=True)
 class BatchLimits:
-    """The most that one batch may hold, in rows and in bytes of images, and `record_bytes`, the
-    most that one record may have, encoded or raw: a greater one is a reject, and never read whole.
+    """Maximum rows and bytes of images per batch, and `record_bytes`, the maximum bytes of one
+    record, encoded or raw: a larger record is a reject and never read entirely.
 
     Raises:
-      ConfigError: one of them is no whole number, or less than 1.
+      ConfigError: one of them is not a whole number, or is less than 1.
     """
 
     rows: int = 8192
@@ -49,7 +49,8 @@ class BatchLimits:
 
 
 class RecordBatchCoder(beam.coders.Coder):
-    """Arrow IPC. Pickle, Beam's fallback, would write the whole buffer behind a slice."""
+    """Arrow IPC. Pickle, Beam's fallback, would write the entire buffer of which a batch is a
+    slice."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         sink = pa.BufferOutputStream()
@@ -69,12 +70,12 @@ beam.coders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
 
 
 def carried_name(name: str) -> str:
-    """The output name of a carried column: one that would clash with ours gets `input_`."""
+    """The output name of a carried column: a name that would clash with ours gets `input_`."""
     return f"input_{name}" if name in _RESERVED or name.startswith("score_") else name
 
 
 def image_schema(carried: pa.Schema, image: pa.Field) -> pa.Schema:
-    """The schema of image records: `carried` has the output names already."""
+    """The schema of image records; `carried` must already have the output names."""
     return pa.schema(
         [
             pa.field(ID, pa.string(), nullable=False),
@@ -99,11 +100,11 @@ def image_records(
 
     Args:
       ids: (N,) record ids.
-      source: the file of each record, or the one file of them all.
+      source: the file of each record, or one file for all of them.
       images: (N,) encoded or raw bytes, null for a rejected record.
       carried: further columns, by output name.
-      rejects: (N,) the `reject` of each record, or None for each that is good.
-      image_metadata: of raw pixels, their shape and type (`pixels.raw_metadata`).
+      rejects: (N,) the `reject` of each record, None for good records.
+      image_metadata: for raw pixels, their shape and type (`pixels.raw_metadata`).
     """
     ids = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())
     if isinstance(source, str):
@@ -124,7 +125,7 @@ def image_records(
 def with_column(
     batch: pa.RecordBatch, name: str, column: pa.Array, metadata: Any = None
 ) -> pa.RecordBatch:
-    """`batch` with the column `name` replaced, in its place."""
+    """`batch` with the column `name` replaced, in the same position."""
     index = batch.schema.get_field_index(name)
     return batch.set_column(index, pa.field(name, column.type, metadata=metadata), column)
 
@@ -136,12 +137,12 @@ def bounded_slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]
 
 
 def carried_columns(schema: pa.Schema) -> list[str]:
-    """The names of the columns of image records that are carried through."""
+    """The names of the carried columns of image records."""
     return [name for name in schema.names if name not in (ID, SOURCE, IMAGE, REJECT)]
 
 
 def conform(batch: pa.RecordBatch, carried: pa.Schema) -> pa.RecordBatch:
-    """Image records with exactly the carried columns of the run: absent ones null, types cast.
+    """Image records with exactly the carried columns of the run: missing ones null, types cast.
 
     Raises:
       pa.ArrowInvalid, pa.ArrowNotImplementedError: a column cannot be cast.

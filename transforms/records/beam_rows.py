@@ -1,8 +1,8 @@
-"""Record batches as Beam rows with a schema, and back: what Beam's row-wise transforms take.
+"""Converts record batches to Beam rows with a schema, as Beam's row-wise transforms need, and back.
 
-Only portable types: str, bool, int64, float64, bytes and lists of these. An image row has `id`,
-`source`, the carried columns, `image`, encoded or, where `image_shape` and `image_dtype` are given,
-raw pixels, and `reject`, null for a good record. Of these, `id` and `image` must be there.
+Only portable types are used: str, bool, int64, float64, bytes and lists of these. An image row has
+`id`, `source`, the carried columns, `image` (encoded or, if `image_shape` and `image_dtype` are
+given, raw pixels) and `reject`, null for a good record. Only `id` and `image` are required.
 """
 
 import collections
@@ -38,7 +38,7 @@ from transforms.records.batches import (
 )
 from transforms.records.pixels import raw_layout
 
-SHAPE, DTYPE = "image_shape", "image_dtype"  # of raw pixels
+SHAPE, DTYPE = "image_shape", "image_dtype"  # for raw pixels
 _IMAGE_FIELDS = (ID, SOURCE, IMAGE, SHAPE, DTYPE, REJECT)
 _IMAGE_ROW = [
     pa.field(IMAGE, pa.binary()),
@@ -53,7 +53,7 @@ _PYTHON_TYPES = {
     pa.float64(): float,
     pa.binary(): bytes,
 }
-_PORTABLE = {  # the first that holds it; uint64 comes after the smaller integers
+_PORTABLE = {  # the first match is used; uint64 comes after the smaller integers
     pa.bool_(): [pa.types.is_boolean],
     pa.int64(): [lambda kind: pa.types.is_integer(kind) and kind != pa.uint64()],
     pa.float64(): [pa.types.is_floating],
@@ -67,7 +67,8 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def portable_type(kind: pa.DataType) -> pa.DataType | None:
-    """The portable type that holds all values of `kind`, times and decimals as text; else None."""
+    """The portable type that can represent all values of `kind`, with times and decimals as text;
+    None if there is none."""
     checks = pa.types
     if checks.is_dictionary(kind):
         return portable_type(kind.value_type)
@@ -83,19 +84,19 @@ def portable_type(kind: pa.DataType) -> pa.DataType | None:
 
 
 def portable_schema(schema: pa.Schema) -> pa.Schema:
-    """The fields in portable types; those that have none are left out, with a warning."""
+    """The fields in portable types; fields without one are dropped, with a warning."""
     fields = []
     for field in schema:
         kind = field.type if field.type == REJECT_TYPE else portable_type(field.type)
         if kind is None:
-            _LOGGER.warning("column %r of type %s is left out of rows", field.name, field.type)
+            _LOGGER.warning("column %r is dropped: rows do not support %s", field.name, field.type)
         else:
             fields.append(pa.field(field.name, kind, field.nullable))
     return pa.schema(fields)
 
 
 def image_row_schema(carried: pa.Schema) -> pa.Schema:
-    """Of image rows with these carried columns."""
+    """The schema of image rows with these carried columns."""
     fields = [pa.field(ID, pa.string(), False), pa.field(SOURCE, pa.string(), False)]
     names = field_names(carried.names)
     renamed = [field.with_name(names[field.name]) for field in portable_schema(carried)]
@@ -103,8 +104,8 @@ def image_row_schema(carried: pa.Schema) -> pa.Schema:
 
 
 def field_names(columns: Iterable[str]) -> dict[str, str]:
-    """A name for each column that rows can have, whose fields are attributes: `image/height` is
-    `image_height`."""
+    """A name for each column that rows, whose fields are attributes, can have: `image/height`
+    becomes `image_height`."""
     names: dict[str, str] = {}
     for column in columns:
         name = re.sub(r"\W", "_", column)
@@ -117,13 +118,13 @@ def field_names(columns: Iterable[str]) -> dict[str, str]:
 
 
 def row_type(schema: pa.Schema) -> RowTypeConstraint:
-    """Beam's type of rows with the fields of a portable schema."""
+    """Beam's type for rows with the fields of a portable schema."""
     return RowTypeConstraint.from_fields([(field.name, _field_type(field)) for field in schema])
 
 
 def _field_type(field: pa.Field) -> Any:
     kind = _python_type(field.type)
-    return Optional[kind] if field.nullable else kind  # noqa: UP045 (`kind` may be no class)
+    return Optional[kind] if field.nullable else kind  # noqa: UP045 (`kind` may not be a class)
 
 
 def _python_type(kind: pa.DataType) -> Any:
@@ -163,7 +164,7 @@ def schema_of_rows(element_type: Any) -> pa.Schema:
     """The portable schema of a PCollection's rows.
 
     Raises:
-      ConfigError: the elements are no rows with a schema.
+      ConfigError: the elements are not rows with a schema.
     """
     try:
         schema = schema_from_element_type(element_type)
@@ -173,21 +174,21 @@ def schema_of_rows(element_type: Any) -> pa.Schema:
     for field in schema.fields:
         try:
             fields += list(arrow_schema_from_beam_schema(schema_pb2.Schema(fields=[field])))
-        except (ValueError, NotImplementedError):  # logical types, `Any` among them
-            _LOGGER.warning("field %r is left out: Arrow has no type for it", field.name)
+        except (ValueError, NotImplementedError):  # logical types, including `Any`
+            _LOGGER.warning("field %r is dropped: Arrow has no type for it", field.name)
     return portable_schema(pa.schema(fields))
 
 
 def carried_fields(schema: pa.Schema) -> pa.Schema:
-    """The fields of image rows that are carried through, by their own names.
+    """The carried fields of image rows, by their original names.
 
     Raises:
-      ConfigError: the rows have no `id` or no `image`, or one of another type.
+      ConfigError: the rows have no `id` or no `image`, or one has another type.
     """
     for name, kind in ((ID, pa.string()), (IMAGE, pa.binary())):
         if name not in schema.names or schema.field(name).type != kind:
             found = schema.field(name).type if name in schema.names else "none"
-            raise ConfigError(f"image rows need a field {name!r} of {kind}. Received: {found}")
+            raise ConfigError(f"image rows need a field {name!r} of type {kind}. Received: {found}")
     return pa.schema([field for field in schema if field.name not in _IMAGE_FIELDS])
 
 
@@ -195,7 +196,7 @@ def image_batches(rows: Iterable[Any], carried: pa.Schema) -> Iterator[pa.Record
     """Image rows as image records in the same order, a batch for each run of one layout.
 
     Args:
-      rows: of any class that has the fields as attributes.
+      rows: objects of any class that has the fields as attributes.
       carried: `carried_fields` of their schema.
     """
     for (shape, dtype), group in itertools.groupby(rows, key=_layout):
@@ -226,7 +227,7 @@ def _column(rows: Sequence[Any], field: pa.Field) -> pa.Array:
 
 
 def _plain(value: Any) -> Any:
-    """A nested row as the mapping that Arrow takes for a struct."""
+    """A nested row as a mapping, which Arrow accepts as a struct."""
     return dict(value._asdict()) if hasattr(value, "_asdict") else value
 
 
@@ -248,7 +249,7 @@ class ImageRows(beam.PTransform):
 
 
 class Rows(beam.PTransform):
-    """Record batches → rows with the fields of a portable schema, which the batches have."""
+    """Record batches → rows with the fields of a portable schema, which the batches must have."""
 
     def __init__(self, schema: pa.Schema):
         super().__init__()
@@ -261,7 +262,7 @@ class Rows(beam.PTransform):
 
 
 class _Gather(beam.DoFn):
-    """Rows → record batches of a bounded size, within a bundle and a window."""
+    """Rows → record batches of bounded size, each within one Beam bundle and one window."""
 
     def __init__(
         self,
@@ -292,7 +293,7 @@ class ImagesFromRows(beam.PTransform):
     """Image rows → image records, in batches.
 
     Raises:
-      ConfigError: the elements are no image rows.
+      ConfigError: the elements are not image rows.
     """
 
     def __init__(self, limits: BatchLimits | None = None):
@@ -310,7 +311,7 @@ class BatchesFromRows(beam.PTransform):
     """Rows → record batches with the same fields.
 
     Raises:
-      ConfigError: the elements are no rows with a schema.
+      ConfigError: the elements are not rows with a schema.
     """
 
     def expand(self, rows: PCollection[Any]) -> PCollection[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""A column of names or numbers as the classes that it tells apart."""
+"""Categories of records, from a column of names or numbers."""
 
 import pyarrow as pa
 
@@ -9,7 +9,7 @@ def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
     """(N,) string: the records' categories, as text.
 
     Raises:
-      ConfigError: there is no such column, or it holds no text, numbers or truth values.
+      ConfigError: there is no such column, or it is not text, numbers or booleans.
     """
     if column not in batch.schema.names:
         raise ConfigError(f"the records have no column {column!r}")
@@ -19,4 +19,6 @@ def categories_of(batch: pa.RecordBatch, column: str) -> pa.Array:
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConfigError(f"column {column!r} is of type {values.type}, no category") from error
+        raise ConfigError(
+            f"column {column!r} of type {values.type} cannot be used as categories"
+        ) from error

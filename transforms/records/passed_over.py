@@ -1,4 +1,4 @@
-"""What was found in the inputs and not read: counted by cause, and the first of each named."""
+"""What was found in the inputs but not read: counts by cause, and the first names of each."""
 
 import collections
 import dataclasses
@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from transforms.records.text import printable
 
-MOST_NAMED = 100  # of each cause
-SCHEMA = pa.schema(  # of the file that names them
+MOST_NAMED = 100  # per cause
+SCHEMA = pa.schema(  # schema of the file that names them
     [
         pa.field("cause", pa.string(), nullable=False),
         pa.field("name", pa.string(), nullable=False),
@@ -22,20 +22,20 @@ class Cause(enum.StrEnum):
     """Why something was passed over. Other programs match on these: add, never rename."""
 
     HIDDEN = "hidden"  # a file or folder whose name begins with a dot
-    OTHER_KIND = "other_kind"  # a file that is none of the kind that is read there
-    LINK = "link"  # one that leads out of the input, to a folder above it, or to nothing
+    OTHER_KIND = "other_kind"  # a file that is not of the kind that is read
+    LINK = "link"  # a link that leads out of the input, to a folder above it, or to nothing
     NOT_ENTERED = "not_entered"  # a folder that cannot be listed
-    EXCLUDED = "excluded"  # by --exclude
-    MASK = "mask"  # of a defect: ground_truth/**/*_mask.*, as MVTec has them
-    FURTHER_IMAGE = "further_image"  # of a record that has one already
-    FURTHER_PAGE = "further_page"  # those of an image, a TIFF or an animation; counts once an image
-    MEMBER = "member"  # of an archive, that is not read: its record needs none, or it has none
-    LATE_COLUMN = "late_column"  # one that appears after the columns of the run were chosen
+    EXCLUDED = "excluded"  # excluded by --exclude
+    MASK = "mask"  # a defect mask: ground_truth/**/*_mask.*, as in MVTec
+    FURTHER_IMAGE = "further_image"  # a further image of a record
+    FURTHER_PAGE = "further_page"  # an image with further pages or frames; counts once per image
+    MEMBER = "member"  # an archive member that its record does not need, or that has no record
+    LATE_COLUMN = "late_column"  # a column that appears after the columns of the run were chosen
 
     @property
     def is_of_files(self) -> bool:
-        """Whether whole files, or folders with all that is in them, are counted: what a listing
-        tells. The others are found in files that are read."""
+        """Whether entire files and folders are counted, which a listing finds. The others are found
+        within files that are read."""
         return self in _OF_FILES
 
 
@@ -51,38 +51,38 @@ _OF_FILES = (
 
 @dataclasses.dataclass
 class PassedOver:
-    """How many were passed over for each cause, and the `MOST_NAMED` of them whose names come
-    first: whoever sums up parts, in whatever order, gets the same.
+    """The number passed over for each cause, and the first `MOST_NAMED` names in sorted order, so
+    that summing parts gives the same result in any order.
 
-    A name is that of a file or folder as `source` has it, `FILE#WHAT` for something in a file, or
-    the id of a record with further pages. A folder counts once, with all that is in it.
+    A name is that of a file or folder, as in `source`, `FILE#WHAT` for something in a file, or the
+    id of a record with further pages. A folder and everything in it count once.
     """
 
     counts: collections.Counter[Cause] = dataclasses.field(default_factory=collections.Counter)
     _names: dict[Cause, set[str]] = dataclasses.field(default_factory=dict)
 
     def add(self, cause: Cause, name: str, count: int = 1) -> None:
-        """Counts `count` more, of which one is called `name`."""
+        """Adds `count`, one of which has the name `name`."""
         self.counts[cause] += count
         self._name(cause, [name])
 
     def update(self, other: "PassedOver") -> None:
-        """Adds what another has."""
+        """Adds the counts and names of another."""
         self.counts.update(other.counts)
         for cause, names in other._names.items():
             self._name(cause, names)
 
     def add_named(self, cause: Cause, count: int, names: list[str]) -> None:
-        """Counts `count` more, some of which are called so."""
+        """Adds `count`, some of which have these names."""
         self.counts[cause] += count
         self._name(cause, names)
 
     def names(self, cause: Cause) -> list[str]:
-        """The first of those that were passed over for the cause, in order, each once."""
+        """The first names that were passed over for the cause, in order, without duplicates."""
         return sorted(self._names.get(cause, ()))[:MOST_NAMED]
 
     def taken(self) -> "PassedOver | None":
-        """What this has, None for nothing; this has nothing then."""
+        """Returns the counts and names, None if there are none, and resets them."""
         if not self.counts:
             return None
         taken = PassedOver(self.counts, self._names)
@@ -91,15 +91,15 @@ class PassedOver:
 
     @property
     def files(self) -> int:
-        """How many files and folders."""
+        """The number of files and folders."""
         return sum(count for cause, count in self.counts.items() if cause.is_of_files)
 
     def by_cause(self) -> dict[str, int]:
-        """The counts by the causes' names, in their order."""
+        """The counts by name of cause, in the order of `Cause`."""
         return {str(cause): self.counts[cause] for cause in Cause if self.counts[cause]}
 
     def to_arrow(self) -> pa.Table:
-        """What is named, of `SCHEMA`."""
+        """The names, as a table of `SCHEMA`."""
         rows = [
             {"cause": str(cause), "name": printable(name)}
             for cause in Cause
@@ -114,15 +114,17 @@ class PassedOver:
             self._names[cause] = set(sorted(held)[:MOST_NAMED])
 
     def in_brackets(self) -> str:
-        """What to say of an input of which nothing is read, behind a space; nothing if nothing was
-        passed over."""
+        """A remark for messages about inputs of which nothing is read, preceded by a space; empty
+        if nothing was passed over."""
         if not self.counts:
             return ""
         links = self.counts[Cause.LINK]
-        hint = f"; {links} links lead out of it or to nothing: --follow_links follows the former"
+        hint = (
+            f"; links that lead out of it or are broken: {links}; --follow_links follows the former"
+        )
         return f" (passed over: {counts_text(self.by_cause())}{hint if links else ''})"
 
 
 def counts_text(by_cause: Mapping[str, int]) -> str:
-    """`60 link, 1 excluded`: as reasons of rejects are told."""
+    """`60 link, 1 excluded`, in the format used for the reasons of rejects."""
     return ", ".join(f"{count} {cause}" for cause, count in by_cause.items())

@@ -1,4 +1,4 @@
-"""Raw pixels between NumPy and Arrow, without a copy."""
+"""Converts raw pixels between NumPy and Arrow, without a copy."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Layout = tuple[Shape, np.dtype]
 
 
 def holds_images(kind: pa.DataType) -> bool:
-    """Whether a column of this type may hold images: binary, or Hugging Face's struct<bytes,
+    """Whether a column of this type may contain images: binary, or Hugging Face's struct<bytes,
     path>."""
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
@@ -26,15 +26,15 @@ def holds_images(kind: pa.DataType) -> bool:
 
 
 def raw_metadata(shape: tuple[int, ...], dtype: str | np.dtype) -> dict[str, str]:
-    """The field metadata that says what the raw bytes of each row of `image` are."""
+    """The field metadata that describe the raw bytes of each row of `image`."""
     return {"shape": json.dumps(list(shape)), "dtype": str(np.dtype(dtype))}
 
 
 def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
-    """The shape (H, W, C) and type of raw pixels, or None where images are encoded.
+    """The shape (H, W, C) and type of raw pixels, or None if images are encoded.
 
     Raises:
-      InputError: the metadata names a shape or type that is no image's.
+      InputError: the metadata have a shape or type that images cannot have.
     """
     if not metadata or _SHAPE not in metadata:
         return None
@@ -42,10 +42,10 @@ def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
     try:
         shape = tuple(operator.index(side) for side in json.loads(shape_text))
         dtype = np.dtype(dtype_text.decode())
-    # NumPy reads a type's name as Python; what is no type may be no Python either.
+    # NumPy parses a type's name as Python, so an invalid name may also be a syntax error.
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         raise InputError(
-            f"not an image's shape and dtype: {shape_text!r}, {dtype_text!r}"
+            f"invalid image shape and dtype: {shape_text!r}, {dtype_text!r}"
         ) from error
     return three_dimensional(shape), checked_dtype(dtype)
 
@@ -53,8 +53,8 @@ def raw_layout(metadata: Mapping[bytes, bytes] | None) -> Layout | None:
 def raw_images(
     column: pa.Array, metadata: Mapping[bytes, bytes] | None
 ) -> Iterator[memoryview | np.ndarray | RecordError]:
-    """Each row's image: its bytes where images are encoded, or raw pixels, (H, W, C); the error
-    where it has none, or its bytes are no such pixels."""
+    """Each row's image: its bytes if images are encoded, or raw pixels, (H, W, C). An error if it
+    has no image, or the wrong number of bytes."""
     try:
         layout, error = raw_layout(metadata), None
     except InputError as failure:
@@ -74,28 +74,28 @@ def raw_images(
 def _raw_image(data: pa.Buffer, shape: Shape, dtype: np.dtype) -> np.ndarray | RecordError:
     expected = math.prod(shape) * dtype.itemsize
     if data.size != expected:
-        text = f"{data.size} bytes, not the {expected} of {shape} {dtype}"
+        text = f"{data.size} bytes, expected {expected} for {shape} {dtype}"
         return RecordError(Reason.WRONG_SHAPE, text)
     return np.frombuffer(data, dtype).reshape(shape)
 
 
 def three_dimensional(shape: tuple[int, ...]) -> Shape:
-    """(H, W, C), a grey image's missing channel added.
+    """(H, W, C), with the missing channel of a grey image added.
 
     Raises:
-      InputError: it is no image's shape.
+      InputError: it is not the shape of an image.
     """
     shape = (*shape, 1) if len(shape) == 2 else tuple(shape)
     if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"an image's shape is (H, W) or (H, W, C). Received: {list(shape)}")
+        raise InputError(f"image shape must be (H, W) or (H, W, C). Received: {list(shape)}")
     return shape
 
 
 def checked_dtype(dtype: np.dtype) -> np.dtype:
-    """`dtype` itself.
+    """Returns `dtype` unchanged.
 
     Raises:
-      InputError: pixels are not 8 or 16 bit unsigned integers.
+      InputError: it is not an 8-bit or 16-bit unsigned integer type.
     """
     if dtype not in (np.uint8, np.uint16):
         raise InputError(f"pixels must be uint8 or uint16. Received: {dtype}")
@@ -103,7 +103,7 @@ def checked_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def pixels_to_arrow(images: np.ndarray, valid: np.ndarray | None = None) -> pa.FixedSizeBinaryArray:
-    """(N, H, W, C) → (N,) of raw bytes; rows where `valid`, (N,) bool, is False become null."""
+    """(N, H, W, C) → (N,) raw bytes; rows where `valid`, (N,) bool, is False become null."""
     images = np.ascontiguousarray(images)
     row_type = pa.binary(int(np.prod(images.shape[1:])) * images.dtype.itemsize)
     mask = None
@@ -114,10 +114,10 @@ def pixels_to_arrow(images: np.ndarray, valid: np.ndarray | None = None) -> pa.F
 
 
 def pixels_from_arrow(column: pa.Array, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """(N,) of raw bytes, fixed-size or contiguous variable ones → (N, H, W, C).
+    """(N,) raw bytes, of fixed size or contiguous → (N, H, W, C).
 
     Raises:
-      ValueError: a row is null or not of the size that `shape` and `dtype` ask for.
+      ValueError: a row is null, or its size does not match `shape` and `dtype`.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if pa.types.is_fixed_size_binary(column.type):
@@ -130,7 +130,7 @@ def pixels_from_arrow(column: pa.Array, shape: Shape, dtype: np.dtype) -> np.nda
         start, length = int(offsets[0]) if len(offsets) else 0, len(column) * size
         fits = column.null_count == 0 and bool(np.all(np.diff(offsets) == size))
     if not fits:
-        raise ValueError(f"rows are not all {size} bytes of {shape} {dtype}")
+        raise ValueError(f"not all rows have {size} bytes, the size of {shape} {dtype}")
     if not len(column):
         return np.empty((0, *shape), dtype)
     data = column.buffers()[-1].slice(start, length)

@@ -1,4 +1,4 @@
-"""Why a record was not scored: the fixed list of codes, and the rows that carry them."""
+"""Why a record was not scored: the fixed list of reason codes, and the rows that contain them."""
 
 import enum
 
@@ -16,7 +16,7 @@ REJECTS_SCHEMA = pa.schema(
     ]
 )
 _LONGEST_MESSAGE = 500
-# How lines begin that TensorFlow writes above the one that says what happened.
+# Prefixes of the lines that TensorFlow writes above the line that states what happened.
 _HEADINGS = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", 'File "')
 
 
@@ -33,20 +33,20 @@ class Reason(enum.StrEnum):
 
     UNREADABLE = "unreadable"  # the file or its record cannot be read
     EMPTY = "empty"  # zero bytes
-    NO_IMAGE = "no_image"  # the record, or its whole file, has no image
-    NO_ID = "no_id"  # the column that --id_column names is null there
+    NO_IMAGE = "no_image"  # the record, or its entire file, has no image
+    NO_ID = "no_id"  # the column given with --id_column is null
     SCHEMA_MISMATCH = "schema_mismatch"  # a column's type differs from the rest of the run
-    NOT_AN_IMAGE = "not_an_image"  # no known image format
+    NOT_AN_IMAGE = "not_an_image"  # not in a recognised image format
     CORRUPT = "corrupt"  # an image format, but truncated or damaged
-    DECODE_FAILED = "decode_failed"  # the decoder raised what bad data do not explain, here alone
-    TOO_LARGE = "too_large"  # more pixels than image.max_pixels, or more bytes than one may have
+    DECODE_FAILED = "decode_failed"  # unexpected error of the decoder, for this record only
+    TOO_LARGE = "too_large"  # more pixels than image.max_pixels, or more bytes than the limit
     WRONG_CHANNELS = "wrong_channels"
     WRONG_BITS = "wrong_bits"
-    WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not fit their shape
+    WRONG_SHAPE = "wrong_shape"  # raw pixels whose number does not match their shape
     NO_MODEL = "no_model"  # there is no bundle for the record's category
-    NOT_FINITE = "not_finite"  # the model gave no finite score
-    SCORE_FAILED = "score_failed"  # the model raised an error for this record alone
-    OUT_OF_MEMORY = "out_of_memory"  # there was no memory for this record alone
+    NOT_FINITE = "not_finite"  # the model returned a score that is not finite
+    SCORE_FAILED = "score_failed"  # the model raised an error for this record only
+    OUT_OF_MEMORY = "out_of_memory"  # there was not enough memory for this record only
 
 
 class RecordError(Exception):
@@ -62,7 +62,7 @@ class RecordError(Exception):
 
 
 def told(error: BaseException) -> str:
-    """An error in one line: its type and the first line of its message that says something."""
+    """An error in one line: its type and the first informative line of its message."""
     lines = (line.strip() for line in str(error).splitlines())
     line = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

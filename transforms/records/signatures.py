@@ -1,4 +1,4 @@
-"""What a file or a record holds, told from its first bytes: what is read, and what is not."""
+"""Detects the format of a file or record from its first bytes: supported formats, and others."""
 
 import enum
 import re
@@ -8,12 +8,12 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-START_BYTES = 1024  # as many first bytes as the functions here look at
+START_BYTES = 1024  # the number of first bytes that the functions here use
 
 
 class Kind(enum.StrEnum):
-    """What is read of images, and the files that hold many of them. An .npz is a ZIP archive; a
-    TFRecord file has no signature."""
+    """The formats that are read: image formats, and files that contain many images. An .npz is a
+    ZIP archive; a TFRecord file has no signature."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -29,16 +29,16 @@ class Kind(enum.StrEnum):
 
     @property
     def is_image(self) -> bool:
-        """Whether it is one of the six formats of images."""
+        """Whether it is one of the six image formats."""
         return self in _IMAGES
 
 
 _IMAGES = (Kind.PNG, Kind.JPEG, Kind.WEBP, Kind.TIFF, Kind.BMP, Kind.GIF)
 
-# Patterns of bytes, matched at the start; the first that fits counts. What goes by the start of
-# another format stands above it.
+# Patterns of bytes, matched at the start; the first match counts. A format whose start also matches
+# another format's pattern precedes it.
 _RAW = "a camera's raw file ({}); develop it to TIFF or PNG"
-_CONVERT = "{}, which is not read; convert it to PNG or TIFF"
+_CONVERT = "{}, which is unsupported; convert it to PNG or TIFF"
 _UNPACK = "{}, not an image; unpack it"
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (rb"version https://git-lfs", 'a Git LFS pointer; run "git lfs pull"'),
@@ -67,7 +67,7 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (rb"DDS ", _CONVERT.format("DDS")),
     (rb"\x89HDF\r\n\x1a\n", "HDF5, not an image"),
     (rb"MATLAB 5\.0 MAT-file", "a MATLAB file, not an image"),
-    (rb"\x00\x05\x16\x07", "what macOS keeps beside a file (AppleDouble, ._name), not an image"),
+    (rb"\x00\x05\x16\x07", "macOS metadata of another file (AppleDouble, ._name), not an image"),
     (rb"BZh[1-9]", _UNPACK.format("bzip2 data")),
     (rb"\xfd7zXZ\0", _UNPACK.format("xz data")),
     (rb"\x28\xb5\x2f\xfd", _UNPACK.format("Zstandard data")),
@@ -84,7 +84,7 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (rb"\x89PNG\r\n\x1a\n", Kind.PNG),
     (rb"\xff\xd8\xff", Kind.JPEG),
     (rb"RIFF.{4}WEBP", Kind.WEBP),
-    (rb"II[*+]\0|MM\0[*+]|MM[*+]\0|II\0[*+]", Kind.TIFF),  # the last two are wrong, and read
+    (rb"II[*+]\0|MM\0[*+]|MM[*+]\0|II\0[*+]", Kind.TIFF),  # the last two are invalid, but read
     (rb"GIF8[79]a", Kind.GIF),
     (rb"PAR1", Kind.PARQUET),
     (rb"\x93NUMPY", Kind.NPY),
@@ -99,13 +99,14 @@ _HELD = {
     Kind.GZIP: _UNPACK.format("gzip data"),
     Kind.TAR: _UNPACK.format("a tar archive"),
 }
-# Sizes of a bitmap's headers: that of OS/2 has 16-bit sides, all others begin alike.
+# Sizes of bitmap headers: the OS/2 header has 16-bit sides, all others begin in the same way.
 _FILE_HEADER, _OS2_HEADER, _BITMAP_HEADERS = 14, 12, (16, 40, 52, 56, 64, 108, 124)
 _BITS_A_PIXEL = (0, 1, 2, 4, 8, 16, 24, 32)
 
 
 def kind_of(start: bytes) -> Kind | None:
-    """What is read that begins so: `START_BYTES` of it, or all there are. None for all else."""
+    """The supported format of data that begin with `start`, `START_BYTES` long or all there are;
+    None for anything else."""
     kind = _first(_KINDS, start)
     if kind is Kind.TIFF and _first(_STRANGERS, start) is not None:  # a camera's raw file
         return None
@@ -114,7 +115,7 @@ def kind_of(start: bytes) -> Kind | None:
 
 
 def is_headless_bitmap(start: bytes) -> bool:
-    """Whether it begins as a bitmap without its file header does, what Windows calls a DIB."""
+    """Whether it begins like a bitmap without its file header, which Windows calls a DIB."""
     try:
         (size,) = struct.unpack_from("<I", start)
         planes, bits = struct.unpack_from("<HH", start, 8 if size == _OS2_HEADER else 12)
@@ -125,11 +126,11 @@ def is_headless_bitmap(start: bytes) -> bool:
 
 
 def foreign(start: bytes) -> str | None:
-    """What begins so and is no image that is read, in words, with what to do about it; None where
-    that cannot be told.
+    """Describes data that are not a supported image, and what to do about them; None if they are
+    not recognised.
 
     Args:
-      start: `START_BYTES` of it, or all there are.
+      start: their first `START_BYTES` bytes, or all there are.
     """
     if known := _first(_STRANGERS, start):
         return known
@@ -148,7 +149,7 @@ def _text(start: bytes) -> str | None:
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # not a character that the end cuts in two
+        if error.start < len(start) - 3:  # not a character truncated by the end
             return None
         text = start[: error.start].decode()
     printable = all(letter.isprintable() or letter.isspace() for letter in text)

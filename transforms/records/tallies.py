@@ -1,4 +1,4 @@
-"""Counts that travel beside the records: data, unlike metrics, counts a retried bundle once."""
+"""Counts that accompany the records: unlike metrics, data count a retried Beam bundle once."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ READ = "records read"
 EXCLUDED = "records excluded by where"
 PASSED_OVER = "files passed over"
 _WITHIN_FILES = "passed over within files"
-# Beam YAML's rows of tallies have these fields. Of those that count what was passed over, `cause`
-# says why, and `examples` names some.
+# Beam YAML's rows of tallies have these fields. In rows that count what was passed over, `cause`
+# states why, and `examples` has some names.
 TALLY_SCHEMA = pa.schema(
     [
         pa.field("name", pa.string()),
@@ -27,11 +27,11 @@ TALLY_SCHEMA = pa.schema(
 
 @dataclasses.dataclass
 class Tallies:
-    """The sums of a run, or of a part of it.
+    """The totals of a run, or of a part of it.
 
-    read: records; None where nobody counted them.
-    excluded: of these, by `where`.
-    passed_over: files, and what is in files.
+    read: number of records read; None if they were not counted.
+    excluded: number of these that `where` excluded.
+    passed_over: files, and items within files, that were passed over.
     """
 
     read: int | None = None
@@ -39,7 +39,7 @@ class Tallies:
     passed_over: PassedOver = dataclasses.field(default_factory=PassedOver)
 
     def add(self, rows: Iterable[dict[str, Any]]) -> Self:
-        """Adds rows of `TALLY_SCHEMA`; those that other programs have made may lack a cause."""
+        """Adds rows of `TALLY_SCHEMA`; rows made by other programs may lack a cause."""
         for row in rows:
             name, count = row["name"], row["count"]
             if name == READ:
@@ -52,7 +52,7 @@ class Tallies:
         return self
 
     def rows(self) -> list[dict[str, Any]]:
-        """These as rows of `TALLY_SCHEMA`."""
+        """The totals as rows of `TALLY_SCHEMA`."""
         counted = {EXCLUDED: self.excluded}
         if self.read is not None:
             counted[READ] = self.read
@@ -60,12 +60,12 @@ class Tallies:
         return rows + _passed_over_rows(self.passed_over)
 
     def to_arrow(self) -> pa.RecordBatch:
-        """The same as a batch."""
+        """The totals as a batch."""
         return pa.RecordBatch.from_pylist(self.rows(), TALLY_SCHEMA)
 
     @classmethod
     def total(cls, batches: Iterable[pa.RecordBatch]) -> Self:
-        """The sums of batches."""
+        """The totals of several batches."""
         found = cls()
         for batch in batches:
             found.add(batch.to_pylist())
@@ -75,7 +75,7 @@ class Tallies:
 def tally(
     read: int | None = None, excluded: int = 0, passed_over: PassedOver | None = None
 ) -> pa.RecordBatch:
-    """A batch of the counts that are given."""
+    """A batch with the given counts."""
     return Tallies(read, excluded, passed_over or PassedOver()).to_arrow()
 
 

@@ -1,4 +1,4 @@
-"""Choosing records by a column: `label=0,1` or `label!=0`."""
+"""Selects records by the values of a column: `label=0,1` or `label!=0`."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ae_models.config.validated import suggestion
 from ae_models.errors import ConfigError
 
-QUOTING = {"where_quoting": "csv"}  # in a ledger: its conditions are written as `parse` reads them
+QUOTING = {"where_quoting": "csv"}  # marks ledgers whose conditions use the quoting of `parse`
 _QUOTED = r'"(?P<quoted>(?:[^"]|"")*)"'
 _COLUMN = rf"(?:{_QUOTED}|(?P<plain>[^=!]+))"
 _CONDITION = re.compile(rf"{_COLUMN}(?P<operator>!?=)(?P<values>.+)", re.DOTALL)
@@ -23,9 +23,9 @@ _LONGEST_SHOWN = 200
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Records whose `column` is (or, `negated`, is not) one of `values`.
+    """Selects records whose `column` is (or, if `negated`, is not) one of `values`.
 
-    A null is no value: `=` leaves it out, `!=` keeps it.
+    A null is not a value: `=` excludes it, `!=` includes it.
     """
 
     column: str
@@ -34,14 +34,14 @@ class Where:
 
     @classmethod
     def parse(cls, text: str) -> "Where":
-        """From COLUMN=VALUE[,VALUE] or COLUMN!=VALUE[,VALUE].
+        """Parses COLUMN=VALUE[,VALUE] or COLUMN!=VALUE[,VALUE].
 
-        Values are quoted as in a CSV file: one that holds a comma stands between double quotes, in
-        which a double quote is doubled. A column whose name holds `=` or `!` is quoted so too. A
-        quote that does not come first stands for itself.
+        Values are quoted as in CSV: a value that contains a comma is enclosed in double quotes, and
+        a double quote within them is doubled. A column name that contains `=` or `!` is quoted in
+        the same way. A quote that is not the first character stands for itself.
 
         Raises:
-          ConfigError: `text` is of neither form.
+          ConfigError: `text` has neither form.
         """
         match = _CONDITION.fullmatch(text)
         if not match:
@@ -52,19 +52,19 @@ class Where:
         return cls(_unquoted(match), split_values(match["values"]), match["operator"] == "!=")
 
     def check(self, schema: pa.Schema) -> None:
-        """Raises ConfigError if `schema` lacks the column or its type cannot hold the values."""
+        """Raises ConfigError if `schema` lacks the column or its type cannot have the values."""
         if self.column not in schema.names:
             name = _shortened(self.column)
             raise ConfigError(
                 f"no column {name!r}{suggestion(name, schema.names)}"
                 if schema.names
-                else f"no column {name!r}: this input carries no columns"
+                else f"no column {name!r}: the input has no carried columns"
             )
         kind = schema.field(self.column).type
         self._typed_values(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
     def mask(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-        """(N,) bool without nulls."""
+        """(N,) bool, without nulls: which rows are selected."""
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         matches = pc.is_in(column, value_set=self._typed_values(column.type))
@@ -75,7 +75,7 @@ class Where:
             return pa.array(self.values, pa.string()).cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeError) as error:
             raise ConfigError(
-                f"column {self.column!r} is of type {kind}. "
+                f"values of column {self.column!r} must be of type {kind}. "
                 f"Received: {_shortened(joined_values(self.values))!r}"
             ) from error
 
@@ -85,11 +85,11 @@ class Where:
 
 
 def conditions(ledger: Mapping[str, Any]) -> list[Where]:
-    """Those that a run was made under. A run of a release before there were quotes took them for
-    characters; its ledger tells versions, and has no `QUOTING`.
+    """The conditions of a run. Releases without quoting treated quotes as ordinary characters;
+    their ledgers have versions, but no `QUOTING`.
 
     Raises:
-      ConfigError: one is of no known form.
+      ConfigError: a condition has an invalid form.
     """
     texts = ledger.get("where", [])
     if "versions" in ledger and not QUOTING.items() <= ledger.items():
@@ -105,17 +105,18 @@ def _literal(text: str) -> Where:
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """`a,"b,c"` as `a` and `b,c`: one line of a CSV file, in which ends of lines are characters.
+    """Splits `a,"b,c"` into `a` and `b,c`, like a line of CSV in which line breaks are ordinary
+    characters.
 
     Raises:
-      ConfigError: a quote is not closed, or something follows a closed one.
+      ConfigError: a quote is not closed, or is followed by something other than a comma.
     """
     values, start = [], 0
     while start <= len(text):
         match = _VALUE.match(text, start)
         if match is None:
             raise ConfigError(
-                'a value that begins with a double quote ends with one: "a,b",c. '
+                'a value that begins with a double quote must end with one: "a,b",c. '
                 f"Received: {_shortened(text)!r}"
             )
         values.append(_unquoted(match))
@@ -124,7 +125,7 @@ def split_values(text: str) -> tuple[str, ...]:
 
 
 def joined_values(values: Iterable[str]) -> str:
-    """What `split_values` takes apart again; quotes stand only where they are needed."""
+    """The inverse of `split_values`; values are quoted only if necessary."""
     return ",".join(
         _quoted(value) if "," in value or value[:1] == '"' or not value else value
         for value in values

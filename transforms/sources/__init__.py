@@ -1,4 +1,4 @@
-"""The kinds of input, one a file, each found from the path of an `--input`."""
+"""The kinds of input, one per module; the path of an `--input` determines which is used."""
 
 from transforms.sources.options import USUAL, ReadOptions
 from transforms.sources.resolve import resolve_inputs

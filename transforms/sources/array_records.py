@@ -1,4 +1,4 @@
-"""Image records from arrays, without an object for each record."""
+"""Image records from arrays, without a Python object per record."""
 
 from collections.abc import Sequence
 
@@ -27,11 +27,12 @@ def array_records(
     ids: pa.Array | None = None,
     rejects: Sequence[dict[str, str] | None] | None = None,
 ) -> pa.RecordBatch:
-    """Records of (N, H, W, C) images, with `label` where there is one.
+    """Records of (N, H, W, C) images, with a `label` column if labels are given.
 
     Args:
-      prefix: of ids that are numbers from `start` on; `ids` are others.
-      rejects: (N,) the `reject` of each image that is none.
+      prefix: prefix of the generated ids, which are numbered from `start`.
+      ids: (N,) ids to use instead of generated ones.
+      rejects: (N,) the `reject` of each invalid image, None for valid ones.
     """
     valid = None if rejects is None else np.array([reject is None for reject in rejects], bool)
     column = pixels_to_arrow(images, valid)

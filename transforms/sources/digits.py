@@ -15,7 +15,7 @@ from transforms.records.passed_over import PassedOver
 from transforms.sources.array_records import array_records
 from transforms.sources.source import Listing, Source
 
-_HIGHEST_LEVEL = 16  # of the data set's grey levels
+_HIGHEST_LEVEL = 16  # the data set's highest grey level
 _RECORDS = 1797
 
 
@@ -27,7 +27,7 @@ class Digits(Source):
         yield Listing(self.uri, records=_RECORDS)
 
     def paths(self, task: str) -> list[str]:
-        del task  # it comes with scikit-learn
+        del task  # the data set comes with scikit-learn
         return []
 
     def read(
@@ -37,7 +37,7 @@ class Digits(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del task, passed_over  # there is one, and it is read as a whole
+        del task, passed_over  # there is one task, and nothing in it is passed over
         levels, labels = _digits()
         pixels = np.rint(levels * (255 / _HIGHEST_LEVEL)).astype(np.uint8)[..., None]
         for start in range(0, len(pixels), limits.rows):
@@ -57,10 +57,11 @@ class Digits(Source):
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Grey levels (1797, 8, 8) float64 and labels (1797,) int64, as `sklearn.datasets.load_digits`
-    gives them: from its file, as its import takes longer than all that is done with them here.
+    returns them. They are read from its file because importing scikit-learn takes longer than
+    everything done with them here.
 
     Raises:
-      InputError: scikit-learn is not installed with its data.
+      InputError: scikit-learn, or its data file, is not installed.
     """
     found = importlib.util.find_spec("sklearn")
     folders = found.submodule_search_locations if found else None
@@ -68,5 +69,5 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
         with gzip.open(Path(*(folders or ())[:1], "datasets", "data", "digits.csv.gz")) as file:
             rows = np.loadtxt(file, delimiter=",")
     except OSError as error:
-        raise InputError(f"cannot read the digits of scikit-learn: {error}") from error
+        raise InputError(f"cannot read scikit-learn's digits data set: {error}") from error
     return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)

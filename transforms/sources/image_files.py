@@ -1,4 +1,4 @@
-"""Image files in a folder (all levels down), of a glob, or one alone."""
+"""Image files: a folder (recursively), a glob, or a single file."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ from transforms.sources.source import Listing, Source
 from transforms.storage.files import TooLargeError, read_whole
 from transforms.storage.paths import is_local, parent_name
 
-_Content = tuple[bytes | None, dict[str, str] | None]  # and why it is a reject
+_Content = tuple[bytes | None, dict[str, str] | None]  # the bytes, or the reject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +27,10 @@ class ImageFiles(Source):
     """The record id is the path relative to the root; `label` is the parent folder's name.
 
     Args:
-      task_paths: so many files make a task.
-      read_at_once: so many files of an object store, each of which keeps its reader waiting for
-        tens of milliseconds.
-      bytes_ahead: of files that are read before it is their turn.
+      task_paths: number of files per task.
+      read_at_once: number of files of an object store that are read concurrently, because each
+        request takes tens of milliseconds.
+      bytes_ahead: maximum number of bytes to read ahead.
     """
 
     picks: ClassVar[bool] = True
@@ -50,8 +50,8 @@ class ImageFiles(Source):
                 paths = []
         if not found and not paths:
             raise InputError(
-                f"no image file in {self.uri}{passed_over.in_brackets()}; "
-                f"image endings: {', '.join(IMAGE_ENDINGS)}"
+                f"no image files in {self.uri}{passed_over.in_brackets()}; "
+                f"recognised endings: {', '.join(IMAGE_ENDINGS)}"
             )
         yield Listing(_packed(paths) if paths else None, passed_over.taken(), len(paths))
 
@@ -65,7 +65,7 @@ class ImageFiles(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over  # what is in an image is no matter of reading it
+        del passed_over  # further pages of an image are counted when it is decoded
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
         with contextlib.closing(self._contents(paths, images, limits.record_bytes)) as contents:
@@ -73,7 +73,7 @@ class ImageFiles(Source):
                 data.append(content)
                 rejects.append(failure)
                 size += len(content or b"")
-                del content  # what was copied into a batch is not held while that is worked on
+                del content  # free it while its batch, which has a copy, is processed
                 if len(data) == limits.rows or size >= limits.image_bytes:
                     records = self._records(paths[first : index + 1], data, rejects)
                     first, data, rejects, size = index + 1, [], [], 0
@@ -87,7 +87,7 @@ class ImageFiles(Source):
         return _packed(paths) if paths else None
 
     def _contents(self, paths: list[str], images: bool, most: int) -> Generator[_Content]:
-        """What is in each file, in order; of one that has more bytes than `most`, nothing."""
+        """The content of each file, in order; a file with more than `most` bytes is a reject."""
         if not images:
             yield from ((None, None) for _ in paths)
         elif is_local(paths[0]):
@@ -97,7 +97,8 @@ class ImageFiles(Source):
             yield from self._read_ahead(paths, most)
 
     def _read_ahead(self, paths: list[str], most: int) -> Generator[_Content]:
-        """As many at once as fit in `bytes_ahead`, if the next are no larger than those so far."""
+        """Reads concurrently as many files as fit in `bytes_ahead`, assuming that the next files
+        are no larger than those read so far."""
         expected = self.bytes_ahead // self.read_at_once
         with contextlib.closing(Ahead[_Content](self.bytes_ahead, self.read_at_once)) as ahead:
             for path in paths:
@@ -121,7 +122,8 @@ class ImageFiles(Source):
 
 
 def _packed(paths: list[str]) -> bytes:
-    """Paths as a task: local engines hold all tasks in memory, and names in a row look alike."""
+    """Paths as a task. They are compressed because local engines keep all tasks in memory, and
+    consecutive names are similar."""
     return zlib.compress("\0".join(paths).encode("utf-8", "surrogateescape"))
 
 
@@ -137,5 +139,5 @@ def _read_file(path: str, most: int, within: str | None = None) -> _Content:
     except OSError as error:
         return None, reject(Stage.READ, Reason.UNREADABLE, str(error))
     if not content:
-        return None, reject(Stage.READ, Reason.EMPTY, "zero bytes")
+        return None, reject(Stage.READ, Reason.EMPTY, "the file has zero bytes")
     return content, None

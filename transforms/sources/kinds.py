@@ -1,6 +1,6 @@
-"""Which kind of input a file is: told by its name, and where that says nothing, by its first bytes.
+"""Which kind of input a file is, by its name or, if that does not tell, by its first bytes.
 
-Kinds are called as in `options.FORMATS`.
+The names of kinds are those of `options.FORMATS`.
 """
 
 import os
@@ -18,7 +18,7 @@ from transforms.sources.source import Source
 from transforms.storage.files import open_binary
 from transforms.storage.paths import is_glob, is_local
 
-# Those of PNG, JPEG, WebP, TIFF, BMP and GIF.
+# Endings of PNG, JPEG, WebP, TIFF, BMP and GIF.
 IMAGE_ENDINGS = (
     *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "mpo", "webp"),
     *("tif", "tiff", "bmp", "dib", "gif"),
@@ -31,10 +31,10 @@ ENDINGS = {
     "npz": ("npz", "npy"),
 }
 _KIND_OF_ENDING = {ending: kind for kind, endings in ENDINGS.items() for ending in endings}
-_COMPRESSED = ("tfrecord", "webdataset")  # kinds that are read from gzip too
+_COMPRESSED = ("tfrecord", "webdataset")  # kinds that may be compressed with gzip
 _NAMED_SHARD = re.compile(r"\.(tfrecords?|tfrec)(-|.*-of-)")
-_SHARD = re.compile(r"-[0-9]+-of-[0-9]+$")  # without an ending, as TensorFlow names them
-# What follows the last dot of `a.b` but not of `v1.2`, `2021.03.04` or `a.jpg?size=large`.
+_SHARD = re.compile(r"-[0-9]+-of-[0-9]+$")  # without an ending, as TensorFlow names shards
+# Matches the ending of `a.b`, but nothing in `v1.2`, `2021.03.04` or `a.jpg?size=large`.
 _ENDING = re.compile(r"[^.]\.[a-z][a-z0-9]*~?$", re.IGNORECASE)
 _KIND_OF_BYTES = {Kind.PARQUET: "parquet", Kind.NPY: "npz", Kind.TAR: "webdataset"}
 _LOOKED_AT, _RECORD_HEAD_BYTES, _ANY_GZIP = 4 * START_BYTES, 12, 31
@@ -42,7 +42,7 @@ _ZIP_NAME = struct.Struct("<26xHH")  # in the header of an archive's first membe
 
 
 def kind_by_name(path: str) -> str | None:
-    """The kind that the file's ending, in any case, is that of."""
+    """The kind that the file's ending, in upper or lower case, stands for."""
     name = posixpath.basename(path).lower()
     stem, _, ending = name.rpartition(".")
     if ending in ("gz", "gzip"):
@@ -54,13 +54,13 @@ def kind_by_name(path: str) -> str | None:
 
 
 def has_ending(path: str) -> bool:
-    """Whether the file's name says what it is, though not to us perhaps: `notes.txt`."""
+    """Whether the file's name has an ending, recognised here or not (`notes.txt`)."""
     return bool(_ENDING.search(posixpath.basename(path)))
 
 
 def kind_by_bytes(path: str) -> str | None:
-    """The kind that the file's first bytes are those of; None where it cannot be read, too."""
-    if is_local(path) and not os.path.isfile(path):  # a pipe would keep its reader waiting
+    """The kind that the file's first bytes indicate; also None if it cannot be read."""
+    if is_local(path) and not os.path.isfile(path):  # reading a pipe would block
         return None
     try:
         with open_binary(path) as file:
@@ -70,7 +70,7 @@ def kind_by_bytes(path: str) -> str | None:
 
 
 def kind_of_bytes(start: bytes) -> str | None:
-    """The kind of a file that begins so."""
+    """The kind of a file that begins with these bytes."""
     found = kind_of(start[:START_BYTES])
     if found is not None and found.is_image:
         return "images"
@@ -85,18 +85,18 @@ def kind_of_bytes(start: bytes) -> str | None:
 
 
 def members(kind: str, uri: str, options: ReadOptions) -> Callable[[str], bool]:
-    """Which of an input's files are of the kind that is read there.
+    """A predicate for the files of an input that are of `kind`.
 
-    Names decide, and of local files without an ending the first bytes. These also do where an
-    ending is not known, if `uri` is a pattern that names the ending, or `options` the format. One
-    file that is given alone is always of the kind that was found, or said.
+    Names decide; for local files without an ending, the first bytes do. The first bytes also
+    decide for an unrecognised ending if `uri` is a pattern with that ending or `options` names the
+    format. A single file given by its own path always matches.
     """
     any_name = options.format is not None or (is_glob(uri) and has_ending(uri))
     return lambda path: path == uri or _is_of_kind(path, kind, any_name)
 
 
 def files_of(kind: str, source: Source, passed_over: PassedOver | None = None) -> Iterator[str]:
-    """The files of a source that are of its kind; `passed_over` is told of the others.
+    """The files of a source that are of its kind; the others are added to `passed_over`.
 
     Raises:
       InputError: nothing is there, or it cannot be listed.
@@ -114,8 +114,8 @@ def _is_of_kind(path: str, kind: str, any_name: bool) -> bool:
     if named is not None:
         return named == kind
     if kind == "tfrecord" and _SHARD.search(path):
-        return True  # one that is damaged at its beginning must not be taken for another kind
-    if not is_local(path):  # a request for each
+        return True  # a shard with a damaged beginning must not be mistaken for another kind
+    if not is_local(path):  # avoids a request per file
         return any_name
     return (any_name or not has_ending(path)) and kind_by_bytes(path) == kind
 

@@ -1,4 +1,4 @@
-"""NumPy's files: `FILE.npz#test` is the arrays `x_test` and, if there, `y_test`."""
+"""NumPy files: `FILE.npz#test` means the arrays `x_test` and, if present, `y_test`."""
 
 import contextlib
 import dataclasses
@@ -32,18 +32,18 @@ from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import open_binary
 
 _NPY = b"\x93NUMPY"
-_MOST_LABEL_BYTES = 64 << 10  # of a row
-_SAMPLE_ROWS, _SAMPLE_BYTES = 256, 4 << 20  # that tell what other numbers than levels stand for
+_MOST_LABEL_BYTES = 64 << 10  # per row
+_SAMPLE_ROWS, _SAMPLE_BYTES = 256, 4 << 20  # read to find how numbers map to levels
 
 
 class Rows(NamedTuple):
-    """A task: the rows `first` to `end` of a file's arrays, or all from `first` on.
+    """A task: the rows `first` to `end` of a file's arrays, or all rows from `first`.
 
-    A member stored as it is can be entered at any row, a compressed one only at its beginning. A
-    member has one CRC, which only a task that sees all its bytes can check: the last one, without
-    an `end`, runs over those before its rows too, at more than 1 GB/s. Damage anywhere in a stored
-    member is thus met at its end, as where the whole archive is one task. The listing could
-    check it sooner, but all other tasks would wait for that.
+    Reading can start at any row of an uncompressed member, but only at the beginning of a
+    compressed one. A member has one CRC, which only a task that sees all its bytes can check. The
+    last task, without an `end`, therefore also runs over the bytes before its rows, at more than
+    1 GB/s. Damage anywhere in an uncompressed member is thus found at its end, as it is if the
+    entire archive is one task. The listing could check it sooner, but then every task would wait.
     """
 
     path: str
@@ -52,22 +52,22 @@ class Rows(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What an array of images holds: each one's shape, whether channels come first in the file,
-    and how numbers become levels."""
+    """The layout of an array of images: the shape of each, whether channels come first in the
+    file, and how numbers become levels."""
 
     shape: Shape
     channels_first: bool
     levels: Levels
 
     def pixels(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they are read → (N, H, W, C) uint8 or uint16, and (N,) bool, which are that."""
+        """Rows as read → (N, H, W, C) uint8 or uint16, and (N,) bool, which rows are valid."""
         pixels, valid = self.levels.of(values)
         if self.channels_first:
             pixels = np.moveaxis(pixels, 1, -1)
         return pixels.reshape((-1, *self.shape)), valid
 
     def none(self, count: int) -> pa.Array:
-        """So many images that are not there."""
+        """`count` null images."""
         return pa.nulls(count, pa.binary(int(np.prod(self.shape)) * self.levels.dtype.itemsize))
 
     @property
@@ -89,16 +89,17 @@ class _Set(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class NpzArrays(Source):
-    """Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of levels (`levels`); the record id is
-    `FILE#test/N`, or is in an array that is named. A .npy file holds one array, of images.
+    """Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of levels (`levels`). The record id is
+    `FILE#test/N`, or comes from the id array given in the options. A .npy file contains one array,
+    of images.
 
-    Members are read as a stream, compressed or not: an archive is never all in memory. A task is
-    a range of rows, or a whole archive that is small, compressed or not to be read. Of an archive
-    that was cut short, the arrays are read as far as they are there.
+    Members are read as streams, compressed or not: an archive is never entirely in memory. A task
+    is a range of rows, or an entire archive if it is small, compressed or unreadable. The arrays
+    of a truncated archive are read as far as they go.
 
     Args:
-      range_bytes: of the images of a task, about.
-      range_rows: of a task, at least.
+      range_bytes: approximate size of a task's images, in bytes.
+      range_rows: minimum number of rows of a task.
     """
 
     range_bytes: int = 64 << 20
@@ -116,7 +117,7 @@ class NpzArrays(Source):
         passed_over = PassedOver()
         for path in files_of("npz", self, passed_over):
             firsts, rows = [0], None
-            with contextlib.suppress(InputError):  # reading it tells why
+            with contextlib.suppress(InputError):  # the reader reports the reason
                 firsts, rows = self._range_starts(path)
             for first, end in zip(firsts, [*firsts[1:], None], strict=True):
                 records = None if rows is None else (rows if end is None else end) - first
@@ -124,7 +125,7 @@ class NpzArrays(Source):
         yield Listing(None, passed_over.taken())
 
     def _range_starts(self, path: str) -> tuple[list[int], int]:
-        """The first rows of a file's tasks, and how many rows there are."""
+        """The first row of each of a file's tasks, and the number of rows."""
         with _open_archive(path) as archive, contextlib.ExitStack() as stack:
             arrays = self._arrays(archive, path, stack)
             images = arrays.images
@@ -144,11 +145,11 @@ class NpzArrays(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over  # arrays are taken by their names
+        del passed_over  # arrays are chosen by name
         name = f"{self.relative(task.path)}#{self.part}"
         try:
             yield from self._read_rows(task, f"{name}/" if self.part else name, limits, images)
-        except InputError as error:  # it was there when the run began
+        except InputError as error:  # the file was readable when the run began
             what = f"{name}[{task.first}:]" if task.first else name
             yield rejected_records([what], task.path, Reason.UNREADABLE, str(error))
 
@@ -161,7 +162,7 @@ class NpzArrays(Source):
             images = arrays.images
             if images.row_bytes > limits.record_bytes:
                 raise InputError(
-                    f"{task.path}: images of {images.row_bytes} bytes, more than "
+                    f"{task.path}: each image has {images.row_bytes} bytes; the limit is "
                     f"{limits.record_bytes}"
                 )
             rows = max(1, min(limits.rows, limits.image_bytes // images.row_bytes))
@@ -183,7 +184,7 @@ class NpzArrays(Source):
                 )
             else:
                 if task.end is None and isinstance(archive, CutZipFile):
-                    raise InputError("the archive is cut short, behind these images")
+                    raise InputError("the archive is truncated after these images")
 
     def carried(self) -> pa.Schema:
         return first_schema(files_of("npz", self), self._carried)
@@ -197,13 +198,15 @@ class NpzArrays(Source):
             try:
                 return pa.schema([("label", _label_type(labels))])
             except pa.ArrowException as error:
-                raise InputError(f"{self.uri}: labels of type {labels.dtype}: {error}") from error
+                raise InputError(
+                    f"{self.uri}: unsupported label type {labels.dtype}: {error}"
+                ) from error
 
     def _arrays(self, archive: Archive, path: str, stack: contextlib.ExitStack) -> _Set:
-        """Images and, if there, labels and ids, to be closed by `stack`.
+        """Images and, if present, labels and ids, which `stack` closes.
 
         Raises:
-          InputError: there are no images, or one of them is no array that fits.
+          InputError: there are no images, or the arrays do not match.
         """
 
         def opened(name: str) -> ArrayStream:
@@ -213,7 +216,7 @@ class NpzArrays(Source):
         images = opened(chosen.images)
         labels, ids = (None if name is None else opened(name) for name in chosen[1:])
         if labels is not None and len(labels.shape) > 2 and self.options.label_column is None:
-            labels = None  # masks, or other images
+            labels = None  # these are masks or other images
         for what, array in (("labels", labels), ("ids", ids)):
             if array is None:
                 continue
@@ -221,8 +224,8 @@ class NpzArrays(Source):
             one_a_row = int(np.prod(array.shape[1:])) == 1
             if not fits or array.row_bytes > _MOST_LABEL_BYTES or (what == "ids" and not one_a_row):
                 raise InputError(
-                    f"{path}: {what} of shape {array.shape}, {array.dtype}, do not fit images "
-                    f"{images.shape}"
+                    f"{path}: {what} of shape {array.shape} and type {array.dtype} do not match "
+                    f"images of shape {images.shape}"
                 )
         return _Set(images, labels, ids)
 
@@ -231,7 +234,9 @@ class NpzArrays(Source):
         if isinstance(archive, OneArray):
             given = (self.options.image_column, self.options.label_column, self.options.id_column)
             if any(given) or self.part:
-                raise InputError(f"{path} holds one array, which has no name")
+                raise InputError(
+                    f"{path} contains a single array without a name; omit the array names"
+                )
             return Arrays(ONLY_ARRAY, None, None)
 
         def shape_of(name: str) -> tuple[int, ...]:
@@ -247,10 +252,11 @@ class NpzArrays(Source):
             raise InputError(f"{path}: {error}") from error
 
     def _layout(self, archive: Archive, path: str) -> _Layout:
-        """By the shape and, where numbers are not levels as they are, the first images.
+        """The layout, from the shape and, if numbers have to be converted to levels, from the
+        first images.
 
         Raises:
-          InputError: they are no images.
+          InputError: the array does not contain images.
         """
         name = self._chosen(archive, path).images
         with contextlib.closing(ArrayStream(archive, name, path)) as images:
@@ -265,13 +271,13 @@ class NpzArrays(Source):
 
 
 def split_npz(uri: str) -> tuple[str, str]:
-    """The path, and what follows `.npz#`: `test` of `a#b/c.npz#test`."""
+    """The path, and the part after `.npz#`: `test` for `a#b/c.npz#test`."""
     path, mark, part = uri.rpartition(".npz#")
     return (f"{path}.npz", part) if mark else (uri, "")
 
 
 def _sample(images: ArrayStream, rows: int) -> np.ndarray:
-    """The first rows, as far as they can be read, or none where the type alone says enough."""
+    """The first rows, as far as they can be read; none if the type alone is enough."""
     if images.dtype in (np.uint8, np.uint16):
         rows = 0
     with contextlib.suppress(*READ_ERRORS):
@@ -289,7 +295,7 @@ def _label_type(labels: ArrayStream) -> pa.DataType:
 
 
 def _label_column(labels: np.ndarray) -> pa.Array:
-    """(N,), (N, 1) or, of several a record, (N, K) → (N,)."""
+    """(N,), (N, 1) or, for K labels per record, (N, K) → (N,)."""
     if int(np.prod(labels.shape[1:])) == 1:
         return pa.array(labels.reshape(-1))
     values = pa.array(labels.reshape(-1))
@@ -306,7 +312,7 @@ def _records(
     count: int,
     with_images: bool,
 ) -> pa.RecordBatch:
-    """The next `count` records, the first of which has the number `start`."""
+    """The next `count` records, numbered from `start`."""
     pixels, valid = layout.pixels(arrays.images.read(count))
     labels = None if arrays.labels is None else _label_column(arrays.labels.read(count))
     ids = None
@@ -330,7 +336,9 @@ def _not_levels(layout: _Layout, valid: np.ndarray) -> list[dict[str, str] | Non
     name, factor = layout.levels.dtype.name, layout.levels.factor
     what = f"multiples of 1 / {factor}" if factor > 1 else "whole numbers"
     value = reject(
-        Stage.READ, Reason.WRONG_BITS, f"its numbers are not all {what} that fit {name}, as others"
+        Stage.READ,
+        Reason.WRONG_BITS,
+        f"not all of its values are {what} that fit {name}, unlike other records'",
     )
     return [None if is_valid else value for is_valid in valid]
 
@@ -350,7 +358,7 @@ def _open_archive(path: str) -> Iterator[Archive]:
                 archive = CutZipFile(file)
             with archive:
                 yield archive
-    # NotImplementedError, ValueError: of a directory that makes no sense.
+    # NotImplementedError, ValueError: raised for an invalid directory.
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
@@ -358,7 +366,7 @@ def _open_archive(path: str) -> Iterator[Archive]:
 def _unreadable(
     layout: _Layout, prefix: str, source: str, *, numbers: range, rows: int, error: Exception
 ) -> Iterator[pa.RecordBatch]:
-    """The rest of the rows as rejects: the header says how many records there should be."""
+    """The remaining rows as rejects: the header states how many records there should be."""
     value = reject(Stage.READ, Reason.UNREADABLE, f"{source}: {error}")
     for first in numbers[::rows]:
         count = min(rows, numbers.stop - first)

@@ -1,4 +1,4 @@
-"""How inputs are read: the same for all inputs of a run, and kept in its ledger."""
+"""How inputs are read: the same for all inputs of a run, and stored in its ledger."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ FORMATS = ("images", "parquet", "tfrecord", "webdataset", "npz")
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
-    """What is not to be found from the inputs themselves.
+    """How to read inputs, where the inputs themselves do not determine it.
 
     Args:
-      format: the kind of every input, one of `FORMATS`; None: found from names and first bytes.
-      image_column, id_column, label_column: the column, feature or array of images, of ids and of
-        labels, by its name in the inputs; None: found by the usual names.
-      exclude: patterns of paths, relative to the input, that are not read: `*.tmp`, `old/**`.
-      follow_links: whether links that lead out of the input's own folder are followed too.
+      format: the kind of every input, one of `FORMATS`; None detects it from names and first bytes.
+      image_column, id_column, label_column: name in the inputs of the column, feature or array of
+        images, ids or labels; None searches for the usual names.
+      exclude: patterns of paths to exclude, relative to the input: `*.tmp`, `old/**`.
+      follow_links: whether to follow links that lead out of the input's folder.
 
     Raises:
-      ConfigError: `format` is no known one, or a name is empty.
+      ConfigError: `format` is unknown, or a name or pattern is empty.
     """
 
     format: str | None = None
@@ -34,30 +34,30 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.format not in (None, *FORMATS):
             known = ", ".join(FORMATS)
-            raise ConfigError(f"the format is one of {known}. Received: {self.format!r}")
+            raise ConfigError(f"format must be one of {known}. Received: {self.format!r}")
         for name in ("image_column", "id_column", "label_column"):
             if getattr(self, name) == "":
-                raise ConfigError(f"{name} must be a column's name. Received: ''")
+                raise ConfigError(f"{name} must be a column name. Received: ''")
         object.__setattr__(self, "exclude", tuple(self.exclude))
         if "" in self.exclude:
-            raise ConfigError("exclude must be a pattern of paths. Received: ''")
+            raise ConfigError("exclude must be a path pattern. Received: ''")
 
     @classmethod
     def from_ledger(cls, ledger: Mapping[str, Any]) -> Self:
-        """Those that a run was read with.
+        """The options with which a run was read.
 
         Raises:
-          ConfigError: the ledger's are none.
+          ConfigError: the ledger contains unsupported options.
         """
         try:
             return cls(**ledger.get("reading", {}))
         except TypeError as error:
             raise ConfigError(
-                f"the run was read in a way that is not known here: {error}"
+                f"the run's ledger contains unsupported read options: {error}"
             ) from error
 
     def given(self) -> dict[str, Any]:
-        """Those that are not the usual ones, as JSON can hold them."""
+        """The options that differ from the defaults, as JSON values."""
         usual = type(self)()
         values = {**vars(self), "exclude": list(self.exclude)}
         return {
@@ -67,7 +67,7 @@ class ReadOptions:
         }
 
     def with_given(self, other: "ReadOptions") -> "ReadOptions":
-        """These, but for those that `other` gives."""
+        """These options, overridden by those given in `other`."""
         return type(self)(**{**self.given(), **other.given()})
 
 

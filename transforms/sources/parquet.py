@@ -36,19 +36,20 @@ from transforms.sources.source import Listing, Source, first_schema
 from transforms.storage.files import fixed_root, open_binary
 from transforms.storage.paths import is_local, relative_path
 
-# Of damaged metadata, numbers and names may be anything.
+# Numbers and names in damaged metadata may be anything, and so may the errors.
 _READ_ERRORS = (
     *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError),
     pa.ArrowException,
 )
 _NOTE = re.compile(r"/_")
-_FIRST_BYTES = 64 << 10  # of a column, at once, where its first row alone is wanted
-_MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # of a file; each a reject of its own
+_FIRST_BYTES = 64 << 10  # read of a column at a time when only its first row is needed
+_MOST_ROWS, _MOST_ROWS_APART = 1 << 53, 1 << 20  # per file; as separate rejects
 
 
 class RowGroup(NamedTuple):
-    """A task: a row group, the number of its first row in the file, and what the file had when it
-    was listed. Without a group it is a file that could not be listed."""
+    """A task: a row group, the number of its first row in the file, and the file's numbers of row
+    groups and rows when it was listed. A task without a group is a file that could not be
+    listed."""
 
     path: str
     group: int | None = None
@@ -58,10 +59,10 @@ class RowGroup(NamedTuple):
 
 
 class _File(NamedTuple):
-    """What is known of a file before its rows are read.
+    """What is known about a file before its rows are read.
 
-    metadata: of raw pixels, their shape and type.
-    partition: values of the columns that its folders are named for.
+    metadata: for raw pixels, their shape and type.
+    partition: values of the hive partition columns.
     """
 
     layout: Layout
@@ -70,7 +71,7 @@ class _File(NamedTuple):
     partition: Mapping[str, pa.Scalar]
 
     def columns(self, images: bool) -> list[str]:
-        """Those that are read."""
+        """The names of the columns to read."""
         image = None if images or self.layout.image == self.layout.identifier else self.layout.image
         return [name for name in self.schema.names if name != image]
 
@@ -83,16 +84,18 @@ class _File(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ParquetFiles(Source):
-    """The record id is the column `id`, or the one that is named, else `FILE#ROW`; every other
-    column is carried through, and those of hive partitions, `label=good/part-0.parquet`, too.
+    """The record id is the column `id`, or the id column given in the options; without either it is
+    `FILE#ROW`. Every other column is carried through, including those of hive partitions
+    (`label=good/part-0.parquet`).
 
-    Images are in the column that is named, in `image`, or in the only one that by its type holds
-    some (`parquet_layout`): encoded, or raw where the field's or the schema's metadata has
-    `shape`, [H, W, C], and `dtype`. Of a list, the first one counts. Paths are those of files,
-    relative to the Parquet file's folder, none of them outside of the input.
+    Images are in the image column given in the options, in `image`, or in the only column whose
+    type can contain images (`parquet_layout`). They are encoded, or raw if the metadata of the
+    field or the schema has `shape`, [H, W, C], and `dtype`. The first image of a list is read.
+    Paths in a column are those of files, relative to the Parquet file's folder; none may lead out
+    of the input.
 
-    Pages are checked where they have checksums. Of a row group that is damaged, the rows behind the
-    damage are rejects. A task is one row group, read in bounded batches.
+    Pages that have checksums are checked. In a damaged row group, the rows after the damage are
+    rejects. A task is one row group, read in bounded batches.
     """
 
     def listings(self) -> Iterator[Listing]:
@@ -111,12 +114,12 @@ class ParquetFiles(Source):
                         yield Listing(RowGroup(path, group, row, *size), records=rows)
                         row += rows
             except _READ_ERRORS:
-                yield Listing(RowGroup(path))  # reading it tells why
+                yield Listing(RowGroup(path))  # the reader reports the reason
         yield Listing(None, passed_over.taken())
 
     def _members(self, passed_over: PassedOver | None = None) -> Iterator[str]:
-        """The files that are read. Those whose name, or whose folder's, begins with an underscore
-        are other programs' notes."""
+        """The files to read. Files and folders whose name begins with an underscore are metadata
+        of other programs."""
         for path in files_of("parquet", self, passed_over):
             if path == self.uri or not _NOTE.search(f"/{relative_path(path, self._root)}"):
                 yield path
@@ -127,7 +130,7 @@ class ParquetFiles(Source):
         return [task.path, *dict.fromkeys(self._image_files(task))]
 
     def _image_files(self, task: RowGroup) -> Iterator[str]:
-        """The files that a column of paths names, as far as they can be told."""
+        """The files that a column of paths names, as far as they can be determined."""
         path, group, *_ = task
         with contextlib.suppress(*_READ_ERRORS), _open(path) as file:
             found = self._file(file, path)
@@ -156,7 +159,7 @@ class ParquetFiles(Source):
                     )
                     return
                 if group is None or size != [file.num_row_groups, file.metadata.num_rows]:
-                    raise pa.ArrowInvalid("it changed while it was read")
+                    raise pa.ArrowInvalid("the file changed while it was read")
                 told = PassedOver() if passed_over is None else passed_over
                 reader = _GroupReader(self, found, path, limits, images, told)
                 yield from reader.read(file, group, row)
@@ -164,7 +167,7 @@ class ParquetFiles(Source):
             yield rejected_records([self.file_id(path, group)], path, Reason.UNREADABLE, str(error))
 
     def file_id(self, path: str, group: int | None) -> str:
-        """The id of what stands for a row group none of whose records can be told apart."""
+        """The id of the reject that stands for an entire file or row group."""
         name = self.relative(path)
         return name if group is None else f"{name}#row_group={group}"
 
@@ -182,7 +185,7 @@ class ParquetFiles(Source):
         return found.output()
 
     def _file(self, file: pq.ParquetFile, path: str, strict: bool = False) -> "_File | str":
-        """What is known of a file, or why it holds no images that we can read."""
+        """What is known about a file, or why it contains no readable images."""
         schema = file.schema_arrow
         partition = partition_values(relative_path(path, self._root), self._partition)
         try:
@@ -193,23 +196,23 @@ class ParquetFiles(Source):
 
     @functools.cached_property
     def _root(self) -> str:
-        """The input's own folder; ids may be relative to one above it."""
+        """The input's folder; ids may be relative to a folder above it."""
         return fixed_root(self.uri)
 
     @functools.cached_property
     def real_root_of_images(self) -> str | None:
-        """The real path of the local folder that image files lie in, when they are opened."""
+        """The real path of the local folder that image files must be in when they are opened."""
         if self.options.follow_links or not is_local(self.uri):
             return None
         return os.path.realpath(self._root or ".")
 
     @functools.cached_property
     def _partition(self) -> pa.Schema:
-        """Looked up once: workers get it with the source that they are sent."""
+        """Computed once: workers receive it with the source."""
         return partition_schema(relative_path(path, self._root) for path in self._members())
 
     def within(self, text: str, path: str) -> str:
-        """The image file that a record of `path` names; RecordError where it leads out of the
+        """The image file that a record of `path` names; RecordError if its path leads out of the
         input."""
         return path_within(text, posixpath.dirname(path), self._root, self.options.follow_links)
 
@@ -219,10 +222,10 @@ class _GroupReader:
     """Reads row groups of one file.
 
     Args:
-      source: what the file is of.
-      found: what is known of it.
-      images: whether images are wanted.
-      passed_over: is told of further images of a record.
+      source: the source that the file belongs to.
+      found: what is known about the file.
+      images: whether to read images.
+      passed_over: counts further images of a record.
     """
 
     source: ParquetFiles
@@ -233,7 +236,7 @@ class _GroupReader:
     passed_over: PassedOver
 
     def read(self, file: pq.ParquetFile, group: int, first: int) -> Iterator[pa.RecordBatch]:
-        """The records of a row group, whose first row is `first` in the file."""
+        """The records of a row group whose first row has the number `first` in the file."""
         metadata = file.metadata.row_group(group)
         done = 0
         try:
@@ -252,12 +255,12 @@ class _GroupReader:
     ) -> pa.RecordBatch:
         """The last rows of a row group as rejects."""
         if len(rows) > _MOST_ROWS_APART:
-            message = f"{len(rows)} rows, from {rows.start} on: {error}"
+            message = f"{len(rows)} rows, starting at row {rows.start}: {error}"
             names = [self.source.file_id(self.path, group)]
             return rejected_records(names, self.path, Reason.UNREADABLE, message)
         ids, name = pa.nulls(len(rows)), self.found.layout.identifier
         if name is not None:
-            with contextlib.suppress(*_READ_ERRORS):  # else they are numbered
+            with contextlib.suppress(*_READ_ERRORS):  # if this fails, ids are numbers
                 whole = file.read_row_group(group, [name])[name].combine_chunks()
                 ids = whole[len(whole) - len(rows) :]
         ids = self._ids(ids, rows.start)
@@ -313,7 +316,7 @@ def _no_id(layout: Layout) -> dict[str, str]:
 
 
 def _with_images(records: pa.RecordBatch, part: Part) -> pa.RecordBatch:
-    """`records` with the images, but for those that are rejects already."""
+    """`records` with the images, except those of records that are already rejects."""
     before = records.column(REJECT)
     images, rejects = part.images, part.rejects
     if before.null_count < len(before):
@@ -340,7 +343,7 @@ def _raw_metadata(schema: pa.Schema, image: str) -> dict[str, str] | None:
 
 
 def _batch_rows(row_group: pq.RowGroupMetaData, limits: BatchLimits) -> int:
-    """How many rows stay within the limits, by the row group's average."""
+    """The number of rows that stay within the limits, by the row group's average row size."""
     bytes_a_row = row_group.total_byte_size / max(1, row_group.num_rows)
     return max(1, min(limits.rows, int(limits.image_bytes / max(1.0, bytes_a_row))))
 
@@ -349,19 +352,19 @@ def _group_rows(file: pq.ParquetFile) -> list[int]:
     """The rows of each row group.
 
     Raises:
-      pa.ArrowInvalid: numbers that no file has.
+      pa.ArrowInvalid: the numbers are impossible.
     """
     rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     if min(rows, default=0) < 0 or sum(rows) > _MOST_ROWS:
-        raise pa.ArrowInvalid(f"row groups of {rows} rows")
+        raise pa.ArrowInvalid(f"impossible row counts of the row groups: {rows}")
     return rows
 
 
 def _rows_by_dictionaries(file: pq.ParquetFile, path: str, group: int, limits: BatchLimits) -> int:
-    """How many rows stay within `record_bytes` if each has the longest value that a dictionary of
-    the row group holds: a few bytes of file may repeat it in every row."""
-    # Of the schema alone: what the metadata say of a column's chunk may end the process, as pyarrow
-    # does not catch what Arrow throws where its statistics are damaged.
+    """The number of rows that stay within `record_bytes` if each has the longest value in a
+    dictionary of the row group: a few bytes of the file may repeat that value in every row."""
+    # From the schema alone: reading the metadata of a column chunk may end the process, because
+    # pyarrow does not catch what Arrow throws if the chunk's statistics are damaged.
     columns = [file.schema.column(index) for index in range(len(file.schema))]
     names = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     longest = 1
@@ -384,7 +387,7 @@ def _rows_by_dictionaries(file: pq.ParquetFile, path: str, group: int, limits: B
 
 
 def _leaf(column: pa.Array) -> pa.Array:
-    """What the rows of a nested column hold that has one leaf alone."""
+    """The values within a nested column that has a single leaf."""
     if pa.types.is_struct(column.type):
         return column.flatten()[0]
     return column.values if is_list(column.type) else pa.nulls(0)
@@ -393,9 +396,9 @@ def _leaf(column: pa.Array) -> pa.Array:
 def _texts(ids: pa.Array) -> pa.Array:
     try:
         texts = ids.cast(pa.string())
-        texts.validate(full=True)  # a file's texts are taken for UTF-8 unseen
+        texts.validate(full=True)  # Arrow does not check that a file's texts are UTF-8
         return texts
-    except pa.ArrowInvalid:  # bytes that are no UTF-8
+    except pa.ArrowInvalid:  # bytes that are not UTF-8
         values = [
             v if v is None else v.decode("utf-8", "backslashreplace")
             for v in ids.cast(pa.large_binary()).to_pylist()
@@ -404,7 +407,7 @@ def _texts(ids: pa.Array) -> pa.Array:
 
 
 def _bounded(records: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:
-    """Slices within the limit of bytes: images that are alike take next to no room in a file."""
+    """Slices within the byte limit: identical images take almost no space in a file."""
     image_bytes = max(1, records.column(IMAGE).nbytes // max(1, len(records)))
     return bounded_slices(records, max(1, limits.image_bytes // image_bytes))
 

@@ -23,7 +23,7 @@ from transforms.storage.walk import Rules
 
 _BUILTIN = "builtin:"
 _EMBEDDED = ("digits", "parts")
-# Imported when one is read: TFRecord takes TensorFlow, which takes seconds.
+# Imported when one is read: TFRecord imports TensorFlow, which takes seconds.
 _KINDS: Family[type[Source]] = Family(
     {
         "digits": "transforms.sources.digits:Digits",
@@ -36,24 +36,24 @@ _KINDS: Family[type[Source]] = Family(
     }
 )
 _WITH_COLUMNS = ("parquet", "tfrecord", "npz")
-_MOST_LOOKED_INTO = 48  # files of one input, for their first bytes
-_MOST_REMOTE = 1000  # names of a remote folder, a page of a store's answer
+_MOST_LOOKED_INTO = 48  # files of one input whose first bytes are read
+_MOST_REMOTE = 1000  # names of a remote folder: one page of a store's response
 _TAKEN = (
-    "inputs are files of images "
-    f"({', '.join(ENDINGS['images'])}), Parquet, TFRecord, tar (WebDataset) and NumPy's .npz and "
-    f".npy; --format {'|'.join(FORMATS)} says which where neither names nor first bytes do"
+    "supported inputs: image files "
+    f"({', '.join(ENDINGS['images'])}), Parquet, TFRecord, tar (WebDataset), NumPy .npz and .npy; "
+    f"pass --format {'|'.join(FORMATS)} if neither name nor first bytes identify the format"
 )
 
 
 def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[Source]:
-    """The source of each URI: of the kind that `options` say, else of the one that its name says,
-    else of the one that it holds.
+    """The source of each URI. `options` determine its kind, then its name, then its content.
 
-    Ids are relative to the folder given; where the URIs lie in different folders, to the deepest
-    folder that holds them all, so that they stay unique.
+    Ids are relative to the folder given. If the URIs are in different folders, they are relative to
+    the deepest folder that contains them all, so that they stay unique.
 
     Raises:
-      InputError: none is given, one is of no known kind, or two plainly hold the same records.
+      InputError: no URI is given, one is of an unknown kind, or two clearly contain the same
+        records.
     """
     if not uris:
         raise InputError("no input given")
@@ -78,10 +78,10 @@ def _kind(uri: str, options: ReadOptions) -> str:
     path, part = split_npz(uri)
     named = "npz" if part else kind_by_name(path)
     if is_local(path) and not is_glob(path) and os.path.isdir(path):
-        return _kind_held(path, options, named)  # Spark's set.parquet, a folder, holds Parquet
+        return _kind_held(path, options, named)  # Spark's set.parquet is a folder of Parquet files
     if named is not None:
         return named
-    # The second tells where nothing is there, and knows folders that begin with empty markers.
+    # `list_files` raises if nothing is there, and recognises folders that begin with empty markers.
     if is_glob(path) or is_folder(path) or next(list_files(path), path) != path:
         return _kind_held(path, options)
     if (found := kind_by_bytes(path)) is None:
@@ -90,8 +90,8 @@ def _kind(uri: str, options: ReadOptions) -> str:
 
 
 def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
-    """The kind of a folder's files, or a pattern's: images if one is an image, else the one kind
-    that there is; what the folder's own name says, if it is none."""
+    """The kind of the files of a folder or pattern: images if one is an image, otherwise the only
+    kind found; the kind that the folder's name indicates if none is found."""
     found: dict[str, str] = {}
     others: list[str] = []
     count = looked_into = 0
@@ -108,16 +108,16 @@ def _kind_held(uri: str, options: ReadOptions, named: str | None = None) -> str:
         elif len(others) < _MOST_LOOKED_INTO:
             others.append(path)
         count += 1
-    if not found and is_glob(uri):  # of files with an ending of their own: all of a kind, or none
+    if not found and is_glob(uri):  # files with an unrecognised ending: all of one kind, or none
         found = _by_bytes(others if is_local(uri) else others[:1])
     if len(found) > 1:
         held = ", ".join(f"{kind} ({printable(path)})" for kind, path in sorted(found.items()))
-        raise InputError(f"{uri} holds several kinds of input: {held}; --format says which to read")
+        raise InputError(f"{uri} contains several kinds of input: {held}; choose one with --format")
     kind = next(iter(found), named)
     if kind is None:
-        such = f", such as {_what_is(others[0])}" if others else ""
+        such = f", for example {_what_is(others[0])}" if others else ""
         raise InputError(
-            f"no input in {uri}: {count} files{such}{passed_over.in_brackets()}; {_TAKEN}"
+            f"no input found in {uri}: {count} files{such}{passed_over.in_brackets()}; {_TAKEN}"
         )
     return kind
 
@@ -128,7 +128,7 @@ def _by_bytes(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _listed(uri: str, options: ReadOptions, passed_over: PassedOver) -> Iterator[str]:
-    """The files of a folder or a pattern that would be read; the first of many remote ones."""
+    """The files of a folder or pattern that would be read; of many remote files, the first."""
     if is_local(uri) or is_glob(uri):
         files = list_files(
             uri, passed_over, exclude=options.exclude, follow_links=options.follow_links
@@ -146,31 +146,31 @@ def _listed(uri: str, options: ReadOptions, passed_over: PassedOver) -> Iterator
 
 
 def _what_is(path: str) -> str:
-    """What a file that is no input is, as far as its first bytes tell."""
+    """Describes a file that is not an input, as far as its first bytes allow."""
     try:
         with open_binary(path) as file:
             start = file.read(START_BYTES)
     except OSError as error:
         return f"cannot read {path}: {error}"
-    told = "an empty file" if not start else foreign(start) or "of no kind that is known here"
+    told = "an empty file" if not start else foreign(start) or "unrecognised format"
     return f"{printable(posixpath.basename(path))} ({told})"
 
 
 def _check_columns(uris: Sequence[str], kinds: Sequence[str], options: ReadOptions) -> None:
-    """Refuses columns that are named of inputs that have none by that name."""
+    """Rejects column options for inputs whose kind has no named columns."""
     names = ("image_column", "id_column", "label_column")
     for uri, kind in zip(uris, kinds, strict=True):
         for name in names:
             if (value := getattr(options, name)) is not None and kind not in _WITH_COLUMNS:
                 raise InputError(
-                    f"--{name} names a column of Parquet, a feature of TFRecord or an array of "
-                    f".npz; {uri} is read as {kind}. Received: {value!r}"
+                    f"--{name} applies to Parquet columns, TFRecord features and .npz arrays, "
+                    f"but {uri} is read as {kind}. Received: {value!r}"
                 )
 
 
 def _check_apart(uris: Sequence[str], kinds: Sequence[str]) -> None:
-    """Refuses the same path twice, and a folder beside something in it. Patterns that overlap in
-    other ways are found by `verify`."""
+    """Rejects the same path twice, and a folder together with something in it. `verify` finds
+    patterns that overlap in other ways."""
     paths = [os.path.abspath(uri) if is_local(uri) else uri.rstrip("/") for uri in uris]
     counts = collections.Counter(paths)
     if twice := sorted({uri for uri, path in zip(uris, paths, strict=True) if counts[path] > 1}):
@@ -180,4 +180,4 @@ def _check_apart(uris: Sequence[str], kinds: Sequence[str]) -> None:
         for uri, path, other in inputs:
             within = kind == other and path.startswith(f"{folder_path.rstrip('/')}/")
             if within and is_folder(folder_path):
-                raise InputError(f"{uri} lies in {folder}: its records would be read twice")
+                raise InputError(f"{uri} is inside {folder}: its records would be read twice")

@@ -1,4 +1,4 @@
-"""What every kind of input is."""
+"""The interface of every kind of input."""
 
 import abc
 import dataclasses
@@ -22,9 +22,9 @@ Item = TypeVar("Item")
 class Listing(NamedTuple):
     """A part of a source for one worker to read, and what was passed over to find it.
 
-    `task` is small and can be pickled; it is None where only what was passed over is told.
-    `passed_over` is None for nothing. `records` is how many it has, None where only reading it
-    would tell.
+    `task` is small and can be pickled; it is None if the listing only reports what was passed
+    over. `passed_over` is None if nothing was. `records` is the number of records of the task, None
+    if it is unknown until the task is read.
     """
 
     task: Any
@@ -33,7 +33,7 @@ class Listing(NamedTuple):
 
 
 def first_schema(paths: Iterable[str], schema_of: Callable[[str], Item]) -> Item:
-    """The schema of the first file that has one; the others become rejects when they are read.
+    """The schema of the first file that has one; files without one become rejects when read.
 
     Raises:
       InputError: no file has one.
@@ -44,14 +44,15 @@ def first_schema(paths: Iterable[str], schema_of: Callable[[str], Item]) -> Item
             return schema_of(path)
         except InputError as error:
             failure = failure or error
-    raise failure or InputError("no file to read")
+    raise failure or InputError("no files to read")
 
 
 def bounded_batches(
     items: Iterable[Item], size_of: Callable[[Item], int], limits: BatchLimits
 ) -> Iterator[list[Item]]:
-    """The items in lists of at most `limits.rows`, each ended by the item whose size, in bytes,
-    reaches `limits.image_bytes`. Where `items` raises, those before come out first."""
+    """The items in lists of at most `limits.rows`, each ended by the item with which its size in
+    bytes reaches `limits.image_bytes`. If `items` raises, the items before the error are yielded
+    first."""
     batch: list[Item] = []
     size = 0
     try:
@@ -74,12 +75,12 @@ class Source(abc.ABC):
     """One `--input`: how to split it into tasks, and how to read a task as image records.
 
     Args:
-      uri: as the user gave it.
+      uri: the input as the user gave it.
       root: the folder that record ids are relative to.
-      options: how it is read.
+      options: how to read the input.
 
     Attributes:
-      picks: whether `holding` gives a task of some records that reads no others.
+      picks: whether the task that `holding` returns reads only the requested records.
     """
 
     picks: ClassVar[bool] = False
@@ -102,7 +103,7 @@ class Source(abc.ABC):
         """
 
     def tasks(self) -> Iterator[Any]:
-        """The tasks alone, without what was passed over."""
+        """Only the tasks, without what was passed over."""
         return (listing.task for listing in self.listings() if listing.task is not None)
 
     @abc.abstractmethod
@@ -121,29 +122,29 @@ class Source(abc.ABC):
 
         Args:
           task: from `listings`.
-          limits: what one batch may hold.
-          images: False where ids and carried columns alone are wanted; `image` is then null.
-          passed_over: is told of what is in the files and not read, by the time that the last
-            batch has come. None: nobody asks.
+          limits: limits of one batch.
+          images: False to read only ids and carried columns; `image` is then null.
+          passed_over: counts what is in the files but not read; it is complete after the last
+            batch. None: nothing is counted.
         """
 
     def holding(self, task: Any, ids: AbstractSet[str]) -> Any:
-        """What of a task has to be read to get at the records of these ids: by default all of it.
-        None if none of them is in it."""
+        """The task to read for the records with these ids: by default the entire task. None if it
+        contains none of them."""
         batches = self.read(task, BatchLimits(), images=False)
         found = any(not ids.isdisjoint(batch.column(ID).to_pylist()) for batch in batches)
         return task if found else None
 
     @abc.abstractmethod
     def carried(self) -> pa.Schema:
-        """The carried columns, by output name, as the first file that can be read has them.
+        """The carried columns, by output name, of the first readable file.
 
         Raises:
           InputError: no file is of this kind.
         """
 
     def files(self, passed_over: PassedOver | None = None) -> Iterator[str]:
-        """The files of `path` that the options do not leave out; `passed_over` is told of others.
+        """The files of `path` that the options do not exclude; others are added to `passed_over`.
 
         Raises:
           InputError: nothing is there, or it cannot be listed.
@@ -156,9 +157,9 @@ class Source(abc.ABC):
         )
 
     def real_root(self) -> str | None:
-        """The real path of the local folder that all files of this source must lie in, links
-        followed, when they are opened; None where they may lie anywhere: behind links that are
-        followed, or where one file is given by its own path."""
+        """The real path of the local folder that all files of this source must be in when they are
+        opened, with links resolved. None if they may be anywhere: with `follow_links`, or for a
+        single file given by its own path."""
         if self.options.follow_links or not is_local(self.path):
             return None
         if not (is_glob(self.path) or is_folder(self.path)):

@@ -42,7 +42,7 @@ _USUAL = Features()
 
 
 class _Columns(NamedTuple):
-    """What the features of a source are, and its columns."""
+    """The roles of a source's features, and its columns."""
 
     features: Features
     carried: pa.Schema
@@ -50,14 +50,14 @@ class _Columns(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TFRecordFiles(WholeFiles):
-    """The record id is the feature that is named, or `image/filename`, else `FILE#N`; images are
-    the feature that is named, or `image/encoded`, `image` or `image_raw`, or the only one that
-    begins as an image does. Raw pixels have their `height` and `width`, and maybe `depth`, beside
-    them. `image/class/label`, or the feature that is named, becomes `label`, other scalar features
-    keep their names.
+    """The record id is the id feature given in the options, or `image/filename`; without either it
+    is `FILE#N`. Images are the image feature given in the options, `image/encoded`, `image` or
+    `image_raw`, or the only feature whose values begin like an image. Raw pixels need features
+    `height` and `width`, and may have `depth`. The label feature given in the options, or
+    `image/class/label`, becomes `label`; other scalar features keep their names.
 
-    Columns are those of the first file's first 100 records. A task is one file. Records that were
-    lost together, where their number is not known, are one reject and take one number.
+    Columns are those of the first file's first 100 records. A task is one file. A gap of an
+    unknown number of lost records is one reject and takes one number.
     """
 
     kind: ClassVar[str] = "tfrecord"
@@ -75,7 +75,7 @@ class TFRecordFiles(WholeFiles):
         told = PassedOver() if passed_over is None else passed_over
         rows = ExampleRows(path, prefix, carried, images, features, told)
         for records in record_batches(path, limits):
-            if isinstance(records, Damage):  # as many records as there may have been count as one
+            if isinstance(records, Damage):  # however many records were lost, they count as one
                 ids = [f"{prefix}{number}"]
                 yield rejected_records(ids, path, records.reason, records.message)
                 number += 1
@@ -91,7 +91,7 @@ class TFRecordFiles(WholeFiles):
 
     @functools.cached_property
     def _layout(self) -> _Columns:
-        """Looked up once: workers get it with the source that they are sent."""
+        """Computed once: workers receive it with the source."""
         return first_schema(files_of(self.kind, self), self._layout_of)
 
     def _layout_of(self, path: str) -> _Columns:
@@ -112,7 +112,7 @@ class TFRecordFiles(WholeFiles):
                     if kind == "bytes_list" and feature.bytes_list.value:
                         starts.setdefault(name, feature.bytes_list.value[0][:START_BYTES])
         if failure and not found:
-            raise InputError(f"{path} is no TFRecord file of tf.Example: {failure.message}")
+            raise InputError(f"{path} is not a TFRecord file of tf.Example: {failure.message}")
         try:
             found_features = find_features(kinds, starts, self.options) if found else _USUAL
         except InputError as error:
@@ -126,7 +126,7 @@ class TFRecordFiles(WholeFiles):
 
 
 def _examples(path: str) -> Generator[Any | Damage]:
-    """The features of each record, or why there are none."""
+    """The features of each record, or why it has none."""
     limits = BatchLimits(rows=_RECORDS_THAT_TELL_COLUMNS)
     for records in record_batches(path, limits):
         if isinstance(records, Damage):
@@ -139,12 +139,12 @@ def _examples(path: str) -> Generator[Any | Damage]:
                 yield Damage(str(error))
 
 
-# Of an image of raw pixels, their shape and type; of an encoded one, empty.
+# For raw pixels, their shape and type; for an encoded image, empty.
 _Layout: TypeAlias = tuple[()] | tuple[Shape, str]
 
 
 class _Row(NamedTuple):
-    """A record by itself; `layout` is None where there is no image."""
+    """A single record; `layout` is None if there is no image."""
 
     identifier: str
     image: bytes | None
@@ -155,16 +155,16 @@ class _Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ExampleRows:
-    """Image records from serialised examples of one file, by either of two ways.
+    """Image records from serialised examples of one file, in either of two ways.
 
     Args:
       path: the file.
-      prefix: of the id of a record without one of its own; the number follows.
+      prefix: prefix of the id of a record without an id feature; its number follows.
       carried: the source's columns.
-      images: whether images are wanted.
-      features: which of them are images, ids and labels.
-      passed_over: is told of further images of a record.
-      late: columns that records have and the source has not; this finds them.
+      images: whether to read images.
+      features: which features are images, ids and labels.
+      passed_over: counts further images of a record.
+      late: filled with columns that records have but the source does not.
     """
 
     path: str
@@ -176,8 +176,8 @@ class ExampleRows:
     late: set[str] = dataclasses.field(default_factory=set)
 
     def columnar(self, first: int, records: list[bytes]) -> pa.RecordBatch | None:
-        """What `one_by_one` gives, without an object a record; None where some record is unusual:
-        only that way can tell which, and why."""
+        """The result of `one_by_one`, without an object per record. None if a record is unusual:
+        only `one_by_one` can find which one, and why."""
         try:
             features = _decoded(records)
             columns = self._by_column(features)
@@ -191,7 +191,7 @@ class ExampleRows:
                     for field in self.carried
                 },
             )
-        except (_UnusualError, RuntimeError, pa.ArrowInvalid):  # the second is the decoder's
+        except (_UnusualError, RuntimeError, pa.ArrowInvalid):  # the decoder raises RuntimeError
             return None
         names = self.features.of_images(features)
         self._count_images([(n, _values_of_bytes(features[n])) for n in names], len(records))
@@ -210,7 +210,7 @@ class ExampleRows:
         return ids
 
     def _encoded(self, features: dict[str, pa.Array]) -> pa.Array:
-        """(N,) encoded images, one a record."""
+        """(N,) encoded images, one per record."""
         name = next((name for name in self.features.images if name in features), None)
         if name is None:
             raise _UnusualError
@@ -222,7 +222,7 @@ class ExampleRows:
         return images
 
     def _by_column(self, features: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """The features that are carried, by output name."""
+        """The carried features, by output name."""
         named = [(self.features.column(name), array) for name, array in features.items()]
         columns = {name: array for name, array in named if name is not None}
         if len(columns) < sum(name is not None for name, _ in named):
@@ -230,21 +230,21 @@ class ExampleRows:
         return columns
 
     def _count_images(self, images: Iterable[tuple[str, int]], used: int) -> None:
-        """Tells of image features, the one that is used first, with so many values together."""
+        """Counts the values of image features that are not used; the feature used comes first."""
         for name, count in images:
             if count > used:
                 self.passed_over.add(Cause.FURTHER_IMAGE, f"{self.path}#{name}", count - used)
             used = 0
 
     def _without_column(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """The features that would be carried and have no column, and how it would be called."""
+        """The carried features that have no column, each with the name its column would have."""
         known = set(self.carried.names)
         named = ((name, self.features.column(name)) for name in names)
         return [(name, to) for name, to in named if to is not None and to not in known]
 
     def one_by_one(self, first: int, records: list[bytes]) -> list[pa.RecordBatch]:
-        """Image records with all that may be wrong with one of them, a batch for each run of
-        images that are encoded, or raw and of one shape."""
+        """Image records in which any record may be a reject: a batch for each run of images that
+        are all encoded, or all raw with one shape."""
         rows = [self._row(number, data) for number, data in enumerate(records, first)]
         layouts: list[_Layout | None] = [row.layout for row in rows]
         runs: Iterator[tuple[_Layout | None, int, int]] = layout_runs(layouts)
@@ -270,7 +270,7 @@ class ExampleRows:
             given = self._name(features)
             values = self._values(features)
             if given is None and self.features.needs_identifier:
-                message = f"no feature {self.features.identifier!r} with a value"
+                message = f"feature {self.features.identifier!r} is missing or empty"
                 raise RecordError(Reason.NO_ID, message)
             image, layout = self._image(features)
             self._look_beyond(features)
@@ -286,7 +286,8 @@ class ExampleRows:
         self.late.update(column for name, column in late if _scalar_type(features[name]))
 
     def _name(self, features: Any) -> str | None:
-        """The record's own id, if it has one: a text or, of a feature that is named, a number."""
+        """The record's id, if it has one: a text or, from an id feature given in the options, a
+        number."""
         name = self.features.identifier
         if name not in features:
             return None
@@ -304,7 +305,7 @@ class ExampleRows:
             expected = self.carried.field(column).type
             if kind != expected:
                 raise RecordError(
-                    Reason.SCHEMA_MISMATCH, f"{name} is of type {kind}, elsewhere of {expected}"
+                    Reason.SCHEMA_MISMATCH, f"{name} is of type {kind}, expected {expected}"
                 )
             values[column] = _first(feature)
         return values
@@ -319,18 +320,18 @@ class ExampleRows:
             if not may_be_raw or height is None or width is None or is_encoded(data):
                 return data, ()
             return data, raw_shape(name, data, (height, width, depth))
-        raise RecordError(Reason.NO_IMAGE, f"no feature {self.features.images[0]!r}")
+        raise RecordError(Reason.NO_IMAGE, f"feature {self.features.images[0]!r} is missing")
 
 
 class _UnusualError(Exception):
-    """A batch has a record that must be looked at by itself."""
+    """A batch contains a record that must be examined individually."""
 
 
 def _decoded(records: list[bytes]) -> dict[str, pa.Array]:
-    """(N,) lists of int64, float32 or binary for each feature that has a value somewhere.
+    """(N,) lists of int64, float32 or binary for each feature that has a value in some record.
 
     Raises:
-      RuntimeError: a record is no example, or two disagree about a feature's type.
+      RuntimeError: a record is not an example, or two disagree about a feature's type.
     """
     batch = ExamplesToRecordBatchDecoder().DecodeBatch(records)
     columns = zip(batch.schema.names, batch.columns, strict=True)
@@ -349,8 +350,8 @@ def _only_values(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """(N,) lists of one text or image each → (N,) of `kind`, binary or string.
 
     Raises:
-      _UnusualError: a list is missing, is empty or has several values, or these are numbers.
-      pa.ArrowInvalid: a text is no UTF-8.
+      _UnusualError: a list is missing, is empty, has several values or contains numbers.
+      pa.ArrowInvalid: a text is not UTF-8.
     """
     values = column.flatten()
     if not pa.types.is_large_binary(values.type) or column.null_count:
@@ -361,11 +362,11 @@ def _only_values(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _scalars(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
-    """(N,) lists → (N,) of `kind`, null where a list has not exactly one value.
+    """(N,) lists → (N,) of `kind`, null where a list does not have exactly one value.
 
     Raises:
       _UnusualError: the values are of another type.
-      pa.ArrowInvalid: a text is no UTF-8.
+      pa.ArrowInvalid: a text is not UTF-8.
     """
     if column is None:
         return pa.nulls(rows, kind)
@@ -383,11 +384,11 @@ def _parse(data: bytes) -> Any:
     try:
         return tf.train.Example.FromString(data).features.feature
     except DecodeError as error:
-        raise RecordError(Reason.UNREADABLE, f"no tf.Example: {error}") from error
+        raise RecordError(Reason.UNREADABLE, f"not a tf.Example: {error}") from error
 
 
 def _side(features: Any, names: tuple[str, ...]) -> int | None:
-    """The first of the features that has a whole number."""
+    """The value of the first of the features that has a whole number."""
     for name in names:
         if name in features and (values := features[name].int64_list.value):
             return values[0]
@@ -395,7 +396,7 @@ def _side(features: Any, names: tuple[str, ...]) -> int | None:
 
 
 def _scalar_type(feature: Any) -> pa.DataType | None:
-    """The column type of a scalar feature, else None."""
+    """The column type of a scalar feature; None for other features."""
     kind = feature.WhichOneof("kind")
     values = getattr(feature, kind).value if kind else ()
     return _ARROW_TYPES[kind] if len(values) == 1 else None

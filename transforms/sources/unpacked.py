@@ -1,4 +1,4 @@
-"""Files that may be compressed with gzip, whatever they are called."""
+"""Files that may be compressed with gzip, whatever their name."""
 
 import contextlib
 import gzip
@@ -11,8 +11,8 @@ _GZIP = b"\x1f\x8b\x08"
 
 
 class Unpacked(NamedTuple):
-    """The content of a file, open, and whether it is unpacked as it is read: it cannot be searched
-    then."""
+    """The open content of a file, and whether it is decompressed as it is read, in which case it
+    cannot be searched."""
 
     file: BinaryIO
     was_packed: bool
@@ -20,12 +20,12 @@ class Unpacked(NamedTuple):
 
 @contextlib.contextmanager
 def open_unpacked(path: str) -> Iterator[Unpacked]:
-    """Opens a file for reading, unpacked where it begins as gzip does.
+    """Opens a file for reading; a file that begins like gzip is decompressed.
 
-    Python's own gzip, unlike Beam's reader, notices that a file was cut short.
+    Python's gzip module, unlike Beam's reader, detects a truncated file.
 
     Raises:
-      OSError, EOFError, zlib.error: it cannot be opened or, later, read.
+      OSError, EOFError, zlib.error: the file cannot be opened or, later, read.
     """
     with open_binary(path) as file:
         was_packed = file.read(len(_GZIP)) == _GZIP

@@ -1,4 +1,4 @@
-"""WebDataset: tar archives whose members are samples, by name."""
+"""WebDataset: tar archives whose members are grouped into samples by name."""
 
 import contextlib
 import dataclasses
@@ -29,31 +29,32 @@ _CLASS, _FIELDS = "cls", "json"
 _SAMPLES_THAT_TELL_COLUMNS = 100
 _READ_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
 _BLOCK = 1 << 20
-_MOST_MEMBERS, _MOST_TEXT_BYTES = 1000, 4 << 20  # of a sample; of a text, which grows as it is read
-# A header that belongs to the next one is held in memory, and searched.
+_MOST_MEMBERS, _MOST_TEXT_BYTES = 1000, 4 << 20  # per sample; per text, which grows when parsed
+# A header that belongs to the next one is kept in memory and searched.
 _MOST_HEADER_BYTES, _LONG_NUMBER = 1 << 20, re.compile(rb"[0-9]{1000}")
 _MORE_HEADERS = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
 )
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # of 64 bits
-_META = re.compile(r"__[^/]*__($|/)")  # of WebDataset itself, no samples
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # fits 64 bits
+_META = re.compile(r"__[^/]*__($|/)")  # WebDataset's metadata, not samples
 _INT64, _EXACT_FLOATS = range(-(1 << 63), 1 << 63), 1 << 53
 _ARROW_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 @dataclasses.dataclass(frozen=True)
 class WebDataset(WholeFiles):
-    """A sample is the consecutive members of one key: the path within the archive up to the first
-    dot of the name; the rest, in lower case, is the extension. The record id is `FILE/key`.
+    """A sample is the consecutive members with one key: the path within the archive up to the first
+    dot of the file name. The rest, in lower case, is the extension. The record id is `FILE/key`.
 
-    The first member with an image's ending is the image. `.cls`, an integer or a text, becomes
-    `label`; scalar fields of `.json` keep their names, and give way to `.cls`. Columns are those
-    of the first file's first 100 samples. Other members, and files without a key, are passed over;
-    a link is not followed, its sample has no image. A task is one archive.
+    The first member with an image ending is the image. `.cls`, an integer or a text, becomes
+    `label`; scalar fields of `.json` keep their names, but `.cls` takes precedence. Columns are
+    those of the first file's first 100 samples. Other members, and files without a key, are passed
+    over. Links are not followed, so a sample whose image is a link has no image. A task is one
+    archive.
 
-    Where a tar that is not compressed is damaged, the next member's header is searched for. The
-    samples next to the gap may have lost members to it: both are rejects.
+    If an uncompressed tar is damaged, reading resumes at the next member header that can be found.
+    The samples on either side of the gap may have lost members: both are rejects.
     """
 
     kind: ClassVar[str] = "webdataset"
@@ -81,14 +82,14 @@ class WebDataset(WholeFiles):
                 passed_over.add(Cause.LATE_COLUMN, f"{path}#{field}")
 
     def _damage(self, name: str, samples: "_Samples", error: Exception) -> pa.RecordBatch:
-        """A reject for the sample at hand, which may have lost members; those that are lost as a
-        whole have no known names. Where there is none at hand, for the place itself."""
+        """A reject for the current sample, which may have lost members; the names of samples lost
+        entirely are unknown. If there is no current sample, the reject is for the position."""
         rest = f"{name}/{samples.key}"
         if samples.key is None:
             rest = f"{name}#byte={samples.start}" if samples.start else name
         message = f"byte {samples.place}: {error}"
         if samples.go_on_behind_damage():
-            message += f"; read on from byte {samples.start}"
+            message += f"; reading resumed at byte {samples.start}"
         return rejected_records([rest], samples.path, Reason.UNREADABLE, message)
 
     def carried(self) -> pa.Schema:
@@ -96,13 +97,13 @@ class WebDataset(WholeFiles):
 
     @functools.cached_property
     def _columns(self) -> pa.Schema:
-        """Looked up once: workers get it with the source that they are sent."""
+        """Computed once: workers receive it with the source."""
         return first_schema(files_of(self.kind, self), _carried)
 
 
 @dataclasses.dataclass
 class _Sample:
-    """A record's parts as they lie in the archive."""
+    """A record's parts, as stored in the archive."""
 
     key: str
     image: bytes | None = None
@@ -118,10 +119,10 @@ def _size(sample: _Sample) -> int:
 class _Samples:
     """The samples of an archive, one in memory at a time.
 
-    Iteration raises one of `_READ_ERRORS` where the archive is damaged; `place` is then where that
-    was noticed, and `key` that of the sample at hand, if there is one. It may be begun again where
-    `go_on_behind_damage` has found a member: its sample may have lost those before it, and comes
-    with a failure, but not at all where it is the one that was at hand.
+    Iteration raises one of `_READ_ERRORS` where the archive is damaged; `place` is then where the
+    damage was noticed, and `key` is the key of the current sample, if there is one. Iteration may
+    be restarted once `go_on_behind_damage` has found a member. The first sample may then have lost
+    members, so it has a failure; it is skipped if it is the sample that was current before.
     """
 
     def __init__(self, path: str, images: bool, most: int, passed_over: PassedOver | None = None):
@@ -129,19 +130,18 @@ class _Samples:
         self._passed_over = PassedOver() if passed_over is None else passed_over
         self.key: str | None = None
         self.start = self.place = self._behind = 0
-        self._told: str | None = (
-            None  # what has been at hand when the archive was damaged before it
-        )
+        # The key of the sample that was current when damage was found before `start`.
+        self._told: str | None = None
         self.are_left = True
 
     def go_on_behind_damage(self) -> bool:
-        """Whether a member was found behind the place at which iteration has raised an error."""
+        """Whether a member was found after the place at which iteration raised an error."""
         self.are_left = False
         with contextlib.suppress(OSError), open_unpacked(self.path) as (file, was_packed):
             if was_packed:
-                return False  # it cannot be searched
+                return False  # compressed content cannot be searched
             found = find_header(file, self._behind)
-            if found == self.place:  # its checksum fits, and no more than that
+            if found == self.place:  # its checksum is right, but nothing else is
                 found = find_header(file, found + BLOCK_BYTES)
             if found is not None:
                 self.start, self._told, self.key = found, self.key or self._told, None
@@ -170,7 +170,7 @@ class _Samples:
             yield sample
 
     def _members(self, file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-        """`_members`, and where they are: what is behind one's header may be damaged."""
+        """`_members`, recording their positions: what follows a header may be damaged."""
         try:
             for member, archive in _members(file):
                 self.place, self._behind = member.offset, member.offset_data
@@ -184,7 +184,7 @@ class _Samples:
         sample = _Sample(key)
         self.key = None if key == self._told else key
         if is_first and self.start:
-            message = f"members before byte {self.start} may be lost"
+            message = f"members before byte {self.start} may have been lost"
             sample.failure = RecordError(Reason.UNREADABLE, message)
         return sample
 
@@ -192,18 +192,18 @@ class _Samples:
         self, sample: _Sample, extension: str, member: tarfile.TarInfo, archive: tarfile.TarFile
     ) -> None:
         if extension in sample.extensions:
-            message = f"two members are called {printable(member.name)}"
+            message = f"two members have the name {printable(member.name)}"
             sample.failure = RecordError(Reason.UNREADABLE, message)
             return
         sample.extensions.add(extension)
         if len(sample.extensions) > _MOST_MEMBERS:
-            raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members are of {sample.key}")
+            raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members belong to {sample.key}")
         if not member.isreg():
             self._pass_over(Cause.MEMBER, member)
             return
         most = _MOST_TEXT_BYTES if extension in (_CLASS, _FIELDS) else self._most
         if extension in (_CLASS, _FIELDS, *IMAGE_ENDINGS) and member.size > most:
-            message = f"{printable(member.name)} has {member.size} bytes, more than {most}"
+            message = f"{printable(member.name)} has {member.size} bytes; the limit is {most}"
             sample.failure = RecordError(Reason.TOO_LARGE, message)
             return
         if extension in (_CLASS, _FIELDS):
@@ -219,8 +219,8 @@ class _Samples:
 
 
 def split_name(name: str) -> tuple[str | None, str]:
-    """A member's key and its extension, (None, "") for one of no sample: of WebDataset's own
-    (`__meta__`), without an extension, or hidden."""
+    """A member's key and its extension; (None, "") for a member that belongs to no sample: it is
+    WebDataset metadata (`__meta__`), has no extension, or is hidden."""
     folder, slash, last = name.rpartition("/")
     base, dot, extension = last.partition(".")
     if not (base and dot) or _META.match(name):
@@ -229,17 +229,17 @@ def split_name(name: str) -> tuple[str | None, str]:
 
 
 def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """The members of a tar archive but for its folders, and the archive to read them from.
+    """The members of a tar archive except its folders, and the archive to read them from.
 
-    tarfile takes whatever is no header for the end. Here that is only the mark that says so, with
-    nothing but zeros behind it; else members might be missing.
+    tarfile treats anything that is not a header as the end. Here only the end marker is, followed
+    by nothing but zeros; otherwise members might be missing.
     """
     with tarfile.open(
         fileobj=file, mode="r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
     ) as archive:
         place = 0
         while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined] # it would keep them all
+            archive.members = []  # type: ignore[attr-defined] # it would retain them all
             if archive.offset <= place:
                 raise tarfile.ReadError("a member's size is negative")
             place = archive.offset
@@ -247,15 +247,15 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile
                 yield member, archive
     while block := file.read(_BLOCK):
         if block.strip(b"\0"):
-            raise tarfile.ReadError("there is more behind the mark of its end")
+            raise tarfile.ReadError("there is data after the end-of-archive marker")
 
 
 class _EndlessHeadersError(tarfile.ReadError):
-    """Headers that belong to headers: those that were read need not be looked at again."""
+    """Headers that belong to headers: those already read need not be searched again."""
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header; what is none, and not the end's mark either, is an error."""
+    """A member's header; anything that is neither a header nor the end marker is an error."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
@@ -263,36 +263,36 @@ class _Header(tarfile.TarInfo):
             return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
-        # The others: headers that belong to headers without end, numbers beyond any file.
+        # The others: an endless chain of headers, or numbers too large for any file.
         except (tarfile.HeaderError, RecursionError, OverflowError, MemoryError) as error:
             kind = _EndlessHeadersError if isinstance(error, RecursionError) else tarfile.ReadError
-            raise kind(f"no member and no end: {error}") from error
+            raise kind(f"neither a member nor the end-of-archive marker: {error}") from error
 
     @classmethod
     def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         header = super().frombuf(buffer, encoding, errors)
         if header.type in _MORE_HEADERS and not 0 <= header.size <= _MOST_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {header.size} bytes")
+            raise tarfile.ReadError(f"invalid header size: {header.size} bytes")
         return header
 
     def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        """Before Python 3.11.10, a search through a header of digits takes time by their square."""
+        """Before Python 3.11.10, parsing a header takes time quadratic in its number of digits."""
         content = archive.fileobj.read(self._block(self.size))  # type: ignore[attr-defined]
         if _LONG_NUMBER.search(content):
-            raise tarfile.ReadError("a header with a number of a thousand digits")
+            raise tarfile.ReadError("a header contains a number of at least 1000 digits")
         archive.fileobj = _ReadAlready(archive, content)  # type: ignore[assignment]
         return super()._proc_pax(archive)  # type: ignore[misc]
 
 
 class _ReadAlready:
-    """Gives an archive's reader what was read for it, then the archive's file again."""
+    """Gives an archive's reader what was already read, then restores the archive's file."""
 
     def __init__(self, archive: tarfile.TarFile, content: bytes):
         self._archive, self._content = archive, content
         self._file = archive.fileobj
 
     def read(self, size: int) -> bytes:
-        """All of it: `size` is what was read."""
+        """All that was read; `size` is its size."""
         del size
         self._archive.fileobj = self._file
         return self._content
@@ -312,7 +312,7 @@ def _carried(path: str) -> pa.Schema:
     try:
         for sample in itertools.islice(_up_to_damage(samples), _SAMPLES_THAT_TELL_COLUMNS):
             found = True
-            with contextlib.suppress(RecordError):  # told when it is read
+            with contextlib.suppress(RecordError):  # reported when the record is read
                 if (text := _class_text(sample)) is not None:
                     classes.add(pa.int64() if _INTEGER.fullmatch(text) else pa.string())
                 for name, value in _fields(sample).items():
@@ -327,7 +327,7 @@ def _carried(path: str) -> pa.Schema:
 
 
 def _up_to_damage(samples: _Samples) -> Iterator[_Sample]:
-    """The samples up to the first damage behind one of them."""
+    """The samples up to the first damage that follows one of them."""
     while samples.are_left:
         found = False
         try:
@@ -340,7 +340,7 @@ def _up_to_damage(samples: _Samples) -> Iterator[_Sample]:
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:
-    """JSON writes 1.0 as 1 too: of numbers the type that holds both, else the first."""
+    """float64 for an integer and a float, as JSON may write 1.0 as 1; otherwise the first type."""
     return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else first
 
 
@@ -350,17 +350,17 @@ def _class_text(sample: _Sample) -> str | None:
     try:
         return sample.texts[_CLASS].decode().strip()
     except UnicodeDecodeError as error:
-        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_CLASS} is no text: {error}") from error
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_CLASS} is not text: {error}") from error
 
 
 def _fields(sample: _Sample) -> dict[str, Any]:
-    """The scalar fields of `.json`, by output name; those that are null are not among them."""
+    """The scalar fields of `.json` that are not null, by output name."""
     try:
         fields = json.loads(sample.texts.get(_FIELDS, b"{}"))
     except (ValueError, RecursionError) as error:
-        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is no JSON: {error}") from error
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is no object")
+        raise RecordError(Reason.SCHEMA_MISMATCH, f".{_FIELDS} is not a JSON object")
     return {
         carried_name(_valid(name)): _valid(value) if isinstance(value, str) else value
         for name, value in fields.items()
@@ -369,13 +369,13 @@ def _fields(sample: _Sample) -> dict[str, Any]:
 
 
 def _valid(text: str) -> str:
-    """JSON can hold halves of surrogate pairs, Arrow cannot."""
+    """JSON can contain halves of surrogate pairs, Arrow cannot."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _fields_beyond(carried: pa.Schema, sample: _Sample) -> set[str]:
-    """The names of fields that became no columns: the samples that tell columns had none such."""
-    with contextlib.suppress(RecordError):  # told as the record's reject
+    """The names of fields without a column: the samples that determine columns lacked them."""
+    with contextlib.suppress(RecordError):  # reported as the record's reject
         names = {*_fields(sample), *(["label"] if _CLASS in sample.texts else [])}
         return names.difference(carried.names)
     return set()
@@ -396,13 +396,11 @@ def _values(sample: _Sample, carried: pa.Schema) -> dict[str, Any]:
 
 
 def _fitting(name: str, value: Any, kind: pa.DataType) -> Any:
-    """The value as one of its column's type."""
+    """The value, converted to its column's type."""
     if kind == pa.float64() and type(value) is int and abs(value) <= _EXACT_FLOATS:
         return float(value)
     if _ARROW_TYPES[type(value)] != kind or (type(value) is int and value not in _INT64):
-        raise RecordError(
-            Reason.SCHEMA_MISMATCH, f"{name} is {value!r:.100}, elsewhere of type {kind}"
-        )
+        raise RecordError(Reason.SCHEMA_MISMATCH, f"{name} is {value!r:.100}, expected type {kind}")
     return value
 
 
@@ -436,5 +434,7 @@ def _image(sample: _Sample) -> bytes:
         raise sample.failure
     if sample.image is None:
         members = ", ".join(sorted(sample.extensions))
-        raise RecordError(Reason.NO_IMAGE, f"no image that is a plain file, but {_valid(members)}")
+        raise RecordError(
+            Reason.NO_IMAGE, f"no image that is a regular file, only {_valid(members)}"
+        )
     return sample.image

@@ -1,4 +1,4 @@
-"""Sources whose files are each read as a whole, from the beginning to the end, by one worker."""
+"""Sources whose files are each read by one worker, from beginning to end."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from transforms.sources.source import Listing, Source
 
 
 class WholeFiles(Source):
-    """A task is the path of one file, in the system's bytes: as text it would have to be Unicode.
+    """A task is the path of one file, as the system's bytes: as text it would have to be Unicode.
 
     Attributes:
-      kind: that the files are of, as `options.FORMATS` calls it.
+      kind: the kind of the files, one of `options.FORMATS`.
     """
 
     kind: ClassVar[str]

@@ -1,5 +1,5 @@
-"""A finished bundle put in an earlier one's place, on this machine: at every moment a whole bundle
-stands there, the old or the new."""
+"""Puts a finished model bundle in the place of an earlier one, on this machine: at every moment
+there is a complete bundle, the old or the new one."""
 
 import ctypes
 import os
@@ -9,19 +9,19 @@ from ae_models.bundles.manifest import earlier_place
 from ae_models.errors import OutputError
 from transforms.storage import local
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux: fcntl.h, fs.h
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux: fcntl.h, fs.h
 
 
 def put_local_bundle(new: Path, output: Path) -> None:
     """Moves the folder `new` to `output`, on the same file system, once all of it is on the disk.
 
-    What stood there is given the place of `new`, the two being exchanged at once, and there called
-    `earlier`. Where the file system cannot exchange them, the earlier folder waits beside `output`
-    while the new one is moved, and is moved back if that fails. If this process dies in that
-    instant, whoever opens `output` is told of it (`earlier_place`), and `settle` undoes it.
+    An existing folder is atomically exchanged with `new` and then renamed to `earlier`. If the file
+    system cannot exchange folders, the earlier folder is moved next to `output` while the new one
+    is moved, and is moved back if that fails. If this process is interrupted in that instant,
+    opening `output` reports it (`earlier_place`), and `settle` undoes it.
 
     Raises:
-      OutputError: it cannot be moved; what stood there does still.
+      OutputError: the folder cannot be moved; an existing one is still in place.
     """
     try:
         _flush(new)
@@ -38,7 +38,7 @@ def put_local_bundle(new: Path, output: Path) -> None:
 
 
 def settle(output: Path) -> None:
-    """Undoes what a process that died while it put a bundle at `output` has left there.
+    """Undoes what a process left behind that was interrupted while it put a bundle at `output`.
 
     Raises:
       OSError: it cannot be undone.
@@ -46,17 +46,18 @@ def settle(output: Path) -> None:
     earlier = earlier_place(output)
     if not os.path.lexists(earlier):
         return
-    if os.path.lexists(output):  # it died after the new one had been moved
+    if os.path.lexists(output):  # interrupted after the new bundle was moved
         local.remove(str(earlier))
     else:
         local.move([(str(earlier), str(output))])
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the system has given two paths each other's folder. Python has no call for it."""
+    """Exchanges the folders at two paths, and returns whether that worked. Python has no function
+    for this."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):  # another system's, or an old, C library
+    except (AttributeError, OSError):  # an old C library, or one of another system
         return False
     paths = os.fsencode(one), os.fsencode(other)
     return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
@@ -79,7 +80,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _flush(folder: Path) -> None:
-    """Has all that is in a folder written to the disk, files before the folders that name them."""
+    """Flushes everything in a folder to the disk, files before the folders that contain them."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:

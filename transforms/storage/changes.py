@@ -1,4 +1,4 @@
-"""Writing, moving and removing files, here and on object stores."""
+"""Writing, moving and deleting files, locally and on object stores."""
 
 import os
 import uuid
@@ -13,13 +13,12 @@ from transforms.storage.paths import is_local
 def create(
     path: str, mime_type: str = "application/octet-stream", lasting: bool = True
 ) -> BinaryIO:
-    """Opens a file for writing its bytes as they are; a local folder that it lies in is made where
-    it is not there.
+    """Opens a file for writing bytes; for a local file, missing parent folders are created.
 
     Args:
-      path: of the file.
-      mime_type: of its content, for object stores.
-      lasting: whether a local file is to outlast a power failure.
+      path: the path of the file.
+      mime_type: the MIME type of its content, for object stores.
+      lasting: whether a local file must survive a power failure.
 
     Raises:
       OSError, or what an object store's client raises: it cannot be opened or, later, written.
@@ -28,7 +27,7 @@ def create(
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file, and the folders that it lies in. Raises what the file system raises."""
+    """Writes a file and its parent folders. Raises what the file system raises."""
     with create(path, "text/plain") as file:
         file.write(text.encode())
 
@@ -36,16 +35,16 @@ def write_text(path: str, text: str) -> None:
 def write_whole(
     path: str, content: bytes, folder: str, mime_type: str = "application/octet-stream"
 ) -> None:
-    """Writes a file that appears under its name at once, by way of `folder`, on the same file
-    system; objects of a store do by themselves. Raises what the file system raises."""
+    """Writes a file that appears under its name atomically, by way of `folder`, on the same file
+    system; objects of a store always do. Raises what the file system raises."""
     write_all({path: content}, folder, mime_type)
 
 
 def write_all(
     files: Mapping[str, bytes], folder: str, mime_type: str = "application/octet-stream"
 ) -> None:
-    """Writes files by their paths as `write_whole` does, local folders flushed once for all. Raises
-    what the file system raises; some are written then."""
+    """Writes files by path, as `write_whole` does, but flushes local folders once for all files.
+    Raises what the file system raises; some files may then have been written."""
     if not all(map(is_local, files)):
         remote.write_all(files, mime_type)
         return
@@ -62,18 +61,18 @@ def write_all(
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder where none is. Raises what the file system raises."""
+    """Creates a folder if it does not exist. Raises what the file system raises."""
     (local if is_local(path) else remote).make_folder(path)
 
 
 def move(pairs: Sequence[tuple[str, str]]) -> None:
-    """Gives files their new paths.
+    """Moves files to new paths.
 
-    Where this raises, some files have moved, and of an object store's some are in both places:
-    whoever moves those again that are still in their old ones has moved all.
+    If this raises, some files may have been moved, and some files of an object store may be in both
+    places; moving those that are still at their old paths completes the operation.
 
     Args:
-      pairs: of old and new paths, all on one file system.
+      pairs: pairs of old and new paths, all on one file system.
 
     Raises:
       OSError, or what an object store's client raises: some files could not be moved.
@@ -85,8 +84,8 @@ def move(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def remove_files(paths: Sequence[str]) -> None:
-    """Deletes files that are there, an object store's in one go. Raises what the file system
-    raises."""
+    """Deletes existing files, those of an object store in one operation. Raises what the file
+    system raises."""
     if paths and is_local(paths[0]):
         for path in paths:
             local.remove(path)
@@ -95,12 +94,12 @@ def remove_files(paths: Sequence[str]) -> None:
 
 
 def remove(path: str) -> None:
-    """Deletes a file, or a folder with all that is in it; nothing if neither is there. Raises what
-    the file system raises."""
+    """Deletes a file, or a folder with its content, if it exists. Raises what the file system
+    raises."""
     if is_local(path):
         local.remove(path)
         return
     if remote.object_exists(path):
         remote.delete([path])
-    # Where there are no folders, files outlive what they are thought to lie in.
+    # Without real folders, files can exist below a path even if nothing exists at it.
     remote.delete(files_below(path))

@@ -1,4 +1,4 @@
-"""Patterns of paths that are not to be read, of `*`, `?` and `**` and plain characters."""
+"""Patterns of paths to exclude, with `*`, `?`, `**` and plain characters."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,14 +7,14 @@ _PART = re.compile(r"(?<![^/])\*\*/|\*+|\?|/\*\*$|[^*?/]+|/", re.DOTALL)
 
 
 def excluder(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """A function that tells whether a path relative to an input is excluded: that of a file, or
-    that of a folder with a slash at its end.
+    """A function that returns whether a path relative to an input is excluded; the path of a folder
+    ends with a slash.
 
-    A pattern without a slash is one of names of files and folders at any depth: `*.tmp`. One with a
-    slash is one of paths from the input's folder on: `old/*.png`, `/notes`. A slash at its end is
-    for folders alone: `raw/`. A folder is excluded with all that is in it. `*` is any characters
-    but a slash, `?` one of them; `**/` is any number of folders, also none, and `/**` at the end
-    all that is in a folder. Upper and lower case differ.
+    A pattern without a slash matches names of files and folders at any depth: `*.tmp`. A pattern
+    with a slash matches paths relative to the input's folder: `old/*.png`, `/notes`. A trailing
+    slash matches only folders: `raw/`. Excluding a folder excludes everything in it. `*` matches
+    any characters except a slash, `?` one of them; `**/` matches any number of folders, including
+    none, and a final `/**` everything in a folder. Matching is case-sensitive.
     """
     if not patterns:
         return lambda _: False

@@ -1,4 +1,4 @@
-"""Looking at files and folders, and reading them, here and on object stores."""
+"""Listing, inspecting and reading files and folders, locally and on object stores."""
 
 import dataclasses
 import functools
@@ -15,19 +15,19 @@ from transforms.storage.exclusion import excluder
 from transforms.storage.paths import before_wildcard, is_glob, is_local
 from transforms.storage.walk import Rules, open_within, walk
 
-_READ_BYTES = 16 << 20  # of a remote file, at once
+_READ_BYTES = 16 << 20  # read of a remote file at a time
 
 
 def open_binary(path: str, within: str | None = None) -> BinaryIO:
-    """Opens a file for reading its bytes as they are.
+    """Opens a file for reading bytes.
 
     Args:
-      path: of the file.
-      within: the real path of a local folder that the file must lie in, wherever links have led
-        to it by now; None: it may lie anywhere.
+      path: the path of the file.
+      within: the real path of a local folder that the file must be in after resolving links; None:
+        it may be anywhere.
 
     Raises:
-      OSError: it cannot be opened, or lies elsewhere.
+      OSError: it cannot be opened, or is outside `within`.
     """
     if not is_local(path):
         return remote.open_object(path)
@@ -35,24 +35,24 @@ def open_binary(path: str, within: str | None = None) -> BinaryIO:
 
 
 class TooLargeError(OSError):
-    """A file that is larger than it may be."""
+    """A file exceeds the size limit."""
 
 
 def read_whole(path: str, most: int, within: str | None = None) -> bytes:
-    """The bytes of a file, at most `most`: of a larger one, no more are read.
+    """The bytes of a file of at most `most` bytes; of a larger file, no more than that is read.
 
-    `within` is as `open_binary` has it.
+    `within` is as for `open_binary`.
 
     Raises:
-      TooLargeError: it is larger.
-      OSError: it cannot be read, or is no plain file; a pipe would keep its reader waiting.
+      TooLargeError: the file is larger.
+      OSError: it cannot be read, or is not a regular file; reading a pipe would block.
     """
     if is_local(path):
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):
-            raise OSError(f"{path} is no plain file")
+            raise OSError(f"{path} is not a regular file")
         if facts.st_size > most:
-            raise TooLargeError(f"{facts.st_size} bytes, more than {most}")
+            raise TooLargeError(f"{facts.st_size} bytes; the limit is {most}")
     with open_binary(path, within) as file:
         if is_local(path):
             return file.read()
@@ -65,8 +65,8 @@ def read_whole(path: str, most: int, within: str | None = None) -> bytes:
 
 
 def fixed_root(path: str) -> str:
-    """The folder that ids are relative to: a folder itself, else the one that holds the file, or
-    the last one before a glob's first wildcard."""
+    """The folder that ids are relative to: the folder itself, the folder that contains the file, or
+    the last folder before a glob's first wildcard."""
     if is_glob(path):
         return posixpath.dirname(before_wildcard(path) + "x")
     if is_folder(path):
@@ -78,7 +78,7 @@ def is_folder(path: str) -> bool:
     """Whether the path is a folder: on an object store, whether names begin with it and a slash.
 
     Raises:
-      InputError: an object store cannot be asked.
+      InputError: an object store cannot be queried.
     """
     if is_local(path):
         return os.path.isdir(path)
@@ -95,18 +95,19 @@ def list_files(
     exclude: Sequence[str] = (),
     follow_links: bool = False,
 ) -> Iterator[str]:
-    """The files of a folder, all levels down, of a glob, or the one file: in a fixed order.
+    """The files of a folder (recursively), those that match a glob, or a single file, in a fixed
+    order.
 
-    A local folder is walked as it is listed (`walk`); a remote listing is held in memory. Names
-    that begin with a dot are passed over, unless the path or the pattern itself has them. What a
-    pattern does not match is nobody's business.
+    A local folder is walked lazily (`walk`); a remote listing is kept in memory. Names that begin
+    with a dot are passed over, unless the path or the pattern names them. What a pattern does not
+    match is not counted as passed over.
 
     Args:
       path: the folder, glob or file, as the user gave it.
-      passed_over: is told of what is passed over, by the time that the last file has come.
-      exclude: patterns of paths relative to the folder, or to the last one before a glob's first
-        wildcard, as `excluder` has them. A file that is given by its own path is read.
-      follow_links: whether local links that lead out of that folder are followed.
+      passed_over: counts what is passed over; it is complete after the last file.
+      exclude: patterns, as for `excluder`, of paths relative to the folder, or to the last folder
+        before a glob's first wildcard. A file given by its own path is always read.
+      follow_links: whether to follow local links that lead out of that folder.
 
     Raises:
       InputError: nothing is there, or it cannot be listed.
@@ -131,33 +132,33 @@ def list_files(
 
 
 def exists(path: str) -> bool:
-    """Whether a file or folder is there.
+    """Whether a file or folder exists.
 
     Raises:
-      OSError: an object store cannot be asked.
+      OSError: an object store cannot be queried.
     """
     return os.path.exists(path) if is_local(path) else remote.object_exists(path)
 
 
 class FileStates:
-    """What tells a file from a later one of the same path: its size and modification time.
+    """What distinguishes a file from a later one with the same path: size and modification time.
 
-    Local files are asked for one by one. A remote folder or glob is listed once more, and held in
-    memory: a request for each file would take longer than reading them.
+    Local files are queried one by one. A remote folder or glob is listed once more, and the listing
+    kept in memory: a request per file would take longer than reading the files.
 
     Args:
-      path: the folder, glob or file that they were listed by.
+      path: the folder, glob or file from which the files were listed.
     """
 
     def __init__(self, path: str):
         self._path = path
 
     def size(self, path: str) -> int:
-        """In bytes; 0 where it cannot be told."""
+        """The size in bytes; 0 if it is unknown."""
         return self._found(path)[0]
 
     def state(self, path: str) -> str:
-        """A text without NUL; that of a file which is gone is like no other."""
+        """The state as text without NUL; a missing file has a state that no other file has."""
         return " ".join(map(str, self._found(path)))
 
     def _found(self, path: str) -> tuple[int, float | str]:
@@ -180,8 +181,8 @@ class FileStates:
 
 
 def files_below(folder: str) -> list[str]:
-    """The files of a folder, in order, and the links in it, all levels down but for a remote file
-    system's with folders; none where there is no such folder.
+    """The files of a folder and the links in it, in order: recursively, except on a remote file
+    system with folders. The list is empty if the folder does not exist.
 
     Raises:
       OSError: it cannot be listed.
@@ -195,8 +196,8 @@ def files_below(folder: str) -> list[str]:
 
 
 def present(paths: Iterable[str], folder: str) -> set[str]:
-    """Those of the files that are there. An object store is asked once for all that is in `folder`,
-    which they lie in, one with folders once for each folder.
+    """Those of the files that exist. An object store is queried once for everything in `folder`,
+    which contains the files; a file system with folders once per folder.
 
     Raises:
       OSError: it cannot be listed.
@@ -235,11 +236,11 @@ def _matching(pattern: str, rules: Rules, passed_over: PassedOver) -> Iterator[s
             found = True
             yield path
     if not found:
-        raise InputError(f"no file matches {pattern}{passed_over.in_brackets()}")
+        raise InputError(f"no files match {pattern}{passed_over.in_brackets()}")
 
 
 def _kept(paths: list[str], given: str, rules: Rules, passed_over: PassedOver) -> Iterator[str]:
-    """The remote files that are read, of those that a listing of `given` has found."""
+    """The remote files to read, among those that a listing of `given` found."""
     root = posixpath.dirname(before_wildcard(given) + "x") if is_glob(given) else given
     start = len(root.rstrip("/")) + 1
     for path in paths:
@@ -251,7 +252,7 @@ def _kept(paths: list[str], given: str, rules: Rules, passed_over: PassedOver) -
 
 
 def _names_hidden(pattern: str) -> bool:
-    """Whether a part of it that is a pattern, or comes behind one, begins with a dot."""
+    """Whether a part of it that is a pattern, or follows one, begins with a dot."""
     parts = pattern[before_wildcard(pattern).rfind("/") + 1 :].split("/")
     return any(part.startswith(".") and part.strip(".") for part in parts)
 
@@ -263,7 +264,7 @@ def _found(*patterns: str) -> list[str]:
     except OSError as error:
         raise InputError(f"cannot list {patterns[-1]}: {error}") from error
     if not found:
-        what = "no file matches" if is_glob(patterns[-1]) else "no such file or folder:"
+        what = "no files match" if is_glob(patterns[-1]) else "no such file or folder:"
         raise InputError(f"{what} {patterns[-1]}")
     return found
 

@@ -1,7 +1,7 @@
-"""Changes of local files that outlast a power failure: each is on the disk when its call returns.
+"""Changes of local files that survive a power failure: each is on the disk when its call returns.
 
-A file's content is flushed before its name is, and the folder that holds the name after each change
-of it: so what one call makes is never there without what an earlier call made.
+A file's content is flushed before its name, and the folder that contains the name after each change
+of it. What one call creates therefore never exists without what an earlier call created.
 """
 
 import contextlib
@@ -12,13 +12,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-# What file systems answer that cannot flush, some that are mounted over a network and pipes among
-# them; and a folder that may be written to, not read.
+# Errors of file systems that cannot flush, such as some network file systems, of pipes, and of
+# folders that may be written but not read.
 _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 class _DurableFile(io.FileIO):
-    """A new file that is on the disk once it is closed, under its name where that is flushed."""
+    """A new file whose content, and name if requested, is on the disk once it is closed."""
 
     def __init__(self, path: str, flush_name: bool):
         super().__init__(path, "w")
@@ -36,28 +36,27 @@ class _DurableFile(io.FileIO):
 
 
 def create(path: str, lasting: bool = True, flush_name: bool = True) -> Any:
-    """Opens a file for writing, new or in place of another's content; its folder is made if it is
-    not there.
+    """Opens a file for writing, replacing existing content; creates its folder if necessary.
 
     Args:
-      path: of the file.
-      lasting: whether it is to outlast a power failure, as what a work folder holds need not.
-      flush_name: whether its name is to as well, as one that is changed at once need not.
+      path: the path of the file.
+      lasting: whether it must survive a power failure; the files of a work folder need not.
+      flush_name: whether its name must survive too; a file that is renamed immediately need not.
 
     Raises:
-      OSError: it cannot be opened, or later, written.
+      OSError: it cannot be opened or, later, written.
     """
     make_folder(os.path.dirname(path))
     return io.BufferedWriter(_DurableFile(path, flush_name) if lasting else io.FileIO(path, "w"))
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder, and those that it lies in, where there is none. Raises OSError."""
+    """Creates a folder and its parents if they do not exist. Raises OSError."""
     if not path or os.path.isdir(path):
         return
     parent = os.path.dirname(path.rstrip("/"))
     make_folder(parent)
-    with contextlib.suppress(FileExistsError):  # made by another in this moment, or no folder
+    with contextlib.suppress(FileExistsError):  # just created by another process, or not a folder
         os.mkdir(path)
     if not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -65,19 +64,18 @@ def make_folder(path: str) -> None:
 
 
 def move(pairs: Sequence[tuple[str, str]]) -> None:
-    """Gives files, or folders, their new paths, in place of what is there. Raises OSError; some
-    have moved then."""
+    """Moves files or folders to new paths, replacing what is there. Raises OSError; some may then
+    have been moved."""
     try:
         for old, new in pairs:
             os.replace(old, new)
-    finally:  # the new names first: there is no moment at which the disk knows of neither
+    finally:  # the new names first: at no moment does the disk have neither name
         flush_folders(os.path.dirname(new) for _, new in pairs)
         flush_folders(os.path.dirname(old) for old, _ in pairs)
 
 
 def remove(path: str) -> None:
-    """Deletes a file or a link, or a folder with all that is in it; nothing if none is there.
-    Raises OSError."""
+    """Deletes a file, a link, or a folder with its content, if it exists. Raises OSError."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
@@ -88,15 +86,15 @@ def remove(path: str) -> None:
 
 
 def remove_if_empty(folder: str) -> None:
-    """Deletes a folder that has nothing in it. Raises OSError."""
+    """Deletes an empty folder. Raises OSError."""
     os.rmdir(folder)
     flush_folders([os.path.dirname(folder.rstrip("/"))])
 
 
 def flush_folders(paths: Iterable[str]) -> None:
-    """Has the names in folders written to the disk, each folder once. Raises OSError."""
+    """Flushes the names in folders to the disk, once per folder. Raises OSError."""
     for path in dict.fromkeys(paths):
-        with _cannot_flush(), contextlib.suppress(FileNotFoundError):  # moved, with all in it
+        with _cannot_flush(), contextlib.suppress(FileNotFoundError):  # moved with its content
             folder = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Paths as text: which are local, which are patterns, and how they read from a folder."""
+"""Paths as text: which are local, which are patterns, and how to make them relative."""
 
 import fnmatch
 import os
@@ -8,55 +8,57 @@ import re
 from ae_models.errors import InputError, OutputError
 from transforms.records.text import printable
 
-_ODD = re.compile(r"/[./]")  # what a plain path has not
+_ODD = re.compile(r"/[./]")  # not in a plain path
 _SCHEME = re.compile(r"([a-zA-Z][-a-zA-Z0-9+.]*)://")
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 def scheme(path: str) -> str | None:
-    """`gs` of gs://bucket/object; None of a path on this machine's file system."""
+    """`gs` for gs://bucket/object; None for a path on this machine's file system."""
     found = _SCHEME.match(path)
     return found and found[1]
 
 
 def is_local(path: str) -> bool:
-    """Whether the path is on this machine's file system, not behind a scheme such as gs://."""
+    """Whether the path is on this machine's file system, without a scheme such as gs://."""
     return scheme(path) is None
 
 
 def has_wildcard(path: str) -> bool:
-    """Whether a pattern matcher would take the path, or the object of this name, for a pattern."""
+    """Whether a pattern matcher would interpret the path, or an object's name, as a pattern."""
     return bool(_WILDCARD.search(path))
 
 
 def is_glob(uri: str) -> bool:
-    """Whether an `--input` is a pattern; a file that is really named so is not."""
+    """Whether an `--input` is a pattern; the name of an existing file is not."""
     return has_wildcard(uri) and not (is_local(uri) and os.path.lexists(uri))
 
 
 def before_wildcard(pattern: str) -> str:
-    """What a pattern begins with: the part that is no pattern."""
+    """The part of a pattern before its first wildcard."""
     return _WILDCARD.split(pattern, maxsplit=1)[0]
 
 
 def check_no_pattern(output: str) -> None:
-    """Raises OutputError if object stores would take `output` for a pattern: what is deleted there
-    might be someone else's."""
+    """Raises OutputError if object stores would interpret `output` as a pattern: deleting it might
+    delete someone else's files."""
     if not is_local(output) and has_wildcard(output):
         raise OutputError(
-            f"an output on an object store cannot have any of *?[. Received: {output}"
+            f"an output path on an object store must not contain *, ? or [. Received: {output}"
         )
 
 
 def check_one(path: str) -> None:
-    """Raises InputError if object stores would take `path`, which is to be one file or folder, for
-    a pattern."""
+    """Raises InputError if object stores would interpret `path`, which must be one file or folder,
+    as a pattern."""
     if not is_local(path) and has_wildcard(path):
-        raise InputError(f"a path on an object store cannot have any of *?[. Received: {path}")
+        raise InputError(
+            f"this path on an object store must not contain *, ? or [. Received: {path}"
+        )
 
 
 def relative_path(path: str, root: str) -> str:
-    """`path` as seen from `root`, with forward slashes."""
+    """`path` relative to `root`, with forward slashes."""
     rest = path[len(root) + 1 :]
     if path.startswith(f"{root}/") and not rest.startswith((".", "/")) and not _ODD.search(rest):
         return printable(rest)
@@ -66,7 +68,7 @@ def relative_path(path: str, root: str) -> str:
 
 
 def parent_name(path: str) -> str:
-    """The name of the folder that holds the file, of the current one too."""
+    """The name of the folder that contains the file, even if it is the current folder."""
     name = posixpath.basename(posixpath.dirname(path))
     if name in ("", ".", "..") and is_local(path):
         name = posixpath.basename(posixpath.dirname(os.path.abspath(path)))
@@ -74,17 +76,17 @@ def parent_name(path: str) -> str:
 
 
 def common_root(roots: list[str]) -> str:
-    """The deepest folder that holds all `roots`.
+    """The deepest folder that contains all `roots`.
 
     Raises:
       InputError: they are on different file systems.
     """
     schemes = {scheme(root) for root in roots}
     if len(schemes) > 1:
-        raise InputError(f"inputs on different file systems: {', '.join(sorted(roots))}")
+        raise InputError(f"inputs are on different file systems: {', '.join(sorted(roots))}")
     if schemes == {None}:
         return os.path.commonpath([os.path.abspath(root) for root in roots])
-    shared = posixpath.commonpath(roots)  # "gs:/b" of one bucket, "gs:" of several
+    shared = posixpath.commonpath(roots)  # "gs:/b" for one bucket, "gs:" for several
     return shared.replace(":/", "://", 1) if "/" in shared else f"{shared}/"
 
 

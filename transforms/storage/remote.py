@@ -1,7 +1,7 @@
-"""Files behind a scheme such as gs://, through Beam's file systems.
+"""Files with a scheme such as gs://, through Beam's file systems.
 
-Beam takes what it is asked to list or to delete for patterns, in which `*`, `?` and `[` stand for
-other names: no name with one of them is ever given to it as that of one file.
+Beam interprets paths to list or delete as patterns, in which `*`, `?` and `[` are special: no name
+that contains one of them is ever passed to it as the name of a single file.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _REQUESTS_AT_ONCE = 16
 
 @contextlib.contextmanager
 def client_errors() -> Iterator[None]:
-    """Turns what the client of an object store raises, each of a kind of its own, into OSErrors."""
+    """Turns the errors of an object store's client, which differ between clients, into OSErrors."""
     try:
         yield
     except (OSError, LatentbeamError):
@@ -35,10 +35,10 @@ def client_errors() -> Iterator[None]:
 
 
 def open_object(path: str) -> BinaryIO:
-    """Opens a file for reading its bytes as they are.
+    """Opens a file for reading bytes.
 
     Raises:
-      OSError: it cannot be opened, or later, read.
+      OSError: it cannot be opened or, later, read.
     """
     with client_errors():
         file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -46,8 +46,8 @@ def open_object(path: str) -> BinaryIO:
 
 
 def create_object(path: str, mime_type: str) -> BinaryIO:
-    """Opens a file for writing, in a folder that is made where there are folders and it is not
-    there. Raises what the file system raises."""
+    """Opens a file for writing; on a file system with folders, creates its folder if necessary.
+    Raises what the file system raises."""
     if has_folders(path):
         make_folder(os.path.dirname(path))
     return FileSystems.create(path, mime_type, CompressionTypes.UNCOMPRESSED)
@@ -59,50 +59,49 @@ def has_folders(path: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder where none is. Raises what the file system raises."""
+    """Creates a folder if it does not exist. Raises what the file system raises."""
     if not FileSystems.exists(path):
         FileSystems.mkdirs(path)
 
 
 def object_exists(path: str) -> bool:
-    """Whether a file, or where there are folders one of those, is there.
+    """Whether a file, or a folder if the file system has folders, exists.
 
     Raises:
-      OSError: the file system cannot be asked.
+      OSError: the file system cannot be queried.
     """
     with client_errors():
         return bool(FileSystems.exists(path))
 
 
 def below(folder: str) -> str:
-    """The pattern of all that is in a folder: with a slash, lest `img` stand for `img-old` too."""
+    """The pattern of everything in a folder; its slash keeps `img` from matching `img-old`."""
     return f"{folder.rstrip('/')}/**"
 
 
 def matched(pattern: str, limit: int | None = None) -> list[FileMetadata]:
-    """The files that match, of which at most `limit` are looked at. A pattern of a local path is
-    matched too.
+    """The files that match, at most `limit` of them. Patterns of local paths are supported too.
 
     Raises:
       OSError: they cannot be listed.
     """
     with client_errors():
         (result,) = FileSystems.match([pattern], [limit])
-    # Object stores' own tools mark folders by empty objects whose names end with a slash.
+    # The tools of object stores mark folders with empty objects whose names end with a slash.
     return [m for m in result.metadata_list if not m.path.endswith("/")]
 
 
 def rename(pairs: Sequence[tuple[str, str]]) -> None:
-    """Gives files their new paths, in requests of at most 100 files, 16 of which are made at once.
-    Raises what the file system raises."""
+    """Moves files to new paths, in requests of at most 100 files, 16 of them concurrently. Raises
+    what the file system raises."""
     _in_lists(
         lambda some: FileSystems.rename([old for old, _ in some], [new for _, new in some]), pairs
     )
 
 
 def write_all(files: Mapping[str, bytes], mime_type: str) -> None:
-    """Writes files by their paths, 16 at once. Raises what the file system raises; some are written
-    then."""
+    """Writes files by path, 16 concurrently. Raises what the file system raises; some files may
+    then have been written."""
 
     def write(some: list[tuple[str, bytes]]) -> None:
         for path, content in some:
@@ -113,20 +112,20 @@ def write_all(files: Mapping[str, bytes], mime_type: str) -> None:
 
 
 def delete(paths: Sequence[str]) -> None:
-    """Deletes files, in requests as `rename` makes them. Raises what the file system raises, and
-    OSError for a name that it would take for a pattern."""
+    """Deletes files, in requests like those of `rename`. Raises what the file system raises, and
+    OSError for a name that it would interpret as a pattern."""
     for path in paths:
         if has_wildcard(path):
-            raise OSError(f"{path} cannot be deleted: it would be taken for a pattern")
+            raise OSError(f"{path} cannot be deleted: it would be interpreted as a pattern")
     _in_lists(FileSystems.delete, paths)
 
 
 def _in_lists(change: Callable[[list[T]], None], files: Sequence[T]) -> None:
-    """Changes files, several lists of them at once; for each Beam makes a client of its own.
+    """Changes files, several lists of them concurrently; Beam creates a separate client for each.
 
-    Lists are as short as keeps all threads busy: many a store changes the files of one list one
-    after another. After a failure no list is begun, and those that are being changed are waited
-    for, so that whoever tries again meets no change of an earlier attempt.
+    Lists are short enough to keep all threads busy: many stores change the files of one list one
+    after another. After a failure, no further list is started, and running changes are waited for,
+    so that a retry does not encounter changes of an earlier attempt.
     """
     size = max(1, min(_FILES_A_REQUEST, math.ceil(len(files) / _REQUESTS_AT_ONCE)))
     lists = [list(files[start : start + size]) for start in range(0, len(files), size)]
@@ -143,7 +142,7 @@ def _in_lists(change: Callable[[list[T]], None], files: Sequence[T]) -> None:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A remote file: a client may open what is not there, and fail at the first read."""
+    """A remote file: a client may open a missing file, and fail at the first read."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

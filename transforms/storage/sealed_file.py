@@ -1,4 +1,4 @@
-"""Files whose digest is taken while they are written, and held against them when they are read."""
+"""Files whose digest is computed while they are written, and checked when they are read."""
 
 import hashlib
 import io
@@ -13,10 +13,10 @@ _READ_BYTES = 1 << 20
 
 
 class SealedFile(io.BufferedIOBase):
-    """A file for writing, from its beginning to its end.
+    """A file for sequential writing.
 
     Args:
-      file: that is written to, and closed with this one.
+      file: the file to write to; it is closed with this one.
     """
 
     def __init__(self, file: BinaryIO):
@@ -48,13 +48,13 @@ class SealedFile(io.BufferedIOBase):
 
 
 def open_plain(path: str) -> BinaryIO:
-    """`open_binary`, but for a local pipe or device, which would keep its reader waiting.
+    """Like `open_binary`, but rejects local pipes and devices, which would block their reader.
 
     Raises:
       OSError: it cannot be opened.
     """
     if is_local(path) and not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is no plain file")
+        raise OSError("it is not a regular file")
     return open_binary(path)
 
 

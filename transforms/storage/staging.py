@@ -1,4 +1,4 @@
-"""Where a run's files lie until it has succeeded, and what goes wrong in writing them."""
+"""Where a run's files are until it has succeeded, and errors in writing them."""
 
 import contextlib
 import posixpath
@@ -11,27 +11,27 @@ STAGING = ".staging-"
 
 
 def staging_folder(output: str, run_id: str) -> str:
-    """Where a run's files lie until it has succeeded; readers pass over dotted names."""
+    """Where a run's files are until it has succeeded; readers ignore names with a leading dot."""
     return posixpath.join(output, f"{STAGING}{run_id}")
 
 
 @contextlib.contextmanager
 def output_errors(folder: str) -> Iterator[None]:
-    """Turns what goes wrong in writing to `folder`, a run's or its staging area, into an
-    OutputError that names the run's folder and the reason, such as a disk that is full."""
+    """Turns errors in writing to `folder`, a run's folder or its staging area, into an OutputError
+    with the run's folder and the reason, for example a full disk."""
     try:
         yield
     except LatentbeamError:
         raise
     except Exception as error:
         if is_local(folder) and not isinstance(error, OSError):
-            raise  # of a mistake here, not of the file system
+            raise  # an error in this program, not of the file system
         output = folder.partition(f"/{STAGING}")[0]
         raise OutputError(f"cannot write to {output}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, of errors that Beam has wrapped once or twice."""
+    """The system's message, from errors that Beam has wrapped once or twice."""
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:
         return _reason(next(iter(details.values())))

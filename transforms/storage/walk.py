@@ -1,4 +1,4 @@
-"""Walking a local folder: what is read of it, and what is passed over."""
+"""Walks a local folder, and determines what is read and what is passed over."""
 
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ from apache_beam.io.filesystem import FileSystem
 from ae_models.errors import InputError
 from transforms.records.passed_over import Cause, PassedOver
 
-# How often links may lead to one folder: else a few links to links make files without end.
+# How often links may lead to one folder: otherwise a few links to links make endless files.
 MOST_VISITS = 100
 _MASK = re.compile(r"(^|/)ground_truth/([^/]+/)*[^/]+_mask\.[^./]+$")
 
@@ -24,10 +24,10 @@ _MASK = re.compile(r"(^|/)ground_truth/([^/]+/)*[^/]+_mask\.[^./]+$")
 class Rules:
     """What is read below a folder.
 
-    excluded: whether a path relative to the folder is not; that of a folder ends with a slash.
+    excluded: whether a path relative to the folder is excluded; that of a folder ends with a slash.
     follow_links: whether links that lead out of the folder are followed.
     hidden: whether names that begin with a dot are read.
-    pattern: of whole paths; None: all of them. What it does not match is not told as passed over.
+    pattern: pattern of full paths; None: all. What it does not match does not count as passed over.
     """
 
     excluded: Callable[[str], bool] = lambda _: False
@@ -41,7 +41,7 @@ class Rules:
 
     @functools.cached_property
     def _may_hold(self) -> Callable[[str], object]:
-        """Of the folders above what the pattern matches."""
+        """Matches the folders that may contain what the pattern matches."""
         parts = (self.pattern or "**").split("/")
         deep = next((n for n, part in enumerate(parts) if "**" in part), None)
         heads = ["/".join(parts[:n]) for n in range(1, len(parts) if deep is None else deep + 1)]
@@ -50,13 +50,13 @@ class Rules:
         return re.compile("|".join(f"(?:{_expression(head)})" for head in heads)).fullmatch
 
     def is_of_pattern(self, path: str, is_folder: bool) -> bool:
-        """Whether the pattern asks for the file, or for any in the folder."""
+        """Whether the pattern matches the file, or may match any in the folder."""
         if self.pattern is None:
             return True
         return bool(self._may_hold(path) if is_folder else self._matches(path))
 
     def cause(self, relative: str) -> Cause | None:
-        """Why an entry of this path is passed over, whatever it is; None if it is not."""
+        """Why an entry with this path, of any type, is passed over; None if it is not."""
         if self.excluded(relative):
             return Cause.EXCLUDED
         if _MASK.search(relative):
@@ -66,8 +66,8 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class _Folder:
-    """One on the way: its path, the same relative to the root, the real one, and where it was met;
-    it is behind a link or not."""
+    """A folder of the walk: its path, its path relative to the root, its real path, and the folder
+    in which it, or a link to it, was found."""
 
     path: str
     relative: str
@@ -75,7 +75,7 @@ class _Folder:
     parent: "_Folder | None"
 
     def is_within(self, real: str) -> bool:
-        """Whether this folder, or one on the way to it, is `real` or lies in it."""
+        """Whether this folder, or one on the way to it, is `real` or is in it."""
         folder: _Folder | None = self
         while folder is not None:
             if _is_in(folder.real, real):
@@ -85,33 +85,33 @@ class _Folder:
 
 
 def walk(root: str, rules: Rules, passed_over: PassedOver) -> Iterator[str]:
-    """The files of a folder, all levels down, in a fixed order: those of a folder before those of
-    the folders in it, each by name. One folder's names are in memory at a time, and those of the
-    folders that are still to be entered.
+    """The files of a folder, recursively, in a fixed order: the files of a folder, by name, before
+    those of its subfolders. Only one folder's names are in memory at a time, plus the names of the
+    folders yet to be entered.
 
-    A link is followed where its real path lies in that of `root`, or if links are followed
-    wherever they lead; to a folder only if that, or one within it, is not where the link was met.
+    A link is followed if its real path is in that of `root`, or if `follow_links` is set. A link to
+    a folder is followed only if the link is not within that folder.
 
     Raises:
-      InputError: `root` itself cannot be listed.
+      InputError: `root` cannot be listed.
     """
     return _Walk(root, rules, passed_over).files()
 
 
 def open_within(path: str, folder: str) -> BinaryIO:
-    """Opens a plain file for reading if it lies in a folder by its real path: links may have been
-    changed since the folder was walked.
+    """Opens a regular file for reading if its real path is in a folder: links may have changed
+    since the folder was walked.
 
     Raises:
-      OSError: it does not, is no plain file, or cannot be opened.
+      OSError: it is not in the folder, is not a regular file, or cannot be opened.
     """
-    # A pipe would keep its reader waiting.
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - it is given to the caller
+    # Opening a pipe would block.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no plain file")
+            raise OSError(f"{path} is not a regular file")
         if not _is_in(_opened_path(file.fileno(), path), folder):
-            raise OSError(f"{path} leads out of {folder}")
+            raise OSError(f"{path} is outside {folder}")
     except BaseException:
         file.close()
         raise
@@ -119,10 +119,10 @@ def open_within(path: str, folder: str) -> BinaryIO:
 
 
 def _opened_path(descriptor: int, path: str) -> str:
-    """The real path of a file that is open, and was opened as `path`."""
+    """The real path of an open file that was opened as `path`."""
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         real = os.path.realpath(path)
         if not os.path.samestat(os.stat(real), os.fstat(descriptor)):
             raise OSError(f"{path} changed while it was opened") from None
@@ -170,7 +170,7 @@ class _Walk:
         return cause is None
 
     def _entered(self, folder: _Folder, name: str, path: str, kind: str) -> _Folder | str | None:
-        """What is behind a folder or a link: a folder, the path of a file, or nothing to read."""
+        """What a folder or link leads to: a folder, the path of a file, or None if not read."""
         is_link = kind == _LINK
         is_folder = not is_link or os.path.isdir(path)
         if not self._is_read(folder, name, path, is_folder):
@@ -185,7 +185,7 @@ class _Walk:
         return _Folder(path, f"{folder.relative}{name}/", real, folder) if is_folder else path
 
     def _target(self, folder: _Folder, path: str, is_folder: bool) -> str | None:
-        """The real path of a link that is followed."""
+        """The real path of a link; None if it is not followed."""
         if not (is_folder or os.path.exists(path)):
             return None
         real = self._real_path(folder, path)
@@ -198,8 +198,8 @@ class _Walk:
         return real
 
     def _real_path(self, folder: _Folder, path: str) -> str:
-        """That of a link in the folder. Links lie beside each other as what they lead to does: the
-        real paths of folders are looked up once for many of them."""
+        """The real path of a link in the folder. The targets of neighbouring links are often in one
+        folder, so the real paths of folders are cached."""
         parent, name = os.path.split(os.readlink(path))
         real = os.path.join(self._real_folder(os.path.join(folder.real, parent)), name)
         is_plain = name not in ("", ".", "..") and not os.path.islink(real)
@@ -223,10 +223,10 @@ def _listed(path: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _is_in(path: str, folder: str) -> bool:
-    """Whether a real path is that of the folder, or of something in it."""
+    """Whether a real path is that of the folder or of something in it."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _expression(pattern: str) -> str:
-    """Beam's, without the flags, which stand at the beginning alone."""
+    """Beam's expression for a pattern, without the flags, which are valid only at the start."""
     return FileSystem.translate_pattern(pattern).removeprefix("(?ms)").removesuffix("\\Z")

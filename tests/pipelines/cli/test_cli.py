@@ -52,9 +52,9 @@ def _floats(folder: Path) -> str:
     ("make_input", "message"),
     [
         (_without_image, r"none\.parquet: no 'image' column.*picture: string, label: int64"),
-        (_empty_folder, r"no input in .*empty"),
+        (_empty_folder, r"no input found in .*empty"),
         (lambda folder: str(folder / "nowhere"), "no such file or folder: .*nowhere"),
-        (lambda folder: str(folder / "*.png"), "no file matches"),
+        (lambda folder: str(folder / "*.png"), "no files match"),
         (_no_npz, "cannot read .*bad.npz"),
         (_missing_array, "no array 'x_test' .*did you mean .*#train"),
         (_floats, "pixels must be uint8 or uint16. Received: float64"),
@@ -112,7 +112,10 @@ def test_choices_are_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> No
         (["--runner=DaskRunner"], "DaskRunner loses records"),
         (["--runner=dask"], "DaskRunner loses records"),
         (["--where", "lable=1"], "no column 'lable'; did you mean 'label'?"),
-        (["--where", "label=one"], "column 'label' is of type int64. Received: 'one'"),
+        (
+            ["--where", "label=one"],
+            "values of column 'label' must be of type int64. Received: 'one'",
+        ),
         (["--where", "label"], "expected COLUMN=VALUE"),
     ],
 )

@@ -226,7 +226,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
     ("flags", "message"),
     [
         (["--label", "lable"], "no column 'lable'; did you mean 'label'?"),
-        (["--label", "latent_mean"], "column 'latent_mean' is of type fixed_size_list"),
+        (["--label", "latent_mean"], "column 'latent_mean' of type fixed_size_list"),
         (["--label", "id"], "has only 0 records to fit; 1 Gaussian needs at least 10"),
         (["--components", "0"], "components must be at least 1. Received: 0"),
         (["--components", "99"], "99 Gaussians need at least 990"),

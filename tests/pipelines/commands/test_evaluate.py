@@ -154,7 +154,7 @@ def test_a_picture_of_the_curves(tmp_path: Path) -> None:
     ("changed", "error", "message"),
     [
         ({"by": "kinds"}, ConfigError, "no column 'kinds'; did you mean 'kind'"),
-        ({"by": "vector"}, ConfigError, "column 'vector' is of type .*, no category"),
+        ({"by": "vector"}, ConfigError, "column 'vector' of type .* cannot be used as categories"),
         ({"by": "id", "anomalous": "label=good"}, ConfigError, "at most 1,000 kinds"),
         ({"plot": "curves.jpg"}, OutputError, "must end in .png"),
         ({"anomalous": "label=none"}, InputError, "0 of 2000 records are anomalous"),

@@ -120,7 +120,8 @@ def test_a_folder_of_links_alone_says_how_to_read_them(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / "in" / f"{number}.png").symlink_to(f"../store/{number}")
     with pytest.raises(
-        InputError, match=r"no input in .*3 links lead out of it or to nothing: --follow_links"
+        InputError,
+        match=r"no input found in .*links that lead out of it or are broken: 3; --follow_links",
     ):
         train([str(tmp_path / "in")], train_configuration("ae"), str(tmp_path / "bundle"))
 

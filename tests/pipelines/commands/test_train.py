@@ -318,12 +318,12 @@ def test_sizes_and_kinds_are_told_before_training(
     manifest = train([str(images)], config, str(tmp_path / "m"))
     lines = capsys.readouterr().err.splitlines()
     mixed = (
-        "of 60 images looked at 45 have 3 channels, 15 have 1: those of 1 channel will be rejected "
-        "(wrong_channels); --set image.convert=true takes all"
+        "of 60 images examined, 45 have 3 channels, 15 have 1: those with 1 channel will be "
+        "rejected (wrong_channels); --set image.convert=true converts them"
     )
     assert lines[:3] == [
-        "images: 60 looked at of 60: all 90 x 160 (height x width), 1 or 3 channels, 8 bits",
-        "training on 48 x 84, 3 channels, 8 bits; --size HxW for another",
+        "images: 60 of 60 examined: all 90 x 160 (height x width), 1 or 3 channels, 8 bits",
+        "training on 48 x 84, 3 channels, 8 bits; --size HxW changes this",
         f"warning: {mixed}",
     ]
     assert manifest["training"]["advice"][0] == mixed

@@ -120,7 +120,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     status, out, err = run_command(["explore", *arguments, *some], capsys)
     said = (
         "2 of 5 chosen records cannot be decoded, and are left out: "
-        "1 corrupt, 1 not_an_image; the first, broken/cut.png: "
+        "1 corrupt, 1 not_an_image; the first is broken/cut.png: "
     )
     assert status == 0
     assert said in err
@@ -155,7 +155,7 @@ def test_the_function_gives_what_the_command_prints(
         (["--count", "17"], "1 to 16 records. Received: 17"),
         (["--ids", "gone.png"], "no record 'gone.png' that can be decoded is in "),
         (["--ids", "a", "--where", "label=1"], "--ids 'a' and label=1"),
-        (["--where", "label=x"], "none of the .* records .* meets label=x"),
+        (["--where", "label=x"], "none of the .* records .* matches label=x"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
         (["--model", "/nowhere"], "/nowhere"),
         (["--model", "WITHOUT"], "tells no regions: it has no map"),

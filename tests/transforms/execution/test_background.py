@@ -25,7 +25,7 @@ def test_read_ahead_makes_the_next_items_while_the_first_is_in_use() -> None:
 
     ahead = read_ahead(items(), depth=2)
     assert next(ahead) == 0
-    # Two more were asked for before they are needed: the second shows that the first was passed.
+    # Two more were requested before they are needed: the second shows that the first was passed.
     assert made.acquire(timeout=10)
     assert made.acquire(timeout=10)
     ahead.close()

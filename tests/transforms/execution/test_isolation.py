@@ -1,4 +1,4 @@
-"""A batch that fails loses the bad record alone; one that exhausts memory is tried in halves."""
+"""A batch that fails loses only the bad record; one that exhausts memory is retried in halves."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ def _batch(start: int, rows: int, rejected: Sequence[int] = ()) -> pa.RecordBatc
 
 
 class _Work:
-    """Gives what it is given; raises where a record is bad, or where there are too many."""
+    """Returns its input; raises if a record is bad, or if there are too many."""
 
     def __init__(self, bad: Sequence[str] = (), most: int = 1 << 30, error: Any = None):
         self.bad, self.most, self.error = set(bad), most, error or ValueError("first\nsecond")
@@ -114,7 +114,7 @@ def test_one_record_that_exhausts_memory_is_rejected(error: Exception) -> None:
 
 def test_a_batch_without_rejects_gets_their_column() -> None:
     def work(elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """As a model handler does, which takes such batches and gives the column to all."""
+        """Like a model handler, which accepts such batches and adds the column to all of them."""
         given = [
             element if "reject" in element.schema.names else element.append_column("reject", nulls)
             for element in elements
@@ -133,7 +133,7 @@ def test_work_that_cannot_be_done_at_all_is_no_records_fault(error: Exception) -
         raise error
 
     with pytest.raises(
-        StageError, match=f"^score: fails without a record too: {type(error).__name__}"
+        StageError, match=f"^score stage failed even with no records: {type(error).__name__}"
     ):
         isolated(work, _elements(), Stage.SCORE, Reason.SCORE_FAILED)
 
@@ -147,8 +147,8 @@ def test_other_errors_end_the_run_at_once(error: BaseException) -> None:
 
 
 class _Faulty(Scorer):
-    """Raises where an image begins with a marked pixel, inside of a graph, and as if there were
-    no memory where too many images, or calls, are in work."""
+    """Raises within a graph if an image begins with a marked pixel, and as if out of memory if too
+    many images, or calls, are processed at once."""
 
     marked: ClassVar[int] = 255
     most: ClassVar[int] = 1 << 30
@@ -183,7 +183,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> type[_Faulty]:
 
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """700 digits, of which three begin with a pixel of 255."""
+    """700 digits, three of which begin with a pixel of 255."""
     pixels = (load_digits().images[:700] * 15).astype(np.uint8)
     pixels[[0, 431, 699], 0, 0] = 255
     path = tmp_path_factory.mktemp("marked") / "set.npz"
@@ -199,7 +199,7 @@ def test_a_record_for_which_the_model_raises_is_rejected_and_no_other_score_chan
     bundle: Bundles, tmp_path: Path, marked: str, faulty: type[_Faulty]
 ) -> None:
     ledger = score([marked], str(bundle("ae")), str(tmp_path / "run"))
-    faulty.marked = 256  # none is
+    faulty.marked = 256  # no pixel is
     score([marked], str(bundle("ae")), str(tmp_path / "whole"))
     assert ledger["records"]["rejected_by_reason"] == {"score_failed": 3}
     rejects = pq.read_table(tmp_path / "run" / "rejects").sort_by("id").to_pylist()
@@ -231,14 +231,16 @@ def test_scores_are_the_same_bits_where_memory_allows_few_at_a_time(
     faulty.most = 1
     assert model.score(elements) == expected
     faulty.most = -1
-    with pytest.raises(StageError, match="fails without a record too: ResourceExhaustedError: OOM"):
+    with pytest.raises(
+        StageError, match="failed even with no records: ResourceExhaustedError: OOM"
+    ):
         model.score(elements)
 
 
 def test_no_call_is_left_running_when_one_has_failed(
     bundle: Bundles, faulty: type[_Faulty]
 ) -> None:
-    """What is tried again needs the memory that the others held."""
+    """A retry needs the memory that the others used."""
     opened = open_bundle(bundle("ae"))
     scorer = faulty(opened.path, opened.config)
     running = 0

@@ -1,4 +1,4 @@
-"""Streams and windows: scored as they come, refused by what makes one result of everything."""
+"""Streams and windows: scored as they arrive, rejected by what computes one result from all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,11 +52,11 @@ def test_a_stream_is_not_written(bundle: Bundles, tmp_path: Path) -> None:
     (batch,) = read_batches("builtin:digits")
     stream = pipeline | Stream().add_elements([batch]).advance_watermark_to_infinity()
     scored = stream | ScoreImages(str(bundle("ae")))
-    with pytest.raises(ConfigError, match=r"bounded input alone.*which is unbounded"):
+    with pytest.raises(ConfigError, match=r"input must be bounded.*which is unbounded"):
         scored | WriteScores(str(tmp_path / "run"))
 
 
 def test_inputs_are_read_at_the_start_of_a_pipeline() -> None:
     pipeline = beam.Pipeline("FnApiRunner")
-    with pytest.raises(ConfigError, match="ReadImages begins a pipeline"):
+    with pytest.raises(ConfigError, match="ReadImages must begin a pipeline"):
         pipeline | beam.Create([0]) | ReadImages("builtin:digits")

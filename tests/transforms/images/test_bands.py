@@ -1,4 +1,4 @@
-"""Images in bands of rows: the pixels that decoding them as a whole gives, or a reject."""
+"""Images in bands of rows: the same pixels as decoding them in one piece, or a reject."""
 
 import importlib.util
 import io
@@ -66,7 +66,7 @@ def _palette(file_format: str = "PNG", **options: Any) -> bytes:
 
 
 def _tiff_of_strips(rows: int = 16) -> bytes:
-    """Deflated, with its header before its pixels, so that a cut leaves the header whole."""
+    """Deflated, with its header before its pixels, so that truncation leaves the header intact."""
     pixels = _smooth(HEIGHT, WIDTH, 3)
     strips = [zlib.compress(pixels[top : top + rows].tobytes()) for top in range(0, HEIGHT, rows)]
     tags, count = 10, len(strips)
@@ -94,7 +94,7 @@ def _deep(file_format: str) -> bytes:
 
 
 def _interlaced() -> bytes:
-    """By vips, as Pillow writes none."""
+    """Written by vips, as Pillow writes none."""
     import pyvips  # noqa: PLC0415
 
     pixels = _smooth(HEIGHT, WIDTH, 3)
@@ -103,7 +103,7 @@ def _interlaced() -> bytes:
 
 
 def _others() -> dict[str, bytes]:
-    """Images that cannot be had row by row."""
+    """Images that cannot be read row by row."""
     cmyk = io.BytesIO()
     Image.fromarray(_smooth(HEIGHT, WIDTH, 3)).convert("CMYK").save(cmyk, "JPEG")
     return {
@@ -122,7 +122,7 @@ def _others() -> dict[str, bytes]:
 
 
 class Fetches:
-    """How many bands vips is asked for."""
+    """The number of bands requested from vips."""
 
     count = 0
 
@@ -341,7 +341,7 @@ def test_in_bands_there_may_be_more_pixels_than_the_configured(
         )
         assert fetches.count
         return
-    with pytest.raises(RecordError, match=r"more than image.max_pixels = 2000$") as caught:
+    with pytest.raises(RecordError, match=r"the limit is image.max_pixels = 2000$") as caught:
         image_bands(data, config, 32)
     assert caught.value.reason == Reason.TOO_LARGE
 
@@ -351,7 +351,9 @@ def test_more_pixels_than_the_configured_are_too_many_where_all_are_needed(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
-    with pytest.raises(RecordError, match=r"more than image.max_pixels.* = (2000|666)") as caught:
+    with pytest.raises(
+        RecordError, match=r"the limit is image.max_pixels.* = (2000|666)"
+    ) as caught:
         image_bands(memoryview(_others()[name]), ImageConfig(max_pixels=2000), 32)
     assert caught.value.reason == Reason.TOO_LARGE
 
@@ -366,7 +368,7 @@ def test_in_bands_too_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_vips(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As where pyvips is not installed."""
+    """As if pyvips were not installed."""
     original = importlib.util.find_spec
     bands._has_vips.cache_clear()
     with monkeypatch.context() as patch:
@@ -396,7 +398,7 @@ def test_without_vips_a_large_image_is_refused_with_advice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
-    told = r"more than image.max_pixels = 2000; pip install 'latentbeam\[tiles\]' for JPEG"
+    told = r"image.max_pixels = 2000; to read JPEG, .*: pip install 'latentbeam\[tiles\]'"
     with pytest.raises(RecordError, match=told) as caught:
         image_bands(memoryview(_plain("png")), ImageConfig(max_pixels=2000), 32)
     assert caught.value.reason == Reason.TOO_LARGE

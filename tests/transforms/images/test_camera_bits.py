@@ -1,4 +1,4 @@
-"""`image.bits` of 9 to 15: levels as they are, and none that so many bits do not hold."""
+"""`image.bits` of 9 to 15: levels unchanged, and none that does not fit that many bits."""
 
 import io
 
@@ -40,7 +40,9 @@ def test_levels_stay_as_they_are(bits: int) -> None:
 
 
 def test_a_level_beyond_the_bits_is_a_reject_that_names_it() -> None:
-    with pytest.raises(RecordError, match=r"a level of 4096, more than image\.bits 12 holds: 4095"):
+    with pytest.raises(
+        RecordError, match=r"level 4096 does not fit image\.bits=12, whose maximum is 4095"
+    ):
         decode_image(_tiff(_levels(4096)), CONFIG)
 
 
@@ -58,7 +60,7 @@ def test_raw_pixels_beyond_the_bits_are_rejected_alone() -> None:
 
 def test_8_bits_are_refused_or_stretched_to_all_levels() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    with pytest.raises(RecordError, match="8 bits, not 12"):
+    with pytest.raises(RecordError, match="8 bits, expected 12"):
         fit_image(pixels, ImageConfig(bits=12))
     found = fit_image(pixels, ImageConfig(bits=12, convert=True))
     np.testing.assert_array_equal(found, np.rint(pixels * (4095 / 255)))

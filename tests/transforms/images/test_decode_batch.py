@@ -41,7 +41,7 @@ def _colour() -> bytes:
 
 
 def _mixed() -> tuple[pa.RecordBatch, np.ndarray]:
-    """Two good images among one reject of each sort, the first given, the others to be found."""
+    """Two good images among one reject of each kind: the first is given, others must be found."""
     pixels = _pixels(2)
     images = [None, _png(pixels[0]), b"", b"text", _colour(), None, _png(pixels[1])[:-30]]
     images.append(_png(pixels[1]))
@@ -209,7 +209,7 @@ def test_a_bundle_that_fails_leaves_no_thread() -> None:
     pipeline | beam.Create([batch], reshuffle=False) | decode | beam.Map(fail)
     with pytest.raises(ValueError, match="what follows fails") as caught:
         pipeline.run()
-    assert caught.tb is not None, "frames of what failed are alive, and all that they hold"
+    assert caught.tb is not None, "frames of the failure are alive, and everything they refer to"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 

@@ -55,7 +55,7 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 def _rgb_16_bit_tiff(pixels: np.ndarray) -> bytes:
-    """The least that TIFF 6.0 asks for: Pillow writes no 16-bit colour."""
+    """The minimum that TIFF 6.0 requires: Pillow writes no 16-bit colour."""
     height, width, channels = pixels.shape
     data = pixels.astype("<u2").tobytes()
     bits_at = 8 + len(data)
@@ -212,7 +212,7 @@ def test_what_is_no_image_says_so() -> None:
 
 @pytest.mark.parametrize("file_format", ["PPM", "ICO", "PCX", "TGA", "EPS"])
 def test_formats_beyond_the_six_are_no_images(file_format: str) -> None:
-    """Each further decoder is a door for hostile files; that of EPS runs Ghostscript."""
+    """Each further decoder is an attack surface for hostile files; that of EPS runs Ghostscript."""
     assert _reason(_encode(_image(_noise(32, 32, 3)), file_format)) == Reason.NOT_AN_IMAGE
 
 

@@ -1,4 +1,4 @@
-"""Pixels brought to the configured height, width, channels and bits."""
+"""Pixels converted to the configured height, width, channels and bits."""
 
 import io
 
@@ -12,7 +12,7 @@ from transforms.images.decoding import decode_image
 from transforms.images.fitting import fit_image
 from transforms.records.rejects import Reason, RecordError
 
-MODES = ["L", "LA", "RGB", "RGBA"]  # of 1 to 4 channels
+MODES = ["L", "LA", "RGB", "RGBA"]  # with 1 to 4 channels
 
 
 def _noise(height: int, width: int, channels: int) -> np.ndarray:

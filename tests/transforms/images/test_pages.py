@@ -1,4 +1,4 @@
-"""Further pages and frames, told from a file's structure, against Pillow's count."""
+"""Further pages and frames, detected from a file's structure, against Pillow's count."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def _saved(kind: str, frames: int, mode: str = "RGB", **options: Any) -> bytes:
 
 
 def _found(data: bytes) -> bool:
-    """As a reader of many asks; where the first bytes say no, the whole must not say yes."""
+    """As a reader of many images checks; if the first bytes rule out pages, there must be none."""
     found = has_further_pages(data)
     assert may_have_pages(data[:MOST_START_BYTES]) or not found
     return found
@@ -55,12 +55,12 @@ def test_the_count_is_pillows(data: bytes) -> None:
 
 
 def test_what_stands_first_in_an_animated_png_may_be_no_frame() -> None:
-    for frames in (2, 3):  # the first is then the image, those behind it are the animation
+    for frames in (2, 3):  # the first is then the image, those after it are the animation
         assert _found(_saved("PNG", frames, default_image=True)) == (frames > 2)
 
 
 def _tiff(order: str, big: bool, *types: int | None) -> bytes:
-    """Directories of one tag, NewSubfileType where it is given, else a width."""
+    """Directories with one tag: NewSubfileType if given, otherwise a width."""
     head, offset, count = ("HHHQ", "Q", "Q") if big else ("HI", "I", "H")
     mark = {"<": b"II", ">": b"MM"}[order]
     size = struct.calcsize("=" + head) + 2

@@ -1,4 +1,4 @@
-"""The reader of plain PNGs: the pixels and the refusals of Pillow's own reader, always."""
+"""The reader of plain PNGs: always the pixels, or the errors, of Pillow's reader."""
 
 import io
 import itertools
@@ -65,7 +65,7 @@ def _header(width: int, height: int, colour_type: int, interlaced: bool = False)
 
 
 def _rows(width: int, height: int, channels: int, generator: np.random.Generator) -> bytes:
-    """Any bytes are an image, if those at the rows' starts are filters."""
+    """Any bytes are an image if those at the beginning of rows are filters."""
     rows = generator.integers(0, 256, (height, 1 + width * channels), np.uint8)
     rows[:, 0] %= 5
     return rows.tobytes() if width else b""
@@ -101,7 +101,7 @@ def _outcome(decode: Callable[[], np.ndarray]) -> tuple[object, object]:
 
 
 def _generally(data: bytes, config: ImageConfig) -> np.ndarray:
-    return decoded(data, config)[0]  # the way of all other images
+    return decoded(data, config)[0]  # as for all other images
 
 
 @settings(deadline=None, max_examples=200)
@@ -156,7 +156,7 @@ def test_a_chunk_that_may_change_pixels_is_left_to_the_general_reader(
     chunk: tuple[bytes, bytes], last: bool
 ) -> None:
     data = _plain(colour_type=2)
-    # A harmless chunk between: data chunks that are apart are no longer one stream.
+    # A harmless chunk between: data chunks that are not adjacent are no longer one stream.
     place = len(data) - 12 if last else 33
     data = data[:place] + _chunk(*HARMLESS[0]) + _chunk(*chunk) + data[place:]
     assert decode_plain_png(data, 100) is None
@@ -205,7 +205,7 @@ def _rearrange(data: bytes, dice: random.Random) -> bytes:
 
 
 def _rewrite(data: bytes, dice: random.Random) -> bytes:
-    """One chunk flipped or cut under a checksum that is right again."""
+    """One chunk with a flipped bit or truncated, with a corrected checksum."""
     chunks = _chunks(data)
     index = dice.randrange(len(chunks))
     kind, content = chunks[index][4:8], chunks[index][8:-4]
@@ -249,7 +249,7 @@ def test_cut_data_under_right_checksums_never_give_part_of_an_image() -> None:
 
 @pytest.mark.parametrize("colour_type", COLOUR_TYPES)
 def test_a_batch_decodes_as_each_of_its_images_does(colour_type: int) -> None:
-    """Of one shape, of others, damaged and none, side by side in several pictures."""
+    """Images of one shape, of other shapes, damaged and missing, side by side in pictures."""
     channels = COLOUR_TYPES[colour_type]
     config = ImageConfig(5, 7, channels, 8)
     images: list[bytes | None] = [_plain(seed, colour_type) for seed in range(9)]

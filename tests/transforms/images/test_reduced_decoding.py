@@ -1,4 +1,4 @@
-"""JPEGs decoded at a fraction of their size: nearly the pixels of full decoding, and in place."""
+"""JPEGs decoded at a fraction of their size: nearly the pixels of full decoding, not shifted."""
 
 import io
 from typing import Any
@@ -18,7 +18,7 @@ ORIENTATION_TAG = 0x0112
 
 
 def _photograph(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Structure of every size, and an edge that a shift of a fraction of a pixel changes."""
+    """Structure at every scale, and an edge that a shift of a fraction of a pixel changes."""
     generator = np.random.default_rng(4)
     pixels = np.full((height, width, 3), 20.0)
     for side, spread in ((5, 30), (20, 20), (80, 10), (320, 5)):
@@ -68,7 +68,7 @@ def _config(side: int, fit: Any) -> ImageConfig:
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_images_keep_their_place(orientation: int, fit: str) -> None:
-    """Sizes of which the last row and column of eighths are mostly no image."""
+    """Sizes for which the last row and column of eighths are mostly not part of the image."""
     data = _jpeg(_photograph(401, 265), orientation)
     reduced, full = _both(data, 16, 24, fit=fit)
     assert 0 < np.abs(reduced - full).mean() < 0.9

@@ -1,4 +1,4 @@
-"""Bitmaps of run lengths: pixels as another decoder has them, or a reject where Pillow misreads."""
+"""Run-length coded bitmaps: the pixels of another decoder, or a reject where Pillow misreads."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 6, 4
 
 
 def _indices(codes: bytes, coding: int) -> np.ndarray:
-    """By the format's description, a pixel at a time: (H, W), the top row first."""
+    """As the format's description states, a pixel at a time: (H, W), top row first."""
     pixels = np.zeros((HEIGHT, WIDTH), int)
     place = x = y = 0
     while True:
@@ -42,7 +42,7 @@ def _indices(codes: bytes, coding: int) -> np.ndarray:
 
 @st.composite
 def _codes(draw: st.DrawFn, coding: int) -> bytes:
-    """Rows of runs and literal pixels that fill them, each code one that encoders write."""
+    """Rows filled with runs and literal pixels, using only codes that encoders write."""
     codes = b""
     for row in range(HEIGHT):
         left = WIDTH
@@ -85,9 +85,9 @@ def test_pixels_are_right_or_refused(coding: int, data: st.DataObject) -> None:
     ("coding", "codes", "words"),
     [
         (_RLE4, [0, 3, 0x12, 0x30, 3, 1, 0, 1], "odd number"),
-        (_RLE8, [6, 1, 0, 0, 0, 0, 6, 2, 0, 1], "no pixels"),
-        (_RLE8, [5, 1, 0, 3, 1, 2, 3, 0, 0, 1], "beyond their row"),
-        (_RLE8, [6, 1, 0, 2, 1, 1, 0, 1], "beyond their row"),
+        (_RLE8, [6, 1, 0, 0, 0, 0, 6, 2, 0, 1], "empty row"),
+        (_RLE8, [5, 1, 0, 3, 1, 2, 3, 0, 0, 1], "beyond the end of a row"),
+        (_RLE8, [6, 1, 0, 2, 1, 1, 0, 1], "beyond the end of a row"),
     ],
 )
 def test_what_pillow_misreads_is_refused_with_its_version(

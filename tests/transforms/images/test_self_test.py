@@ -1,4 +1,4 @@
-"""A fault of the program is never one of the data: the self-test, and what it decides."""
+"""A fault of the program is never attributed to the data: the self-test, and its consequences."""
 
 import logging
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_wrong_pixels_of_any_image_are_found(name: str, monkeypatch: pytest.Monk
 def test_without_the_private_part_the_public_one_decodes(
     gone: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if gone:  # from where it was, as Pillow's own reader needs it still
+    if gone:  # only from where it was, as Pillow's reader still needs it
         monkeypatch.setattr(plain_png, "Image", SimpleNamespace(new=Image.new))
     else:
         monkeypatch.setattr(PIL, "__version__", "99.1.0")

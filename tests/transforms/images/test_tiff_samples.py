@@ -1,4 +1,4 @@
-"""TIFFs of more than 8 bits: levels as tifffile reads them, or a reject that says why."""
+"""TIFFs with more than 8 bits: levels as tifffile reads them, or a reject with the reason."""
 
 import io
 import struct
@@ -68,7 +68,7 @@ def test_16_bit_colours_are_exact(channels: int, layout: str, order: str) -> Non
     found = decode_image(data, AS_IS)
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, expected)
-    if "planarconfig" not in options:  # of which Pillow misreads some
+    if "planarconfig" not in options:  # Pillow misreads some of these
         with Image.open(io.BytesIO(data)) as cut:  # to the high bytes
             np.testing.assert_array_equal(found >> 8, np.asarray(cut))
 
@@ -83,9 +83,9 @@ def test_whole_levels_of_other_types_are_exact(layout: str, kind: str, order: st
     if kind.startswith("float"):
         options.pop("predictor", None)
     data = _written(pixels, byteorder=order, **options)
-    # Pillow misreads the first, and opens none of the others.
+    # Pillow misreads the first and cannot open the others.
     if (layout, order) == BIG_ENDIAN_BIG or (order == ">" and kind == "uint32"):
-        with pytest.raises(RecordError, match=r"misreads|asks for what is not read"):
+        with pytest.raises(RecordError, match=r"misreads|needs an unsupported feature"):
             decode_image(data, AS_IS)
         return
     found = decode_image(data, AS_IS)
@@ -105,8 +105,8 @@ def test_shares_of_white_are_levels_of_16_bits(white: int) -> None:
 def test_levels_whose_white_is_zero_are_turned_over(white_is_zero: Any) -> None:
     levels = _noise(HEIGHT, WIDTH, most=32767).astype(white_is_zero)
     data = _written(levels, photometric="miniswhite")
-    if white_is_zero is np.int16:  # of these Pillow opens none
-        with pytest.raises(RecordError, match="asks for what is not read"):
+    if white_is_zero is np.int16:  # Pillow cannot open these
+        with pytest.raises(RecordError, match="needs an unsupported feature"):
             decode_image(data, AS_IS)
         return
     np.testing.assert_array_equal(decode_image(data, AS_IS)[..., 0], 65535 - levels.astype(int))
@@ -122,7 +122,7 @@ def test_levels_whose_white_is_zero_are_turned_over(white_is_zero: Any) -> None:
         (np.array([[0.0, 2.5]], np.float32), ("2.5", "level of 65535")),
         (np.array([[0.0, np.nan]], np.float32), ("nan",)),
         (np.array([[0.0, np.inf]], np.float32), ("inf",)),
-        (np.array([[0.0, 1.0]], np.float32), ("all 0 or 1",)),
+        (np.array([[0.0, 1.0]], np.float32), ("all samples are 0 or 1",)),
         (np.array([[0, -1]], np.int8), ("signed",)),
     ],
 )
@@ -164,7 +164,7 @@ def test_the_orientation_is_applied(orientation: int) -> None:
 
 
 def test_12_bits_in_a_row_are_read_as_they_are() -> None:
-    """Two samples in three bytes, as TIFF 6.0 lays them: tifffile needs another package for it."""
+    """Two samples in three bytes, as TIFF 6.0 specifies; tifffile needs another package for it."""
     first, second = np.array([[0, 4095, 1]]), np.array([[7, 2048, 4095]])
     packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1)
     data = bytearray(_written(np.zeros((1, 9), np.uint8)))

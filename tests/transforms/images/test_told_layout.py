@@ -1,4 +1,4 @@
-"""What an image's header tells of its pixels, against the pixels themselves."""
+"""The layout of pixels according to an image's header, against the pixels."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ from transforms.images.decoding import decode_as_is, told_layout
 from transforms.records.rejects import RecordError
 
 LIMIT = 1 << 22
-_SIDES = (48, 36)  # of images that orientations turn
+_SIDES = (48, 36)  # of images that orientations rotate
 
 
 def _saved(kind: str, image: Image.Image, **options: object) -> bytes:
@@ -33,7 +33,7 @@ def _decoded(data: bytes) -> tuple[tuple[int, ...], np.dtype] | None:
 
 
 def _agrees(data: bytes) -> bool:
-    """Whether a header that tells anything tells what an image that can be decoded has."""
+    """Whether the layout from the header, if any, is that of the image, if it can be decoded."""
     found = _decoded(data)
     try:
         told = told_layout(data, LIMIT)
@@ -84,7 +84,7 @@ def test_orientations_that_swap_the_sides(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_the_orientation_of_a_png_is_looked_for_behind_its_pixels_too(after: bool) -> None:
-    """`XML:com.adobe.xmp` is XMP's keyword; Pillow's writer puts texts first unless it is told."""
+    """`XML:com.adobe.xmp` is XMP's keyword; by default, Pillow's writer puts texts first."""
     xmp = '<x tiff:Orientation="6"/>'
     texts = PngImagePlugin.PngInfo()
     texts.add_itxt("XML:com.adobe.xmp", xmp)
@@ -156,5 +156,5 @@ def test_what_is_no_image_is_a_reject(data: bytes) -> None:
 
 def test_more_pixels_than_the_limit_are_a_reject() -> None:
     data = _saved("PNG", Image.new("L", (70, 50), 9))
-    with pytest.raises(RecordError, match="70 x 50 pixels, more than"):
+    with pytest.raises(RecordError, match="70 x 50 pixels; the limit is"):
         told_layout(data, 3499)

@@ -1,4 +1,4 @@
-"""Images made to cost more than their pixels: a reject, in little time and memory."""
+"""Images made to cost more than their pixels: rejected, using little time and memory."""
 
 import io
 import struct
@@ -43,7 +43,7 @@ ROWS = zlib.compress(bytes(17 * 16))
 
 
 def _exif_bomb(tags: int, size: int) -> bytes:
-    """EXIF whose every tag is the same bytes."""
+    """EXIF in which all tags point to the same bytes."""
     entries = b"".join(struct.pack(">HHII", 1000 + n, 7, size - 100, 10) for n in range(tags))
     return (b"MM\0*\0\0\0\x08" + struct.pack(">H", tags) + entries).ljust(size, b"\0")
 
@@ -58,7 +58,8 @@ def _segment(code: int, data: bytes) -> bytes:
 
 
 def _jpeg_of_scans(scans: int, hidden: bool = False) -> bytes:
-    """The last scan of a progressive JPEG over and over; hidden: behind what seems to skip them."""
+    """The last scan of a progressive JPEG, repeated; hidden: after a segment that seems to skip
+    the scans."""
     jpeg = _saved("JPEG", progressive=True)
     last = jpeg.rindex(b"\xff\xda")
     scan = jpeg[last:-2]
@@ -185,7 +186,7 @@ def test_no_honest_image_is_refused(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1", "I;16"])
 @pytest.mark.parametrize("missing", [1, 3, 12])
 def test_a_png_without_its_last_rows_is_corrupt(mode: str, missing: int, interlaced: bool) -> None:
-    """A whole compressed stream, of fewer rows than the header says."""
+    """A complete compressed stream with fewer rows than the header states."""
     kinds = {"L": (8, 0, 1), "LA": (8, 4, 2), "RGB": (8, 2, 3), "RGBA": (8, 6, 4)}
     kinds |= {"P": (8, 3, 1), "1": (1, 0, 1 / 8), "I;16": (16, 0, 2)}
     bits, kind, size = kinds[mode]
@@ -195,7 +196,7 @@ def test_a_png_without_its_last_rows_is_corrupt(mode: str, missing: int, interla
     palette = [_png_chunk(b"PLTE", bytes(range(255)) + bytes(513))] if mode == "P" else []
     data = rows[: 12 - missing].tobytes()
     png = _png(16, 12, zlib.compress(data), *palette, bits=bits, kind=kind)
-    if interlaced:  # of the same bytes, as an interlaced image needs no fewer
+    if interlaced:  # the same bytes: an interlaced image needs no fewer
         head = struct.pack(">IIBBBBB", 16, 12, bits, kind, 0, 0, 1)
         png = SIGNATURE + _png_chunk(b"IHDR", head) + png[8 + 25 :]
     with pytest.raises(RecordError) as caught:

@@ -1,4 +1,4 @@
-"""The size where none is set: what it promises of any sizes, and a few that can be worked out."""
+"""The default size: what it guarantees for any sizes, and a few cases that can be worked out."""
 
 import math
 import statistics
@@ -38,7 +38,7 @@ def test_its_aspect_ratio_is_the_median_but_for_rounding(sizes: list[tuple[int, 
     height, width = default_size(sizes)
     logs = [math.log(h / w) for h, w in sizes]
     if min(height, width) >= 8:
-        # `np.median` takes the mean of two in the middle.
+        # `np.median` takes the mean of two middle values.
         moved = abs(math.log(height / width) - float(np.median(logs)))
         assert moved <= 4 / height + 4 / width
 
@@ -76,7 +76,7 @@ def test_turned_images_have_the_same_size_turned(sizes: list[tuple[int, int]]) -
         ([(1130, 460)], (100, 40)),
         ([(460, 1130)], (40, 100)),
         ([(480, 640)], (56, 72)),
-        ([(400, 300), (300, 400)], (64, 64)),  # as many upright as on their side
+        ([(400, 300), (300, 400)], (64, 64)),  # as many portraits as landscapes
         ([(8, 2048)], (4, 1024)),
         ([(2, 100_000)], (1, 4096)),
         ([(1, 1)], (1, 1)),

@@ -1,4 +1,4 @@
-"""Images of single records, found again in the inputs."""
+"""Images of individual records, found in the inputs."""
 
 from pathlib import Path
 

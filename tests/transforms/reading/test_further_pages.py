@@ -63,7 +63,7 @@ def test_of_records_those_that_are_kept(tmp_path: Path) -> None:
 
 
 def test_pixels_have_no_pages(tmp_path: Path) -> None:
-    """However they begin."""
+    """Whatever their first bytes."""
     start = np.frombuffer(_image("TIFF", 2)[:64], np.uint8).reshape(1, 8, 8)
     np.savez(tmp_path / "a.npz", x=np.repeat(start, 3, axis=0))
     assert _read(tmp_path / "a.npz").by_cause() == {}

@@ -1,4 +1,4 @@
-"""The first look at the images: whatever lies among them, those that are good tell the shape."""
+"""Probing the images: whatever is among them, the good ones determine the shape."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ from transforms.reading.survey import Kind
 from transforms.records.where import Where
 from transforms.sources import resolve_inputs
 
-_GOOD = ((7, 5, 3), 8)  # of no other image here
+_GOOD = ((7, 5, 3), 8)  # no other image here has this layout
 # A tag's offset beyond what Python's files can seek to.
 _OVERFLOWING = b"II+\0\x08\0\0\0" + b"\0" * 7 + b"\xff"
 
@@ -40,7 +40,7 @@ def _probed(*inputs: Path, where: str | None = None) -> tuple[tuple[int, ...], i
 
 
 def _behind(first: bytes, folder: Path) -> tuple[tuple[int, ...], int | None]:
-    """What is found of a folder whose first file holds these bytes."""
+    """The findings for a folder whose first file contains these bytes."""
     (folder / "0.png").write_bytes(first)
     (folder / "1.png").write_bytes(_good())
     return _probed(folder)
@@ -68,7 +68,7 @@ def _mutants(kind: str, count: int) -> list[bytes]:
 @pytest.mark.parametrize("kind", image_seeds())
 @pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.slow)])
 def test_damaged_images_that_come_first(kind: str, count: int, tmp_path: Path) -> None:
-    """One that can be decoded all the same tells its own shape, which is not that of the good."""
+    """One that can still be decoded determines its own shape, not that of the good ones."""
     whole = 0
     for first in _mutants(kind, count):
         shape, bits = _behind(first, tmp_path)
@@ -83,18 +83,18 @@ def test_of_records_that_were_all_rejected_it_is_said_why(tmp_path: Path) -> Non
     with pytest.raises(InputError) as raised:
         _probed(tmp_path)
     said = str(raised.value)
-    assert "all 4 records were rejected (2 empty, 1 not_an_image, 1 corrupt; the first, " in said
+    assert "all 4 records were rejected (2 empty, 1 not_an_image, 1 corrupt; the first is " in said
     assert "0.png: " in said
 
 
 def test_where_no_record_meets_the_condition_that_is_said(image_folder: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the 44 records in .* meets label=good"):
+    with pytest.raises(InputError, match=r"none of the 44 records in .* matches label=good"):
         _probed(image_folder, where="label=good")
 
 
 def test_conditions_and_rejects_are_told_together(image_folder: Path) -> None:
     (image_folder / "bad" / "colour.png").unlink()
-    with pytest.raises(InputError, match=r"all 3 records that meet label=bad were rejected \("):
+    with pytest.raises(InputError, match=r"all 3 records that match label=bad were rejected \("):
         _probed(image_folder, where="label=bad")
 
 

@@ -1,4 +1,4 @@
-"""Records chosen at random by a seed."""
+"""Records chosen at random, by seed."""
 
 import os
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_only_those_that_meet_every_condition() -> None:
 def test_files_are_not_opened(image_folder: Path) -> None:
     for path in image_folder.rglob("*.png"):
         path.unlink()
-        os.mkfifo(path)  # whoever opened it would wait
+        os.mkfifo(path)  # opening it would block
     ids = choose_ids([str(image_folder)], 100, 0)
     assert sorted(ids) == sorted(
         str(p.relative_to(image_folder)) for p in image_folder.rglob("*.png")

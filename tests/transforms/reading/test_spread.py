@@ -41,7 +41,7 @@ def _numbers(names: Sequence[str]) -> list[int]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """1,000 files in ten folders, in the order of their numbers; nothing in them."""
+    """1,000 empty files in ten folders, in the order of their numbers."""
     for number in range(1000):
         path = tmp_path / "in" / f"class{number // 100}" / f"{number:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def test_an_order_is_of_all_numbers(count: int) -> None:
 
 @given(st.integers(4, 300), st.data())
 def test_every_beginning_of_the_order_lies_all_over(count: int, data: st.DataObject) -> None:
-    """With k numbers taken, no gap is longer than four times that of equal distances."""
+    """With k numbers taken, no gap is longer than four times the gap at equal distances."""
     taken = data.draw(st.integers(2, count))
     found = np.sort(spread_order(count)[:taken])
     gaps = np.diff([-1, *found, count])
@@ -120,7 +120,7 @@ def test_of_more_tasks_than_can_be_told_apart_the_number_is_not_known(
 
 
 def _shards(folder: Path, shards: int, rows: int) -> None:
-    """Encoded images in Parquet, ids in order, a column `odd` that is true once in 50 rows."""
+    """Encoded images in Parquet, with ids in order and a column `odd`, true in one of 50 rows."""
     folder.mkdir()
     numbers = np.arange(shards * rows).reshape(shards, rows)
     for shard, own in enumerate(numbers):
@@ -155,11 +155,11 @@ def test_a_bounded_number_of_records_is_read_for_few_that_meet_the_condition(
     _shards(tmp_path / "in", 40, 400)
     names, total = _sampled([tmp_path / "in"], 100, ["odd=true"])
     assert total is None
-    assert 1 <= len(names) <= 16 * 2  # of 800 records, about, and a batch more from each shard
+    assert 1 <= len(names) <= 16 * 2  # of about 800 records, plus a batch from each shard
 
 
 def test_where_the_sample_has_no_image_all_records_are_looked_at(tmp_path: Path) -> None:
-    """One row in 400, of many: the sample misses it."""
+    """One row in 400: the sample misses it."""
     rows = 20_000
     image = tmp_path / "good.png"
     Image.new("L", (6, 5)).save(image)
@@ -182,7 +182,7 @@ def test_files_and_shards_share_the_sample(files: Path, tmp_path: Path) -> None:
 
 
 def test_mixed_folders_are_seen_as_they_are(tmp_path: Path) -> None:
-    """Sorted by class, the first half is grey: no beginning of it would tell."""
+    """Sorted by class, with the first half grey: reading only the beginning would not suffice."""
     for number in range(40):
         path = tmp_path / ("a" if number < 20 else "b") / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
@@ -194,7 +194,7 @@ def test_mixed_folders_are_seen_as_they_are(tmp_path: Path) -> None:
 
 
 def test_large_images_are_looked_at_by_their_headers(tmp_path: Path) -> None:
-    """All but the first three: of the others, the pixels may be damaged. At least one is whole."""
+    """All except the first three: the pixels of the others may be damaged. At least one is not."""
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (1000, 2000), np.uint8)
     Image.fromarray(noise).save(file, "JPEG")

@@ -1,4 +1,4 @@
-"""What is said of the images that were looked at, and what training takes of them."""
+"""What is reported about the examined images, and what training uses of them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def test_the_kind_is_of_those_that_fit_what_is_set() -> None:
     survey = _survey((5, _COLOUR), (3, _DEEP), (2, _GREY))
     assert survey.chosen(ImageConfig(channels=1)).bits == 16
     assert survey.chosen(ImageConfig(bits=8)).channels == 3
-    assert survey.chosen(ImageConfig(bits=12)).channels == 1  # of cameras, in files of 16
+    assert survey.chosen(ImageConfig(bits=12)).channels == 1  # from cameras, in 16-bit files
 
 
 def test_the_size_is_that_of_the_images_that_are_used() -> None:
@@ -88,17 +88,16 @@ def test_one_side_follows_from_the_other() -> None:
 def test_images_of_one_size_that_are_small_take_a_line() -> None:
     survey = dataclasses.replace(_survey((1200, _GREY), size=(28, 28)), total=60_000)
     assert survey.told(_NOTHING_SET) == [
-        "images: 1,200 looked at of 60,000: 28 x 28, 1 channel, 8 bits, all of one size; none is "
-        "resized"
+        "images: 1,200 of 60,000 examined: 28 x 28, 1 channel, 8 bits, all of one size, not resized"
     ]
 
 
 def test_images_of_one_size_that_are_resized() -> None:
     survey = dataclasses.replace(_survey((3, _COLOUR), size=(460, 1130)), unreadable=2)
     assert survey.told(_NOTHING_SET) == [
-        "images: 3 looked at, 2 could not be read: all 460 x 1130 (height x width), 3 channels, "
+        "images: 3 examined, 2 could not be read: all 460 x 1130 (height x width), 3 channels, "
         "8 bits",
-        "training on 40 x 100, 3 channels, 8 bits; --size HxW for another",
+        "training on 40 x 100, 3 channels, 8 bits; --size HxW changes this",
     ]
     assert survey.told(ImageConfig(height=46, width=113))[1:] == [
         "training on 46 x 113, 3 channels, 8 bits"
@@ -108,7 +107,7 @@ def test_images_of_one_size_that_are_resized() -> None:
 def test_least_median_and_greatest_size() -> None:
     lines = _sizes((375, 499), (1024, 768), (178, 199), (300, 600), (400, 400)).told(_NOTHING_SET)
     assert lines[0] == (
-        "images: 5 looked at: 178 x 199 to 1024 x 768, median 375 x 499 (height x width), "
+        "images: 5 examined: 178 x 199 to 1024 x 768, median 375 x 499 (height x width), "
         "3 channels, 8 bits"
     )
 
@@ -118,34 +117,35 @@ def test_least_median_and_greatest_size() -> None:
     [
         (
             [(412, _COLOUR), (78, _GREY)], _NOTHING_SET,
-            "of 490 images looked at 412 have 3 channels, 78 have 1: those of 1 channel will be "
-            "rejected (wrong_channels); --set image.convert=true takes all",
+            "of 490 images examined, 412 have 3 channels, 78 have 1: those with 1 channel will be "
+            "rejected (wrong_channels); --set image.convert=true converts them",
         ),
         (
             [(4, _GREY), (2, _COLOUR), (1, _ALPHA)], _NOTHING_SET,
-            "of 7 images looked at 4 have 1 channel, 2 have 3, 1 has 4 (with alpha): those of 3 or "
-            "4 channels will be rejected (wrong_channels); --set image.convert=true takes all",
+            "of 7 images examined, 4 have 1 channel, 2 have 3, 1 has 4 (with alpha): those with 3 "
+            "or 4 channels will be rejected (wrong_channels); --set image.convert=true converts "
+            "them",
         ),
         (
             [(9, _DEEP), (1, _GREY)], _NOTHING_SET,
-            "of 10 images looked at 9 have 16 bits, 1 has 8 bits: those of 8 bits will be rejected "
-            "(wrong_bits); --set image.convert=true takes all",
+            "of 10 images examined, 9 have 16 bits, 1 has 8 bits: those with 8 bits will be "
+            "rejected (wrong_bits); --set image.convert=true converts them",
         ),
         (
             [(5, _COLOUR), (4, _GREY), (2, _DEEP)], _NOTHING_SET,
-            "of 11 images looked at 5 have 3 channels and 8 bits, 4 have 1 channel and 8 bits, "
-            "2 have 1 channel and 16 bits: all but those of 3 channels, 8 bits will be rejected "
-            "(wrong_channels, wrong_bits); --set image.convert=true takes all",
+            "of 11 images examined, 5 have 3 channels and 8 bits, 4 have 1 channel and 8 bits, "
+            "2 have 1 channel and 16 bits: all except those with 3 channels, 8 bits will be "
+            "rejected (wrong_channels, wrong_bits); --set image.convert=true converts them",
         ),
         (
             [(5, _GREY)], ImageConfig(channels=3),
-            "of 5 images looked at 5 have 1 channel: all that do not have 3 channels, 8 bits will "
-            "be rejected (wrong_channels); --set image.convert=true takes all",
+            "of 5 images examined, 5 have 1 channel: images that do not have 3 channels, 8 bits "
+            "will be rejected (wrong_channels); --set image.convert=true converts them",
         ),
         (
             [(5, _COLOUR), (1, Kind(7, 8))], _NOTHING_SET,
-            "of 6 images looked at 5 have 3 channels, 1 has 7: those of 7 channels will be rejected"
-            " (wrong_channels)",
+            "of 6 images examined, 5 have 3 channels, 1 has 7: those with 7 channels will be "
+            "rejected (wrong_channels)",
         ),
     ],
 )  # fmt: skip
@@ -159,6 +159,6 @@ def test_kinds_that_are_converted() -> None:
     survey, config = _survey((2, _COLOUR), (1, _GREY)), ImageConfig(convert=True)
     assert survey.advice(config) == []
     assert survey.told(config)[-1] == (
-        "of 3 images looked at 2 have 3 channels, 1 has 1: all are converted to 3 channels, 8 bits"
+        "of 3 images examined, 2 have 3 channels, 1 has 1: all are converted to 3 channels, 8 bits"
     )
     assert survey.told(_NOTHING_SET)[0].endswith("1 or 3 channels, 8 bits")

@@ -1,4 +1,4 @@
-"""Counts of what was passed over, and the names of the first."""
+"""Counts of what was passed over, and the first names."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Kinds of data, told from their first bytes: those that writers make, and the words for others."""
+"""Formats detected from first bytes: those that writers produce, and descriptions of others."""
 
 import gzip
 import io
@@ -62,7 +62,7 @@ def test_bitmaps_are_told_without_their_file_header(mode: str) -> None:
 
 
 def test_tiffs_of_either_order_are_told_and_archives_without_members() -> None:
-    starts = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")  # as Pillow takes them
+    starts = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")  # as Pillow accepts them
     assert {kind_of(start + b"\x08\0\0\0") for start in starts} == {Kind.TIFF}
     assert kind_of(_written(lambda file: zipfile.ZipFile(file, "w").close())) is Kind.ZIP
 
@@ -99,7 +99,7 @@ FOREIGN = {
     "CR2": b"II*\0\x10\0\0\0CR\2\0",
     "RAF": b"FUJIFILMCCD-RAW 0201",
     "JSON": json.dumps({"error": "not found"}).encode(),
-    "text": "Größe: nicht gefunden".encode()[:3],  # cut within a character
+    "text": "Größe: nicht gefunden".encode()[:3],  # truncated within a character
     "portable anymap": _saved("PPM"),
     "icon": _written(lambda file: Image.new("L", (32, 32)).save(file, "ICO")),
     "video": b"\0\0\0\x18ftypisom\0\0\2\0",

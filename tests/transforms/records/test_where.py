@@ -38,7 +38,7 @@ from transforms.records.where import (
 )
 def test_text_is_understood_and_written_again(text: str, expected: Where) -> None:
     assert Where.parse(text) == expected
-    assert str(expected) == text.replace('"a"!', "a!")  # quotes that nothing asks for
+    assert str(expected) == text.replace('"a"!', "a!")  # unnecessary quotes
 
 
 _TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from('",=!\\\n\r\0 '))
@@ -61,7 +61,7 @@ def test_values_are_quoted_as_python_s_csv_module_reads_them(values: list[str]) 
 
 @pytest.mark.parametrize("text", ['label="a', 'label="a"b', 'label=a,"b"c,d', 'label="a" ,b'])
 def test_a_quote_that_is_not_closed_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="ends with one"):
+    with pytest.raises(ConfigError, match="must end with one"):
         Where.parse(text)
 
 
@@ -156,5 +156,5 @@ def test_an_unknown_column_is_refused_with_a_suggestion() -> None:
     schema = pa.schema([("label", pa.string()), ("fold", pa.int64())])
     with pytest.raises(ConfigError, match=r"'lable'.*label"):
         Where.parse("lable=1").check(schema)
-    with pytest.raises(ConfigError, match="carries no columns"):
+    with pytest.raises(ConfigError, match="no carried columns"):
         Where.parse("label=1").check(pa.schema([]))

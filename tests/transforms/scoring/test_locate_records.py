@@ -181,7 +181,7 @@ def test_what_cannot_be_decoded_is_left_out_and_counted(kind: str, anomalous: Ge
     (record,) = _located(anomalous(kind), [*BROKEN, SIDEWAYS], looked_at=looked_at)
     assert record.id == SIDEWAYS
     assert looked_at.reasons == {"corrupt": 1, "not_an_image": 1}
-    assert looked_at.told().startswith("1 corrupt, 1 not_an_image; the first, broken/cut.png: ")
+    assert looked_at.told().startswith("1 corrupt, 1 not_an_image; the first is broken/cut.png: ")
 
 
 @KINDS

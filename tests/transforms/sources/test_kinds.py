@@ -1,4 +1,4 @@
-"""Which kind an input is: by its name, else by what it holds, else as the user says."""
+"""The kind of an input: by its name, by its content, or as the user states."""
 
 import gzip
 import io
@@ -130,7 +130,7 @@ def test_a_pattern_that_names_an_ending_means_all_files_of_it(tmp_path: Path) ->
 def test_images_count_before_other_kinds_and_two_of_these_are_refused(tmp_path: Path) -> None:
     _parquet(tmp_path / "a.parquet")
     _npz(tmp_path / "b.npz")
-    with pytest.raises(InputError, match=r"npz \(.*b\.npz\), parquet \(.*a\.parquet\); --format"):
+    with pytest.raises(InputError, match=r"npz \(.*b\.npz\), parquet \(.*a\.parquet\); .*--format"):
         _source(tmp_path)
     assert [row["id"] for row in read_rows(_source(tmp_path, format="parquet"))] == ["a.parquet#0"]
     assert [row["id"] for row in read_rows(_source(tmp_path, format="npz"))] == ["b.npz#0"]
@@ -199,7 +199,7 @@ def test_image_files_are_read_whatever_they_are_called(tmp_path: Path, name: str
     kind = {"a.dib": "BMP", "b.jfif": "JPEG", "c.JPE": "JPEG"}.get(name, "PNG")
     (tmp_path / name).write_bytes(_image(kind))
     (tmp_path / "text").write_text("none")
-    (tmp_path / "negative.nef").write_bytes(_image("TIFF"))  # a camera's file has a TIFF's bytes
+    (tmp_path / "negative.nef").write_bytes(_image("TIFF"))  # camera files begin like a TIFF
     source = _source(tmp_path)
     assert [row["id"] for row in read_rows(source)] == [name]
     assert passed_over_by(source) == {"other_kind": 2}
@@ -209,10 +209,12 @@ def test_what_is_no_input_is_named(tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_text("<!DOCTYPE html><html>")
     with pytest.raises(
-        InputError, match=r"page \(an HTML page, not an image\); inputs are.*--format"
+        InputError, match=r"page \(an HTML page, not an image\); supported inputs: .*--format"
     ):
         _source(page)
-    with pytest.raises(InputError, match=r"no input in .*: 1 files, such as page \(an HTML page"):
+    with pytest.raises(
+        InputError, match=r"no input found in .*: 1 files, for example page \(an HTML page"
+    ):
         _source(tmp_path)
     page.write_bytes(b"")
     with pytest.raises(InputError, match=r"page \(an empty file\)"):
@@ -227,7 +229,7 @@ def test_columns_of_what_has_none_are_refused(
     tmp_path: Path, write: Callable[[Path], None], option: str
 ) -> None:
     write(tmp_path / "a")
-    with pytest.raises(InputError, match=rf"--{option} names a column.*'name'"):
+    with pytest.raises(InputError, match=rf"--{option} applies to Parquet columns.*'name'"):
         _source(tmp_path, **{option: "name"})
 
 
@@ -260,5 +262,5 @@ def test_only_some_files_are_looked_into(tmp_path: Path) -> None:
     _images(tmp_path / "z.png")
     assert type(_source(tmp_path)).__name__ == "ImageFiles"
     shutil.move(tmp_path / "z.png", tmp_path / "z")
-    with pytest.raises(InputError, match=r"no input in .*: 101 files"):
+    with pytest.raises(InputError, match=r"no input found in .*: 101 files"):
         _source(tmp_path)

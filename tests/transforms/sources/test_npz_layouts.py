@@ -1,4 +1,4 @@
-"""What NumPy's files may hold of images, and what of it is read."""
+"""Which arrays of NumPy files are read as images, and in which layouts."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def _source(uri: str | Path, **options: Any) -> Source:
 
 
 def _pixels(given: str | Path | Source, limits: BatchLimits | None = None) -> np.ndarray:
-    """(N, H, W, C) of all records, none of them a reject."""
+    """(N, H, W, C) pixels of all records, none of which is a reject."""
     batches = read_batches(given, limits=limits)
     assert all(batch.column("reject").null_count == len(batch) for batch in batches)
     layout = raw_layout(batches[0].schema.field("image").metadata)
@@ -102,7 +102,7 @@ def test_npy_files_are_read_in_ranges(tmp_path: Path, shape: tuple[int, ...]) ->
         for row in b.to_pylist()
     ]
     assert [row["reject"] is None for row in rows] == [True] * 7 + [False] * 2
-    with pytest.raises(InputError, match="one array"):
+    with pytest.raises(InputError, match="a single array"):
         read_rows(_source(tmp_path / "a.npy", label_column="y"))
 
 
@@ -122,8 +122,8 @@ def test_other_images_are_as_they_are(tmp_path: Path, shape: tuple[int, ...]) ->
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((9, 12, 64, 64), "12 channels or 64"),
-        ((64, 64, 3), "looks like one image"),
+        ((9, 12, 64, 64), "number of channels is ambiguous, 12 or 64"),
+        ((64, 64, 3), "looks like a single image"),
         ((9, 8, 8, 3, 1), r"\(H, W\) or \(H, W, C\)"),
     ],
 )
@@ -168,7 +168,7 @@ def test_booleans_are_black_and_white(tmp_path: Path) -> None:
         (np.random.default_rng(0).random((9, 6, 8)), "k / 255"),
         (np.random.default_rng(0).normal(size=(9, 6, 8)), "scale and round"),
         (IMAGES.astype("float32") * 1.5, "whole numbers"),
-        (np.zeros((9, 6, 8), "float32"), "whether 1 is white"),
+        (np.zeros((9, 6, 8), "float32"), "whether 1 means white"),
         (IMAGES.astype("int64") * 1000, "scale and round"),
         (IMAGES.astype("int16") - 9, "scale and round"),
         (np.full((9, 6, 8), np.nan), "scale and round"),

@@ -122,7 +122,7 @@ def test_dictionaries_become_their_values(path: Path) -> None:
 
 @pytest.mark.parametrize("alike", [False, True])
 def test_limit_of_bytes_bounds_each_batch(path: Path, alike: bool) -> None:
-    """Images that are alike take next to no room in the file, and all of it in memory."""
+    """Identical images take almost no space in the file, but their full size in memory."""
     size = 10_000
     random = np.random.default_rng(0)
     images = [random.bytes(size) if not alike else bytes(size) for _ in range(60)]
@@ -201,11 +201,11 @@ def test_later_file_without_images_is_one_reject(tmp_path: Path) -> None:
 @pytest.mark.parametrize("with_id", [True, False])
 def test_damaged_pages_of_images_lose_no_record(path: Path, with_id: bool) -> None:
     random = np.random.default_rng(0)
-    images = [random.bytes(600) for _ in range(40)]  # too short for a page of their own
+    images = [random.bytes(600) for _ in range(40)]  # too short for a separate page
     columns = {"id": [f"r{n}" for n in range(40)]} if with_id else {}
     _write(path, {"image": images, **columns}, row_group_size=20, use_dictionary=False)
     data = bytearray(path.read_bytes())
-    place = data.index(images[30][:64])  # in the second row group, behind the image's length
+    place = data.index(images[30][:64])  # in the second row group, after the image's length
     data[place - 4 : place] = b"\xff" * 4
     path.write_bytes(data)
     rows = read_rows(path, limits=BatchLimits(rows=5))
@@ -261,7 +261,7 @@ def test_a_bad_first_file_and_foreign_files_of_a_folder_stop_nothing(tmp_path: P
 
 @pytest.mark.parametrize("checksums", [True, False])
 def test_pages_are_checked_where_they_have_checksums(path: Path, checksums: bool) -> None:
-    """A pixel that was changed is no error of the format's: nothing else would notice it."""
+    """A changed pixel does not violate the format: nothing else would detect it."""
     random = np.random.default_rng(0)
     images = [random.bytes(600) for _ in range(60)]
     options = {"use_dictionary": False, "compression": "none", "write_page_checksum": checksums}

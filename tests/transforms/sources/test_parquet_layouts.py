@@ -1,4 +1,4 @@
-"""Where Parquet files may have their images, ids and labels, and how that can be said."""
+"""Which columns of Parquet files may be images, ids and labels, and how to name them."""
 
 import io
 import json
@@ -62,7 +62,7 @@ def _written(folder: Path, columns: dict[str, Any], name: str = "a.parquet") -> 
 
 
 def _decoded(source: Source, channels: int = 3, bits: int = 8) -> np.ndarray:
-    """The pixels of all records, none of them a reject."""
+    """The pixels of all records, none of which is a reject."""
     config = ImageConfig(height=5, width=7, channels=channels, bits=bits)
     carried = common_carried([source])
     batches = [
@@ -315,7 +315,7 @@ def test_folders_of_parquet_have_partition_columns_as_pyarrow_has_them(tmp_path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"no 'image' column.*\(it has a: int64, b: string\); --image_column"),
+        ({}, r"no 'image' column.*\(available: a: int64, b: string\); .* --image_column"),
         ({"image_column": "a"}, "'a' must be binary.*Received: int64"),
     ],
 )

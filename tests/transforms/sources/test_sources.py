@@ -34,7 +34,7 @@ def _png(level: int) -> bytes:
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
-    """Two folders of two images each, and two files that are none."""
+    """Two folders with two images each, and two files that are not images."""
     root = tmp_path / "pets"
     for number, name in enumerate(["cat/a.png", "cat/b.PNG", "dog/a.png", "dog/deep/c.png"]):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +230,7 @@ def test_npz_glob_is_read_or_refused_by_name(tmp_path: Path) -> None:
         ({"x": np.zeros((2, 2), np.uint8)}, r"\(H, W\)"),
         ({"x": np.zeros((2, 2, 2), np.uint8), "y": np.zeros(3)}, "labels"),
         ({"x": np.asfortranarray(np.zeros((2, 3, 2), np.uint8))}, "C order"),
-        ({"x": np.array([[["a"]]], object)}, "plain array"),
+        ({"x": np.array([[["a"]]], object)}, "array of plain values"),
     ],
 )
 def test_npz_arrays_that_are_no_images(
@@ -268,7 +268,7 @@ def test_npz_damage_is_noticed_and_loses_no_record(tmp_path: Path, save: Any) ->
 def test_npz_cut_short_gives_what_is_there(
     tmp_path: Path, save: Any, share: float, sizes: bool
 ) -> None:
-    """Cut afterwards, or left by a writer that died before it filled in the sizes."""
+    """Truncated later, or left by a writer that was interrupted before it filled in the sizes."""
     path = tmp_path / "set.npz"
     x = np.random.default_rng(0).integers(0, 256, (50, 32, 32), np.uint8)
     save(path, x=x)
@@ -280,14 +280,14 @@ def test_npz_cut_short_gives_what_is_there(
     rows = read_rows(path, limits=BatchLimits(rows=1))
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     good = [row for row in rows if row["reject"] is None]
-    assert 50 * share - 6 < len(good) <= 50 * share  # of what is read at once, nothing at the cut
+    assert 50 * share - 6 < len(good) <= 50 * share  # rows in the block with the cut are lost
     assert b"".join(row["image"] for row in good) == x[: len(good)].tobytes()
     assert all(row["reject"] for row in rows[len(good) :])
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_npz_cut_behind_its_images_is_told(tmp_path: Path, save: Any) -> None:
-    """Labels, or arrays nobody asks for, may have been there."""
+    """There may have been labels, or arrays that are not requested."""
     path = tmp_path / "set.npz"
     x, y = np.random.default_rng(0).integers(0, 256, (9, 32, 32), np.uint8), np.arange(9)
     save(path, x=x, y=y)
@@ -297,7 +297,7 @@ def test_npz_cut_behind_its_images_is_told(tmp_path: Path, save: Any) -> None:
         *((f"set.npz#{n}", n) for n in range(9)),
         ("set.npz#", None),
     ]
-    assert "cut short" in rows[-1]["reject"]["message"]
+    assert "truncated" in rows[-1]["reject"]["message"]
     np.savez(tmp_path / "whole.npz", x=x, y=y)
     data = (tmp_path / "whole.npz").read_bytes()
     path.write_bytes(data[: data.index(b"y.npy") - 10])
@@ -369,7 +369,7 @@ def test_npz_with_fewer_rows_than_its_header_says_loses_none(
     path = tmp_path / "set.npz"
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("x.npy", file.getvalue()[:-missing])
-        archive.writestr("other.npy", file.getvalue())  # what follows must not be taken for it
+        archive.writestr("other.npy", file.getvalue())  # later members must not be mistaken for it
     rows = [row for task in _by_task(path) for row in task]
     assert [row["id"] for row in rows] == [f"set.npz#{n}" for n in range(50)]
     whole = 50 - -(-missing // 100)
@@ -381,7 +381,7 @@ def test_npz_with_fewer_rows_than_its_header_says_loses_none(
 @pytest.mark.parametrize("rows", [None, 0, 30, 40, 60])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_npz_that_changes_after_it_was_listed(tmp_path: Path, save: Any, rows: int | None) -> None:
-    """All rows that are there, and rejects for those that are not; nothing that is no row."""
+    """All rows that exist, and rejects for those that do not; nothing that is not a row."""
     path = tmp_path / "set.npz"
     np.savez(path, x=np.zeros((50, 4, 4), np.uint8))
     (source,) = in_small_tasks(path)
@@ -420,7 +420,7 @@ def test_npz_range_reads_its_own_rows_alone(
     tasks = list(source.tasks())
     monkeypatch.setattr(npz, "open_binary", lambda name: Counted(Path(name).read_bytes()))
     list(source.read(tasks[5], BatchLimits(rows=4)))
-    assert 20 * row_bytes <= sum(asked) < 21 * row_bytes + 5_000  # the directory and headers
+    assert 20 * row_bytes <= sum(asked) < 21 * row_bytes + 5_000  # plus the directory and headers
 
 
 def test_a_name_that_is_no_utf8_is_written_out(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_feature_of_another_type_spoils_one_record_at_most(tmp_path: Path, odd
     assert [rows[n]["label"] for n in (0, 1, 3)] == [0, 1, 3]
     reasons = _reasons(rows)
     assert reasons[:2] + reasons[3:] == [None] * 3
-    # A wrong value is told or null, never made up.
+    # A wrong value is reported or null, never invented.
     assert reasons[2] == "schema_mismatch" or rows[2]["label"] is None
 
 
@@ -148,9 +148,9 @@ def test_a_flipped_byte_loses_its_own_record(tmp_path: Path, place: int, record:
         assert [n for n, row in enumerate(rows) if row["reject"]] == [record]
         (message,) = (row["reject"]["message"] for row in rows if row["reject"])
         assert message.startswith(f"byte {record * size}: the checksum of a record's ")
-        read_on = f"; read on from byte {record * size + size}"
+        read_on = f"; reading resumed at byte {record * size + size}"
         lost_end = record == 8 and place in {0, 5, 8}
-        assert message.endswith("; no record was found behind it" if lost_end else read_on)
+        assert message.endswith("; no record was found after it" if lost_end else read_on)
 
 
 def test_damage_behind_many_blocks_is_told_by_its_place(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_damage_behind_many_blocks_is_told_by_its_place(tmp_path: Path) -> None:
 def test_records_behind_damage_of_any_kind_are_found(
     images: list[bytes], damages: list[tuple[int, int, bytes]]
 ) -> None:
-    """Bytes are replaced by others, fewer or more: whatever lies outside of that is read."""
+    """Bytes are replaced by others, fewer or more: everything outside them is read."""
     records = [_example(image__encoded=image, n=n) for n, image in enumerate(images)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tfrecord"
@@ -222,7 +222,7 @@ def test_heads_are_where_lengths_fit_their_checksums(noise: bytes, lengths: list
 
 
 def _head(length: int) -> bytes:
-    """A length and its masked checksum, by the definition of CRC-32C, a bit at a time."""
+    """A length and its masked checksum, from the definition of CRC-32C, a bit at a time."""
     data = struct.pack("<Q", length)
     crc = 0xFFFFFFFF
     for byte in data:
@@ -257,7 +257,7 @@ def test_a_forged_length_reads_no_more_than_there_is(
 
 
 def test_forged_heads_do_not_make_a_search_long(tmp_path: Path) -> None:
-    """Each of 10,000 says that it has all that follows for its data."""
+    """Each of 10,000 heads claims everything that follows as its data."""
     path = tmp_path / "a.tfrecord"
     heads = b"".join(_head(12 * (10_000 - n) + 2_000_000) for n in range(10_000))
     path.write_bytes(b"damaged" + heads + bytes(3_000_000))
@@ -287,7 +287,7 @@ def test_a_truncated_file_gives_the_records_before_the_cut(tmp_path: Path, cut: 
     rows = read_rows(path)
     assert _reasons(rows) == [None, None, "unreadable"]
     place = (path.stat().st_size + cut) // 3 * 2
-    assert f"byte {place}: the file is cut short" in rows[2]["reject"]["message"]
+    assert f"byte {place}: the file is truncated" in rows[2]["reject"]["message"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
@@ -309,7 +309,7 @@ def test_damaged_gzip_is_a_reject(tmp_path: Path, damage: str) -> None:
 
 
 def test_gzip_cut_between_records_is_noticed(tmp_path: Path) -> None:
-    """Every record that arrives is whole: only the missing trailer tells."""
+    """Every record that arrives is complete: only the missing trailer reveals the damage."""
     path = tmp_path / "a.tfrecord.gz"
     _write(tmp_path / "plain.tfrecord", [_plain(n) for n in range(3)])
     path.write_bytes(gzip.compress((tmp_path / "plain.tfrecord").read_bytes())[:-8])
@@ -504,7 +504,7 @@ def test_records_across_the_blocks_that_are_read_arrive_whole(
 
 
 def test_workers_get_the_columns_with_the_source(tmp_path: Path) -> None:
-    """Otherwise every task of a run would look into the first file."""
+    """Otherwise every task of a run would open the first file."""
     _write(tmp_path / "a.tfrecord", [_plain(0)])
     _write(tmp_path / "b.tfrecord", [_example(image__encoded=b"x", other=1)])
     (source,) = resolve_inputs([str(tmp_path / "*.tfrecord")])

@@ -1,4 +1,4 @@
-"""Which features of TFRecord files may hold images, ids and labels, and how that can be said."""
+"""Which features of TFRecord files may be images, ids and labels, and how to name them."""
 
 import io
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_features_can_be_named(tmp_path: Path) -> None:
     del records[3]["key"]
     path = _written(tmp_path, records)
     with pytest.raises(
-        InputError, match=r"several features hold images: (left, right|right, left)"
+        InputError, match=r"several features contain images: (left, right|right, left)"
     ):
         read_rows(path)
     rows = read_rows(_source(path, image_column="left", id_column="key", label_column="kind"))
@@ -86,7 +86,7 @@ def test_features_can_be_named(tmp_path: Path) -> None:
     for option in ("image_column", "id_column", "label_column"):
         with pytest.raises(InputError, match=r"no feature 'lft'; did you mean 'left'\?"):
             read_rows(_source(path, **{option: "lft"}))
-    with pytest.raises(InputError, match="'key' holds int64"):
+    with pytest.raises(InputError, match="'key' has type int64"):
         read_rows(_source(path, image_column="key"))
 
 

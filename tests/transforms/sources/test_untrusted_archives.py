@@ -1,4 +1,4 @@
-"""Archives, configurations and text made to do harm: rejects, one line, or text that does none."""
+"""Malicious archives, configurations and text: rejects, a one-line error, or harmless text."""
 
 import gzip
 import io
@@ -55,12 +55,12 @@ def test_image_files_beyond_the_limit_and_what_is_no_file(tmp_path: Path) -> Non
     (tmp_path / "a.png").write_bytes(PNG)
     (tmp_path / "b.png").write_bytes(bytes(5000))
     with (tmp_path / "c.png").open("wb") as file:
-        file.truncate(1 << 40)  # a terabyte that takes no room
+        file.truncate(1 << 40)  # a terabyte that takes no space
     os.mkfifo(tmp_path / "d.png")
-    (tmp_path / "e.png").symlink_to("/dev/zero")  # it leads out, and is passed over
+    (tmp_path / "e.png").symlink_to("/dev/zero")  # leads out of the folder, so it is passed over
     rows = _rows(tmp_path, BatchLimits(record_bytes=4999))
     assert _reasons(rows) == [None, "too_large", "too_large", "unreadable"]
-    assert "5000 bytes, more than 4999" in rows[1]["reject"]["message"]
+    assert "5000 bytes; the limit is 4999" in rows[1]["reject"]["message"]
     assert _reasons(_rows(tmp_path))[:3] == [None, None, "too_large"]
 
 
@@ -104,7 +104,7 @@ def _header(kind: bytes, size: int, name: str = "x.png") -> bytes:
 
 
 def test_a_tar_writes_nothing_and_follows_nothing(tmp_path: Path) -> None:
-    """Names are ids, nothing else: no member is unpacked, no link or device opened."""
+    """Names are only ids: no member is extracted, no link or device opened."""
     before = set(tmp_path.parent.rglob("*"))
     path = _tar(
         tmp_path / "a.tar",
@@ -154,7 +154,7 @@ def test_a_tar_of_forged_headers_ends(tmp_path: Path, name: str, ending: str) ->
     first, *others = _reasons(_rows(path))
     assert first is None
     assert set(others) == {"unreadable"}
-    assert len(others) < 1000, "of 6,000 headers without end not each is looked at anew"
+    assert len(others) < 1000, "not each of 6,000 endless headers is read again"
 
 
 def test_a_sample_of_endless_members_ends(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_forged_npz_is_refused_or_one_reject(tmp_path: Path, name: str) -> Non
     header, method = NPZS[name]
     path = _npz(tmp_path / "b.npz", header, bytes(192), method)
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 8, 8), np.uint8))
-    if name not in ("images without end", "a product beyond 64 bits"):  # met when they are read
+    if name not in ("images without end", "a product beyond 64 bits"):  # found when they are read
         with pytest.raises(InputError):
             _rows(path)
     rows = _rows(f"{tmp_path}/*.npz")
@@ -197,9 +197,9 @@ def test_a_zip_that_claims_more_than_it_can_hold_is_refused(tmp_path: Path) -> N
     path = _npz(tmp_path / "a.npz", {"descr": "|u1", "shape": (10, 8, 8)}, bytes(640))
     data = bytearray(path.read_bytes())
     place = data.index(b"PK\1\2")
-    data[place + 24 : place + 28] = struct.pack("<I", 0xFFFFFFF0)  # the size that it inflates to
+    data[place + 24 : place + 28] = struct.pack("<I", 0xFFFFFFF0)  # its uncompressed size
     path.write_bytes(data)
-    with pytest.raises(InputError, match="4294967280 bytes cannot be in 768"):
+    with pytest.raises(InputError, match="4294967280 bytes from 768 compressed"):
         _rows(path)
 
 
@@ -211,7 +211,7 @@ def test_labels_of_megabytes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_dictionary_of_one_large_image_stays_within_the_limit(tmp_path: Path) -> None:
-    """100,000 rows of 4 MB, in a file of kilobytes: batches stay small, and can be left early."""
+    """100,000 rows of 4 MB, in a file of kilobytes: batches stay small, and reading can stop."""
     image = pa.array([bytes(4 << 20)], pa.binary())
     column = pa.DictionaryArray.from_arrays(np.zeros(100_000, np.int32), image)
     for kind in (None, "struct"):

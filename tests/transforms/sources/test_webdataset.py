@@ -219,7 +219,7 @@ def _flipped_header(data: bytes) -> bytes:
 def test_damage_ends_an_archive_after_the_samples_before_it(
     tmp_path: Path, damage: Callable[[bytes], bytes], last: int, name: str
 ) -> None:
-    """The sample at hand is the reject: what was lost may have been its class."""
+    """The current sample is the reject: its class may have been lost."""
     path = tmp_path / name
     _write(tmp_path / "whole.tar", _plain(6))
     data = damage((tmp_path / "whole.tar").read_bytes())
@@ -243,7 +243,7 @@ def _flipped(number: int, place: int) -> Callable[[bytes], bytes]:
 
 
 def _without(first: bytes, last: bytes) -> Callable[[bytes], bytes]:
-    """Whole blocks are gone, and another length of noise is there."""
+    """Entire blocks are replaced by noise of a different length."""
 
     def damage(data: bytes) -> bytes:
         noise = np.random.default_rng(0).bytes(512 * 3)
@@ -255,7 +255,7 @@ def _without(first: bytes, last: bytes) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     ("damage", "good", "bad"),
     [
-        (_hole, [0, 1, 2, 5], [3, 4]),  # of 004 the class is left
+        (_hole, [0, 1, 2, 5], [3, 4]),  # only the class of 004 is left
         (_flipped(6, 3), [0, 1, 4, 5], [2, 3]),  # the name of 003.png
         (_flipped(7, 125), [0, 1, 2, 5], [3, 4]),  # the size of 003.cls
         (_flipped(8, 150), [0, 1, 2, 5], [3, 4]),  # the checksum of 004.png
@@ -292,7 +292,7 @@ def test_samples_behind_damage_are_found_and_those_beside_it_are_rejects(
 
 
 def test_a_header_whose_own_follower_is_damaged_is_one_gap(tmp_path: Path) -> None:
-    """A long name lies in a header of its own, which is whole here."""
+    """A long name has a separate header, which is intact here."""
     path = tmp_path / "a.tar"
     members = [(f"{n}/{'long' * 40}.png", bytes([n]) * 700) for n in range(1, 6)]
     _write(path, members, format=tarfile.PAX_FORMAT)
@@ -322,7 +322,7 @@ def test_no_damage_leaves_an_archive_unread_or_an_id_twice(
         for place, new in damages:
             data[place : place + len(new)] = new
         path.write_bytes(data)
-        # The first archive tells the columns, whatever becomes of a class in the second.
+        # The first archive determines the columns, whatever happens to a class in the second.
         rows = read_rows(Path(folder) / "*.tar")[1:]
     assert verify_ids_are_unique(rows)
     for row in rows:
@@ -441,7 +441,7 @@ def test_members_that_are_not_read_are_named(tmp_path: Path) -> None:
 def test_fields_that_come_too_late_to_be_columns_are_named(tmp_path: Path) -> None:
     image = _plain(1)[0][1]
     members = []
-    for number in range(102):  # the first hundred tell the columns
+    for number in range(102):  # the first hundred determine the columns
         fields = {"a": number} if number < 101 else {"a": number, "late": "x"}
         members += [(f"{number}.png", image), (f"{number}.json", json.dumps(fields).encode())]
     _write(tmp_path / "a.tar", [*members, ("101.cls", b"1")])
@@ -462,7 +462,7 @@ def test_a_run_counts_members_that_are_not_read(
     for name in "ab":
         _write(tmp_path / f"{name}.tar", [("1.png", image), ("1.txt", b"a"), ("1.gif", b"")])
     inputs, run = [f"{tmp_path}/*.tar"], str(tmp_path / "run")
-    limit = "100%"  # the images are not of the bundle's size, perhaps
+    limit = "100%"  # the images may not have the bundle's size
     ledger = score(inputs, str(bundle("ae")), run, max_rejects=limit)
     assert ledger["passed_over"] == {"further_image": 2, "member": 2}
     assert ledger["files_passed_over"] == 0

@@ -1,4 +1,4 @@
-"""A bundle in another's place: failures and deaths at each operation on the file system."""
+"""Replacing a bundle: failures and crashes at each operation on the file system."""
 
 import json
 import os
@@ -19,8 +19,9 @@ from transforms.storage.bundle_place import put_local_bundle, settle
 
 Bundles = Callable[[str], Path]
 
-# Replaces a bundle as `train` does, again and again in processes of its own: the n-th operation on
-# the file system, of which Python tells its audit hooks beforehand, fails or is the last.
+# Replaces a bundle as `train` does, repeatedly, each time in a separate process in which the n-th
+# operation on the file system, of which Python notifies audit hooks beforehand, fails or is the
+# last.
 _PROGRAM = """
 import ctypes, json, os, shutil, sys, tempfile
 from pathlib import Path
@@ -92,8 +93,8 @@ print(json.dumps(found))
 def test_either_stands_there_whatever_operation_is_the_last(
     end: str, way: str, bundle: Bundles, tmp_path: Path
 ) -> None:
-    """Only where folders cannot be exchanged, and the process dies between two of its moves, is
-    there no bundle for a moment: that is said, and undone by the next that is put there."""
+    """There is no bundle only if folders cannot be exchanged and the process is interrupted between
+    two moves: this is reported, and undone when the next bundle is put there."""
     old, new = bundle("ae"), bundle("dae")
     program = [sys.executable, "-c", _PROGRAM, old, new, tmp_path, end, way]
     done = subprocess.run(program, check=True, capture_output=True, text=True)
@@ -162,7 +163,7 @@ def test_a_move_that_fails_is_undone_and_said(
 
 
 def test_an_interrupted_replacement_is_told_and_protected(bundle: Bundles, tmp_path: Path) -> None:
-    """`train` finds the earlier bundle again, and does not write over it unasked."""
+    """`train` finds the earlier bundle, and does not overwrite it without being asked."""
     place = tmp_path / "b"
     earlier = _copied(bundle("ae"), earlier_place(place))
     with pytest.raises(BundleError, match=f"no such model bundle: {place}; the one .* {earlier}:"):

@@ -1,4 +1,4 @@
-"""Changes of files: the named ones and no others, and what is left of a change that fails."""
+"""Changes of files: only the named ones, and what remains after a change that fails."""
 
 import threading
 import time
@@ -66,7 +66,7 @@ def test_files_that_could_not_be_moved_can_be_moved_again(tmp_path: Path) -> Non
 def test_objects_that_could_not_be_moved_can_be_moved_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy of one fails, and the deletion of another: that one is then in both places."""
+    """Copying one file fails, and deleting another, which is then in both places."""
     monkeypatch.setenv(ROOT, str(tmp_path))
     pairs = [(f"bucket://b/old/{n:03d}", f"bucket://b/new/{n:03d}") for n in range(250)]
     for old, _ in pairs:
@@ -92,8 +92,8 @@ def test_objects_that_could_not_be_moved_can_be_moved_again(
 def _requests(
     monkeypatch: pytest.MonkeyPatch, at_once: int, change: Callable[[], None]
 ) -> tuple[int, int]:
-    """How many requests to move or delete files were made, and by how many threads; the first
-    `at_once` of them are answered when they all are under way."""
+    """The number of requests to move or delete files, and of threads that made them; the first
+    `at_once` requests are answered once all of them are in progress."""
     under_way, threads = threading.Barrier(at_once, timeout=60), list[int]()
 
     def request(name: str) -> None:

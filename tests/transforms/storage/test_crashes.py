@@ -1,5 +1,5 @@
-"""Power failures: after each operation of a run, whatever reached the disk, the folder holds a
-finished, whole result, or one that is not finished and makes way for the next run."""
+"""Power failures: after each operation of a run, whatever reached the disk, the folder contains a
+finished, complete result, or an unfinished one that gives way to the next run."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from transforms.runs.shards import Shard
 from transforms.storage.changes import move, remove, write_text, write_whole
 from transforms.storage.staging import staging_folder
 
-Known = dict[str, Digests]  # by the runs' ids
+Known = dict[str, Digests]  # by run id
 
 
 def _replay(
@@ -24,7 +24,7 @@ def _replay(
     tmp_path: Path,
     check: Callable[[Path], None],
 ) -> int:
-    """Checks each state once; gives their number."""
+    """Checks each state once; returns their number."""
     seen = set[str]()
     for crash in crashes:
         if (digest := crash.digest()) in seen:
@@ -80,12 +80,12 @@ def test_a_crash_while_a_run_finishes(tmp_path: Path, overwrite: bool, journal: 
     assert len(start) == 1, "what is found is flushed"
     for crash in recording.states(journal=journal):
         folder = crash.write(tmp_path / "end" / crash.how)
-        assert check_whole(folder / "run", known) == "new", "a run that has ended outlasts a crash"
+        assert check_whole(folder / "run", known) == "new", "a run that has ended survives a crash"
 
 
 @pytest.mark.parametrize("forgotten", ["scores-0", "run.json", "/run/scores"])
 def test_a_flush_that_is_forgotten_is_found(tmp_path: Path, forgotten: str) -> None:
-    """The recorder would see a fault."""
+    """Checks that the recorder would detect a fault."""
     root = tmp_path / "disk"
     root.mkdir()
     with recorded(root, without=forgotten) as recording:
@@ -105,7 +105,7 @@ def test_a_flush_that_is_forgotten_is_found(tmp_path: Path, forgotten: str) -> N
 
 
 def _lasting(root: Path, change: Callable[[], object]) -> list[Tree]:
-    """The states of the disk after a crash right behind a change."""
+    """The states of the disk after a crash immediately after a change."""
     with recorded(root) as recording:
         change()
     return [crash.tree for crash in recording.states(journal=False)]

@@ -1,4 +1,4 @@
-"""Patterns of what is left out: git's own reading of them is the oracle where they agree."""
+"""Exclusion patterns: git's interpretation is the oracle where both agree."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever an output is called, what belongs to others keeps every byte."""
+"""Whatever the name of an output, other files keep every byte."""
 
 import os
 import shutil
@@ -27,7 +27,12 @@ from transforms.storage.changes import remove, write_text
 from transforms.storage.files import exists, files_below
 from transforms.storage.staging import staging_folder
 
-OWN = ("notes*.txt", "scores?", "run.json~", "[failed].json")  # of someone, within the run's folder
+OWN = (
+    "notes*.txt",
+    "scores?",
+    "run.json~",
+    "[failed].json",
+)  # someone's files within the run's folder
 
 
 def _shard(folder: str, kind: str = "scores") -> Shard:
@@ -37,7 +42,7 @@ def _shard(folder: str, kind: str = "scores") -> Shard:
 
 
 def _everything(output: str, source: str) -> None:
-    """All that may happen to a run's folder, and to a file of the name."""
+    """Everything that may happen to a run's folder, and to a file with that name."""
     check_free(output, overwrite=False)
     with held(output):
         write_plan(output, Plan("parts", 10, {}))
@@ -82,7 +87,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _try(name: str, folder: Path, source: str, *, absolute: bool, slash: bool) -> int:
-    """Gives the number of neighbours, all of which were the same afterwards."""
+    """Returns the number of neighbours, all of which were unchanged afterwards."""
     own = (name, f"{name}.html")
     others = [other for other in neighbours(name) if other not in own]
     settle(folder, [other for other in others if f"{other}.html" not in own])
@@ -106,7 +111,7 @@ def _try(name: str, folder: Path, source: str, *, absolute: bool, slash: bool) -
 def _try_all(
     names: list[str], folder: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[int, int]:
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # nobody pulls the plug here
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # no power failures here
     tried, count = 0, 0
     for number, name in enumerate(names):
         place = folder / str(number)

@@ -1,4 +1,4 @@
-"""The limits of a BMP of run lengths, and those that Pillow misreads."""
+"""The limits of a run-length coded BMP, and BMPs that Pillow misreads."""
 
 import functools
 import io
@@ -11,18 +11,18 @@ from PIL import Image
 from transforms.images.limits.size import check_pixels
 from transforms.records.rejects import Reason, RecordError
 
-# Pillow's decoder of run lengths is Python, and skips 255 rows at a time.
+# Pillow's run-length decoder is written in Python, and skips 255 rows at a time.
 _RLE_SIDE, _RLE_PIXELS, _RLE_BYTES = 1 << 16, 1 << 24, 8 << 20
 _FILE_HEADER, _OS2_HEADER, _RLE8, _RLE4 = 14, 12, 1, 2
-_END_OF_LINE, _END, _DELTA = 0, 1, 2  # behind a count of 0; a greater number is one of pixels
+_END_OF_LINE, _END, _DELTA = 0, 1, 2  # after a count of 0; a greater number counts pixels
 _RUN, _LITERAL = -1, -2
 
 
 def check_bmp(data: bytes, max_pixels: int, header: int = _FILE_HEADER) -> None:
-    """Run lengths alone: all other bitmaps are as large as their file.
+    """Checks run lengths only: all other bitmaps are as large as their file.
 
     Args:
-      header: where the bitmap's header begins: behind the file's, if there is one.
+      header: where the bitmap's header begins: after the file header, if there is one.
     """
     (size,) = struct.unpack_from("<I", data, header)
     coding = 0 if size == _OS2_HEADER else struct.unpack_from("<I", data, header + 16)[0]
@@ -33,12 +33,12 @@ def check_bmp(data: bytes, max_pixels: int, header: int = _FILE_HEADER) -> None:
     if width > _RLE_SIDE or width * height > _RLE_PIXELS or len(data) > _RLE_BYTES:
         raise RecordError(
             Reason.TOO_LARGE,
-            f"a run-length coded BMP of {width} x {height} pixels and {len(data)} bytes, more than "
-            f"{_RLE_SIDE} wide, {_RLE_PIXELS} pixels or {_RLE_BYTES} bytes",
+            f"a run-length coded BMP of {width} x {height} pixels and {len(data)} bytes; the "
+            f"limits are {_RLE_SIDE} pixels wide, {_RLE_PIXELS} pixels and {_RLE_BYTES} bytes",
         )
     check_pixels(width, height, max_pixels)
     if header == 0:
-        raise RecordError(Reason.CORRUPT, "BMP: run lengths without a file header are not read")
+        raise RecordError(Reason.CORRUPT, "BMP: run lengths without a file header are unsupported")
     (start,) = struct.unpack_from("<I", data, 10)
     fault = _fault(data, start, width, coding)
     if fault and pillow_misreads():
@@ -50,7 +50,7 @@ def check_bmp(data: bytes, max_pixels: int, header: int = _FILE_HEADER) -> None:
 
 
 def _fault(data: bytes, start: int, width: int, coding: int) -> str | None:
-    """What there is in the codes from `start` on that Pillow 12.3 takes for something else."""
+    """What Pillow 12.3 misinterprets in the codes from `start`, or None."""
     column = 0
     for code, pixels in _codes(data, start, coding):
         column += pixels
@@ -58,19 +58,19 @@ def _fault(data: bytes, start: int, width: int, coding: int) -> str | None:
             column = min(column, width)
         elif code == _END_OF_LINE:
             if column == 0:
-                return "a row of no pixels"
+                return "an empty row"
             column = 0
         elif column > width or (code == _DELTA and column == width):
-            return "a jump or literal pixels beyond their row"
+            return "a jump or literal pixels beyond the end of a row"
         elif code == _LITERAL and coding == _RLE4 and pixels % 2:
             return "an odd number of literal pixels"
         elif code == _LITERAL and start % 2:
-            return "literal pixels behind an odd offset"
+            return "literal pixels after an odd offset"
     return None
 
 
 def _codes(data: bytes, place: int, coding: int) -> Iterator[tuple[int, int]]:
-    """What each code is, and by how many columns it moves to the right."""
+    """The kind of each code, and the number of columns by which it moves to the right."""
     while True:
         count, value = data[place], data[place + 1]
         place += 2
@@ -91,8 +91,8 @@ def _codes(data: bytes, place: int, coding: int) -> Iterator[tuple[int, int]]:
 
 @functools.cache
 def pillow_misreads() -> bool:
-    """Whether the installed Pillow misreads either of two bitmaps: 3 × 1 of an odd number of
-    literal pixels, and 2 × 2 of which the lower row has none."""
+    """Whether the installed Pillow misreads either of two bitmaps: 3 × 1 with an odd number of
+    literal pixels, and 2 × 2 with an empty lower row."""
     odd = _bitmap(3, 1, _RLE4, bytes([0, 3, 0x12, 0x30, 0, 1]))
     empty = _bitmap(2, 2, _RLE8, bytes([0, 0, 2, 1, 0, 1]))
     return _indices(odd) != [1, 2, 3] or _indices(empty) != [1, 1, 0, 0]
@@ -107,7 +107,7 @@ def _indices(bitmap: bytes) -> list[int] | None:
 
 
 def _bitmap(width: int, height: int, coding: int, codes: bytes) -> bytes:
-    """One of 16 colours, or the first 16 of 256, no two of them alike and none of them greys."""
+    """A bitmap with 16 colours, or the first 16 of 256, all different and none of them grey."""
     palette = b"".join(bytes([level, 0, 255 - level, 0]) for level in range(16))
     bits = 8 if coding == _RLE8 else 4
     sizes = (len(codes), 0, 0, 16, 0)

@@ -1,4 +1,4 @@
-"""What decoding an image may cost, whatever its format."""
+"""Limits on the cost of decoding an image of any format."""
 
 import contextlib
 import struct
@@ -28,9 +28,9 @@ _CHECKS: tuple[tuple[bytes | tuple[bytes, ...], Callable[[bytes, int], None]], .
 
 def check_cost(data: bytes, max_pixels: int) -> None:
     """Raises RecordError if decoding `data` could cost more than its pixels account for: reason
-    `too_large` for a size, `corrupt` for a structure that no encoder makes.
+    `too_large` for a size, `corrupt` for a structure that no encoder produces.
 
-    Data that break off, or are of no known format, pass: the decoder says what is wrong.
+    Truncated data and data in an unrecognised format pass: the decoder reports what is wrong.
     """
     if is_headless_bitmap(data[:START_BYTES]):
         check_bmp(data, max_pixels, header=0)

@@ -1,21 +1,23 @@
-"""The limits of EXIF, a JPEG's or any other."""
+"""The limits of EXIF in any format."""
 
 import struct
 
 from transforms.records.rejects import Reason, RecordError
 
-# Pillow copies every tag of a directory, and these may all lie in one place.
+# Pillow copies every tag of a directory, and all tags may point to the same bytes.
 _TAG_BYTES, _EXIF_BYTES = 256 << 20, 4 << 20
 EXIF_PREFIX = b"Exif\0\0"
 
 
 def check_exif(exif: bytes) -> None:
-    """Raises RecordError if reading `exif`, a JPEG's or any other, would take more memory than
-    256 MiB: its tags may all point to the same bytes, and Pillow copies them for each."""
+    """Raises RecordError if reading `exif`, from any format, would take more than 256 MiB of
+    memory: all its tags may point to the same bytes, and Pillow copies them for each."""
     if len(exif) > _EXIF_BYTES:
-        raise RecordError(Reason.TOO_LARGE, f"EXIF of {len(exif)} bytes, more than {_EXIF_BYTES}")
+        raise RecordError(
+            Reason.TOO_LARGE, f"EXIF of {len(exif)} bytes; the limit is {_EXIF_BYTES}"
+        )
     body = exif.removeprefix(EXIF_PREFIX)
-    if body.startswith(EXIF_PREFIX):  # Pillow takes prefixes away one by one
+    if body.startswith(EXIF_PREFIX):  # Pillow removes prefixes one by one
         raise RecordError(Reason.CORRUPT, "EXIF inside EXIF")
     order = ">" if body.startswith(b"MM") else "<"
     try:
@@ -24,4 +26,4 @@ def check_exif(exif: bytes) -> None:
     except struct.error:
         return
     if tags * len(body) > _TAG_BYTES:
-        raise RecordError(Reason.CORRUPT, f"EXIF of {len(body)} bytes with {tags} tags")
+        raise RecordError(Reason.CORRUPT, f"EXIF of {len(body)} bytes with {tags} tags: too many")

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from transforms.records.rejects import Reason, RecordError
 
-# Pillow joins the blocks of a GIF's comment one by one: time grows with the square.
+# Pillow concatenates the blocks of a GIF's comment one by one, which takes quadratic time.
 _COMMENT_BYTES, _EXTENSION_BYTES, _BLOCKS = 64 << 10, 8 << 20, 1 << 17
 SIGNATURES = (b"GIF87a", b"GIF89a")
 _COMMENT, _APPLICATION, _LOOP = 0xFE, 0xFF, b"NETSCAPE2.0"
 
 
 def check_gif(data: bytes, max_pixels: int) -> None:
-    """The extensions before the first image, by Pillow's reading of them."""
+    """Checks the extensions before the first image, as Pillow reads them."""
     del max_pixels
     place = 13 + colour_table_bytes(data[10])
     comment = other = 0
@@ -20,19 +20,19 @@ def check_gif(data: bytes, max_pixels: int) -> None:
         if comment > _COMMENT_BYTES or other > _EXTENSION_BYTES or blocks > _BLOCKS:
             raise RecordError(
                 Reason.CORRUPT,
-                f"GIF: {comment} bytes of comment, {other} of others in {blocks} blocks, before "
-                "its image",
+                f"GIF: too many extensions before its image: {comment} bytes of comments and "
+                f"{other} others in {blocks} blocks",
             )
 
 
 def colour_table_bytes(flags: int) -> int:
-    """The size of a colour table, 0 if the flags before it say that there is none."""
+    """The size of a colour table in bytes, 0 if the flags before it state that there is none."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _blocks(data: bytes, place: int) -> Iterator[tuple[bool, int]]:
-    """Of each block of an extension, and each stray byte, whether it is a comment's, and its size.
-    An extension ends with an empty block, but of one that is no comment with the second."""
+    """For each block of an extension and each stray byte, whether it belongs to a comment, and its
+    size. An extension ends with an empty block; one that is not a comment, with the second."""
     while data[place] not in b",;":
         if data[place] != 0x21:
             place += 1

@@ -8,19 +8,19 @@ from transforms.records.rejects import Reason, RecordError
 
 # Pillow handles each segment in Python.
 _SEGMENTS, _STRAY_BYTES = 4096, 64 << 10
-# A progressive JPEG goes over all its pixels for every scan; encoders write some ten, at most 64.
+# Every scan of a progressive JPEG passes over all pixels; encoders write about ten, at most 64.
 _SCANS = 100
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
-# In compressed data, restart marks (D0 to D7) belong to the scan.
+# In compressed data, restart markers (D0 to D7) belong to the scan.
 _MARKER_BEHIND_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _ALONE = frozenset({0x01, _SOI, _EOI, *range(0xD0, 0xD8)})  # markers without a length
-_SINGLE_PASS = frozenset({0xC0, 0xC1})  # sequential: one scan where it has all components
+_SINGLE_PASS = frozenset({0xC0, 0xC1})  # sequential: a single scan if it has all components
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def check_jpeg(data: bytes, max_pixels: int) -> None:
-    """EXIF and segments up to the first scan, then, of a JPEG that has several, the scans."""
+    """Checks EXIF and segments up to the first scan, then the scans if there may be several."""
     del max_pixels
     components, single = 0, False
     exif: list[bytes] = []
@@ -39,7 +39,7 @@ def check_jpeg(data: bytes, max_pixels: int) -> None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, place and content of each segment of a JPEG, up to the first scan's."""
+    """Marker, place and content of each segment of a JPEG, up to that of the first scan."""
     place, stray, code = 2, 0, 0
     for _ in range(_SEGMENTS):
         found = None if code == _SOS else _MARKER.search(data, place)
@@ -48,9 +48,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         code = found[1][0]
         stray += found.start(1) - place - 1
         if stray > _STRAY_BYTES:
-            raise RecordError(Reason.CORRUPT, f"JPEG: {stray} bytes between its segments")
+            raise RecordError(Reason.CORRUPT, f"JPEG: {stray} stray bytes between its segments")
         place = found.end()
-        if code not in _ALONE:  # Pillow goes on behind an end, too
+        if code not in _ALONE:  # Pillow continues after an end marker, too
             segment = data[place + 2 : place + int.from_bytes(data[place : place + 2])]
             yield code, place, segment
             place += max(2, 2 + len(segment))
@@ -58,7 +58,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _check_scans(data: bytes, place: int) -> None:
-    """Counts the scans from the first one's header at `place` on."""
+    """Counts the scans, starting with the first one, whose header is at `place`."""
     scans = 1
     place += max(2, int.from_bytes(data[place : place + 2]))
     for _ in range(_SEGMENTS):

@@ -8,12 +8,12 @@ _CHUNKS, _BYTES_A_CHUNK = 1000, 512
 
 
 def check_png(data: bytes, max_pixels: int) -> None:
-    """All chunks, how many there are, and the colour profiles among them."""
-    del max_pixels  # checked once Pillow has read the header
+    """Checks the number of chunks, and of colour profiles among them."""
+    del max_pixels  # checked after Pillow has read the header
     most = _CHUNKS + len(data) // _BYTES_A_CHUNK
     profiles = 0
     for count, (kind, _, _) in enumerate(chunks(data), 1):
-        profiles += kind == b"iCCP"  # a few bytes of each may inflate to a mebibyte
+        profiles += kind == b"iCCP"  # a few bytes of one may inflate to a mebibyte
         if count > most:
             raise RecordError(Reason.CORRUPT, f"PNG: more than {most} chunks")
         if profiles > 1:

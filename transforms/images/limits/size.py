@@ -1,4 +1,4 @@
-"""The limits of an image of any format: its pixels, and how many of them a byte may make."""
+"""The limits of an image of any format: its pixels, and the pixels per byte."""
 
 from transforms.records.rejects import Reason, RecordError
 
@@ -10,15 +10,15 @@ def check_pixels(width: int, height: int, max_pixels: int, what: str = "", share
     if width * height > max_pixels:
         raise RecordError(
             Reason.TOO_LARGE,
-            f"{what}{width} x {height} pixels, more than image.max_pixels{share} = {max_pixels}",
+            f"{what}{width} x {height} pixels; the limit is image.max_pixels{share} = {max_pixels}",
         )
 
 
 def check_density(width: int, height: int, size: int) -> None:
-    """Raises RecordError, reason `too_large`, for a large image of hardly any bytes, `size`: what
-    compresses better than zeros do in a PNG was made to be large."""
+    """Raises RecordError, reason `too_large`, for a large image from very few bytes, `size`: what
+    compresses better than zeros in a PNG was made to be large."""
     if width * height > max(_ANY_DENSITY_PIXELS, _PIXELS_A_BYTE * size):
         raise RecordError(
             Reason.TOO_LARGE,
-            f"{width} x {height} pixels of {size} bytes, more than {_PIXELS_A_BYTE} a byte",
+            f"{width} x {height} pixels from {size} bytes; the limit is {_PIXELS_A_BYTE} per byte",
         )

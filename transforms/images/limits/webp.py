@@ -6,8 +6,8 @@ _ROOM = 3
 
 
 def check_webp(data: bytes, max_pixels: int) -> None:
-    """libwebp makes room for the whole canvas before anyone can ask for its size, and for more of
-    them than other decoders: a pixel counts for three."""
+    """Checks the canvas: libwebp allocates all of it before its size can be queried, and more
+    copies than other decoders, so a pixel counts as three."""
     kind, body = data[12:16], data[20:30]
     if data[8:12] != b"WEBP" or len(body) < 10:
         return

@@ -1,1 +1,1 @@
-"""How images, ids and labels lie in files of each kind, and how they are told apart."""
+"""How files of each kind store images, ids and labels, and how these are identified."""

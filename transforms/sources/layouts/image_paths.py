@@ -1,4 +1,4 @@
-"""Image files that the records of another file name: untrusted, so none outside of the input."""
+"""Image files named by the records of another file: untrusted, so none outside the input."""
 
 import os
 import posixpath
@@ -14,34 +14,34 @@ _FILE_SCHEME = "file:"
 
 
 def read_image_file(text: str, find: Callable[[str], str], most: int, within: str | None) -> bytes:
-    """What is in the file that a record's path names.
+    """The content of the file that a record's path names.
 
     Args:
-      text: the path, as the record has it.
-      find: gives the file of a path, as `path_within` does.
-      most: of bytes, that a file may have.
-      within: the real path of the folder that the file must lie in, as `read_whole` has it.
+      text: the path, as given in the record.
+      find: returns the file of a path, as `path_within` does.
+      most: maximum size of a file, in bytes.
+      within: the real path of the folder that the file must be in, as for `read_whole`.
 
     Raises:
-      RecordError: there is no such file, or it is empty, too large or not to be read.
+      RecordError: there is no such file, or it is empty, too large or unreadable.
     """
     try:
         content = read_whole(find(text), most, within)
     except TooLargeError as error:
         raise RecordError(Reason.TOO_LARGE, f"{printable(text)}: {error}") from error
-    except (OSError, ValueError) as error:  # the second is of a name that can be none
+    except (OSError, ValueError) as error:  # ValueError: not a valid name
         raise RecordError(Reason.UNREADABLE, f"{printable(text)}: {error}") from error
     if not content:
-        raise RecordError(Reason.EMPTY, f"{printable(text)}: zero bytes")
+        raise RecordError(Reason.EMPTY, f"{printable(text)}: the file has zero bytes")
     return content
 
 
 def path_within(text: str, folder: str, root: str, follow_links: bool) -> str:
-    """The file that a record's path names, relative to `folder`, or whole: `file:/data/a.png`.
+    """The file that a record's path names, relative to `folder` or absolute: `file:/data/a.png`.
 
     Raises:
-      RecordError: it leads out of `root`.
-      ValueError: it is no path.
+      RecordError: the path leads out of `root`.
+      ValueError: it is not a path.
     """
     path = text
     if text.startswith(_FILE_SCHEME):
@@ -74,5 +74,5 @@ def _local_within(path: str, text: str, folder: str, root: str, follow_links: bo
 def _outside(text: str, root: str) -> RecordError:
     where = root or "the current folder"
     return RecordError(
-        Reason.UNREADABLE, f"{printable(text)[:200]!r} leads out of the input's folder, {where}"
+        Reason.UNREADABLE, f"{printable(text)[:200]!r} is outside the input's folder, {where}"
     )

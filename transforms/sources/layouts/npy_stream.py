@@ -1,4 +1,4 @@
-"""Arrays read front to back, or from some row on: members of NumPy archives, and .npy files."""
+"""Arrays read sequentially, from the first or any other row: NumPy archive members, .npy files."""
 
 import io
 import math
@@ -14,23 +14,23 @@ from transforms.sources.recovery.cut_zip import CutZipFile
 
 READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 ENDING = ".npy"
-ONLY_ARRAY = "the array"  # of a .npy file, which has no name
+ONLY_ARRAY = "the array"  # stands for the array of a .npy file, which has no name
 _SKIPPED_BYTES = 1 << 20
 _NAME_LENGTHS, _NAME_LENGTHS_AT, _LOCAL_HEADER_BYTES = struct.Struct("<HH"), 26, 30
 _ENCRYPTED = 1
-# zlib makes no more than 1,032 bytes of one; the other ways of zip make any number.
+# zlib inflates a byte to at most 1,032 bytes; the other methods of zip have no such limit.
 _METHODS, _MOST_INFLATED, _SLACK_BYTES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1032, 1 << 10
 _MOST_MISSING_ROWS = 1 << 20
 
 
 class Reader(Protocol):
-    """What bytes are read from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, fewer at the end."""
+        """The next `size` bytes, fewer at the end."""
 
     def close(self) -> None:
-        """Ends reading."""
+        """Stops reading."""
 
 
 class OneArray:
@@ -41,7 +41,7 @@ class OneArray:
         self.size = file.seek(0, io.SEEK_END)
 
     def namelist(self) -> list[str]:
-        """As of an archive."""
+        """The member names, as an archive has them."""
         return [f"{ONLY_ARRAY}{ENDING}"]
 
 
@@ -49,10 +49,10 @@ Archive = zipfile.ZipFile | OneArray
 
 
 class ArrayStream:
-    """An array, read from its beginning on; if `stored`, it can be entered at any row.
+    """An array, read from its beginning; if `stored`, reading can start at any row.
 
     Raises:
-      InputError: there is no such array, or none that can be read.
+      InputError: there is no such array, or it cannot be read.
     """
 
     def __init__(self, archive: Archive, name: str, path: str):
@@ -63,47 +63,47 @@ class ArrayStream:
         try:
             self._file = self._member.open()
             self.shape, fortran_order, self._stored_dtype, self._offset = _header(self._file)
-        # RuntimeError: encrypted. MemoryError, RecursionError: of Python's reader, for the header.
+        # RuntimeError: encrypted. MemoryError, RecursionError: raised by Python's header parser.
         except (*READ_ERRORS, KeyError, RuntimeError, MemoryError) as error:
             raise InputError(f"{told} is not a NumPy array: {error}") from error
         if fortran_order or self._stored_dtype.hasobject or not self.shape:
-            raise InputError(f"{told} must be a plain array in C order")
+            raise InputError(f"{told} must be an array of plain values in C order")
         self.dtype = self._stored_dtype.newbyteorder("=")
         self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        # Each row that is missing is a reject, so a header may not say any number.
+        # Each missing row is a reject, so a header must not state an arbitrary number.
         missing = self.shape[0] - self._member.size // max(1, self.row_bytes)
         if min(self.shape) < 0 or missing > _MOST_MISSING_ROWS:
-            raise InputError(f"{told}: shape {self.shape} is more than {self._member.size} bytes")
+            raise InputError(f"{told}: shape {self.shape} does not fit {self._member.size} bytes")
 
     @property
     def stored(self) -> bool:
-        """Whether the array's bytes lie in the file as they are."""
+        """Whether the array's bytes are stored in the file uncompressed."""
         return self._member.stored
 
     def skip(self, rows: int) -> None:
-        """Goes past rows, which the member's CRC takes in; EOFError where it is cut short."""
+        """Skips rows, which count for the member's CRC; EOFError if the array is truncated."""
         left = rows * self.row_bytes
         while left:
             data = self._file.read(min(left, _SKIPPED_BYTES))
             if not data:
-                raise EOFError("the array is cut short")
+                raise EOFError("the array is truncated")
             left -= len(data)
 
     def jump(self, rows: int) -> None:
-        """Goes past rows of a stored array without reading them; a CRC is not checked then."""
+        """Skips rows of a stored array without reading them; the CRC is then not checked."""
         self._file.close()
         self._file = self._member.section(self._offset + rows * self.row_bytes)
 
     def read(self, rows: int) -> np.ndarray:
-        """The next rows; EOFError where the array is cut short."""
+        """The next rows; EOFError if the array is truncated."""
         data = self._file.read(rows * self.row_bytes)
         if len(data) < rows * self.row_bytes:
-            raise EOFError("the array is cut short")
+            raise EOFError("the array is truncated")
         shape = (rows, *self.shape[1:])
         return np.frombuffer(data, self._stored_dtype).astype(self.dtype, copy=False).reshape(shape)
 
     def restart(self) -> None:
-        """Goes back to the first row."""
+        """Returns to the first row."""
         self._file.close()
         self._file = self._member.open()
         _header(self._file)
@@ -114,7 +114,7 @@ class ArrayStream:
 
 
 def _header(file: Reader) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """The shape, whether in Fortran's order, the type, and where the data begin."""
+    """The shape, whether in Fortran order, the type, and where the data begin."""
     counted = _Counted(file)
     version = np.lib.format.read_magic(counted)  # type: ignore[arg-type]
     read_header = {
@@ -141,7 +141,7 @@ class _Member:
         self._archive = archive
         try:
             self._info = archive.getinfo(f"{name}{ENDING}")
-        except KeyError as error:  # a directory that was damaged may name it otherwise
+        except KeyError as error:  # a damaged directory may name it differently
             raise InputError(f"{path}: no array {name!r}") from error
         _check_member(self._info, archive, f"{path}: {name}")
         self.size = self._info.file_size
@@ -152,8 +152,8 @@ class _Member:
         return self._archive.open(self._info)
 
     def section(self, offset: int) -> Reader:
-        """The bytes from `offset` on. zipfile itself, before Python 3.13, reads all that lies
-        before the place it seeks."""
+        """The bytes from `offset`. To seek, zipfile before Python 3.13 reads everything that
+        precedes the position."""
         file = cast(IO[bytes], self._archive.fp)
         file.seek(self._info.header_offset + _NAME_LENGTHS_AT)
         lengths = _NAME_LENGTHS.unpack(file.read(_NAME_LENGTHS.size))
@@ -177,7 +177,7 @@ class _File:
 
 
 class _Section:
-    """The bytes of a file from one place to another, whoever else reads it."""
+    """The bytes of a file between two positions, even if others read the file too."""
 
     def __init__(self, file: IO[bytes], place: int, end: int):
         self._file, self._place, self._end = file, place, end
@@ -189,24 +189,24 @@ class _Section:
         return data
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Does nothing: whoever opened the file closes it."""
 
 
 def _check_member(info: zipfile.ZipInfo, archive: zipfile.ZipFile, name: str) -> None:
-    """Whether the sizes that a member claims can be true, whatever it holds.
+    """Checks that the sizes that a member claims are possible, whatever its content.
 
     Raises:
-      InputError: they cannot.
+      InputError: they are not.
     """
     file = cast(IO[bytes], archive.fp)
     there = file.seek(0, io.SEEK_END) - info.header_offset
     most = info.compress_size
     if info.compress_type == zipfile.ZIP_DEFLATED:
         most = most * _MOST_INFLATED + _SLACK_BYTES
-    is_cut = isinstance(archive, CutZipFile)  # of which the rest is missing
+    is_cut = isinstance(archive, CutZipFile)  # the rest of the member is missing
     more = info.file_size > most and not is_cut
     if info.compress_type not in _METHODS or info.compress_size > there or more:
         raise InputError(
-            f"{name}: {info.file_size} bytes cannot be in {info.compress_size} of {there}, "
-            f"compressed by method {info.compress_type}"
+            f"{name}: invalid sizes: {info.file_size} bytes from {info.compress_size} compressed "
+            f"ones, of {there} in the file, with compression method {info.compress_type}"
         )

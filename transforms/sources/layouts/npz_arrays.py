@@ -1,4 +1,4 @@
-"""Which arrays of a NumPy archive are images, labels and ids: by the usual names, else by shape."""
+"""Which arrays of a NumPy archive are images, labels and ids: by the usual names, or by shape."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -29,12 +29,12 @@ def choose_arrays(
     """The arrays of a set of images.
 
     Args:
-      names: of all arrays.
-      part: what follows `.npz#`, such as `test` for `x_test`, or the name of an array.
-      shape_of: of an array; may raise InputError.
+      names: the names of all arrays.
+      part: the part after `.npz#`, for example `test` for `x_test`, or the name of an array.
+      shape_of: returns the shape of an array; may raise InputError.
 
     Raises:
-      InputError: there is no array of images, or several, or one that is named is not there.
+      InputError: there is no array of images, or several, or a named array does not exist.
     """
     given = (options.image_column, options.label_column, options.id_column)
     for name in filter(None, given):
@@ -57,7 +57,7 @@ def _of_part(names: Sequence[str], part: str) -> str:
     parts = _parts(names)
     told = f"; did you mean #{suggested}?" if (suggested := _nearest(part, parts)) else ""
     raise InputError(
-        f"no array {f'x_{part}'!r} or {f'{part}_images'!r} (it has {_told(names)}){told}"
+        f"no array {f'x_{part}'!r} or {f'{part}_images'!r} (available: {_told(names)}){told}"
     )
 
 
@@ -68,7 +68,7 @@ def _alone(names: Sequence[str], shape_of: Callable[[str], tuple[int, ...]]) -> 
         if len(parts) == 1:
             return next(iter(parts.values()))
         told = ", ".join(f"#{part} ({name})" for part, name in parts.items())
-        raise InputError(f"it has several sets of images: {told}; name one behind .npz")
+        raise InputError(f"several sets of images: {told}; append one of them to .npz")
     shapes = {name: shape_of(name) for name in names}
     of_images = [name for name, shape in shapes.items() if len(shape) >= 3]
     if len(of_images) == 1:
@@ -76,13 +76,14 @@ def _alone(names: Sequence[str], shape_of: Callable[[str], tuple[int, ...]]) -> 
     shown = [f"{name} {list(shape)}" for name, shape in shapes.items()]
     if of_images:
         raise InputError(
-            f"several arrays may be images (it has {_told(shown)}); --image_column says which"
+            f"several arrays may be images (available: {_told(shown)}); "
+            "choose one with --image_column"
         )
-    raise InputError(f"no array of images, (N, H, W) or (N, H, W, C) (it has {_told(shown)})")
+    raise InputError(f"no array of images, (N, H, W) or (N, H, W, C) (available: {_told(shown)})")
 
 
 def _parts(names: Sequence[str]) -> dict[str, str]:
-    """The arrays of images that have the name of a part, by it."""
+    """The arrays of images whose name contains a part, by that part."""
     found: dict[str, str] = {}
     for name in names:
         for part in _named_parts(name):
@@ -106,7 +107,7 @@ def _nearest(part: str, parts: dict[str, str]) -> str | None:
 
 
 def _label_names(images: str) -> Iterator[str]:
-    """How labels may be called that belong to images of this name."""
+    """The possible names of the labels that belong to images of this name."""
     for usual in (*_LABELS, "images", "image"):
         labels = _LABELS.get(usual, (usual.replace("image", "label"),))
         for label in labels:

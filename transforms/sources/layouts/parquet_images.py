@@ -1,4 +1,4 @@
-"""Columns of images, in each of the forms that Parquet files have them, as bytes a record."""
+"""Columns of images, in each form that Parquet files use, as bytes per record."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +15,21 @@ from transforms.sources.layouts.axes import height_width_channels
 from transforms.sources.layouts.parquet_layout import Form, is_list, plain_type
 from transforms.sources.layouts.raw_runs import layout_runs
 
-# OpenCV's codes of types: 8 for each channel after the first, and the depth.
+# OpenCV's type codes: 8 for each channel after the first, plus the depth.
 _CHANNEL_STEP = 8
 _DEPTHS: dict[int, np.dtype] = {0: np.dtype("uint8"), 2: np.dtype("<u2")}
-_RED_FIRST: dict[int, list[int] | slice] = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # of BGR and BGRA
+_RED_FIRST: dict[int, list[int] | slice] = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # from BGR and BGRA
 
 Reject = dict[str, str] | None
-ReadFile = Callable[[str], bytes]  # of an image, by its path; raises RecordError
+ReadFile = Callable[[str], bytes]  # reads an image file by its path; raises RecordError
 
 
 class Part(NamedTuple):
     """The images of consecutive rows.
 
-    images: (N,) of bytes, null where there are none.
-    rejects: (N,) why not, or None.
-    metadata: of raw pixels, their shape and type.
+    images: (N,) of bytes, null where there is no image.
+    rejects: (N,) the reject where an image could not be read, or None.
+    metadata: for raw pixels, their shape and type.
     """
 
     images: pa.Array
@@ -38,8 +38,8 @@ class Part(NamedTuple):
 
 
 def first_items(column: pa.Array) -> tuple[pa.Array, int]:
-    """The first item of each list, null where there is none, and how many there are behind them; a
-    column that has no lists as it is."""
+    """The first item of each list, null if the list is empty, and the number of further items. A
+    column without lists is returned unchanged."""
     if not is_list(column.type):
         return column, 0
     lists = column.cast(pa.large_list(column.type.value_type))
@@ -56,12 +56,12 @@ def image_parts(
     read_file: ReadFile,
     limits: BatchLimits,
 ) -> Iterator[Part]:
-    """The images of a batch of rows, in order, in parts that hold about `limits.image_bytes` where
-    they are read from files, and one layout of raw pixels each.
+    """The images of a batch of rows, in order, in parts with one layout of raw pixels each, and of
+    about `limits.image_bytes` if they are read from files.
 
     Args:
-      column: (N,) of images in the form `form`.
-      metadata: of raw pixels in a binary column.
+      column: (N,) images in the form `form`.
+      metadata: for raw pixels in a binary column, their shape and type.
     """
     if column.type != (kind := plain_type(column.type)):
         column = column.cast(kind)
@@ -86,7 +86,7 @@ def image_parts(
 
 
 def without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[Reject]]:
-    """Null in the place of each image of more than `most` bytes, and the reject of each row."""
+    """The images with null in place of each of more than `most` bytes, and each row's reject."""
     if images.nbytes <= most:
         return images, [None] * len(images)
     if pa.types.is_fixed_size_binary(images.type):
@@ -94,7 +94,7 @@ def without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[Rejec
     lengths = pc.binary_length(images)
     fits = pc.less_equal(lengths, most).fill_null(True)
     rejects = [
-        None if fit else reject(Stage.READ, Reason.TOO_LARGE, f"{size} bytes, more than {most}")
+        None if fit else reject(Stage.READ, Reason.TOO_LARGE, f"{size} bytes; the limit is {most}")
         for fit, size in zip(fits.to_pylist(), lengths.to_pylist(), strict=True)
     ]
     return pc.if_else(fits, images, pa.scalar(None, images.type)), rejects
@@ -103,7 +103,7 @@ def without_too_large(images: pa.Array, most: int) -> tuple[pa.Array, list[Rejec
 def _with_files(
     data: pa.Array, paths: pa.Array, read_file: ReadFile, limits: BatchLimits
 ) -> Iterator[Part]:
-    """What is in the files in place of nulls of `data`, a part at a time."""
+    """`data` with its nulls replaced by the content of the files, a part at a time."""
     images: list[bytes | None] = []
     rejects: list[Reject] = []
     size = 0
@@ -113,7 +113,7 @@ def _with_files(
             if image is None and path.is_valid:
                 image = read_file(os.fsdecode(path.as_buffer().to_pybytes()))
             elif image is not None and len(image) > limits.record_bytes:
-                message = f"{len(image)} bytes, more than {limits.record_bytes}"
+                message = f"{len(image)} bytes; the limit is {limits.record_bytes}"
                 raise RecordError(Reason.TOO_LARGE, message)
         except RecordError as error:
             image, failure = None, error.at(Stage.READ)
@@ -149,7 +149,7 @@ class _SparkImage(NamedTuple):
 
 
 def _spark_images(column: pa.Array, limits: BatchLimits) -> Iterator[Part]:
-    """A part for each run of rows of one size."""
+    """A part for each run of rows with one size."""
     data = pc.struct_field(column, "data")
     if pa.types.is_binary_view(data.type):
         data = data.cast(pa.large_binary())
@@ -185,7 +185,7 @@ def _spark_image(row: tuple[Any, ...], size: int) -> _SparkImage:
     """The layout of one image.
 
     Raises:
-      RecordError: it is none, or its pixels are neither uint8 nor uint16.
+      RecordError: it is not an image, or its pixels are neither uint8 nor uint16.
     """
     height, width, channels, mode = row
     told = f"height {height}, width {width}, nChannels {channels}, mode {mode}, {size} bytes"
@@ -194,10 +194,11 @@ def _spark_image(row: tuple[Any, ...], size: int) -> _SparkImage:
     dtype = _DEPTHS.get(mode % _CHANNEL_STEP)
     if dtype is None:
         message = (
-            f"pixels must be uint8 or uint16, OpenCV's modes 0 or 2 of {_CHANNEL_STEP}: {told}"
+            f"pixels must be uint8 or uint16 (OpenCV mode modulo {_CHANNEL_STEP} must be 0 or 2): "
+            f"{told}"
         )
         raise RecordError(Reason.WRONG_BITS, message)
     fits = mode // _CHANNEL_STEP == channels - 1
     if not fits or height * width * channels * dtype.itemsize != size:
-        raise RecordError(Reason.WRONG_SHAPE, f"no image of its size: {told}")
+        raise RecordError(Reason.WRONG_SHAPE, f"size and data do not match: {told}")
     return _SparkImage((height, width, channels), dtype)

@@ -1,4 +1,4 @@
-"""Which columns of a Parquet file hold images, ids and labels: found by name and type, or named."""
+"""Which columns of a Parquet file are images, ids and labels: by name and type, or as named."""
 
 import dataclasses
 import enum
@@ -15,25 +15,25 @@ from transforms.sources.options import ReadOptions
 
 LABEL = "label"
 _SPARK_FIELDS = {"height", "width", "nChannels", "mode", "data"}
-_MOST_TOLD = 20  # columns in a message
+_MOST_TOLD = 20  # columns listed in a message
 
 
 class Form(enum.Enum):
-    """How images lie in their column."""
+    """How a column stores images."""
 
     BYTES = enum.auto()  # binary, or struct<bytes, path>: encoded, or raw if the metadata say so
     TENSOR = enum.auto()  # arrow.fixed_shape_tensor
     SPARK = enum.auto()  # Spark's image struct
-    PATH = enum.auto()  # of a file, as a text
+    PATH = enum.auto()  # the path of a file, as text
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The columns of a file.
 
-    image: the column of images, in the form `form`; where that is a list, its first one counts.
+    image: the column of images, in the form `form`; the first image of a list is read.
     identifier: the column of ids; None: records are numbered.
-    needs_identifier: whether a null there makes a reject, not a number.
+    needs_identifier: whether a null id makes the record a reject; otherwise it is numbered.
     carried: pairs of a column, of the file or of its partition, and its output name.
     """
 
@@ -47,14 +47,14 @@ class Layout:
 def find_layout(
     schema: pa.Schema, options: ReadOptions, partition: Iterable[str] = (), strict: bool = True
 ) -> Layout:
-    """What the columns of `schema`, and of a hive partition, are.
+    """The roles of the columns of `schema` and of a hive partition.
 
     Args:
-      strict: whether a column of labels that is not there is an error.
+      strict: whether a missing label column is an error.
 
     Raises:
-      InputError: there is no column of images, or several, or one that is named is not there, or
-        of a type that cannot be.
+      InputError: there is no column of images, or several, or a named column does not exist or has
+        an unsupported type.
     """
     known = list(dict.fromkeys([*schema.names, *partition]))
     image = options.image_column or _image_column(schema)
@@ -63,8 +63,8 @@ def find_layout(
     if form is None:
         raise InputError(
             f"{image!r} must be binary or struct<bytes, path>, Spark's image struct, a "
-            "fixed_shape_tensor of uint8 or uint16 in the order H, W, C, or a string, the path of "
-            f"a file; or a list of one of these. Received: {schema.field(image).type}"
+            "fixed_shape_tensor of uint8 or uint16 in the order H, W, C, a string (the path of a "
+            f"file), or a list of one of these. Received: {schema.field(image).type}"
         )
     named = options.id_column
     if named is not None:
@@ -72,7 +72,7 @@ def find_layout(
     identifier = named or (ID if ID in schema.names else None)
     if identifier is not None and pa.types.is_nested(schema.field(identifier).type):
         kind = schema.field(identifier).type
-        raise InputError(f"{identifier!r} must be a plain column. Received: {kind}")
+        raise InputError(f"{identifier!r} must be a scalar column. Received: {kind}")
     if strict and options.label_column is not None:
         _check_known(options.label_column, known, schema)
     others = [name for name in known if name not in (image, identifier)]
@@ -82,7 +82,7 @@ def find_layout(
 
 
 def image_form(kind: pa.DataType) -> Form | None:
-    """The form of images in a column of this type, None for one that cannot hold any."""
+    """The form of images in a column of this type; None if it cannot contain images."""
     kind = plain_type(item_type(kind))
     if pa.types.is_struct(kind):
         names = {kind.field(index).name for index in range(kind.num_fields)}
@@ -98,7 +98,7 @@ def image_form(kind: pa.DataType) -> Form | None:
 
 
 def tensor_shape(kind: pa.FixedShapeTensorType) -> Shape | None:
-    """(H, W, C) of the images in a column of tensors; None where they are none that we can read."""
+    """(H, W, C) of the images in a column of tensors; None if they are not readable images."""
     in_order = kind.permutation in (None, list(range(len(kind.shape))))
     if kind.value_type not in (pa.uint8(), pa.uint16()) or not in_order:
         return None
@@ -110,19 +110,20 @@ def tensor_shape(kind: pa.FixedShapeTensorType) -> Shape | None:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type may hold several images a record."""
+    """Whether a column of this type may contain several images per record."""
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(check(kind) for check in lists)
 
 
 def item_type(kind: pa.DataType) -> pa.DataType:
-    """The type of a list's items, else the type itself."""
+    """The type of a list's items; for other types, the type itself."""
     return kind.value_type if is_list(kind) else kind
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Dictionary-encoded columns as their values: dictionaries differ from batch to batch. Views
-    as what they are of. A column without any value has no type, and is taken for text."""
+    """The type without encodings: that of its values for a dictionary, as dictionaries differ from
+    batch to batch, and that of the underlying data for a view. A column without values has no type
+    and is treated as text."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_binary_view(kind):
@@ -133,8 +134,8 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _image_column(schema: pa.Schema) -> str:
-    """The column called `image`, else the only one that by its type holds images: a struct or a
-    tensor made for them, else binary."""
+    """The column `image`, or the only column whose type indicates images: a struct or tensor made
+    for images or, if there is none, binary."""
     if IMAGE in schema.names:
         return IMAGE
     forms = {field.name: image_form(field.type) for field in schema}
@@ -148,11 +149,12 @@ def _image_column(schema: pa.Schema) -> str:
         return found[0]
     if found:
         raise InputError(
-            f"several columns may hold images: {', '.join(found)}; --image_column says which"
+            f"several columns may contain images: {', '.join(found)}; "
+            "choose one with --image_column"
         )
     raise InputError(
-        f"no {IMAGE!r} column, and none whose type is that of images (it has {_told(schema)}); "
-        "--image_column says which holds images, or the paths of image files"
+        f"no {IMAGE!r} column, and no other whose type indicates images (available: "
+        f"{_told(schema)}); name the column of images, or of image paths, with --image_column"
     )
 
 
@@ -168,7 +170,7 @@ def _check_known(name: str, known: Iterable[str], schema: pa.Schema) -> None:
     known = list(known)
     if name not in known:
         nearest = suggestion(name, known)
-        told = nearest if "mean" in nearest else f" (it has {_told(schema)})"
+        told = nearest if "mean" in nearest else f" (available: {_told(schema)})"
         raise InputError(f"no column {name!r}{told}")
 
 
@@ -178,7 +180,7 @@ def _check_apart(schema: pa.Schema, outputs: list[str]) -> None:
     twice |= {name for name in schema.names if schema.names.count(name) > 1}
     if twice:
         told = ", ".join(sorted(twice, key=names.index))
-        raise InputError(f"several columns would be called {told}")
+        raise InputError(f"several columns would have the name {told}")
 
 
 def _told(schema: pa.Schema) -> str:
@@ -188,7 +190,7 @@ def _told(schema: pa.Schema) -> str:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    """Also of a column in which all of them are null: paths may be given beside them."""
+    """Also True for a column of nulls only: paths may be given in another field."""
     return _is_binary(kind) or pa.types.is_null(kind)
 
 

@@ -1,4 +1,4 @@
-"""Columns that the folders of a file are named for: `label=good/part-0.parquet`."""
+"""Columns given by the names of a file's folders: `label=good/part-0.parquet`."""
 
 import re
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ _INTEGER, _INT32 = re.compile(r"-?[0-9]+"), range(-(1 << 31), 1 << 31)
 
 
 def partition_schema(paths: Iterable[str]) -> pa.Schema:
-    """The columns of all files together, int32 where every value is a whole number, else string:
-    as `pyarrow.dataset` has them.
+    """The columns of all files together: int32 if every value is a whole number, otherwise string,
+    as in `pyarrow.dataset`.
 
     Args:
-      paths: of the files, relative to the folder that holds them all.
+      paths: the paths of the files, relative to the folder that contains them all.
 
     Raises:
-      pa.ArrowInvalid: a folder's name is no UTF-8 once it is unquoted.
+      pa.ArrowInvalid: a folder's name is not UTF-8 once unquoted.
     """
     whole: dict[str, bool] = {}
     for folders in dict.fromkeys(path.rpartition("/")[0] for path in paths):
@@ -34,7 +34,7 @@ def partition_values(path: str, schema: pa.Schema) -> dict[str, Any]:
     """The values of one file: null where its folders have none.
 
     Raises:
-      pa.ArrowInvalid: a folder's name is no UTF-8 once it is unquoted.
+      pa.ArrowInvalid: a folder's name is not UTF-8 once unquoted.
     """
     values = _values(path)
     return {

@@ -1,4 +1,4 @@
-"""Records whose images have different layouts, in runs of one: a batch holds one layout alone."""
+"""Splits records into runs with one image layout each, as a batch can have only one layout."""
 
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
@@ -8,8 +8,8 @@ Layout = TypeVar("Layout", bound=Hashable)
 
 
 def layout_runs(layouts: Sequence[Layout | None]) -> Iterator[tuple[Layout | None, int, int]]:
-    """Each layout with its first row and the one behind its last. Rows without one, which have no
-    image, go with those before them, or, at the beginning, with those behind."""
+    """Each layout with its first row and the row after its last. Rows without a layout, which have
+    no image, join the run before them or, at the beginning, the run after them."""
     known = next((layout for layout in layouts if layout is not None), None)
     filled = []
     for layout in layouts:

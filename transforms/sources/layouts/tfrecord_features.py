@@ -1,4 +1,4 @@
-"""Which features of a tf.Example are images, ids and labels: by the usual names, or named."""
+"""Which features of a tf.Example are images, ids and labels: by the usual names, or as named."""
 
 import dataclasses
 from collections.abc import Container, Iterable, Mapping
@@ -16,7 +16,7 @@ from transforms.sources.options import ReadOptions
 _ENCODED, _LABEL = "image/encoded", "label"
 _USUAL_IMAGES = (_ENCODED, "image", "image_raw")
 _USUAL_ID, _USUAL_LABEL = "image/filename", "image/class/label"
-# Of raw pixels, by any of these names; without a depth it is what the number of bytes leaves.
+# Sides of raw pixels, by any of these names; without a depth, the number of bytes determines it.
 HEIGHTS = ("height", "image/height")
 WIDTHS = ("width", "image/width")
 DEPTHS = ("depth", "channels", "image/channels", "image/depth")
@@ -26,14 +26,14 @@ _MOST_TOLD = 20
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """The features of a file that are not carried under their own names.
+    """The features of a file that are not carried under their original names.
 
     images: the first of these that a record has is its image.
     further: features with more images, which are not read.
-    identifier: of the record's id.
-    needs_identifier: whether a record without one is a reject, not numbered.
+    identifier: the feature with the record's id.
+    needs_identifier: whether a record without an id is a reject; otherwise it is numbered.
     label: becomes the column `label`.
-    label_apart: whether another feature, called `label`, is there beside it.
+    label_apart: whether there is also a different feature named `label`.
     """
 
     images: tuple[str, ...] = _USUAL_IMAGES
@@ -44,7 +44,7 @@ class Features:
     label_apart: bool = False
 
     def column(self, name: str) -> str | None:
-        """The output name of a feature, None for one that is not carried."""
+        """The output name of a feature; None if it is not carried."""
         if name in (self.identifier, *self.images, *self.further):
             return None
         if name == self.label:
@@ -52,11 +52,11 @@ class Features:
         return f"input_{_LABEL}" if name == _LABEL and self.label_apart else carried_name(name)
 
     def of_images(self, known: Container[str]) -> list[str]:
-        """Those of the features that hold images, the record's own first."""
+        """The features that contain images, the record's image first."""
         return [name for name in (*self.images, *self.further) if name in known]
 
     def may_be_raw(self, name: str, known: Iterable[str]) -> bool:
-        """Whether the image feature `name` may hold pixels: the record says how high and wide."""
+        """Whether the image feature `name` may be raw pixels: the record has a height and width."""
         known = set(known)
         return name != _ENCODED and not known.isdisjoint(HEIGHTS) and not known.isdisjoint(WIDTHS)
 
@@ -64,19 +64,19 @@ class Features:
 def find_features(
     found: Mapping[str, str], starts: Mapping[str, bytes], options: ReadOptions
 ) -> Features:
-    """What the features of a file are.
+    """The roles of a file's features.
 
     Args:
-      found: the kind of each feature that the first records have: `bytes`, `int64` or `float`.
-      starts: how the first value of each that has bytes begins.
+      found: the kind of each feature of the first records: `bytes`, `int64` or `float`.
+      starts: the beginning of the first value of each bytes feature.
 
     Raises:
-      InputError: there is no feature of images, or several, or one that is named is not there.
+      InputError: there is no feature of images, or several, or a named feature does not exist.
     """
     for name in (options.image_column, options.id_column, options.label_column):
         if name is not None and name not in found:
             nearest = suggestion(name, found)
-            told = nearest if "mean" in nearest else f" (it has {_told(found)})"
+            told = nearest if "mean" in nearest else f" (available: {_told(found)})"
             raise InputError(f"no feature {name!r}{told}")
     of_images = [name for name, start in starts.items() if _is_image(start)]
     images = _image_features(found, of_images, options)
@@ -92,15 +92,15 @@ def find_features(
 
 
 def raw_shape(name: str, data: bytes, sides: tuple[int, int, int | None]) -> tuple[Shape, str]:
-    """The shape (H, W, C) and type of an image that is raw pixels.
+    """The shape (H, W, C) and type of an image of raw pixels.
 
     Args:
-      name: of the feature.
+      name: the name of the feature.
       data: the pixels.
-      sides: height, width and, if the record says it, depth.
+      sides: height, width and, if the record has it, depth.
 
     Raises:
-      RecordError: the number of bytes is not that of such an image.
+      RecordError: the number of bytes does not match these sides.
     """
     height, width, depth = sides
     area = height * width
@@ -110,12 +110,12 @@ def raw_shape(name: str, data: bytes, sides: tuple[int, int, int | None]) -> tup
                 if channels > 0 and area * channels * np.dtype(dtype).itemsize == len(data):
                     return (height, width, channels), dtype
     shape = " × ".join(str(side) for side in sides if side is not None)
-    message = f"{name!r} is no image format, and its {len(data)} bytes are not pixels of {shape}"
+    message = f"{name!r} is not an image file, and its {len(data)} bytes are not {shape} pixels"
     raise RecordError(Reason.WRONG_SHAPE, message)
 
 
 def is_encoded(data: bytes) -> bool:
-    """Whether bytes begin as one of the formats of images does."""
+    """Whether bytes begin like one of the image formats."""
     return _is_image(data[:START_BYTES])
 
 
@@ -127,16 +127,18 @@ def _image_features(
     if any(found[name] == "bytes" for name in there):
         return usual
     if there:
-        told = " and ".join(f"{name!r} holds {found[name]}" for name in there)
-        raise InputError(f"images are features of bytes, encoded or raw; {told}")
+        told = " and ".join(f"{name!r} has type {found[name]}" for name in there)
+        raise InputError(f"image features must be bytes, encoded or raw; {told}")
     if len(of_images) == 1:
         return tuple(of_images)
     if of_images:
         names = ", ".join(of_images)
-        raise InputError(f"several features hold images: {names}; --image_column says which")
+        raise InputError(
+            f"several features contain images: {names}; choose one with --image_column"
+        )
     raise InputError(
-        f"no feature {', '.join(map(repr, _USUAL_IMAGES))}, and none that begins as an image does "
-        f"(it has {_told(found)}); --image_column says which holds images"
+        f"no feature {', '.join(map(repr, _USUAL_IMAGES))}, and none that begins like an image "
+        f"(available: {_told(found)}); name the feature of images with --image_column"
     )
 
 

@@ -1,1 +1,1 @@
-"""What is left of damaged files."""
+"""Recovering the undamaged rest of damaged files."""

@@ -1,4 +1,4 @@
-"""Zip archives that were cut short, and so lost the directory at their end."""
+"""Truncated zip archives, which have lost the directory at their end."""
 
 import io
 import struct
@@ -15,12 +15,12 @@ _MOST_MEMBERS = 10_000
 
 
 class CutZipFile(zipfile.ZipFile):
-    """The members of an archive by the headers before each, the last of which may break off.
+    """The members of an archive, found by the header before each; the last may be truncated.
 
-    Its reader raises EOFError where a member ends early.
+    Its reader raises EOFError if a member ends early.
 
     Raises:
-      zipfile.BadZipFile: there is no member at its beginning.
+      zipfile.BadZipFile: there is no member at the beginning.
     """
 
     def _RealGetContents(self) -> None:  # noqa: N802 - what `ZipFile` calls to read the directory
@@ -40,7 +40,7 @@ class CutZipFile(zipfile.ZipFile):
 
 
 def _member(file: IO[bytes], head: bytes, place: int, size: int) -> tuple[zipfile.ZipInfo, int]:
-    """The member whose header begins at `place`, and where the next one would."""
+    """The member whose header begins at `place`, and where the next header would begin."""
     _, _, flags, method, _, crc, stored, length, name_size, extra_size = _LOCAL_HEADER.unpack(head)
     name, extra = file.read(name_size), file.read(extra_size)
     if _IN_EXTRA in (stored, length):
@@ -49,14 +49,14 @@ def _member(file: IO[bytes], head: bytes, place: int, size: int) -> tuple[zipfil
     info.header_offset, info.flag_bits, info.compress_type, info.CRC = place, flags, method, crc
     start = place + _LOCAL_HEADER.size + name_size + extra_size
     left = max(0, size - start)
-    if not stored and not length:  # its writer had no time to fill them in
+    if not stored and not length:  # the writer was interrupted before it filled them in
         stored, length = left, left if method == zipfile.ZIP_STORED else left * _DEFLATED_AT_MOST
     info.compress_size, info.file_size = min(stored, left), length
     return info, start + stored
 
 
 def _zip64_sizes(extra: bytes) -> tuple[int, int] | None:
-    """The true sizes, in memory and as stored, of a member that is or might be large."""
+    """The true uncompressed and stored sizes of a member that is or might be large."""
     place = 0
     while place + _EXTRA.size <= len(extra):
         kind, size = _EXTRA.unpack_from(extra, place)

@@ -1,4 +1,4 @@
-"""The records of a TFRecord file, and those behind a damaged one."""
+"""The records of a TFRecord file, including those after a damaged one."""
 
 import io
 import struct
@@ -17,25 +17,25 @@ from transforms.sources.unpacked import open_unpacked
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH_BYTES = 8
 _PLAIN_BLOCK = 1 << 20
-# What gzip gives before it meets damage ends with a block: a small one loses few good records.
+# What gzip returns before damage ends with a block: a small block loses few good records.
 _GZIP_BLOCK = io.DEFAULT_BUFFER_SIZE
 _SEARCHED_BLOCK = 1 << 20
-_MOST_RECORD_BYTES = BatchLimits().record_bytes  # that a search looks for
-# Lengths that fit their checksum, but not their data, can be forged: what a search reads of such
-# data is bounded by so many times the size of the file.
+_MOST_RECORD_BYTES = BatchLimits().record_bytes  # of the records that a search looks for
+# Lengths that match their checksum, but not their data, can be forged: the amount of such data that
+# a search reads is limited to this multiple of the file's size.
 _MOST_READ_IN_VAIN = 8
 _MASK_DELTA = 0xA282EAD8
 
 
 class Damage(NamedTuple):
-    """Why some bytes of a file give no record."""
+    """Why some bytes of a file contain no readable record."""
 
     message: str
     reason: Reason = Reason.UNREADABLE
 
 
 class _DamagedError(Exception):
-    """No record can be read at `place`; `following` is where one should end, if that is known."""
+    """No record can be read at `place`; `following` is where it should end, if that is known."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class _DamagedError(Exception):
 def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Damage]:
     """The records of a file in bounded lists, in order, and what could not be read between them.
 
-    A record of which only the data are damaged is one `Damage`. Where a length is, the next place
-    is searched for at which a length and the data behind it fit their checksums: all in between is
-    one `Damage`. A gzip file ends with its first one.
+    A record with damaged data is one `Damage`. If a length is damaged, reading resumes at the next
+    place where a length and the data after it match their checksums; everything in between is one
+    `Damage`. A gzip file ends with its first `Damage`.
     """
     try:
         with open_unpacked(path) as (file, compressed):
@@ -69,9 +69,9 @@ def record_batches(path: str, limits: BatchLimits) -> Generator[list[bytes] | Da
                 found = search.behind(damaged) if search else None
                 told = f"byte {damaged.place}: {damaged}"
                 if found is None:
-                    yield Damage(f"{told}; no record was found behind it", damaged.reason)
+                    yield Damage(f"{told}; no record was found after it", damaged.reason)
                     return
-                yield Damage(f"{told}; read on from byte {found}", damaged.reason)
+                yield Damage(f"{told}; reading resumed at byte {found}", damaged.reason)
                 file.seek(found)
                 place = found
     except (OSError, EOFError, zlib.error, MemoryError) as error:
@@ -83,16 +83,16 @@ def _records(
 ) -> Iterator[bytes]:
     """The records of a TFRecord file: length, its CRC, data, its CRC (tensorflow/core/lib/io).
 
-    Many records are cut from a block. A record is given out before anything behind its block is
-    asked for, and so before damage there is met; one greater than a block is read in one call.
+    Many records are cut from a block. A record is yielded before anything after its block is read,
+    and so before damage there is found; a record larger than a block is read in one call.
 
     Args:
-      place: of the first record in the file, which is there already.
-      limits: `record_bytes` counts.
-      size: of the file, if it is known.
+      place: position of the first record, at which the file already is.
+      limits: only `record_bytes` is used.
+      size: size of the file in bytes, if known.
 
     Raises:
-      _DamagedError: what is at hand is no record.
+      _DamagedError: there is no readable record at the current position.
     """
     block, at = b"", 0
     while more := cast(io.BufferedIOBase, file).read1(block_bytes):
@@ -116,23 +116,23 @@ def _records(
             yield data
             at = end + _CRC.size
     if at < len(block):
-        raise _DamagedError(place + at, "the file is cut short")
+        raise _DamagedError(place + at, "the file is truncated")
 
 
 def _check_length(length: int, place: int, most: int, size: int | None) -> None:
-    """Raises _DamagedError for a length that is not to be read: whoever forges it, forges its
-    checksum too."""
+    """Raises _DamagedError for a length that must not be read: whoever forges a length can also
+    forge its checksum."""
     following = place + _HEAD.size + length + _CRC.size
     is_there = size is None or following <= size
     if length > most:
-        message = f"a record of {length} bytes, more than {most}"
+        message = f"a record of {length} bytes; the limit is {most}"
         raise _DamagedError(place, message, following if is_there else None, Reason.TOO_LARGE)
     if not is_there:
-        raise _DamagedError(place, f"the file is cut short, in a record of {length} bytes")
+        raise _DamagedError(place, f"the file is truncated in a record of {length} bytes")
 
 
 class _Search:
-    """Where records begin behind damage, in a file that can be read at any place."""
+    """Finds where records begin after damage, in a file that supports random access."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -141,7 +141,7 @@ class _Search:
         self._left = _MOST_READ_IN_VAIN * self.size
 
     def behind(self, damaged: _DamagedError) -> int | None:
-        """The place of the next record, or the file's end where the damaged one ends there."""
+        """The place of the next record, or the end of the file if the damaged one ends there."""
         following = damaged.following
         if following is not None and (following == self.size or self._heads_at(following)):
             return following
@@ -157,13 +157,13 @@ class _Search:
         return self._heads(place, 1) == [place]
 
     def _heads(self, start: int, count: int) -> list[int]:
-        """The places, of `count` from `start` on, where a length and its checksum are."""
+        """The places, among `count` from `start`, that have a length and its checksum."""
         self._file.seek(start)
         found = record_heads(self._file.read(count + _HEAD.size - 1))
         return [start + int(place) for place in found]
 
     def _is_record(self, place: int) -> bool:
-        """Whether the data, too, are there and fit."""
+        """Whether the data are also there and match their checksum."""
         self._file.seek(place)
         (left, _) = _HEAD.unpack(self._file.read(_HEAD.size))
         if place + _HEAD.size + left + _CRC.size > self.size:
@@ -177,8 +177,8 @@ class _Search:
 
 
 def record_heads(block: bytes) -> np.ndarray:
-    """The places in `block` at which a length, of a record that is not too large, is followed by
-    its checksum: (n,) int64, in order. Only heads that are in it as a whole are found."""
+    """The places in `block` at which the length of a record that is not too large is followed by
+    its checksum: (n,) int64, in order. Only heads that are entirely in `block` are found."""
     count = max(0, len(block) - _HEAD.size + 1)
     data = np.frombuffer(block, np.uint8)
     upper = data[4 : 4 + count] | data[5 : 5 + count] | data[6 : 6 + count] | data[7 : 7 + count]
@@ -195,7 +195,7 @@ def record_heads(block: bytes) -> np.ndarray:
 
 def _crc_changes() -> np.ndarray:
     """(4, 256) uint32: how each value of each of a length's lower bytes changes the checksum of the
-    length 0. A checksum is linear in the bytes, but for a constant."""
+    length 0. A checksum is linear in the bytes, apart from a constant."""
     zero = google_crc32c.value(bytes(_LENGTH_BYTES))
     return np.array(
         [
@@ -211,5 +211,5 @@ _CRC_CHANGES = _crc_changes()
 
 
 def _masked(crc: int) -> int:
-    """A CRC-32C as TFRecord files hold it."""
+    """A CRC-32C as stored in TFRecord files."""
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF

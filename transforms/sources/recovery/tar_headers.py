@@ -1,4 +1,4 @@
-"""Finding a member's header in a tar archive whose members before it are damaged."""
+"""Finding a member's header in a tar archive after damaged members."""
 
 import tarfile
 from typing import BinaryIO
@@ -6,17 +6,17 @@ from typing import BinaryIO
 import numpy as np
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
-_SEARCHED_BLOCKS = 2048  # at once
+_SEARCHED_BLOCKS = 2048  # at a time
 _CHECKSUM = slice(148, 156)
-_SPACES = 8 * ord(" ")  # what the checksum's own bytes count as
+_SPACES = 8 * ord(" ")  # the bytes of the checksum itself count as spaces
 _OCTAL = 8 ** np.arange(7)[::-1]
 
 
 def find_header(file: BinaryIO, start: int) -> int | None:
-    """The place of the first header at or behind `start`, a multiple of 512; None: there is none.
+    """The place of the first header at or after `start`, a multiple of 512; None if there is none.
 
-    A header is a block whose checksum fits and that tarfile takes for one. Headers within a member
-    that is itself an archive look no different.
+    A header is a block whose checksum matches and that tarfile accepts as one. Headers within a
+    member that is itself an archive cannot be distinguished.
     """
     while True:
         file.seek(start)
@@ -31,13 +31,13 @@ def find_header(file: BinaryIO, start: int) -> int | None:
 
 
 def headers(data: bytes) -> np.ndarray:
-    """The numbers of the blocks in `data` whose bytes add up to the checksum that they hold: (n,)
-    int64, in order. Bytes behind the last whole block do not count."""
+    """The numbers of the blocks in `data` whose bytes add up to the checksum that they contain:
+    (n,) int64, in order. Bytes after the last complete block are ignored."""
     count = len(data) // BLOCK_BYTES
     blocks = np.frombuffer(data, np.uint8, count * BLOCK_BYTES).reshape(count, BLOCK_BYTES)
     field = blocks[:, _CHECKSUM]
     sums = blocks.sum(axis=1, dtype=np.int64) - field.sum(axis=1, dtype=np.int64) + _SPACES
-    # Six digits or seven, with spaces or zeros before them.
+    # Six or seven digits, preceded by spaces or zeros.
     digits = np.where(field == ord(" "), ord("0"), field).astype(np.int64)[:, :7] - ord("0")
     valid = (digits >= 0) & (digits < 8)
     six = valid[:, :6].all(axis=1) & (digits[:, :6] @ _OCTAL[1:] == sums)
