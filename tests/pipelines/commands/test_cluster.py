@@ -162,7 +162,7 @@ def test_a_finished_folder_is_not_touched(
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*") if path.is_file()}
     status, _, err = run_command(arguments, capsys)
     assert status == 2
-    assert "holds results already" in err
+    assert "already contains results" in err
     assert before == {path: path.read_bytes() for path in before}
     assert run_command([*arguments, "--overwrite", "--clusters", "3"], capsys)[0] == 0
     assert set(_clusters(tmp_path / "c")["cluster"].to_pylist()) == {0, 1, 2}

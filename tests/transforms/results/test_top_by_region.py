@@ -113,7 +113,7 @@ def test_a_run_without_regions_is_refused(tmp_path: Path, generator: np.random.G
     with pytest.raises(InputError, match="has no regions to order records by") as refused:
         top_by_region(run, 3, COLUMNS)
     assert "\n" not in str(refused.value)
-    with pytest.raises(InputError, match="holds no finished run"):
+    with pytest.raises(InputError, match="contains no finished run"):
         top_by_region(str(tmp_path / "nowhere"), 3, COLUMNS)
 
 

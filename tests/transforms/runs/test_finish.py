@@ -136,7 +136,7 @@ def test_a_run_that_is_not_finished_gives_way_to_one_that_is(tmp_path: Path) -> 
     staged_shards(tmp_path, "old", scores=1, rejects=0)
     write_plan(output, Plan("old", 100, {}))
     shards = staged_shards(tmp_path, "new", scores=1, rejects=0)
-    with pytest.raises(OutputError, match="not finished: --resume goes on with it"):
+    with pytest.raises(OutputError, match="unfinished run: give --resume to continue it"):
         finish_run(output, "new", shards=shards, facts={})
     finish_run(output, "new", shards=shards, facts={}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -161,7 +161,7 @@ def test_a_run_that_finished_meanwhile_is_not_replaced_unasked(tmp_path: Path) -
     finish_run(
         str(tmp_path), "fast", shards=staged_shards(tmp_path, "fast", scores=2, rejects=1), facts={}
     )
-    with pytest.raises(OutputError, match="holds results"):
+    with pytest.raises(OutputError, match="already contains results"):
         finish_run(str(tmp_path), "slow", shards=shards, facts={})
     assert read_ledger(str(tmp_path))["run_id"] == "fast"
     _check_consistent(tmp_path)

@@ -138,7 +138,7 @@ def test_a_run_with_too_many_rejects_ends_early_with_one_line(
     status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
     assert status == 1
     pattern = (
-        rf"latentbeam: (\d+) of (\d+) records rejected, more than max_rejects = {limit} "
+        rf"latentbeam: (\d+) of (\d+) records were rejected, more than max_rejects = {limit} "
         rf"\(\d+ not_an_image\); examples are in failed\.json of {output}"
     )
     found = re.fullmatch(pattern, error)
@@ -179,7 +179,7 @@ def test_the_last_rejects_are_counted_before_anything_is_moved(
     output = tmp_path / "run"
     status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
     assert status == 1
-    assert f"309 of 3000 records rejected, more than max_rejects = {limit} " in error
+    assert f"309 of 3000 records were rejected, more than max_rejects = {limit} " in error
     assert "(299 not_an_image, 10 empty)" in error
     failed = _assert_no_result(output)
     assert failed["complete"]
@@ -212,11 +212,11 @@ def test_a_run_in_parts_is_held_to_one_limit_and_goes_on_with_another(
     run = functools.partial(
         score, [bad_rows], str(bundle("ae")), str(output), checkpoint_every=500, resume=True
     )
-    with pytest.raises(TooManyRejectsError, match="150 of 1500 records rejected"):
+    with pytest.raises(TooManyRejectsError, match="150 of 1500 records were rejected"):
         run(max_rejects=149)
     assert json.loads((output / "failed.json").read_text())["complete"] is False
     assert not (output / "_SUCCESS").exists()
-    with pytest.raises(TooManyRejectsError, match="309 of 3000 records rejected"):
+    with pytest.raises(TooManyRejectsError, match="309 of 3000 records were rejected"):
         run(max_rejects="10.2%")
     assert run(max_rejects=309)["records"]["rejected"] == 309
     assert verify(str(output), [bad_rows])["ok"]

@@ -97,11 +97,11 @@ def test_a_folder_that_was_made_anew_is_not_held(tmp_path: Path) -> None:
     with held(str(run)) as check:
         check()
         run.rmdir()
-        with pytest.raises(OutputError, match="was removed while the run was going on"):
+        with pytest.raises(OutputError, match="was removed while the run was in progress"):
             check()
         run.mkdir()
         (run / ".staging-other").mkdir()
-        with pytest.raises(OutputError, match="was removed while the run was going on"):
+        with pytest.raises(OutputError, match="was removed while the run was in progress"):
             check()
     assert (run / ".staging-other").exists(), "it is another's"
     with pytest.raises(FileExistsError), _staging(run), _made_anew(run):

@@ -206,7 +206,7 @@ def test_two_worker_processes_change_no_bit(
 
 def test_what_cannot_be_used_is_refused(bundle: Bundles, mixed: str, tmp_path: Path) -> None:
     good = {"a": str(bundle("ae"))}
-    with pytest.raises(ConfigError, match="bundles must name a bundle"):
+    with pytest.raises(ConfigError, match="bundles must map at least one category to a bundle"):
         ScoreImagesByCategory({}, "product")
     with pytest.raises(ConfigError, match=r"at least 1\. Received: 0"):
         ScoreImagesByCategory(good, "product", max_models_per_worker=0)

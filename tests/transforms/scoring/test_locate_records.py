@@ -206,5 +206,5 @@ def test_a_bundle_without_a_map_tells_no_regions(anomalous: Get, without_map: Pa
     found = anomalous("whole")._replace(model=without_map)
     with pytest.raises(ConfigError) as refused:
         _located(found, TURNED)
-    assert "tells no regions: it has no map" in str(refused.value)
+    assert "does not support regions: it has no map" in str(refused.value)
     assert "\n" not in str(refused.value)

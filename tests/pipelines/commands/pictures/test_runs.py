@@ -281,7 +281,7 @@ def test_overwriting_takes_earlier_pictures_away(
     run, few = shutil.copytree(finished(**PNG), tmp_path / "run"), tmp_path / "few"
     shutil.copytree(images / "square", few / "square")
     model = str(bundle("ae"))
-    with pytest.raises(OutputError, match=r"holds results already .*pictures"):
+    with pytest.raises(OutputError, match=r"already contains results .*pictures"):
         score([str(few)], model, str(run), **PNG)
     assert picture_bytes(run) == picture_bytes(finished(**PNG))
     score([str(few)], model, str(run), overwrite=True, **PNG)
