@@ -98,7 +98,9 @@ def asked_of(bundle: Bundle, options: ScoreOptions) -> ScoreOptions:
     if options.tiles and bundle.config.image.tile is None:
         raise ConfigError(f"{bundle.path} does not split images into tiles: train with image.tile")
     if options.error_maps and bundle.config.image.tile is not None:
-        raise ConfigError("error maps are not available for images in tiles: store maps instead")
+        raise ConfigError(
+            "error maps are not available for images in tiles: use maps (--maps all) instead"
+        )
     return dataclasses.replace(options, regions=options.maps is not None or has_regions(bundle))
 
 

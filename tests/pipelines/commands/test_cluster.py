@@ -219,7 +219,7 @@ def test_latents_of_another_length() -> None:
         {"centres": points[:2], "variance": np.asarray(1.0), "radii": np.zeros((2, 3))}
     )
     batch = pa.record_batch({"id": ["a"], "latent_mean": _lists(points[:1, :2], False)})
-    with pytest.raises(InputError, match="2 dimensions, the clusters 3"):
+    with pytest.raises(InputError, match="2 dimensions, but the clusters have 3"):
         cluster_rows(batch, clustering)
 
 

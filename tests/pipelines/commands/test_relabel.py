@@ -392,7 +392,7 @@ def _without(name: str) -> Callable[[Path], None]:
         (_remove, "cannot read .*part-00001-of-00003.parquet"),
         (_cut, "cannot read .*part-00001-of-00003.parquet"),
         (_spoil_page, "cannot read .*part-00001-of-00003.parquet"),
-        (_shorten, "part-00001-of-00003.parquet holds 39 rows, the ledger says 40"),
+        (_shorten, "part-00001-of-00003.parquet contains 39 rows, but the ledger says 40"),
         (_add, "more.parquet is not in the ledger"),
         (_without("p_value"), "no column 'p_value' of type double"),
         (_without("is_anomaly"), "no column 'is_anomaly' of type bool"),

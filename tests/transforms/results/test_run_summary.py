@@ -1,4 +1,4 @@
-"""Passes over finished runs, against pandas over all of their rows."""
+"""Passes over finished runs, compared with pandas on all of their rows."""
 
 from pathlib import Path
 
@@ -116,5 +116,5 @@ def test_a_small_cluster_is_shared_by_core_and_edge(tmp_path: Path) -> None:
 
 def test_no_clusters(tmp_path: Path, generator: np.random.Generator) -> None:
     run = write_run(tmp_path / "run", _rows(generator, 5, "a"))
-    with pytest.raises(InputError, match="holds no clusters"):
+    with pytest.raises(InputError, match="contains no clusters"):
         cluster_sizes(run)

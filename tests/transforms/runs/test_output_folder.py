@@ -1,4 +1,4 @@
-"""What a run's output folder may hold before it."""
+"""What a run's output folder may contain before the run."""
 
 from pathlib import Path
 
