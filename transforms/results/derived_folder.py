@@ -53,7 +53,7 @@ class SourceRun:
     def check_unchanged(self, rows: int) -> None:
         """Raises InputError unless the same run is still there, with `rows` scored records."""
         if type(self).read(self.path) != self or scored_count(self.path) != rows:
-            raise InputError(f"{self.path} was overwritten while it was being read: try again")
+            raise InputError(f"{self.path} was rewritten while it was being read: try again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,7 @@ class WriteDerived(Composite):
       A PCollection of one element: the ledger.
 
     Raises:
-      InputError: at run time, the source was overwritten while it was being read; no result is
+      InputError: at run time, the source was rewritten while it was being read; no result is
         written.
     """
 

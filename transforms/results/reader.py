@@ -39,7 +39,7 @@ def scored_count(scores: str) -> int:
     """
     files = [f for f in read_ledger(scores)["files"] if f["path"].partition("/")[0] == SCORES]
     if not (rows := sum(file["rows"] for file in files)):
-        raise InputError(f"{scores} contains no scored records")
+        raise InputError(f"{scores} contains no scored record")
     return rows
 
 

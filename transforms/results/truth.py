@@ -59,7 +59,7 @@ def read_truth(scores: str, where: Where, by: str | None = None) -> Truth:
         for batch in _checked_batches(path, where, by)
     ]
     if not parts:
-        raise InputError(f"{scores} contains no scored records")
+        raise InputError(f"{scores} contains no scored record")
     labelled, anomalous, flags, kind = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(kind, kind="stable")[np.count_nonzero(kind == _NORMAL) :]
     of_each = np.split(order, np.cumsum(np.bincount(kind[order], minlength=len(kinds)))[:-1])
@@ -82,7 +82,7 @@ def read_numbers(scores: str, column: str, records: int) -> np.ndarray:
             values[start:end] = part[: records - start]
             start = end
     if start != records:
-        raise InputError(f"{scores} was overwritten while it was being read: try again")
+        raise InputError(f"{scores} was rewritten while it was being read: try again")
     return values
 
 

@@ -217,7 +217,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         return fit(*arguments, **named)
 
     monkeypatch.setattr(ClassModel, "fit", replace)
-    with pytest.raises(InputError, match="was overwritten while it was being read"):
+    with pytest.raises(InputError, match="was rewritten while it was being read"):
         classify(scores, str(tmp_path / "c"), ClassConfig())
     assert not (tmp_path / "c").exists()
 

@@ -55,5 +55,7 @@ def test_train_says_it_as_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert status == 2
     last = err.splitlines()[-1]
     assert last.startswith("latentbeam: too few records to train on: 20; it takes 24")
-    assert "20 colour images are used, 20 grey are not: to use them all, give " in last
-    assert "--set image.convert=true" in last
+    assert (
+        "20 colour images are used, 20 grey are not: to use them all, give --set "
+        "image.convert=true" in last
+    )
