@@ -88,7 +88,7 @@ def anomalous(
 
 @pytest.fixture(scope="session")
 def without_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that tells no regions, of digits."""
+    """A bundle without regions, trained on digits."""
     return made_once(tmp_path_factory, "bundle-without-map", make_without_map)
 
 

@@ -1,4 +1,4 @@
-"""The name under which users' YAML files knew these transforms; they live in `beam_yaml`."""
+"""The former name of these transforms in users' YAML files; they are now in `beam_yaml`."""
 
 from transforms.beam_yaml.transforms import PROVIDERS, ReadImages, ScoreImages, WriteScores
 

@@ -78,7 +78,7 @@ def make_tiled(folder: Path) -> None:
 
 
 def make_without_map(path: Path) -> None:
-    """A bundle that tells no regions, of digits."""
+    """A bundle without regions, trained on digits."""
     overrides = ["model.network=dense", "model.latent_dim=6", "scoring.map=none"]
     config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
     train(["builtin:digits"], config, str(path), where=["label=1"])

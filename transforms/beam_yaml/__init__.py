@@ -1,1 +1,1 @@
-"""The transforms for Beam YAML files."""
+"""The transforms for Beam YAML."""

@@ -1,6 +1,6 @@
-"""`ReadImages`, `ScoreImages` and `WriteScores` for Beam YAML: rows with a schema between them.
+"""`ReadImages`, `ScoreImages` and `WriteScores` for Beam YAML, connected by rows with a schema.
 
-`providers.yaml`, beside this file, names them for `providers: [{include: ...}]`.
+`providers.yaml`, next to this file, declares them for `providers: [{include: ...}]`.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from transforms.scoring.options import ScoreOptions
 from transforms.sources import ReadOptions, resolve_inputs
 
 PROVIDERS = str(Path(__file__).with_name("providers.yaml"))
-_GOOD = "good"  # Beam YAML's own name of the output beside the one of the errors
+_GOOD = "good"  # Beam YAML's name of the main output, beside the one for errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,29 +64,30 @@ class _WriteConfig(Validated):
 
 
 class ReadImages(beam.PTransform):
-    """Reads images as rows: `id`, `source`, the carried columns, `image`, and, of a record that
+    """Reads images as rows: `id`, `source`, the carried columns, `image` and, for a record that
     could not be read, `reject`, which `ScoreImages` passes on.
 
     Args:
       inputs: Paths of image folders, globs, Parquet, TFRecord, WebDataset or NumPy files.
-      where: Conditions on carried columns, such as label=good or label!=good; all must hold.
-      tallies: The name of a second output, for `WriteScores`: how many records were read, left
-        out by `where`, and files passed over. The first one is then called `records`.
-      format: The kind of every input: images, parquet, tfrecord, webdataset or npz; found by
+      where: Conditions on carried columns, such as label=good or label!=good; all must be true.
+      tallies: The name of a second output, for `WriteScores`: the numbers of records read, of
+        records excluded by `where`, and of files passed over. The first output is then called
+        `records`.
+      format: The kind of every input: images, parquet, tfrecord, webdataset or npz; detected by
         default.
-      image_column: The column, feature or array of images; found by default.
-      id_column: That of ids.
-      label_column: That of labels.
-      exclude: Patterns of paths that are not read, relative to the input.
-      follow_links: Whether links that lead out of the input's folder are followed.
+      image_column: The column, feature or array of images; detected by default.
+      id_column: The column, feature or array of ids; detected by default.
+      label_column: The column, feature or array of labels; detected by default.
+      exclude: Patterns of paths to exclude, relative to the input.
+      follow_links: Whether to follow links that lead out of the input's folder.
     """
 
     def __init__(
         self,
         inputs: Sequence[str],
         where: Sequence[str] = (),
-        tallies: Optional[str] = None,  # noqa: UP045 (Beam YAML makes a schema of it)
-        format: Optional[str] = None,  # noqa: UP045, A002 (as the command's flag)
+        tallies: Optional[str] = None,  # noqa: UP045 (Beam YAML derives a schema from it)
+        format: Optional[str] = None,  # noqa: UP045, A002 (named as the command's flag)
         image_column: Optional[str] = None,  # noqa: UP045
         id_column: Optional[str] = None,  # noqa: UP045
         label_column: Optional[str] = None,  # noqa: UP045
@@ -120,24 +121,24 @@ class ReadImages(beam.PTransform):
 
 
 class ScoreImages(beam.PTransform):
-    """Scores image rows with a bundle. A row of the output has `id`, `source`, the carried
-    columns, `latent_mean`, of a VAE `latent_stddev`, `score`, each `score_NAME`, `p_value`,
-    `is_anomaly` and `model`: strings, numbers as double, lists of doubles, booleans.
+    """Scores image rows with a model bundle. An output row has `id`, `source`, the carried columns,
+    `latent_mean`, for a VAE `latent_stddev`, `score`, each `score_NAME`, `p_value`, `is_anomaly`
+    and `model`: strings, numbers as double, lists of doubles, booleans.
 
-    The input is of `ReadImages`, or any rows with the fields `id`, a string, and `image`, bytes: an
-    encoded image, or raw pixels if `image_shape`, [height, width, channels], and `image_dtype`,
-    uint8 or uint16, say so. Other fields are carried columns.
+    The input is the output of `ReadImages`, or any rows with the fields `id`, a string, and
+    `image`, bytes: an encoded image, or raw pixels if there are the fields `image_shape`, [height,
+    width, channels], and `image_dtype`, uint8 or uint16. Other fields are carried columns.
 
     Args:
-      model: The bundle's folder.
-      fpr: `is_anomaly` is `p_value` <= fpr; by default as the bundle says.
-      outputs: The columns of latents and scores that are wanted; all by default.
-      error_maps: A column `error_map` too, height * width doubles.
-      error_handling: `output` names a second output, of the records that could not be scored:
-        `id`, `source`, `stage`, `reason`, `message`. Without it, the first of them fails the
+      model: The model bundle's folder.
+      fpr: `is_anomaly` is `p_value` <= fpr; by default, the bundle's configured rate.
+      outputs: The latent and score columns to compute; all by default.
+      error_maps: Whether to add a column `error_map`, height * width doubles.
+      error_handling: `output` names a second output, for the records that could not be scored:
+        `id`, `source`, `stage`, `reason`, `message`. Without it, the first such record fails the
         pipeline.
-      primary: The score that `score`, `p_value` and `is_anomaly` are made of; by default the
-        bundle's own.
+      primary: The score from which `score`, `p_value` and `is_anomaly` are computed; by default,
+        the bundle's primary score.
     """
 
     def __init__(
@@ -209,8 +210,8 @@ def _error_output(error_handling: Mapping[str, str] | None) -> str | None:
 def _refuse(rejects: pa.RecordBatch) -> None:
     first = rejects.slice(0, 1).to_pylist()[0]
     raise InputError(
-        f"{first['id']}: {first['reason']}: {first['message']}; with error_handling: "
-        "{output: NAME}, ScoreImages gives such records apart and goes on"
+        f"{first['id']}: {first['reason']}: {first['message']}; to continue and output such "
+        "records separately, set error_handling: {output: NAME} for ScoreImages"
     )
 
 
@@ -218,13 +219,13 @@ class WriteScores(beam.PTransform):
     """Writes a run folder: `scores/*.parquet`, `rejects/*.parquet`, `run.json` and, last,
     `_SUCCESS`.
 
-    The input is rows of scores or, by name, `scores`, `rejects` and `tallies`, as `ScoreImages` and
-    `ReadImages` give them. What is not given is null in the counts of `run.json`.
+    The input is rows of scores or, by name, `scores`, `rejects` and `tallies`, as output by
+    `ScoreImages` and `ReadImages`. The counts in `run.json` of missing inputs are null.
 
     Args:
-      output: The run folder; nothing in it changes until the run has succeeded.
-      overwrite: Whether to replace results that it holds.
-      facts: What `run.json` says besides; `verify` follows its `where`, a list of conditions.
+      output: The run folder; its contents do not change until the run has succeeded.
+      overwrite: Whether to replace existing results.
+      facts: Further contents of `run.json`; `verify` applies its `where`, a list of conditions.
     """
 
     def __init__(

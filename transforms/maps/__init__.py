@@ -1,1 +1,1 @@
-"""Anomaly maps in the coordinates of the images that they are of."""
+"""Anomaly maps in the coordinates of their images."""

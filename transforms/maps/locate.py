@@ -1,4 +1,4 @@
-"""Where scored records are anomalous, by the maps that their model gives."""
+"""Where scored records are anomalous, from their model's anomaly maps."""
 
 import functools
 import itertools
@@ -20,34 +20,34 @@ from transforms.maps.tables import map_column, picture_column, regions_column, s
 from transforms.records.batches import IMAGE, MAP, REGIONS
 from transforms.records.pixels import pixels_from_arrow
 
-PEAK = "map_peak"  # the score that a map's threshold is calibrated by
+PEAK = "map_peak"  # the score that calibrates a map's threshold
 Kept = Literal["all", "flagged"]
-_LEAST_RANGE = 1e-12  # between the shades of pictures
+_LEAST_RANGE = 1e-12  # the minimum between the shades of pictures
 
 
 def has_regions(bundle: Bundle) -> bool:
-    """Whether there is what tells a region from the rest of an image: a map, and what its greatest
-    value is of normal images."""
+    """Whether the bundle supports regions: it has a map, and the calibrated peaks of normal images'
+    maps."""
     return bundle.config.scoring.map != NO_MAP and PEAK in bundle.calibrated_scores()
 
 
 def check_regions(bundle: Bundle) -> None:
-    """Raises ConfigError for a bundle without regions (`has_regions`)."""
+    """Raises ConfigError if the bundle does not support regions (`has_regions`)."""
     if not has_regions(bundle):
         raise ConfigError(
-            f"{bundle.path} tells no regions: it has no map, or not the score {PEAK}, by which "
-            "they are calibrated; train it again"
+            f"{bundle.path} does not support regions: it has no map, or lacks the score {PEAK} "
+            "that calibrates them; retrain it"
         )
 
 
 class Placed(NamedTuple):
-    """A map.
+    """A map and the position of its image.
 
     Attributes:
       places: (h, w) float32.
-      placement: where its image lies in it.
-      orientation: by which EXIF says how the image as it is stored is turned to stand upright.
-      pixels: (H, W, C) uint8 or uint16, of the same frame; None where no pictures are asked for.
+      placement: where the image is in the map.
+      orientation: the EXIF orientation that turns the stored image upright.
+      pixels: (H, W, C) uint8 or uint16, of the same frame; None if no pictures are requested.
     """
 
     places: np.ndarray
@@ -57,17 +57,17 @@ class Placed(NamedTuple):
 
 
 class Locator:
-    """Finds regions in maps, and keeps maps.
+    """Finds regions in maps, and stores maps.
 
     Args:
-      bundle: whose maps they are, and whose calibration records say what the greatest value of a
-        normal image's map is.
-      fpr: the greatest p-value of a region's peak, and so the share of normal images that have any.
-      maps: of which records maps are kept; None: of none.
-      map_format: as numbers, or as PNG files.
+      bundle: the bundle that computes the maps; its calibration records give the peaks of normal
+        images' maps.
+      fpr: the greatest p-value of a region's peak, hence the share of normal images with a region.
+      maps: which records' maps are stored; if None, none.
+      map_format: numbers or PNG files.
 
     Raises:
-      ConfigError: the bundle tells no regions.
+      ConfigError: the bundle does not support regions.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class Locator:
         self.draws = maps is not None and map_format == "png"
 
     def placed(self, batch: pa.RecordBatch, places: np.ndarray) -> list[Placed]:
-        """The maps, (N, h, w) float32, of N good records with `STORED` and decoded images."""
+        """Places the maps, (N, h, w) float32, of N good records with `STORED` and decoded
+        images."""
         sizes, size = stored_sizes(batch), places.shape[1:]
         placements = [Placement.of(stored, self._image, size) for stored in sizes]
         pixels: Iterable[np.ndarray | None] = itertools.repeat(None)
@@ -90,7 +91,7 @@ class Locator:
         return list(map(Placed, places, placements, (s.orientation for s in sizes), pixels))
 
     def regions(self, own: Placed) -> list[Region]:
-        """Those of a map, the highest peak first."""
+        """The regions of a map, the highest peak first."""
         return find_regions(own.places, self._threshold, own.placement)
 
     def p_values(self, regions: Sequence[Region]) -> np.ndarray:
@@ -101,14 +102,14 @@ class Locator:
         """The image and its overlay, from a map with pixels.
 
         Raises:
-          ValueError: it has none.
+          ValueError: the map has no pixels.
         """
         if own.pixels is None:
-            raise ValueError("there are no pixels beside the map")
+            raise ValueError("the map has no pixels to draw")
         return located(own.pixels, own.places, own.placement, regions, self.shades)
 
     def columns(self, maps: Sequence[Placed], flags: np.ndarray) -> dict[str, pa.Array]:
-        """`REGIONS` and, where maps are kept, `MAP`, of N records, of which some are flagged, (N,)
+        """The column `REGIONS` and, if maps are stored, `MAP`, for N records with `flags`, (N,)
         bool."""
         regions = list(map(self.regions, maps))
         columns = {REGIONS: regions_column(regions, list(map(self.p_values, regions)))}
@@ -141,9 +142,9 @@ class Locator:
 
     @functools.cached_property
     def shades(self) -> Shades:
-        """Of pictures: the middle is the threshold, or where calibration records are too few for
-        one the greatest value that they have. Black is 0, but of maps that may be below it the
-        least of calibration records' greatest values."""
+        """The shades of pictures. The middle is the threshold or, if calibration records are too
+        few for one, their greatest peak. Black is 0 or, for maps that may be negative, the least
+        peak of the calibration records."""
         least, greatest = map(float, self._calibration.scores[[0, -1]])
         middle = self._threshold if np.isfinite(self._threshold) else greatest
         black = 0.0 if middle > 0 else least

@@ -1,4 +1,4 @@
-"""Maps as heat over the images that they are of, with boxes around regions."""
+"""Maps as heat over their images, with boxes around regions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,29 +13,29 @@ from transforms.maps.placement import Placement
 from transforms.maps.regions import Region
 
 HEAT = "magma"
-OVER = "autumn_r"  # from yellow to red: on grey every value of it stands out
-_SHARE = 0.7  # of the heat where it is most; where values are low the image alone is seen
-_FROM, _TO = 0.3, 0.6  # of the brightest value: where heat begins to show, and where it is most
-_LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat can be told apart
-_BOX = (0, 190, 255)  # no colour of the heat
-_AROUND = 3  # pixels between a region and its box, which would hide a small one
+OVER = "autumn_r"  # from yellow to red: every value of it stands out on grey
+_SHARE = 0.7  # the maximum opacity of the heat; where values are low only the image is visible
+_FROM, _TO = 0.3, 0.6  # shares of the brightest value where heat begins, and is most opaque
+_LEAST_SIDE = 256  # smaller images are enlarged, so that boxes and heat are distinguishable
+_BOX = (0, 190, 255)  # a colour that the heat does not contain
+_AROUND = 3  # pixels between a region and its box, which would otherwise hide a small region
 _WIDE_LINES_FROM = 768
-_MOST_PLACES = 2048  # a side that are drawn: pictures are to be looked at
-_SAME_ASPECT = 0.05  # what rounding to whole pixels may change of it
+_MOST_PLACES = 2048  # drawn per side: more would not be visible
+_SAME_ASPECT = 0.05  # the change of aspect ratio that rounding to whole pixels may cause
 
 
 def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarray:
-    """Images in grey with the errors over them as heat, from three tenths of the worst.
+    """Images in grey, overlaid with errors as heat from three tenths of `worst` upwards.
 
     Args:
-      images: (N, H, W, C), of values from 0 to 1.
+      images: (N, H, W, C), with values from 0 to 1.
       errors: (N, H, W), at least 0.
-      worst: the error that has the brightest colour.
+      worst: the error shown in the brightest colour.
 
     Returns:
       (N, H, W, 3) float32, from 0 to 1.
     """
-    import matplotlib  # noqa: PLC0415 - it loads for long, and few runs draw
+    import matplotlib  # noqa: PLC0415 - slow to import, and few runs draw
 
     grey = (images[..., :3] if images.shape[-1] >= 3 else images[..., :1]).mean(axis=-1)
     unit = np.clip(errors / max(worst, 1e-12), 0.0, 1.0)
@@ -45,7 +45,7 @@ def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarra
 
 
 class Located(NamedTuple):
-    """An image and its overlay, both as the file holds the image, and of one size.
+    """An image and its overlay, both oriented as stored, and of the same size.
 
     Attributes:
       image: (h, w, 1) or (h, w, 3) uint8.
@@ -66,13 +66,13 @@ def located(
     """Draws where an image is anomalous.
 
     Args:
-      pixels: (H, W, C) uint8 or uint16, of the frame that the map is of, at any size.
-      places: (h, w) float32, the map of the frame. Where it has more than 2,048 places a side, as
-        that of an image in tiles, pixels are as many: then pictures show the mean pixel of several
-        places, and the greatest value of the map.
-      placement: where the image lies in the map.
-      regions: of the image.
-      shades: the values of the map that are black, and half as bright as can be.
+      pixels: (H, W, C) uint8 or uint16, of the map's frame, at any size.
+      places: (h, w) float32, the map of the frame. If it has more than 2,048 places per side (an
+        image in tiles), there must be one pixel per place; pictures then show blocks of places, by
+        their mean pixel and the greatest value of the map.
+      placement: where the image is in the map.
+      regions: the regions of the image.
+      shades: the values of the map shown as black and as half the greatest brightness.
     """
     if (times := _times_too_large(places)) > 1:
         placement = dataclasses.replace(
@@ -82,7 +82,7 @@ def located(
         pixels = _blocks(pixels, times).mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
     of_pixels = placement.sized(places, pixels)
     levels = of_pixels.pixels_of_image(pixels)
-    # To the frame's size first: where it ends, so does the heat.
+    # Resized to the frame first, so that the heat ends where the frame does.
     values = of_pixels.map_of_image(_resized(places, pixels.shape[:2]))
     size = _of_aspect(levels.shape[:2], placement.stored)
     image = enlarged(_resized(_shown(levels, pixels.dtype), size))
@@ -93,7 +93,7 @@ def located(
 
 
 def shown_map(places: np.ndarray) -> np.ndarray:
-    """(h, w) → at most 2,048 places a side: each the greatest of several, where there are more."""
+    """(h, w) → at most 2,048 places per side, each the maximum of a block if there are more."""
     times = _times_too_large(places)
     return places if times == 1 else _blocks(places, times).max(axis=(1, 3))
 
@@ -103,8 +103,8 @@ def _times_too_large(places: np.ndarray) -> int:
 
 
 def _blocks(values: np.ndarray, times: int) -> np.ndarray:
-    """(h, w, ...) as (h', times, w', times, ...), the last row and column repeated to whole
-    blocks."""
+    """(h, w, ...) as (h', times, w', times, ...), with the last row and column repeated to fill the
+    last blocks."""
     height, width = (-(-side // times) for side in values.shape[:2])
     beyond = (height * times - values.shape[0], width * times - values.shape[1])
     padding = [(0, beyond[0]), (0, beyond[1]), *[(0, 0)] * (values.ndim - 2)]
@@ -113,8 +113,8 @@ def _blocks(values: np.ndarray, times: int) -> np.ndarray:
 
 
 def _shown(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(H, W, 1) or (H, W, 3) uint8, black where levels are NaN; 16-bit images, which seldom use all
-    their range, are stretched to it."""
+    """(H, W, 1) or (H, W, 3) uint8, black where levels are NaN. 16-bit images seldom use their full
+    range, and are stretched to it."""
     shown = levels[..., :3] if levels.shape[-1] in (3, 4) else levels[..., :1]
     if dtype != np.uint8:
         low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
@@ -123,8 +123,8 @@ def _shown(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _of_aspect(size: tuple[int, int], stored: Stored) -> tuple[int, int]:
-    """The size, (height, width), with the aspect ratio of the stored image, neither side less than
-    it was, but for images so thin that they would have sixteen times the pixels."""
+    """The size, (height, width), with the aspect ratio of the stored image. Neither side is
+    reduced, except for images so thin that they would have more than sixteen times the pixels."""
     height, width = size
     across, down = width / stored.width, height / stored.height
     if abs(across / down - 1) < _SAME_ASPECT:
@@ -135,7 +135,7 @@ def _of_aspect(size: tuple[int, int], stored: Stored) -> tuple[int, int]:
 
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) or (h, w, C) at another size, (height, width), by straight lines."""
+    """(h, w) or (h, w, C) at another size, (height, width), interpolated linearly."""
     if values.shape[:2] == size:
         return values
     if values.ndim == 3:
@@ -146,7 +146,7 @@ def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """(h, w, ...) → at least 256 pixels along its longer side, by whole copies of its pixels."""
+    """(h, w, ...) → at least 256 pixels along the longer side, by repeating pixels."""
     times = -(-_LEAST_SIDE // max(image.shape[:2]))
     return image if times == 1 else image.repeat(times, axis=0).repeat(times, axis=1)
 

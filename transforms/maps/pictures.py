@@ -1,4 +1,4 @@
-"""Maps as PNG files, to be looked at."""
+"""Maps as PNG files, for viewing."""
 
 import io
 from typing import Literal, NamedTuple
@@ -7,26 +7,26 @@ import numpy as np
 from PIL import Image
 
 MapFormat = Literal["parquet", "png"]
-_MIDDLE = 32768  # the level of the map's threshold in its picture
+_MIDDLE = 32768  # the picture's level at the map's threshold
 _ROWS = 256
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
 class Shades(NamedTuple):
-    """What values of maps are in pictures: `black`, and `middle`, the threshold of regions."""
+    """The map values shown in pictures as black, and as `middle`, the threshold of regions."""
 
     black: float
     middle: float
 
     @property
     def brightest(self) -> float:
-        """The value of white, and of the brightest heat: as far above the middle as black is below
-        it."""
+        """The value of white and of the brightest heat: as far above the middle as black is
+        below."""
         return 2 * self.middle - self.black
 
     @property
     def per_level(self) -> float:
-        """By how much a level of 16 bits differs from the next."""
+        """The difference in value between consecutive 16-bit levels."""
         return (self.middle - self.black) / _MIDDLE
 
 
@@ -41,18 +41,17 @@ class MapPictures(NamedTuple):
 def map_pictures(
     values: np.ndarray, overlay: np.ndarray, shades: Shades, orientation: int
 ) -> MapPictures:
-    """A map in 16 bits of grey, and its overlay.
+    """Encodes a map as 16-bit grey, together with its overlay.
 
     Args:
-      values: (h, w) float32, of the whole image as its file holds it; NaN, where it is not known,
-        becomes black.
-      overlay: (H, W, 3) uint8, as `transforms.maps.overlay.located` draws it.
-      shades: which value is level 0, and which 32768.
-      orientation: EXIF's, by which the image is turned to stand upright; the files say it too.
+      values: (h, w) float32, of the entire image as stored; NaN (unknown) becomes black.
+      overlay: (H, W, 3) uint8, as drawn by `transforms.maps.overlay.located`.
+      shades: the values at levels 0 and 32768.
+      orientation: the EXIF orientation that turns the image upright; written to the files too.
     """
     height, width = values.shape
     levels = np.empty((height, width), np.uint16)
-    for top in range(0, height, _ROWS):  # of large images' maps, not all at once
+    for top in range(0, height, _ROWS):  # in bands: maps of large images are large
         scaled = (values[top : top + _ROWS] - shades.black) / shades.per_level
         levels[top : top + _ROWS] = np.clip(np.rint(np.nan_to_num(scaled)), 0, 65535)
     return MapPictures(_png(levels, orientation), _png(overlay, orientation), (height, width))

@@ -1,4 +1,4 @@
-"""Between the map of a frame and the image as its file holds it."""
+"""Conversion between the map of a frame and the image as stored in its file."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ _MOST_TIMES = 16
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where an image lies in the map of the frame that it was brought to.
+    """Where an image is in the map of the frame that it was fitted to.
 
     Attributes:
-      stored: how the file holds the image.
-      fitted: where the upright image lies in the frame.
-      places: pixels of the frame that a place of the map is wide and high.
+      stored: the size and orientation of the image in its file.
+      fitted: where the upright image is in the frame.
+      places: the width and height of a place of the map, in pixels of the frame.
     """
 
     stored: Stored
@@ -29,20 +29,20 @@ class Placement:
 
     @classmethod
     def of(cls, stored: Stored, config: ImageConfig, size: tuple[int, int]) -> "Placement":
-        """That of an image in maps of `size`, (h, w)."""
+        """The placement of an image in maps of `size`, (h, w)."""
         height, width, _ = config.shape
         return cls(stored, _fitted(stored.upright, config), (width / size[1], height / size[0]))
 
     @classmethod
     def as_stored(cls, stored: Stored, places: tuple[float, float]) -> "Placement":
-        """That of an image in a map of its own rows, whose places are so many pixels wide and
-        high; what the map has to the right of it, and below, is beside the image."""
+        """The placement of an image in a map of its stored rows, whose places have this width and
+        height in pixels; the map may extend beyond the image to the right and below."""
         whole = (0.0, 0.0, float(stored.width), float(stored.height))
         rows = stored._replace(orientation=1)
         return cls(rows, Fitted(whole, (0, 0, stored.width, stored.height)), places)
 
     def sized(self, places: np.ndarray, pixels: np.ndarray) -> "Placement":
-        """The same of the frame's pixels, (H, W, C), in place of its map, (h, w)."""
+        """The same placement in the frame's pixels, (H, W, C), instead of its map, (h, w)."""
         across, down = (
             own * count / pixel_count
             for own, count, pixel_count in zip(
@@ -53,21 +53,21 @@ class Placement:
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the upright image that a place of the map is wide and high."""
+        """The width and height of a place of the map, in pixels of the upright image."""
         (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
         across, down = self.places
         return across * (right - left) / (to_x - x), down * (bottom - top) / (to_y - y)
 
     def shares(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """What of each row, (h,), and of each column, (w,), of a map of `size` is the image's, from
-        0 to 1."""
+        """The share of each row, (h,), and of each column, (w,), of a map of `size` that the image
+        covers, from 0 to 1."""
         x, y, to_x, to_y = self.fitted.place
         (across, down), (height, width) = self.places, size
         return _overlap(y / down, to_y / down, height), _overlap(x / across, to_x / across, width)
 
     def in_image(self, box: Box) -> Box | None:
-        """A box of places, cut off at the image's sides, in pixels of the image as it is stored;
-        None where all of it lies beside the image."""
+        """A box of places, clipped to the image, in pixels of the image as stored; None if the box
+        is entirely outside the image."""
         (left, top, _, _), (x, y, _, _) = self.fitted
         height, width = self.stored.upright
         sides = []
@@ -75,16 +75,16 @@ class Placement:
             (box[0], box[2], self.scale[0], self.places[0], x, left, width),
             (box[1], box[3], self.scale[1], self.places[1], y, top, height),
         ):
-            # Rounded, so that an end on a whole pixel is one.
+            # Rounded, so that an end on a pixel boundary is exact.
             ends = [round(start + (end - origin / place) * scale, 6) for end in (low, high)]
             sides.append((max(0.0, ends[0]), min(float(size), ends[1])))
         (x0, x1), (y0, y1) = sides
         return stored_box((x0, y0, x1, y1), self.stored) if x0 < x1 and y0 < y1 else None
 
     def map_of_image(self, places: np.ndarray) -> np.ndarray:
-        """(h, w) float32, of the frame → (h', w') float32, of the whole image as it is stored; NaN
-        where the frame shows none of it. Its scale is `scale`, but for rounding, and coarser where
-        it would have more than 16 times the places, as of a thin image that was cut to a square."""
+        """(h, w) float32, of the frame → (h', w') float32, of the entire image as stored; NaN where
+        the frame does not show it. The scale is `scale`, except for rounding, and coarser where the
+        result would have more than 16 times the places, as for a thin image cropped to a square."""
         (left, top, right, bottom), (x, y, to_x, to_y) = self.fitted
         across, down = self.places
         height, width = self.stored.upright
@@ -111,8 +111,8 @@ class Placement:
         return turned_back(result, self.stored.orientation)
 
     def pixels_of_image(self, pixels: np.ndarray) -> np.ndarray:
-        """(H, W, C) of the frame → (H', W', C) float32 of the whole image, as `map_of_image`; NaN
-        where the frame shows none of it."""
+        """(H, W, C) of the frame → (H', W', C) float32 of the entire image, as in `map_of_image`;
+        NaN where the frame does not show it."""
         planes = [
             self.map_of_image(pixels[..., channel].astype(np.float32))
             for channel in range(pixels.shape[-1])
@@ -121,7 +121,7 @@ class Placement:
 
 
 def _overlap(low: float, high: float, count: int) -> np.ndarray:
-    """What of each of so many places lies between two ends, (count,)."""
+    """The share of each of `count` places that is between two ends, (count,)."""
     starts = np.arange(count)
     return np.clip(np.minimum(starts + 1, high) - np.maximum(starts, low), 0.0, 1.0)
 
@@ -132,7 +132,7 @@ def _fitted(size: tuple[int, int], config: ImageConfig) -> Fitted:
 
 
 def _cut(places: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
-    """The box of a map at `size`, (height, width): straight lines between centres of places."""
+    """The box of a map at `size`, (height, width), interpolated linearly between place centres."""
     whole = (0.0, 0.0, float(places.shape[1]), float(places.shape[0]))
     if box == whole and size == places.shape:
         return places

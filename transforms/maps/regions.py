@@ -8,17 +8,18 @@ import numpy as np
 from transforms.images.fitting import Box
 from transforms.maps.placement import Placement
 
-_TOUCHING = np.ones((3, 3), bool)  # places of one region may touch at a corner
+_TOUCHING = np.ones((3, 3), bool)  # places that touch only at a corner are connected
 
 
 class Region(NamedTuple):
     """A connected part of an image.
 
     Attributes:
-      x, y: of its leftmost column and topmost row, in pixels of the image as it is stored.
-      width, height: of the box around it, in pixels.
-      area: of its places, in pixels of the image, rounded.
-      peak, mean: of the map's values in it.
+      x, y: the leftmost column and topmost row of its bounding box, in pixels of the image as
+        stored.
+      width, height: the size of its bounding box, in pixels.
+      area: the area of its places, in pixels of the image, rounded.
+      peak, mean: the greatest and the mean value of the map in it.
     """
 
     x: int
@@ -35,15 +36,15 @@ def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> 
 
     Args:
       places: (h, w) float32, the map of a frame.
-      threshold: the least value that is in a region.
-      placement: where the image lies in the map; what lies beside it is no region.
+      threshold: the least value inside a region.
+      placement: where the image is in the map; places outside it are in no region.
     """
     rows, columns = placement.shares(places.shape)
     extent = _extent(places, rows > 0, columns > 0, threshold)
     if extent is None:
         return []
     top, left, within = extent
-    from scipy import ndimage  # noqa: PLC0415 - it loads for long, and few records have regions
+    from scipy import ndimage  # noqa: PLC0415 - slow to import, and few records have regions
 
     labels, count = _labelled(within >= threshold)
     regions = []
@@ -59,8 +60,8 @@ def find_regions(places: np.ndarray, threshold: float, placement: Placement) -> 
 def _extent(
     places: np.ndarray, rows: np.ndarray, columns: np.ndarray, threshold: float
 ) -> tuple[int, int, np.ndarray] | None:
-    """Where the part of a map begins that all regions lie in, of these rows, (h,) bool, and
-    columns, (w,) bool, and that part; None where there is no region."""
+    """The part of a map that contains all regions within `rows`, (h,) bool, and `columns`, (w,)
+    bool, preceded by its top row and left column; None if there is no region."""
     inside = [
         np.flatnonzero(mask & (places.max(axis=axis) >= threshold))
         for mask, axis in ((rows, 1), (columns, 0))
@@ -72,19 +73,19 @@ def _extent(
 
 
 def _labelled(inside: np.ndarray) -> tuple[np.ndarray, int]:
-    """Numbers of regions from 1, and how many there are; in two bytes a place, if these do."""
+    """Labels of regions, from 1, and their number; two bytes per place, if that is enough."""
     from scipy import ndimage  # noqa: PLC0415
 
     labels: Any = np.empty(inside.shape, np.uint16)
     try:
         return labels, ndimage.label(inside, _TOUCHING, output=labels)
-    except RuntimeError:  # too many for so small numbers
+    except RuntimeError:  # too many regions for 16 bits
         return ndimage.label(inside, _TOUCHING)
 
 
 def _region(values: np.ndarray, shares: float, box: Box, placement: Placement) -> Region | None:
-    """The region of so many places, whose values these are, in a box of places; None where it but
-    touches the image."""
+    """The region with these values, an area of `shares` places and this box of places; None if it
+    only touches the image."""
     sides = placement.in_image(box)
     if sides is None:
         return None

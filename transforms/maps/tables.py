@@ -1,4 +1,4 @@
-"""The rows that tell where records are anomalous: regions, and maps."""
+"""Rows that locate anomalies in records: regions, maps and tiles."""
 
 from collections.abc import Collection, Sequence
 
@@ -41,7 +41,7 @@ _OF_MAP = [
     pa.field("scale_y", pa.float32()),
     pa.field("map", pa.list_(pa.float16())),
 ]
-_OF_FILES = (*PICTURE_COLUMNS, *DIGEST_COLUMNS)  # of maps, whether they are pictures or not
+_OF_FILES = (*PICTURE_COLUMNS, *DIGEST_COLUMNS)  # reserved in maps, with or without pictures
 _OF_PICTURE = [
     *_OF_MAP[:4],
     pa.field("value_at_black", pa.float32()),
@@ -63,7 +63,7 @@ def regions_column(regions: Sequence[Sequence[Region]], p_values: Sequence[np.nd
 
 
 def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement]) -> pa.Array:
-    """(N,) maps (h, w) of images as they are stored, in half floats; null for records without."""
+    """(N,) maps (h, w) of images as stored, in half floats; null for records without one."""
     halves = [_EMPTY if own is None else _halves(own) for own in maps]
     ends = np.cumsum([0, *(own.size for own in halves)])
     parts = [own.reshape(-1) for own in halves]
@@ -76,7 +76,7 @@ def map_column(maps: Sequence[np.ndarray | None], placements: Sequence[Placement
 def picture_column(
     pictures: Sequence[MapPictures | None], placements: Sequence[Placement], shades: Shades
 ) -> pa.Array:
-    """(N,) maps as the bytes of PNG files in these shades; null for records without."""
+    """(N,) maps as the bytes of PNG files in these shades; null for records without one."""
     sizes = [(0, 0) if own is None else own.size for own in pictures]
     files = [(None, None) if own is None else (own.map, own.overlay) for own in pictures]
     columns = {
@@ -94,7 +94,8 @@ def picture_column(
 def _sizes_of_maps(
     shapes: Sequence[tuple[int, ...]], placements: Sequence[Placement]
 ) -> dict[str, pa.Array]:
-    """Of maps (h, w), and how many pixels of the image their places are wide and high."""
+    """Columns with the sizes of maps (h, w), and with the width and height of their places in
+    pixels of the image."""
     sizes = np.array(shapes, np.int32).reshape(-1, 2)
     stored = np.array([own.stored[:2] for own in placements], np.float32).reshape(-1, 2)
     scale = (stored / np.maximum(sizes[:, ::-1], 1)).astype(np.float32)
@@ -115,44 +116,44 @@ def _structs(
 
 
 def _halves(places: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what is too great becomes the greatest
+    with np.errstate(over="ignore"):  # overflow becomes the greatest half float
         halves = places.astype(np.float16)
     return np.clip(halves, -_GREATEST, _GREATEST, out=halves)
 
 
 def region_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The regions of scored records, one a row."""
+    """The regions of scored records, one per row."""
     return _flat_rows(batch, batch.column(REGIONS))
 
 
 def map_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The maps of those scored records that have one."""
+    """The maps of the scored records that have one."""
     records = batch.filter(batch.column(MAP).is_valid())
     return _rows(records, records.column(MAP), _OF_FILES)
 
 
 def tile_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The tiles of scored records, one a row."""
+    """The tiles of scored records, one per row."""
     return _flat_rows(batch, batch.column(TILES))
 
 
 def _flat_rows(batch: pa.RecordBatch, lists: pa.ListArray) -> pa.RecordBatch:
     """One row for each item of each record's list."""
-    # Without its map, which is large, before a record becomes many rows.
+    # Drops the map, which is large, before a record becomes many rows.
     records = batch.select([n for n in batch.schema.names if _is_of_record(n)])
     return _rows(records.take(pc.list_parent_indices(lists)), pc.list_flatten(lists))
 
 
 def _is_of_record(name: str) -> bool:
-    """Whether a column is not one that scoring has added, but for what every row says."""
+    """Whether a column was not added by scoring, or is one that every row has."""
     return name in (ID, SOURCE, STORED, _MODEL) or carried_name(name) == name
 
 
 def _rows(
     records: pa.RecordBatch, values: pa.StructArray, taken: Collection[str] = ()
 ) -> pa.RecordBatch:
-    """One row for each of `values`, with its record's columns but for what scoring has added. Those
-    that clash with fields of the values, or are taken otherwise, get `input_`."""
+    """One row per value, with its record's columns except those added by scoring. Names that clash
+    with fields of the values or with `taken` are prefixed with `input_`."""
     own = {field.name: pc.struct_field(values, field.name) for field in values.type}
     if STORED in records.schema.names:
         sizes = _sizes(records)
@@ -170,8 +171,8 @@ def _rows(
 
 
 def _free_names(carried: Sequence[str], taken: Collection[str]) -> dict[str, str]:
-    """What carried columns are called beside others: by their own names, or with `input_` before
-    it, as often as it takes."""
+    """The output names of carried columns: their own, prefixed with `input_` as often as needed to
+    be free."""
     names: dict[str, str] = {}
     for name in carried:
         free = name
@@ -182,16 +183,16 @@ def _free_names(carried: Sequence[str], taken: Collection[str]) -> dict[str, str
 
 
 def carried_in_maps(name: str) -> str:
-    """What the column `name` of a run's scores is called in its maps."""
+    """The name in a run's maps of the column `name` of its scores."""
     taken = {*(field.name for field in _OF_MAP), *_OF_IMAGE, *_OF_FILES}
     return f"input_{name}" if name in taken else name
 
 
 def stored_sizes(batch: pa.RecordBatch) -> list[Stored]:
-    """How files hold the images of some rows."""
+    """The stored sizes and orientations of the rows' images."""
     return [Stored(*size) for size in _sizes(batch).tolist()]
 
 
 def _sizes(batch: pa.RecordBatch) -> np.ndarray:
-    """(N, 3) int32."""
+    """`STORED` as (N, 3) int32."""
     return batch.column(STORED).flatten().to_numpy().reshape(len(batch), 3)

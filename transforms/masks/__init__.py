@@ -1,1 +1,1 @@
-"""Masks of defects, beside the maps of a finished run."""
+"""Comparing masks of defects with the maps of a finished run."""

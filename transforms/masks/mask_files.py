@@ -1,4 +1,4 @@
-"""Masks in a folder, by the records that they are of."""
+"""Masks in a folder, looked up by record."""
 
 import posixpath
 
@@ -13,23 +13,23 @@ from transforms.sources.kinds import IMAGE_ENDINGS, kind_by_name
 from transforms.storage.files import files_below, read_whole
 
 _MOST_BYTES, _MOST_PIXELS = 256 << 20, 178_956_970
-_SUFFIX = "_mask"  # of MVTec's names
-_FOLDERS = ("test/",)  # of MVTec's images, which its masks' folder has not
+_SUFFIX = "_mask"  # in MVTec's names
+_FOLDERS = ("test/",)  # in the paths of MVTec's images, but not of its masks
 _HALF = {"uint8": 127, "uint16": 32767}
 
 
 class Masks:
-    """The masks of a folder: grey images of the size of those that they are of, in which defects
+    """The masks of a folder: grey images of the same size as the records' images, in which defects
     are brighter than half of white.
 
-    That of a record lies under its path, whatever its ending: of `bent/7.jpg` in `bent/7.png`, or
-    in `bent/7_mask.png`, as MVTec has it, also of `test/bent/7.jpg`.
+    A record's mask has the record's path, with any ending: the mask of `bent/7.jpg` is
+    `bent/7.png`, or `bent/7_mask.png` as in MVTec, also for `test/bent/7.jpg`.
 
     Args:
-      folder: local or remote.
+      folder: the folder, local or remote.
 
     Raises:
-      InputError: it cannot be listed, or holds no image.
+      InputError: the folder cannot be listed, or contains no image.
     """
 
     def __init__(self, folder: str):
@@ -37,27 +37,30 @@ class Masks:
         try:
             found = sorted(files_below(self._folder))
         except OSError as error:
-            raise InputError(f"cannot look into {folder}: {error}") from error
+            raise InputError(f"cannot list {folder}: {error}") from error
         self._paths = {
             posixpath.splitext(printable(path.removeprefix(f"{self._folder}/")))[0]: path
             for path in found
             if kind_by_name(path) == "images"
         }
         if not self._paths:
-            raise InputError(f"{folder} holds no masks; image endings: {', '.join(IMAGE_ENDINGS)}")
+            raise InputError(
+                f"{folder} contains no masks; image endings: {', '.join(IMAGE_ENDINGS)}"
+            )
 
     def path(self, record: str) -> str | None:
-        """The file of a record's mask."""
+        """The path of a record's mask; None if it has none."""
         name = posixpath.splitext(record)[0]
         names = [name, *(name.removeprefix(folder) for folder in _FOLDERS)]
         found = (self._paths.get(own + suffix) for own in names for suffix in ("", _SUFFIX))
         return next((path for path in found if path is not None), None)
 
     def mask(self, record: str, stored: Stored) -> np.ndarray | None:
-        """A record's mask, (H, W) bool, of the image as it is stored; None where it has none.
+        """A record's mask, (H, W) bool, of the image as stored; None if it has none.
 
         Raises:
-          InputError: it cannot be read, is of another size, or has no pixel above half of white.
+          InputError: the mask cannot be read, has another size than the image, or has no pixel
+            brighter than half of white.
         """
         path = self.path(record)
         if path is None:
@@ -78,7 +81,7 @@ class Masks:
         turned = turned_back(mask, stored.orientation)
         if turned.shape != (stored.height, stored.width):
             raise InputError(
-                f"the mask {path} is {mask.shape[0]} x {mask.shape[1]} (height x width), the image "
-                f"{record} {stored.height} x {stored.width}"
+                f"the mask {path} is {mask.shape[0]} x {mask.shape[1]} (height x width), but the "
+                f"image {record} is {stored.height} x {stored.width}"
             )
         return turned

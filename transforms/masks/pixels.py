@@ -1,4 +1,4 @@
-"""The pixels of a finished run's records, as their maps and masks have them."""
+"""The pixels of a finished run's records, from their maps and masks."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,11 +26,11 @@ class MappedRecord(NamedTuple):
     """A record of a run with its map.
 
     Attributes:
-      id: of the record.
-      anomalous: whether it is, as a condition says; None where that is not known.
+      id: the record's id.
+      anomalous: whether it is anomalous, according to a condition; None if not known.
       kind: its value in the column of kinds.
-      places: (h, w) float16, of the whole image as it is stored.
-      stored: how its file holds the image.
+      places: (h, w) float16, of the entire image as stored.
+      stored: the size and orientation of the image in its file.
     """
 
     id: str
@@ -40,31 +40,31 @@ class MappedRecord(NamedTuple):
     stored: Stored
 
     def pixels(self, mask: np.ndarray | None) -> ImagePixels:
-        """With the map enlarged to the size of the image, by straight lines between the centres of
-        places."""
+        """The record's pixels, with the map enlarged to the size of the image by linear
+        interpolation between the centres of places."""
         size = (self.stored.width, self.stored.height)
         image = Image.fromarray(self.places.astype(np.float32))
         return ImagePixels.of(np.asarray(image.resize(size, Image.Resampling.BILINEAR)), mask)
 
 
 def mapped_records(scores: str, where: Where, by: str) -> Iterator[MappedRecord]:
-    """The records of a run whose maps are all kept, in the order of its files.
+    """Yields the records of a run that stored the maps of all records, in the order of its files.
 
     Args:
       scores: the folder of the finished run.
-      where: holds for the anomalous records.
+      where: true for the anomalous records.
       by: the column of kinds.
 
     Raises:
-      InputError: no finished run, or one that has not the maps of all records; a file that cannot
-        be read.
-      ConfigError: no such column.
+      InputError: there is no finished run, it lacks the maps of some records, or a file cannot be
+        read.
+      ConfigError: there is no such column.
     """
     ledger = read_ledger(scores)
     if ledger.get("maps_of") != "all":
-        raise InputError(f"{scores} has not the maps of all records: score with --maps all")
+        raise InputError(f"{scores} lacks the maps of some records: score with --maps all")
     if ledger.get("map_format") == "png":
-        raise InputError(f"{scores} has pictures of its maps alone: score without --map_format png")
+        raise InputError(f"{scores} has only pictures of its maps: score without --map_format png")
     known, kinds = carried_in_maps(where.column), carried_in_maps(by)
     columns = list(dict.fromkeys([ID, *_COLUMNS, known, kinds]))
     for path in result_files(scores, MAPS):
@@ -94,7 +94,7 @@ def _records(
 
 
 def _check(batch: pa.RecordBatch) -> None:
-    """Raises ValueError unless the columns of maps are whole, and of their types."""
+    """Raises ValueError unless the columns of maps have their types, and no missing values."""
     for name in _COLUMNS:
         column = batch.column(name)
         if name == "map":
@@ -102,7 +102,7 @@ def _check(batch: pa.RecordBatch) -> None:
         else:
             fits = pa.types.is_integer(column.type)
         if not fits or column.null_count:
-            raise ValueError(f"column {name!r} is of type {column.type}, or not whole")
+            raise ValueError(f"column {name!r} has the type {column.type}, or missing values")
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict]:

@@ -1,1 +1,1 @@
-"""A run in parts, each of which is written and committed by itself."""
+"""A run in parts, each written and committed separately."""

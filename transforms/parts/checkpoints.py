@@ -1,4 +1,4 @@
-"""What the finished parts of an unfinished run are known by: small files in its staging folder."""
+"""The records of an unfinished run's finished parts: small files in its staging folder."""
 
 import dataclasses
 import json
@@ -17,12 +17,13 @@ from transforms.storage.staging import output_errors, staging_folder
 
 @dataclasses.dataclass(frozen=True)
 class PartResult:
-    """What a part that is done has left.
+    """The result of a finished part.
 
-    digest: of the part's files, as `Part` has it.
-    shards: in the staging folder.
-    tallies: counts of what was read and passed over.
-    seconds: that it took.
+    Attributes:
+      digest: `Part.digest` of the part.
+      shards: its files in the staging folder.
+      tallies: counts of what was read and passed over.
+      seconds: its duration, in seconds.
     """
 
     digest: str
@@ -32,11 +33,11 @@ class PartResult:
 
 
 def commit(output: str, run_id: str, number: int, result: PartResult) -> None:
-    """Makes a part done, at once. One that is done already, by a job that outlived its driver,
-    stays as it is.
+    """Marks a part as done, atomically. A part that is already done, by a job that outlived its
+    driver, is left unchanged.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the mark cannot be written.
     """
     path = _commit_path(output, run_id, number)
     with output_errors(output):
@@ -49,10 +50,10 @@ def commit(output: str, run_id: str, number: int, result: PartResult) -> None:
 
 
 def committed(output: str, run_id: str, number: int) -> PartResult | None:
-    """The result of a part; None if it is not done, or what it left is not whole.
+    """The result of a part; None if it is not done, or its commit is damaged.
 
     Raises:
-      OutputError: the folder cannot be looked into.
+      OutputError: the folder cannot be accessed.
     """
     path = _commit_path(output, run_id, number)
     with output_errors(output):
@@ -64,15 +65,15 @@ def committed(output: str, run_id: str, number: int) -> PartResult | None:
         shards = [_shard(part_folder(output, run_id, number), s) for s in found.pop("shards")]
         tallies = Tallies().add(found.pop("tallies"))
         return PartResult(shards=shards, tallies=tallies, **found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # power failed, perhaps
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # perhaps a power failure
         return None
 
 
 def forget(output: str, run_id: str, number: int) -> None:
-    """Takes away all that a part has left, whether it was done or not.
+    """Removes everything a part left, whether it was done or not.
 
     Raises:
-      OutputError: it cannot be removed.
+      OutputError: something cannot be removed.
     """
     with output_errors(output):
         remove(_commit_path(output, run_id, number))
@@ -80,8 +81,8 @@ def forget(output: str, run_id: str, number: int) -> None:
 
 
 def is_whole(shard: Shard) -> bool:
-    """Whether a file holds the rows that it was committed with, and the pictures that they name are
-    there: when the power fails, the commit may reach the disk before the files do."""
+    """Whether a file contains the rows that it was committed with, and the pictures that they name
+    exist: in a power failure, the commit may reach the disk before the files do."""
     try:
         with open_shard(shard.path) as parquet:
             if parquet.metadata.num_rows != shard.rows:
@@ -92,10 +93,10 @@ def is_whole(shard: Shard) -> bool:
 
 
 def remember_files(output: str, run_id: str, part: Part) -> None:
-    """Writes which files a part has, and their states, before it is begun.
+    """Stores a part's list of input files, with their states, before it starts.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the list cannot be written.
     """
     path = _files_path(output, run_id, part.number, part.digest)
     with output_errors(output):
@@ -105,23 +106,23 @@ def remember_files(output: str, run_id: str, part: Part) -> None:
 def check_files(
     output: str, run_id: str, number: int, result: PartResult, part: Part | None
 ) -> None:
-    """Raises InputError, naming a file, if a part that is done is not as it is now, None for one
-    that there is no more."""
+    """Raises InputError, naming a file, if the input files of a finished part have changed. `part`
+    is the current part, or None if it no longer exists."""
     if part is not None and part.digest == result.digest:
         return
     try:
         with open_binary(_files_path(output, run_id, number, result.digest)) as file:
             change = first_change(file.read(), () if part is None else part.files)
     except OSError as error:
-        change = f"which file is not known: {error}"
+        change = f"it is not known which file: {error}"
     raise InputError(
-        f"the inputs are not those that the run in {output} began with: {change}; "
-        "--overwrite starts anew"
+        f"the inputs have changed since the run in {output} started: {change}; "
+        "give --overwrite to start over"
     )
 
 
 def part_folder(output: str, run_id: str, number: int) -> str:
-    """Where a part's files are written."""
+    """The folder to which a part's files are written."""
     return posixpath.join(staging_folder(output, run_id), f"part-{number:06d}")
 
 

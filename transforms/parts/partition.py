@@ -1,4 +1,4 @@
-"""Dividing the inputs of a run into parts, each of which is scored and committed by itself."""
+"""Dividing the inputs of a run into parts, each scored and committed separately."""
 
 import dataclasses
 import functools
@@ -17,19 +17,20 @@ from transforms.sources import Source
 from transforms.sources.source import Listing
 from transforms.storage.files import FileStates, exists
 
-_SAMPLE = BatchLimits(rows=100)  # that tell how many bytes a record has
-_USUAL_BYTES = 16 << 10  # of a record, where the sample has no image
+_SAMPLE = BatchLimits(rows=100)  # from which the bytes per record are estimated
+_USUAL_BYTES = 16 << 10  # per record, if the sample has no image
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Tasks in a row, in the order of the listing.
+    """Consecutive tasks, in listing order.
 
-    number: from 0.
-    tasks: each with its source.
-    passed_over: what was passed over to find them.
-    records: at least so many, counted or, where a listing cannot tell, estimated.
-    files: `STATE PATH` of each file of each task, the state as `FileStates` has it.
+    Attributes:
+      number: the part's number, from 0.
+      tasks: the tasks, each with its source.
+      passed_over: what was passed over while finding them.
+      records: the number of records: counted or, if a listing does not state it, estimated.
+      files: `STATE PATH` of each file of each task, with the state from `FileStates`.
     """
 
     number: int
@@ -40,20 +41,20 @@ class Part:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Changes with any of the files, their number and their order."""
+        """A digest that changes with any of the files, their number or their order."""
         return hashlib.sha256(_joined(self.files)).hexdigest()
 
     def packed_files(self) -> bytes:
-        """The files for `first_change`, in about 20 bytes each."""
+        """The files for `first_change`, compressed to about 20 bytes each."""
         return zlib.compress(_joined(self.files))
 
 
 def divided(sources: Sequence[Source], records: int) -> Iterator[Part]:
-    """The parts of at least `records` records each, but for the last: the same ones for the same
-    inputs. One part is in memory at a time; its files are looked at as it is made.
+    """Yields parts of at least `records` records each, except the last. The same inputs give the
+    same parts. One part is in memory at a time; its files are inspected as it is created.
 
     Raises:
-      InputError: an input is not there, or not of its kind.
+      InputError: an input does not exist, or is not of its kind.
     """
     tasks: list[tuple[Source, Any]] = []
     files: list[str] = []
@@ -73,8 +74,8 @@ def divided(sources: Sequence[Source], records: int) -> Iterator[Part]:
 
 
 def first_change(packed: bytes, files: Sequence[str]) -> str:
-    """The first file that differs, of what `packed_files` kept and a part's files as they are now:
-    a sentence."""
+    """A sentence on the first difference between the files stored by `packed_files` and a part's
+    current files."""
     before = zlib.decompress(packed).decode("utf-8", "surrogateescape").split("\0")
     pairs = itertools.zip_longest(before, files)
     old, new = next(((old, new) for old, new in pairs if old != new), ("", ""))
@@ -91,12 +92,12 @@ def _joined(files: Sequence[str]) -> bytes:
 
 
 def _path(line: str) -> str:
-    """`SIZE TIME PATH`."""
+    """The path in a line `SIZE TIME PATH`."""
     return line.split(" ", 2)[-1]
 
 
 def _listed(sources: Sequence[Source]) -> Iterator[tuple[Source, Listing, int, list[str]]]:
-    """Every listing with its number of records and the lines of its files."""
+    """Each listing with its number of records and the lines of its files."""
     for source in sources:
         states, mean = FileStates(source.path), None
         for listing in source.listings():
@@ -112,7 +113,7 @@ def _listed(sources: Sequence[Source]) -> Iterator[tuple[Source, Listing, int, l
 
 
 def _bytes_a_record(source: Source, task: Any) -> int:
-    """Of the first records of a task."""
+    """The mean image size of a task's first records, in bytes."""
     batch = next(source.read(task, _SAMPLE), None)
     if batch is None or not (size := pc.sum(pc.binary_length(batch.column(IMAGE))).as_py()):
         return _USUAL_BYTES

@@ -1,4 +1,4 @@
-"""Writing a part of a run, which is kept when it is done."""
+"""Writing a part of a run, which is kept once it is done."""
 
 import time
 from collections.abc import Iterable
@@ -40,15 +40,15 @@ class _Commit(beam.DoFn):
 
 
 class WritePart(PartlyKnown):
-    """Writes a part of a run that has a plan into its staging folder, then commits it.
+    """Writes a part of a planned run to its staging folder, then commits it.
 
     Args:
       output: the run folder.
-      run_id: of the plan.
-      part: what is written; its tasks are not kept.
+      run_id: the run id of the plan.
+      part: the part that is written; its tasks are not retained.
       portable_schema: plain list<float> latents, double scores, string models.
-      limits: of row groups and files.
-      watch: ends the part where it alone has too many rejects.
+      limits: the limits of row groups and files.
+      watch: ends the part if it alone has too many rejects.
 
     Input: `ScoredRecords`.
 

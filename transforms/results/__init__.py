@@ -1,1 +1,1 @@
-"""A finished run's folder: reading it, and what is made of its rows."""
+"""Reading a finished run's folder, and results derived from its rows."""

@@ -26,8 +26,8 @@ _TALLIES = "tallies"
 
 
 class ClassTally(NamedTuple):
-    """Of some records: how many there are, how many have no class, how many a label that is one of
-    the classes, and of these the `metric_sums`."""
+    """Counts of some records: all of them, those without a class, and those whose label is one of
+    the classes; and the `metric_sums` of the latter."""
 
     records: int
     no_class: int
@@ -36,7 +36,7 @@ class ClassTally(NamedTuple):
 
 
 class ClassifiedRecords(NamedTuple):
-    """Rows, and a `ClassTally` of them; or PCollections of these."""
+    """Rows and their `ClassTally`, or PCollections of both."""
 
     rows: Any
     tallies: Any
@@ -62,13 +62,13 @@ def classify_batch(
     """The class probabilities of N scored records, in `classes_schema`, and a tally of them.
 
     Args:
-      batch: with `id`, `latent_mean` and, if the run has it, `latent_stddev`.
+      batch: has `id`, `latent_mean` and, if the run has it, `latent_stddev`.
       model: fitted to latents of the same bundle.
-      fpr: a record has no class, null, where the p-value of its evidence is at most this.
-      label: the column of true classes, if there is one.
+      fpr: a record's class is null if the p-value of its evidence is at most this.
+      label: the column with true classes, if there is one.
 
     Raises:
-      InputError: a latent is missing, not finite, or of another size than the model's.
+      InputError: a latent is missing, not finite, or does not have the model's size.
       ConfigError: the label's type cannot name a class.
     """
     has_stddevs = LATENT_STDDEV in batch.schema.names
@@ -108,7 +108,7 @@ def _rows(
 
 
 def _indices(labels: pa.Array, classes: Sequence[str]) -> np.ndarray:
-    """(N,) int64: which class a label is; −1 where it is none of them, or null."""
+    """(N,) int64: the index of each label's class; −1 if it is none of them, or null."""
     found = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
     return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -120,9 +120,9 @@ def _tally(posterior: ClassPosterior, none: np.ndarray, truth: np.ndarray) -> Cl
 
 
 def summary(tallies: Sequence[ClassTally]) -> dict[str, Any]:
-    """What the ledger says of all records: `records`, how many have `no_class` and, if any label
-    is one of the classes, how good the probabilities are: `evaluation`, of the records with such
-    labels alone."""
+    """The ledger's facts on all records: `records`, the number with `no_class`, and `evaluation`,
+    the quality of the probabilities for records whose label is one of the classes; None without
+    such records."""
     labelled = sum(tally.labelled for tally in tallies)
     facts = {
         "records": sum(tally.records for tally in tallies),
@@ -153,11 +153,11 @@ class _Assign(beam.DoFn):
 
 
 class AssignClasses(Composite):
-    """Gives each scored record its class probabilities. Memory is that of the model and a batch.
+    """Assigns each scored record its class probabilities. Memory is that of the model and a batch.
 
     Args:
-      model: the path of a `model.npz`, which workers can read.
-      fpr, label: as of `classify_batch`.
+      model: the path of a `model.npz` that workers can read.
+      fpr, label: see `classify_batch`.
 
     Input: a PCollection of scored records, with the columns that `classify_batch` needs.
 

@@ -33,24 +33,25 @@ CLUSTERS_SCHEMA = pa.schema(
     ]
 )
 _TALLIES = "tallies"
-Pairs = Mapping[tuple[int, str | None], int]  # how many records have a cluster and a label
+Pairs = Mapping[tuple[int, str | None], int]  # the number of records by cluster and label
 
 
 def cluster_rows(batch: pa.RecordBatch, clustering: Clustering) -> pa.RecordBatch:
-    """The clusters of scored records, in `CLUSTERS_SCHEMA`: `distance_to_center` is null where
-    there is no cluster at all.
+    """The clusters of scored records, in `CLUSTERS_SCHEMA`. `distance_to_center` is null if there
+    are no clusters at all.
 
     Args:
-      batch: with `id`, `latent_mean` and, if the run has it, `latent_stddev`.
-      clustering: of such latents.
+      batch: has `id`, `latent_mean` and, if the run has it, `latent_stddev`.
+      clustering: fitted to such latents.
 
     Raises:
-      InputError: the latents are of another length, or not finite.
+      InputError: the latents have another length, or are not finite.
     """
     latents = vectors(batch.column(LATENT_MEAN))
     if latents.shape[1] != clustering.latent_dim:
         raise InputError(
-            f"latents have {latents.shape[1]} dimensions, the clusters {clustering.latent_dim}"
+            f"the latents have {latents.shape[1]} dimensions, but the clusters have "
+            f"{clustering.latent_dim}"
         )
     has_stddevs = LATENT_STDDEV in batch.schema.names
     stddevs = vectors(batch.column(LATENT_STDDEV)) if has_stddevs else None
@@ -67,8 +68,8 @@ def cluster_rows(batch: pa.RecordBatch, clustering: Clustering) -> pa.RecordBatc
 
 
 def summary(tallies: Sequence[Pairs]) -> dict[str, Any]:
-    """What the ledger says of all records: `records`, the `sizes` of clusters, `noise`, and the
-    `agreement` with their labels, where any has one."""
+    """The ledger's facts on all records: `records`, the `sizes` of clusters, `noise` and, if any
+    record has a label, the `agreement` with the labels."""
     pairs = collections.Counter[tuple[int, str | None]]()
     for tally in tallies:
         pairs.update(tally)
@@ -85,7 +86,8 @@ def summary(tallies: Sequence[Pairs]) -> dict[str, Any]:
 
 
 class ClusteredRecords(NamedTuple):
-    """What `AssignClusters` gives: rows in `CLUSTERS_SCHEMA`, and `Pairs`, one of each bundle."""
+    """The output of `AssignClusters`: rows in `CLUSTERS_SCHEMA`, and `Pairs`, one per Beam
+    bundle."""
 
     rows: PCollection[pa.RecordBatch]
     tallies: PCollection[Pairs]
@@ -121,11 +123,11 @@ class _Assign(beam.DoFn):
 
 
 class AssignClusters(Composite):
-    """Gives each scored record its cluster. Memory is that of the model and a batch.
+    """Assigns each scored record its cluster. Memory is that of the model and a batch.
 
     Args:
-      model: the path of a `model.npz`, which workers can read.
-      label: a column to compare clusters with; None: none.
+      model: the path of a `model.npz` that workers can read.
+      label: a column to compare clusters with, or None.
 
     Input: a PCollection of scored records, with the columns that `cluster_rows` needs.
 

@@ -1,4 +1,4 @@
-"""The clusters of a run's records: sizes, cores and edges, and which cluster a record is in."""
+"""The clusters of a run's records: sizes, cores and edges, and the cluster of each record."""
 
 import collections
 import dataclasses
@@ -13,7 +13,7 @@ from transforms.records.batches import ID
 from transforms.results.reader import read_row_group, row_groups
 from transforms.runs.ledger import CLUSTERS
 
-NO_CLUSTER = -2  # of a record that the clusters do not have
+NO_CLUSTER = -2  # for a record that is not among the clusters' rows
 _CLUSTER, _DISTANCE = "cluster", "distance_to_center"
 
 
@@ -22,10 +22,10 @@ class Cluster:
     """One of a run's clusters.
 
     Attributes:
-      number: as in the column `cluster`.
-      size: how many records are in it.
-      core: ids of those nearest to its centre, the nearest first.
-      edge: ids of those farthest from it, the farthest first; none that is in the core.
+      number: the value in the column `cluster`.
+      size: the number of its records.
+      core: ids of the records nearest to its centre, the nearest first.
+      edge: ids of the records farthest from it, the farthest first, without those in the core.
     """
 
     number: int
@@ -35,36 +35,37 @@ class Cluster:
 
 
 def cluster_sizes(folder: str) -> dict[int, int]:
-    """How many records each cluster has, the largest cluster first; `NOISE` for those in none.
+    """The number of records of each cluster, the largest cluster first; `NOISE` counts records in
+    no cluster.
 
     Raises:
-      InputError: no finished clusters, or a file that cannot be read.
+      InputError: there are no finished clusters, or a file cannot be read.
     """
     sizes = collections.Counter[int]()
     for batch in _batches(folder, [_CLUSTER]):
         for found in pc.value_counts(batch.column(_CLUSTER)).to_pylist():
             sizes[found["values"]] += found["counts"]
     if not sizes:
-        raise InputError(f"{folder} holds no clusters")
+        raise InputError(f"{folder} contains no clusters")
     return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def clusters_of(
     folder: str, numbers: Sequence[int], ids: Sequence[str], shown: int
 ) -> tuple[list[Cluster], np.ndarray]:
-    """Cores and edges of some clusters, and the cluster of each of some records, in one pass.
+    """The cores and edges of some clusters, and the clusters of some records, in one pass.
 
     Args:
-      folder: what the clusters were written to.
-      numbers: of the clusters that are asked for.
-      ids: of the records that are asked for.
-      shown: how many records make a core, and an edge.
+      folder: the folder with the clusters.
+      numbers: the numbers of the requested clusters.
+      ids: the ids of the requested records.
+      shown: the maximum number of records of a core, and of an edge.
 
     Returns:
-      The clusters, in the order given, and (N,) int32 for `ids`.
+      The clusters, in the order given, and the clusters of `ids`, (N,) int32.
 
     Raises:
-      InputError: no finished clusters, or a file that cannot be read.
+      InputError: there are no finished clusters, or a file cannot be read.
     """
     records = pa.array(ids, pa.string())
     wanted = pc.unique(records)
@@ -85,7 +86,7 @@ def clusters_of(
 
 
 def _ends(rows: pa.Table, shown: int) -> pa.Table:
-    """The nearest and the farthest rows, in the order of their distances."""
+    """The nearest and the farthest rows, ordered by distance."""
     known = rows.filter(pc.is_finite(rows[_DISTANCE]))
     ordered = known.sort_by([(_DISTANCE, "ascending"), (ID, "ascending")])
     if len(ordered) <= 2 * shown:

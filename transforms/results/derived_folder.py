@@ -1,5 +1,5 @@
-"""Folders of what is made of a finished run's rows by a fitted model: rows by a pipeline, the model
-beside them, and a ledger as runs have."""
+"""Folders of results that a fitted model derives from a finished run's rows: rows written by a
+pipeline, the model beside them, and a ledger like a run's."""
 
 import dataclasses
 import os
@@ -28,12 +28,12 @@ Summary = Callable[[Sequence[Any]], Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class SourceRun:
-    """The finished run that rows are read of.
+    """The finished run from which rows are read.
 
     Args:
-      path: its folder.
-      run_id: of the run that was found there.
-      model: the fingerprint of its bundle; None where it does not say.
+      path: the run folder.
+      run_id: the id of the run found there.
+      model: the fingerprint of its bundle; None if the run does not state it.
     """
 
     path: str
@@ -42,31 +42,30 @@ class SourceRun:
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """What lies at `path` now.
+        """The run that is at `path` now.
 
         Raises:
-          InputError: no finished run.
+          InputError: there is no finished run.
         """
         ledger = read_ledger(path)
         return cls(path, ledger["run_id"], ledger.get("model", {}).get("fingerprint"))
 
     def check_unchanged(self, rows: int) -> None:
-        """Raises InputError unless the same run is still there, and so many records are all of
-        it."""
+        """Raises InputError unless the same run is still there, with `rows` scored records."""
         if type(self).read(self.path) != self or scored_count(self.path) != rows:
-            raise InputError(f"{self.path} was written anew while it was read")
+            raise InputError(f"{self.path} was rewritten while it was being read: try again")
 
 
 @dataclasses.dataclass(frozen=True)
 class DerivedFolder:
-    """A folder that is being made. Its model is staged first, where workers find it.
+    """A folder being created. Its model is staged first, so that workers can read it.
 
     Args:
       output: the folder.
-      kind: of its rows: the name of the folder in it that they lie in.
-      overwrite: replace what `output` holds, once the work has succeeded.
-      run_id: of the work.
-      started: when it began, in seconds since the epoch.
+      kind: the kind of its rows, which is the name of their subfolder.
+      overwrite: whether to replace the contents of `output`, once the work has succeeded.
+      run_id: the id of the work.
+      started: the start time, in seconds since the epoch.
     """
 
     output: str
@@ -76,8 +75,8 @@ class DerivedFolder:
     started: float = dataclasses.field(default_factory=time.time)
 
     def check_free(self, scores: str) -> None:
-        """Raises OutputError if `output` holds results and `overwrite` is not set, or if the run
-        `scores` is, or lies, in its way."""
+        """Raises OutputError if `output` contains results and `overwrite` is not set, or if it is
+        the run `scores`, inside it or around it."""
         if os.path.realpath(scores) == os.path.realpath(self.output):
             raise OutputError(f"{self.output} is the run itself: choose another folder")
         check_not_within(self.output, scores)
@@ -86,7 +85,7 @@ class DerivedFolder:
 
     @property
     def staging(self) -> str:
-        """Where files lie until the work has succeeded."""
+        """The folder that contains the files until the work has succeeded."""
         return staging_folder(self.output, self.run_id)
 
     @property
@@ -95,16 +94,16 @@ class DerivedFolder:
         return posixpath.join(self.staging, MODEL)
 
     def stage_model(self, write: Callable[[BinaryIO], None]) -> None:
-        """Makes the staged model; `write` is given the open file.
+        """Writes the staged model by calling `write` with the open file.
 
         Raises:
-          OutputError: it cannot be written.
+          OutputError: the model cannot be written.
         """
         with output_errors(self.output), create(self.model) as file:
             write(file)
 
     def finish(self, shards: Iterable[Shard], facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Puts the rows, the model and the ledger in their places (`finish_run`)."""
+        """Moves the rows, the model and the ledger into place (`finish_run`)."""
         seconds = round(time.time() - self.started, 1)
         return finish_run(
             self.output,
@@ -134,18 +133,19 @@ class WriteDerived(Composite):
     """Writes rows, then the ledger and `_SUCCESS`.
 
     Args:
-      folder: to which they belong.
-      source: whose rows they were made of, each of one.
-      facts: what the ledger says besides the files.
-      summary: makes further facts of all tallies.
+      folder: the folder to write to.
+      source: the run from whose rows the new rows were computed, one from each.
+      facts: contents of the ledger besides the files.
+      summary: computes further facts from all tallies.
 
-    Input: a PCollection of rows, `pa.RecordBatch`, and one of tallies, of anything small.
+    Input: a PCollection of rows, `pa.RecordBatch`, and one of tallies, small values of any type.
 
     Returns:
       A PCollection of one element: the ledger.
 
     Raises:
-      InputError: when it runs, the source was written anew while it was read: nothing is finished.
+      InputError: at run time, the source was rewritten while it was being read; no result is
+        written.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The records of a finished run that have a label, and that label as text."""
+"""The labelled records of a finished run, with their labels as text."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from transforms.results.reader import sample_rows, scored_schema
 
 
 class LabelledRows(NamedTuple):
-    """Rows of a sample that have a label, the label of each, and how many the sample had."""
+    """The labelled rows of a sample, their labels, and the total number of rows sampled."""
 
     rows: pa.Table
     labels: list[str]
@@ -21,11 +21,11 @@ class LabelledRows(NamedTuple):
 
 
 def check_label(scores: str, label: str) -> None:
-    """Whether a run's records can be told by a column.
+    """Checks that a column of a run's records can serve as a label.
 
     Raises:
-      InputError: no finished run, or one without scored records.
-      ConfigError: no such column, or one that holds no names or numbers.
+      InputError: there is no finished run, or it has no scored records.
+      ConfigError: there is no such column, or it contains neither names nor numbers.
     """
     schema = scored_schema(scores)
     if label not in schema.names:
@@ -42,11 +42,11 @@ def sample_labelled(
     seed: int,
     show: Callable[[int], None] = lambda _: None,
 ) -> LabelledRows:
-    """`sample_rows`, without those that have no label.
+    """`sample_rows`, without the unlabelled rows.
 
     Raises:
-      InputError: no finished run, one without scored records, or a file that cannot be read.
-      ConfigError: the column holds no names or numbers.
+      InputError: there is no finished run, it has no scored records, or a file cannot be read.
+      ConfigError: the column contains neither names nor numbers.
     """
     table = sample_rows(scores, [*columns, label], count=count, seed=seed, show=show)
     labels = categories_of(table, label)

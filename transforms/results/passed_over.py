@@ -1,4 +1,4 @@
-"""What a finished run names of what it passed over."""
+"""The names of what a finished run passed over."""
 
 from transforms.records.passed_over import SCHEMA, Cause
 from transforms.runs.ledger import PASSED_OVER, result_files
@@ -6,10 +6,10 @@ from transforms.runs.shards import open_shard
 
 
 def passed_over_names(output: str, cause: Cause) -> list[str]:
-    """What a finished run names of those that it passed over for the cause, in order.
+    """The names that a finished run stores of what it passed over for `cause`, in order.
 
     Raises:
-      InputError: no finished run, or a file that cannot be read.
+      InputError: there is no finished run, or a file cannot be read.
     """
     names: list[str] = []
     for path in result_files(output, PASSED_OVER):

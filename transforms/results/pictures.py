@@ -1,4 +1,4 @@
-"""The pictures of a finished run's maps, held against the rows that name them."""
+"""Checking the pictures of a finished run's maps against the rows that name them."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -14,15 +14,15 @@ from transforms.storage.sealed_file import sha256_of
 
 
 def damaged_pictures(scores: str, show: Callable[[int], None] = lambda _: None) -> Iterator[str]:
-    """Sentences on those pictures that are not as they were written, and on files among them that
-    no row names.
+    """Yields a sentence for each picture that differs from what was written, and for files among
+    the pictures that no row names.
 
     Args:
       scores: the run folder.
-      show: told how many pictures have been looked at.
+      show: called with the number of pictures checked so far.
 
     Raises:
-      InputError: no finished run, or its pictures cannot be listed.
+      InputError: there is no finished run, or its pictures cannot be listed.
     """
     done = 0
     try:
@@ -32,7 +32,7 @@ def damaged_pictures(scores: str, show: Callable[[int], None] = lambda _: None) 
                     yield damage
                 done += 1
                 show(done)
-    except InputError as error:  # the rows name what is no picture
+    except InputError as error:  # the rows name something that is not a picture
         yield str(error)
         return
     yield from _strangers(scores)
@@ -53,12 +53,13 @@ def _damage(path: str, picture: Picture) -> str | None:
 
 
 def _strangers(scores: str) -> Iterator[str]:
-    """Files among the pictures that no row names, in bounded memory but for their list."""
+    """Files among the pictures that no row names. Memory is bounded, except for the list of
+    files."""
     folder = posixpath.join(scores, PICTURES)
     try:
         found = [printable(path) for path in files_below(folder)]
     except OSError as error:
-        raise InputError(f"cannot look into {folder}: {error}") from error
+        raise InputError(f"cannot list {folder}: {error}") from error
     if not found:
         return
 
@@ -68,6 +69,6 @@ def _strangers(scores: str) -> Iterator[str]:
 
     differences = reconcile(named, lambda: [found])
     examples = differences.examples.get("unexpected", [])
-    yield from (f"{path} is named by no map of the run" for path in examples)
+    yield from (f"{path} belongs to no map of the run" for path in examples)
     if more := differences.unexpected - len(examples):
-        yield f"{more:,} more files in {folder} are named by no map of the run"
+        yield f"{more:,} more files in {folder} belong to no map of the run"

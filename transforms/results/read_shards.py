@@ -1,4 +1,4 @@
-"""The rows of a finished run's files: the one way to read them, whatever was done to the files."""
+"""Reading the rows of a finished run's files, robustly against damage: the only way to do so."""
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ def _is_vector(kind: pa.DataType) -> bool:
     return is_list and pa.types.is_floating(kind.value_type)
 
 
-# Of columns that every run has under these names, or none has: what they may hold.
+# The permitted types of columns whose names have the same meaning in every run.
 _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
     **dict.fromkeys((ID, "source", "model", "stage", "reason", "message", "class"), _is_text),
     **dict.fromkeys(("score", "p_value", "probability", "outlier_score"), pa.types.is_floating),
@@ -44,16 +44,16 @@ def shard_batches(
     rows: int = _BATCH_ROWS,
     group: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a file, in batches.
+    """Yields the rows of a file, in batches.
 
     Args:
-      path: of the file.
-      columns: to be read; None: all.
-      rows: the most of a batch.
-      group: the row group that is read; None: all of them.
+      path: the path of the file.
+      columns: the columns to read; if None, all.
+      rows: the maximum number of rows of a batch.
+      group: the row group to read; if None, all.
 
     Raises:
-      InputError: the file is damaged, or has not these columns of such types.
+      InputError: the file is damaged, or lacks these columns with the expected types.
     """
     with open_shard(path) as parquet:
         names = list(parquet.schema_arrow.names if columns is None else columns)
@@ -62,7 +62,7 @@ def shard_batches(
         metadata = parquet.metadata
         left = sum(metadata.row_group(index).num_rows for index in groups)
         for batch in parquet.iter_batches(rows, row_groups=list(groups), columns=names):
-            batch.validate(full=True)  # a file's texts are taken for UTF-8 unseen
+            batch.validate(full=True)  # reading does not check that texts are UTF-8
             for name in _NEVER_NULL:
                 if name in names and batch.column(name).null_count:
                     raise InputError(f"cannot read {path}: a value of {name!r} is missing")
@@ -73,10 +73,10 @@ def shard_batches(
 
 
 def score_columns(scores: str) -> list[str]:
-    """The columns `score_<name>` of a finished run; none where it has no file of scores.
+    """The `score_<name>` columns of a finished run; none if it has no file of scores.
 
     Raises:
-      InputError: no finished run, or a file cannot be read.
+      InputError: there is no finished run, or a file cannot be read.
     """
     for path in result_files(scores, SCORES):
         with open_shard(path) as parquet:
@@ -85,8 +85,8 @@ def score_columns(scores: str) -> list[str]:
 
 
 def check_columns(path: str, schema: pa.Schema, columns: Sequence[str]) -> None:
-    """Raises InputError unless a file has these columns, each once, and those that every run has of
-    the type that they have there."""
+    """Raises InputError unless a file has each of these columns once, and the standard ones have
+    their standard types."""
     for name in columns:
         if schema.names.count(name) != 1:
             raise InputError(f"{path} has no column {name!r}")
@@ -98,21 +98,21 @@ def check_columns(path: str, schema: pa.Schema, columns: Sequence[str]) -> None:
 
 
 def check_whole(folder: str, listed: Mapping[str, Any]) -> None:
-    """Holds a file against what the ledger says of it: every byte, of runs that have the digests of
-    their files; of older ones, all that can be read.
+    """Checks a file against its ledger entry: every byte if the ledger has the file's digest,
+    otherwise (older runs) all readable content.
 
     Args:
-      folder: of the run.
+      folder: the run folder.
       listed: the file's entry in the ledger.
 
     Raises:
-      InputError: the file is not as it was written.
+      InputError: the file differs from what was written.
     """
     path = posixpath.join(folder, listed["path"])
     with open_shard(path) as parquet:
         rows = parquet.metadata.num_rows
     if rows != listed["rows"]:
-        raise InputError(f"{path} holds {rows} rows, the ledger says {listed['rows']}")
+        raise InputError(f"{path} contains {rows} rows, but the ledger says {listed['rows']}")
     if (expected := listed.get("sha256")) is None:
         for _ in shard_batches(path):
             pass

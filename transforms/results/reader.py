@@ -1,4 +1,4 @@
-"""The scored rows of a finished run: in batches, by a pipeline, or a seeded sample of them."""
+"""The scored rows of a finished run: in batches, by a pipeline, or as a seeded sample."""
 
 import dataclasses
 import posixpath
@@ -25,29 +25,29 @@ LATENT_MEAN, LATENT_STDDEV = "latent_mean", "latent_stddev"
 
 @dataclasses.dataclass(frozen=True)
 class RowGroup:
-    """A part of a file of scores, for one worker to read."""
+    """A row group of a file of scores, read by one worker."""
 
     path: str
     index: int
 
 
 def scored_count(scores: str) -> int:
-    """How many records a finished run has scored, by its ledger.
+    """The number of records that a finished run scored, according to its ledger.
 
     Raises:
-      InputError: no finished run, or one that has scored none.
+      InputError: there is no finished run, or it scored no record.
     """
     files = [f for f in read_ledger(scores)["files"] if f["path"].partition("/")[0] == SCORES]
     if not (rows := sum(file["rows"] for file in files)):
-        raise InputError(f"{scores} holds no scored record")
+        raise InputError(f"{scores} contains no scored record")
     return rows
 
 
 def scored_schema(scores: str) -> pa.Schema:
-    """The columns of a finished run's scores.
+    """The schema of a finished run's scores.
 
     Raises:
-      InputError: no finished run, or one that has scored no record.
+      InputError: there is no finished run, or it scored no record.
     """
     scored_count(scores)
     with open_shard(result_files(scores, SCORES)[0]) as parquet:
@@ -55,25 +55,26 @@ def scored_schema(scores: str) -> pa.Schema:
 
 
 def latent_columns(scores: str) -> list[str]:
-    """`latent_mean` and, if it is there, `latent_stddev`.
+    """`latent_mean` and, if present, `latent_stddev`.
 
     Raises:
-      InputError: no finished run, or one without latents.
+      InputError: there is no finished run, or it has no latents.
     """
     names = scored_schema(scores).names
     if LATENT_MEAN not in names:
         raise InputError(
-            f"{scores} has no column {LATENT_MEAN}: score with it among --outputs, or without them"
+            f"{scores} has no column {LATENT_MEAN}: score again with it in --outputs, or without "
+            "--outputs"
         )
     return [LATENT_MEAN, LATENT_STDDEV] if LATENT_STDDEV in names else [LATENT_MEAN]
 
 
 def row_groups(folder: str, kind: str = SCORES) -> Iterator[RowGroup]:
-    """The parts of a finished run's scores, or of another kind of its results, in the order of its
-    files.
+    """Yields the row groups of a finished run's scores, or of another kind of its results, in the
+    order of its files.
 
     Raises:
-      InputError: no finished run, or a file that cannot be read.
+      InputError: there is no finished run, or a file cannot be read.
     """
     for path in result_files(folder, kind):
         with open_shard(path) as parquet:
@@ -81,7 +82,7 @@ def row_groups(folder: str, kind: str = SCORES) -> Iterator[RowGroup]:
 
 
 def read_row_group(group: RowGroup, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """These columns of a row group, in batches of at most 8,192 rows.
+    """Yields the columns of a row group, in batches of at most 8,192 rows.
 
     Raises:
       InputError: the file cannot be read.
@@ -90,10 +91,10 @@ def read_row_group(group: RowGroup, columns: Sequence[str]) -> Iterator[pa.Recor
 
 
 def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """A column of N lists of one length, fixed in its type or not: (N, d) float32.
+    """A column of N lists of equal length, whether of a fixed-size type or not, as (N, d) float32.
 
     Raises:
-      InputError: a list is null, or of another length than the others.
+      InputError: a list is null, or its length differs from that of the others.
     """
     flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values = flat.flatten().to_numpy(zero_copy_only=False)
@@ -102,7 +103,7 @@ def vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     else:
         lengths = np.unique(np.diff(flat.offsets.to_numpy())) if len(flat) else np.array([0])
     if flat.null_count or len(lengths) != 1:
-        raise InputError("a record's latent is missing, or of another length than the others'")
+        raise InputError("a record's latent is missing, or its length differs from the others'")
     return values.astype(np.float32, copy=False).reshape(len(flat), int(lengths[0]))
 
 
@@ -114,23 +115,24 @@ def sample_rows(
     seed: int,
     show: Callable[[int], None] = lambda _: None,
 ) -> pa.Table:
-    """A uniform sample of a finished run's rows, without replacement: those of the least hashes of
-    seed and id, in the order of these. The same records whatever files they lie in.
+    """A uniform sample of a finished run's rows, without replacement: those with the smallest
+    hashes of seed and id, ordered by hash. The sample does not depend on how rows are split into
+    files.
 
     Memory is that of twice `count` rows and a batch.
 
     Args:
-      scores: the run.
-      columns: what to read besides `id`.
-      count: the most rows; all of a smaller run.
-      seed: another one gives another sample.
-      show: told how many rows have been read; by default nobody is.
+      scores: the run folder.
+      columns: the columns to read besides `id`.
+      count: the number of rows; all rows if the run has fewer.
+      seed: the random seed.
+      show: called with the number of rows read so far.
 
     Returns:
       `id` and the columns.
 
     Raises:
-      InputError: no finished run, one without scored records, or a file that cannot be read.
+      InputError: there is no finished run, it has no scored records, or a file cannot be read.
       ConfigError: `count` is less than 1.
     """
     check_range(1, count=count)
@@ -154,7 +156,7 @@ def sample_rows(
 def _least(
     kept: list[tuple[np.ndarray, pa.Table]], count: int, scores: str
 ) -> tuple[np.ndarray, pa.Table]:
-    """The rows of the `count` least hashes, in their order."""
+    """The rows with the `count` smallest hashes, ordered by hash."""
     hashes = np.concatenate([part for part, _ in kept])
     order = np.argsort(hashes, kind="stable")[:count]
     # Dictionaries may differ between files.
@@ -176,17 +178,17 @@ class _Read(beam.DoFn):
 
 
 class ReadScores(beam.PTransform):
-    """Reads columns of a finished run's scores, each row group by any worker.
+    """Reads columns of a finished run's scores; row groups are distributed among workers.
 
     Args:
       scores: the run folder.
-      columns: what to read.
+      columns: the columns to read.
 
     Returns:
       A PCollection of `pa.RecordBatch` of at most 8,192 rows.
 
     Raises:
-      InputError: no finished run, or one without such a column or without scored records.
+      InputError: there is no finished run, or it has no such column or no scored records.
     """
 
     def __init__(self, scores: str, columns: Sequence[str]):

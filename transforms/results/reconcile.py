@@ -10,14 +10,14 @@ import numpy as np
 
 IdBatches = Callable[[], Iterable[list[str]]]
 _DIGEST_BYTES = 16
-PARTITIONS = 256  # by the first byte of the digest; one is in memory at a time
+PARTITIONS = 256  # one per first byte of the digest; one is in memory at a time
 _EXAMPLES = 10
 _DIGEST = np.dtype((np.void, _DIGEST_BYTES))
 
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """How two multisets of ids differ, with some ids of each kind by name."""
+    """How two multisets of ids differ, with examples of the ids of each kind."""
 
     expected: int
     found: int
@@ -28,17 +28,17 @@ class Differences:
 
     @property
     def none(self) -> bool:
-        """Whether each expected id was found once, and no other."""
+        """Whether each expected id was found exactly once, and no other."""
         return self.expected == self.found and not (
             self.missing or self.unexpected or self.repeated
         )
 
 
 def reconcile(expected: IdBatches, found: IdBatches) -> Differences:
-    """Finds ids that are expected and not found, found and not expected, or found repeatedly.
+    """Finds ids that are expected but not found, found but not expected, or found repeatedly.
 
-    Ids are compared by 128-bit digests, partitioned on disk. Each argument gives the same ids at
-    every call; it is called again only to name the ids that differ.
+    Ids are compared by 128-bit digests, partitioned on disk. Each argument must yield the same ids
+    at every call; it is called again only to name the ids that differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         left = DigestPartitions(Path(folder) / "expected", expected())
@@ -68,10 +68,10 @@ def reconcile(expected: IdBatches, found: IdBatches) -> Differences:
 
 
 class DigestPartitions:
-    """The digests of ids in `PARTITIONS` files by their first byte.
+    """The digests of ids, in `PARTITIONS` files by their first byte.
 
     Args:
-      folder: that the files lie in, which is made.
+      folder: the folder for the files, which is created.
       batches: the ids.
     """
 

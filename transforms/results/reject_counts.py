@@ -1,4 +1,4 @@
-"""The rejects of a finished run: how many there are of each reason, and examples."""
+"""The rejects of a finished run: counts by reason, and examples."""
 
 import dataclasses
 
@@ -11,11 +11,11 @@ _COLUMNS = (ID, "stage", "reason", "message")
 
 @dataclasses.dataclass
 class Rejects:
-    """Of one reason.
+    """The rejects with one reason.
 
     Attributes:
-      reason: its code.
-      count: how many records were rejected for it.
+      reason: the code of the reason.
+      count: the number of records rejected for it.
       examples: the first few: id, stage, message.
     """
 
@@ -25,10 +25,10 @@ class Rejects:
 
 
 def rejects_by_reason(scores: str, most_examples: int) -> list[Rejects]:
-    """Of every reason that occurs, the most frequent one first.
+    """The rejects of every reason that occurs, the most frequent reason first.
 
     Raises:
-      InputError: no finished run, or a file that cannot be read.
+      InputError: there is no finished run, or a file cannot be read.
     """
     found: dict[str, Rejects] = {}
     for group in row_groups(scores, REJECTS):

@@ -1,4 +1,4 @@
-"""Setting the flags of a finished run anew from its p-values, or from another of its scores, a row
+"""Resetting the flags of a finished run from its p-values, or from another of its scores, one row
 group at a time."""
 
 import contextlib
@@ -28,32 +28,32 @@ _COPIED_BYTES, _COPIED_PICTURES = 1 << 20, 128
 
 @dataclasses.dataclass(frozen=True)
 class NewScore:
-    """Another score that `score` and `p_value` are made of: its column, and its calibration."""
+    """Another score from which to compute `score` and `p_value`: its column and calibration."""
 
     column: str
     calibration: ScoreCalibration
 
     def p_values(self, values: pa.Array | pa.ChunkedArray, path: str) -> np.ndarray:
-        """(N,) float64, of a column of a file.
+        """The p-values of a column of a file, (N,) float64.
 
         Raises:
-          InputError: one is no finite number.
+          InputError: a value is not a finite number.
         """
         scores = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         if bad := int((~np.isfinite(scores)).sum()):
             raise InputError(
-                f"{path}: {self.column} of {bad} records is no finite number: to score with "
-                f"--primary {self.calibration.name} makes rejects of them"
+                f"{path}: {self.column} of {bad} records is not a finite number: score with "
+                f"--primary {self.calibration.name} to reject these records"
             )
         return self.calibration.p_values(scores)
 
 
 def scored_rows(scores: str, new: NewScore | None = None) -> int:
-    """The number of scored records of a finished run, once its files are found to be whole, and to
-    have the column of the new score.
+    """Checks that the files of a finished run are intact and have the new score's column, and
+    returns the number of scored records.
 
     Raises:
-      InputError: no finished run, or one whose files are not those of its ledger.
+      InputError: there is no finished run, or its files do not match its ledger.
     """
     for path in unlisted_files(scores):
         raise InputError(f"{path} is not in the ledger")
@@ -71,8 +71,8 @@ def scored_rows(scores: str, new: NewScore | None = None) -> int:
 
 
 def p_values(scores: str, rows: int = 65_536, new: NewScore | None = None) -> Iterator[np.ndarray]:
-    """The p-values of a finished run, or those by a new score, (N,) float64, N at most `rows`, in
-    the order of its files.
+    """Yields the p-values of a finished run, or those of a new score, (N,) float64, N at most
+    `rows`, in the order of its files.
 
     Raises:
       InputError: a file cannot be read.
@@ -93,15 +93,15 @@ def relabel_files(
     show: Callable[[int], None],
     new: NewScore | None = None,
 ) -> tuple[list[Shard], int]:
-    """Writes every file of a finished run again into `staging`: scores with `is_anomaly` set to
-    p_value <= threshold and all else as it was, the other files byte by byte.
+    """Rewrites every file of a finished run to `staging`: scores with `is_anomaly` set to
+    p_value <= threshold and everything else unchanged, other files byte for byte.
 
     Args:
       scores: the folder of the finished run.
       staging: the folder to write to.
-      threshold: what a flagged p-value may not exceed; a NaN is never flagged.
-      show: told after each row group how many scored records are done.
-      new: sets `score` and `p_value` too.
+      threshold: the greatest p-value that is flagged; NaN is never flagged.
+      show: called after each row group with the number of scored records written so far.
+      new: if given, `score` and `p_value` are set too.
 
     Returns:
       The files, and the number of flagged records.
@@ -128,7 +128,7 @@ def relabel_files(
                 _copy(source, sink)
         if kind == MAPS:
             _copy_pictures(source, scores, staging)
-        # Files without a first id are ordered by their paths, and so stay in the run's order.
+        # Files without a first id are ordered by path, and thus stay in the run's order.
         shards.append(Shard(kind, target, listed["rows"], "", {}, sink.sha256))
     return shards, flagged
 
@@ -140,7 +140,7 @@ def _relabel_file(
     written: Callable[[np.ndarray], None],
     new: NewScore | None,
 ) -> None:
-    """Writes `sink`; `written` is told the flags of each row group once it is."""
+    """Writes `sink`; `written` is called with the flags of each row group once it is written."""
     with open_shard(source) as parquet:
         schema, options = parquet.schema_arrow, _writer_options(parquet.metadata)
     with pq.ParquetWriter(sink, schema, **options) as writer:
@@ -173,7 +173,7 @@ def _row_groups(path: str) -> Iterator[pa.Table]:
 
 
 def _writer_options(metadata: pq.FileMetaData) -> dict[str, Any]:
-    """The compression of each column and the choice of dictionaries of a file."""
+    """A file's compression of each column and its choice of dictionaries."""
     group = metadata.row_group(0) if metadata.num_row_groups else None
     columns = [group.column(n) for n in range(group.num_columns)] if group else []
     codecs = {column.path_in_schema: column.compression.lower() for column in columns}
@@ -190,7 +190,7 @@ def _copy(source: str, sink: SealedFile) -> None:
 
 
 def _copy_pictures(shard: str, scores: str, staging: str) -> None:
-    """What the rows of a shard of maps name."""
+    """Copies the pictures that the rows of a shard of maps name."""
     for pictures in pictures_named(shard):
         for start in range(0, len(pictures), _COPIED_PICTURES):
             some = pictures[start : start + _COPIED_PICTURES]
@@ -200,7 +200,7 @@ def _copy_pictures(shard: str, scores: str, staging: str) -> None:
 
 
 def _picture(scores: str, picture: Picture) -> bytes:
-    """The content of a file of the run, as it was written."""
+    """The content of a picture of the run, checked against its digest."""
     path = posixpath.join(scores, picture.path)
     content = b"".join(_parts(path))
     if hashlib.sha256(content).hexdigest() != picture.sha256:

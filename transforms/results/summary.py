@@ -1,4 +1,4 @@
-"""What the scores of a finished run come to, in one pass and bounded memory."""
+"""A summary of a finished run's scores, in one pass and bounded memory."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +24,14 @@ class RunSummary:
     """Counts over all rows of a run.
 
     Attributes:
-      records: how many rows there are.
-      flagged: of them, those with `is_anomaly`.
-      score_edges: (B + 1,) of the score's bins.
-      score_bins: (B,) how many scores lie in each; the first and the last also have those beyond.
-      beyond: how many scores are below the first edge, and above the last.
-      p_value_bins: (20,) the same of p-values, from 0 to 1.
-      counts: of each score, `score_<name>`, among those of the calibration records.
-      top: the rows of the greatest scores, in falling order; of equal ones the lesser id.
+      records: the number of rows.
+      flagged: the number of rows with `is_anomaly` true.
+      score_edges: (B + 1,) edges of the score's bins.
+      score_bins: (B,) number of scores per bin; the first and last include those beyond the edges.
+      beyond: the numbers of scores below the first edge and above the last.
+      p_value_bins: (20,) number of p-values per bin, from 0 to 1.
+      counts: for each column `score_<name>`, its counts among the calibration records' scores.
+      top: the rows with the greatest scores, in descending order; ties are ordered by id.
     """
 
     records: int
@@ -57,16 +57,16 @@ def summarise_run(
     """Reads every row of a finished run once.
 
     Args:
-      scores: the run.
-      fingerprint: of the bundle that all rows must have been scored by.
-      calibration: for each score to be counted, its column's name and the calibration's scores.
-      edges: (B + 1,) rising, for bins of `score`.
-      most: how many of the greatest scores are kept, with their rows.
-      columns: what these rows have besides `id`, `score`, `p_value` and `is_anomaly`.
-      show: told how many rows have been read.
+      scores: the run folder.
+      fingerprint: the fingerprint of the bundle that must have scored all rows.
+      calibration: maps the column of each score to count to the calibration records' scores.
+      edges: (B + 1,) ascending edges of the bins of `score`.
+      most: the number of rows with the greatest scores to retain.
+      columns: the columns of these rows besides `id`, `score`, `p_value` and `is_anomaly`.
+      show: called with the number of rows read so far.
 
     Raises:
-      InputError: no finished run, one by another model, or a file that cannot be read.
+      InputError: there is no finished run, it is by another model, or a file cannot be read.
     """
     kept = list(dict.fromkeys([ID, SCORE, P_VALUE, FLAG, *columns]))
     names = list(dict.fromkeys([*kept, MODEL_COLUMN, *calibration]))
@@ -91,19 +91,19 @@ def summarise_run(
 
 
 def top_by_region(scores: str, most: int, columns: Sequence[str]) -> pa.Table:
-    """The rows of the records whose regions have the highest peaks, in falling order; of equal ones
-    the lesser id. Records without a region are not among them.
+    """The rows of the records whose regions have the highest peaks, in descending order; ties are
+    ordered by id. Records without a region are not included.
 
     Args:
-      scores: the run.
-      most: how many rows.
-      columns: of the rows, `id` among them.
+      scores: the run folder.
+      most: the maximum number of rows.
+      columns: the columns of the rows, including `id`.
 
     Raises:
-      InputError: no finished run, or one without regions; a file that cannot be read.
+      InputError: there is no finished run, it has no regions, or a file cannot be read.
     """
     if REGIONS not in kinds_in(read_ledger(scores)):
-        raise InputError(f"{scores} has no regions to order records by")
+        raise InputError(f"{scores} has no regions by which to order records")
     order = [(_PEAK, "descending"), (ID, "ascending")]
     peaks = pa.table({ID: pa.array([], pa.string()), _PEAK: pa.array([], pa.float64())})
     for group in row_groups(scores, REGIONS):
@@ -125,11 +125,11 @@ def top_by_region(scores: str, most: int, columns: Sequence[str]) -> pa.Table:
 
 
 def check_model(scores: str, found: str | None, fingerprint: str) -> None:
-    """Raises InputError if a run's rows are not those of the bundle with this fingerprint."""
+    """Raises InputError if a run's rows were not scored by the bundle with this fingerprint."""
     if found != fingerprint:
         raise InputError(
             f"{scores} was scored by the model {str(found)[:16]}, "
-            f"the bundle given is {fingerprint[:16]}"
+            f"but the bundle given is {fingerprint[:16]}"
         )
 
 

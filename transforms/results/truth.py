@@ -1,4 +1,4 @@
-"""What is true of a finished run's records, by their columns, beside what a run says of them."""
+"""The ground truth of a finished run's records, from their columns, beside the run's flags."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ _NORMAL = -1
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """N records of a run, in the order of its files.
+    """The truth of N records of a run, in the order of its files.
 
     Attributes:
-      labelled: (N,) bool, whether it is known if a record is anomalous.
-      anomalous: (N,) bool, whether it is; False where that is not known.
+      labelled: (N,) bool, whether the truth of a record is known.
+      anomalous: (N,) bool, whether a record is anomalous; False if not known.
       flags: (N,) bool, `is_anomaly`.
-      kinds: the values of a column among the anomalous records, as text, None for no value; and
-        the numbers of the records that have each, (m,) int64.
+      kinds: maps each value of a column among the anomalous records, as text or None, to the
+        indices of its records, (m,) int64.
     """
 
     labelled: np.ndarray
@@ -39,18 +39,18 @@ class Truth:
 
 
 def read_truth(scores: str, where: Where, by: str | None = None) -> Truth:
-    """Which records are anomalous, and of which kind. Memory is 7 bytes a record, and 16
-    an anomalous one.
+    """Reads which records are anomalous, and of which kind. Memory is 7 bytes per record, and 16
+    per anomalous record.
 
     Args:
       scores: the folder of the finished run.
-      where: holds for the anomalous records; those without a value of its column are not labelled.
-      by: a column that tells kinds of anomaly.
+      where: true for the anomalous records; those with no value in its column are unlabelled.
+      by: the column with the kinds of anomaly.
 
     Raises:
-      InputError: no finished run, one without scored records, or a file that cannot be read.
-      ConfigError: no such column, one that cannot be compared or told as text, or more than 1,000
-        kinds.
+      InputError: there is no finished run, it has no scored records, or a file cannot be read.
+      ConfigError: there is no such column, it cannot be compared or converted to text, or it has
+        more than 1,000 kinds.
     """
     kinds: dict[str | None, int] = {}
     parts = [
@@ -59,7 +59,7 @@ def read_truth(scores: str, where: Where, by: str | None = None) -> Truth:
         for batch in _checked_batches(path, where, by)
     ]
     if not parts:
-        raise InputError(f"{scores} holds no scored record")
+        raise InputError(f"{scores} contains no scored record")
     labelled, anomalous, flags, kind = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(kind, kind="stable")[np.count_nonzero(kind == _NORMAL) :]
     of_each = np.split(order, np.cumsum(np.bincount(kind[order], minlength=len(kinds)))[:-1])
@@ -68,10 +68,10 @@ def read_truth(scores: str, where: Where, by: str | None = None) -> Truth:
 
 
 def read_numbers(scores: str, column: str, records: int) -> np.ndarray:
-    """A column of a finished run's scores, (N,) float32, NaN where a value is missing.
+    """A column of a finished run's scores, (N,) float32, NaN for missing values.
 
     Raises:
-      InputError: a file cannot be read, or there are not so many records.
+      InputError: a file cannot be read, or the number of records is not `records`.
     """
     values = np.empty(records, np.float32)
     start = 0
@@ -82,7 +82,7 @@ def read_numbers(scores: str, column: str, records: int) -> np.ndarray:
             values[start:end] = part[: records - start]
             start = end
     if start != records:
-        raise InputError(f"{scores} was written anew while it was read")
+        raise InputError(f"{scores} was rewritten while it was being read: try again")
     return values
 
 
@@ -110,12 +110,12 @@ def _truth_of(
 
 
 def _kinds(column: pa.Array, name: str, kinds: dict[str | None, int]) -> np.ndarray:
-    """(N,) places of values in `kinds`, which takes in new ones."""
+    """(N,) indices of the values in `kinds`, to which new values are added."""
     encoded = column.dictionary_encode(null_encoding="encode")
     places = [kinds.setdefault(value, len(kinds)) for value in encoded.dictionary.to_pylist()]
     if len(kinds) > _MOST_KINDS:
         raise ConfigError(
-            f"at most {_MOST_KINDS:,} kinds of anomaly are told apart. Received: column {name!r} "
+            f"at most {_MOST_KINDS:,} kinds of anomaly are supported. Received: column {name!r} "
             "with more"
         )
     return np.array(places, np.int32)[encoded.indices.to_numpy()]

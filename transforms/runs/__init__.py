@@ -1,1 +1,1 @@
-"""A run's folder while it is being written."""
+"""Writing a run's folder."""

@@ -1,5 +1,5 @@
-"""What a run that is divided into parts has to do: a small file in its folder, there before the
-first part is begun, and gone when the run has finished."""
+"""The plan of a run in parts: a small file in its folder, written before the first part starts and
+removed when the run has finished."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ _LONGEST_VALUE = 100
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A run's id, the records of a part, and all that its rows depend on, by name."""
+    """A run's id, the number of records per part, and everything its rows depend on, by name."""
 
     run_id: str
     every: int
@@ -27,10 +27,10 @@ class Plan:
 
 
 def read_plan(output: str) -> Plan | None:
-    """The plan of the run that is unfinished in the folder, None if there is none.
+    """The plan of the unfinished run in the folder; None if there is none.
 
     Raises:
-      OutputError: it cannot be read.
+      OutputError: the plan cannot be read.
     """
     path = posixpath.join(output, PLAN)
     try:
@@ -39,14 +39,14 @@ def read_plan(output: str) -> Plan | None:
         with open_binary(path) as file:
             found = json.load(file)
         if found.pop("format_version") != _FORMAT_VERSION:
-            raise ValueError("it is of no known format")
+            raise ValueError("unknown format")
         return Plan(**found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError(f"cannot read {path}: {error}; --overwrite starts anew") from error
+        raise OutputError(f"cannot read {path}: {error}; give --overwrite to start over") from error
 
 
 def write_plan(output: str, plan: Plan) -> None:
-    """Raises OutputError if it cannot be written."""
+    """Writes the plan. Raises OutputError if it cannot be written."""
     text = json.dumps({"format_version": _FORMAT_VERSION, **vars(plan)}, indent=2)
     staging = staging_folder(output, plan.run_id)
     with output_errors(output):
@@ -54,13 +54,13 @@ def write_plan(output: str, plan: Plan) -> None:
 
 
 def remove_plan(output: str) -> None:
-    """Raises OutputError if it is there and cannot be removed."""
+    """Removes the plan, if it exists. Raises OutputError if it cannot be removed."""
     with output_errors(output):
         remove(posixpath.join(output, PLAN))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two runs' rows would depend on different things: `NAME was X and is Y`."""
+    """The differences in what two runs' rows depend on, as `NAME was X and is Y`."""
     found = []
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)

@@ -1,4 +1,4 @@
-"""Finishing a run: its files in their places, its ledger, and `_SUCCESS`, written last."""
+"""Finishing a run: moving its files into place, then writing its ledger and, last, `_SUCCESS`."""
 
 import collections
 import json
@@ -37,8 +37,8 @@ def count_records(
     shards: Sequence[Shard], tallies: Tallies, rejects_known: bool, kinds: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The ledger's counts. `read` is counted where records are read, the others where they are
-    written, so that one can be held against the other; None means not known. Regions, maps and
-    tiles are counted where they are among the kinds of rows."""
+    written, so that they can be compared; None means unknown. Regions, maps and tiles are counted
+    if they are among the kinds of rows."""
     rows = collections.Counter[str]()
     for shard in shards:
         rows[shard.kind] += shard.rows
@@ -66,27 +66,28 @@ def finish_run(
     kinds: Sequence[str] = (SCORES, REJECTS, PASSED_OVER),
     model: str | None = None,
 ) -> dict[str, Any]:
-    """Moves a run's shards to their places, then writes the ledger, and `_SUCCESS` last.
+    """Moves a run's shards into place, then writes the ledger and, last, `_SUCCESS`.
 
-    What an earlier run left is taken away first, its `_SUCCESS` before anything else: at no time
-    does a folder with `_SUCCESS` hold files of two runs. Runners try failed work again, so this
-    may be called again at any point and goes on from there.
+    The results of an earlier run are removed first, starting with its `_SUCCESS`: a folder with
+    `_SUCCESS` never contains files of two runs. Runners retry failed work, so this function may be
+    called again after an interruption at any point, and continues from there.
 
     Args:
       output: the run folder.
-      run_id: of this run, which `staging_folder` was made with.
+      run_id: the id of this run, as passed to `staging_folder`.
       shards: the finished files of the run.
-      facts: what the ledger says besides the files; a name's bytes that are no UTF-8 are written as
-        `\\xe9` there.
-      overwrite: whether results of another run may be taken away.
-      kinds: the folders of the result, which are there even if no shard is.
-      model: a staged file that becomes `MODEL`; None where the result has none.
+      facts: contents of the ledger besides the files; bytes of a name that are not UTF-8 are
+        written as `\\xe9`.
+      overwrite: whether results of another run may be removed.
+      kinds: the folders of the result, which are created even without shards.
+      model: a staged file that becomes `MODEL`; None if the result has none.
 
     Returns:
       The ledger.
 
     Raises:
-      OutputError: another run has finished here since this one began, and `overwrite` is not set.
+      OutputError: another run has finished in the folder since this one started, and `overwrite` is
+        not set.
     """
     with output_errors(output):
         if exists(posixpath.join(output, SUCCESS)):
@@ -124,14 +125,14 @@ def _finish(
 ) -> None:
     staging = staging_folder(output, run_id)
     staged = _staged(output, run_id, moves)
-    for named in pictures():  # all of them are there, before an earlier result is taken away
+    for named in pictures():  # checks that all exist before an earlier result is removed
         _staged(output, run_id, named)
-    # On a full disk this fails before anything stands in its place.
+    # On a full disk this fails before anything is moved.
     changes.write_text(posixpath.join(staging, LEDGER), json.dumps(ledger, indent=2) + "\n")
     _remove_earlier(output, run_id, overwrite)
     for name in kinds:
         changes.make_folder(posixpath.join(output, name))
-    # Before the rows that name them, which another attempt would look for where they lay.
+    # Before the rows that name them: another attempt finds unmoved pictures through staged rows.
     for named in pictures():
         changes.make_folder(posixpath.join(output, PICTURES))
         changes.move(_staged(output, run_id, named))
@@ -143,7 +144,7 @@ def _finish(
 
 
 def _places(shards: Iterable[Shard], kinds: Sequence[str]) -> list[tuple[Shard, str]]:
-    """Each shard with its path in the run folder: ordered by the records, not by random names."""
+    """Each shard with its path in the run folder, ordered by its records, not by random names."""
     shards, places = list(shards), []
     for kind in kinds:
         ordered = sorted(
@@ -161,7 +162,7 @@ def _places(shards: Iterable[Shard], kinds: Sequence[str]) -> list[tuple[Shard, 
 def _picture_moves(
     places: Iterable[tuple[Shard, str]], output: str
 ) -> Iterator[list[tuple[str, str]]]:
-    """Of the pictures that shards of maps name, paths and places in the run folder."""
+    """The paths of the pictures that shards of maps name, and their places in the run folder."""
     for shard, place in places:
         if shard.kind == MAPS:
             read_from = shard.path if exists(shard.path) else posixpath.join(output, place)
@@ -169,7 +170,7 @@ def _picture_moves(
 
 
 def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:
-    """Once a run; the mark says that what stands there now is this run's own."""
+    """Removes earlier results, once per run; the mark shows that later files are this run's own."""
     mark = finishing_mark(output, run_id)
     if exists(mark):
         return
@@ -181,8 +182,8 @@ def _remove_earlier(output: str, run_id: str, overwrite: bool) -> None:
 
 
 def _staged(output: str, run_id: str, moves: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The files that are still to be moved, and where to. One that is not there was moved by an
-    earlier attempt, or the run has lost it."""
+    """The files still to be moved, and their targets. A missing file was moved by an earlier
+    attempt, or is lost."""
     targets = {path: posixpath.join(output, place) for path, place in moves}
     staged = present(targets, staging_folder(output, run_id))
     if missing := [path for path in targets if path not in staged]:
@@ -190,5 +191,5 @@ def _staged(output: str, run_id: str, moves: Iterable[tuple[str, str]]) -> list[
         moved = present((targets[path] for path in missing), output) if begun else set()
         for path in missing:
             if targets[path] not in moved:
-                raise OutputError(f"{path} is gone: the run cannot be finished")
+                raise OutputError(f"{path} is gone: the run cannot be finished; rerun its command")
     return [(path, target) for path, target in targets.items() if path in staged]

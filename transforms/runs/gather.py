@@ -1,4 +1,4 @@
-"""What writing a whole run and writing a part of one have in common."""
+"""What writing an entire run and writing a part have in common."""
 
 import posixpath
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ Gathered = list[Shard | pa.RecordBatch]  # all finished files and all tallies
 
 
 def watched(scored: ScoredRecords, watch: RejectWatch) -> None:
-    """Counts scores and rejects while they come: a run with too many rejects ends early, if its
-    limit can be told to be passed before its end."""
+    """Counts scores and rejects as they arrive, so that a run with too many rejects stops early, if
+    its limit can be exceeded before the end."""
     if not watch.limit.ends_early:
         return
     seen = Shared()
@@ -37,7 +37,7 @@ def watched(scored: ScoredRecords, watch: RejectWatch) -> None:
 
 
 def portable_scores(scored: ScoredRecords) -> ScoredRecords:
-    """The same in the types that every reader of Parquet knows."""
+    """The same rows with types that every Parquet reader supports."""
 
     def ported(rows: PCollection[pa.RecordBatch], label: str) -> PCollection[pa.RecordBatch]:
         return rows | label >> beam.Map(portable).with_output_types(pa.RecordBatch)
@@ -56,10 +56,10 @@ def _located(scored: ScoredRecords) -> dict[str, PCollection[pa.RecordBatch] | N
 def gathered(
     scored: ScoredRecords, staging: str, limits: ShardLimits | None
 ) -> PCollection[Gathered]:
-    """Writes all rows to files in `staging`; gives one list of them and the tallies.
+    """Writes all rows to files in `staging`; returns a single list of the files and the tallies.
 
     Raises:
-      ConfigError: an input is unbounded, or lies in windows.
+      ConfigError: an input is unbounded, or not in the global window.
     """
     for part in scored:
         if part is not None:
@@ -79,15 +79,15 @@ def gathered(
 
 
 def _with_files(rows: pa.RecordBatch, staging: str) -> pa.RecordBatch:
-    """Rows of maps, the pictures among them in files of their own."""
+    """Rows of maps, with any pictures written to separate files."""
     types = {field.name: field.type for field in rows.schema}
     has_files = all(types.get(name) == pa.binary() for name in PICTURE_COLUMNS)
     return write_pictures(rows, staging) if has_files else rows
 
 
 def summed(tallies: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-    """One batch of the sums, for those of every task may name as much as there are tasks, and more;
-    none of no tallies."""
+    """Sums tallies into one batch, as the tallies of all tasks together may be large; no batch if
+    there are no tallies."""
     return tallies | "SumTallies" >> beam.CombineGlobally(_summed).without_defaults()
 
 
@@ -96,25 +96,24 @@ def _summed(tallies: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def kinds_of(located: ScoredRecords | ScoreOptions) -> tuple[str, ...]:
-    """The folders of a run's result: of what was scored, or of what is asked for."""
+    """The folders of a run's result, for what was scored or what is requested."""
     there = {REGIONS: located.regions, MAPS: located.maps, TILES: located.tiles}
     is_there = [kind for kind, known in there.items() if known is not None and known is not False]
     return (SCORES, REJECTS, PASSED_OVER, *is_there)
 
 
 def separated(parts: Gathered) -> tuple[list[Shard], Tallies]:
-    """The files, and the sums of the tallies."""
+    """The files, and the sum of the tallies."""
     shards = [part for part in parts if isinstance(part, Shard)]
     return shards, Tallies.total(part for part in parts if isinstance(part, pa.RecordBatch))
 
 
 def passed_over_shards(staging: str, found: PassedOver) -> list[Shard]:
-    """Writes what is named of a run to its staging folder: one file, none where that is nothing.
-
-    A run that is finished a second time writes it again.
+    """Writes the names of what a run passed over to its staging folder: one file, or none if there
+    are no names. Finishing a run a second time rewrites the file.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     table = found.to_arrow()
     if not len(table):

@@ -1,15 +1,16 @@
-"""Keeping a folder of an object store, where there are no locks, to one run at a time.
+"""Reserving a folder on an object store, which has no locks, for one run at a time.
 
-A run has a small object of its own there, `.lease-...`, written anew every so often by a thread.
-Whoever finds another's that is fresh goes away; one that is old belongs to a run that died, and is
-taken away. Ages are told by the store's own clock: a run compares the times of both objects, of
-which it has just written its own. As every run writes first and looks then, two that begin at the
-same moment both see each other, and both go away.
+Each run has a small object there, `.lease-...`, which a thread rewrites periodically. A run that
+finds another's fresh lease gives up; an old lease belongs to a crashed run, and is removed. Ages
+are measured by the store's clock: a run compares the other lease's time with that of its own, which
+it has just written. As every run writes before it looks, two runs that start at the same moment see
+each other, and both give up.
 
-It is no lock: a process that was stopped for longer than `LeaseTimes.dead_after` may find that
-another has taken the folder. `check` tells it so, and a run in parts asks after each part. Nothing
-asks while a pipeline works, which may finish its run in another process: of two whole runs, the
-first to finish stays, as `finish_run` takes nobody's results away unless it is told to.
+A lease is not a lock: a process that was suspended for longer than `LeaseTimes.dead_after` may find
+that another has taken the folder. `check` detects this; a run in parts calls it after each part.
+Nothing checks while a pipeline runs, which may finish its run in another process: of two runs
+without parts, the first to finish wins, as `finish_run` removes no other run's results unless
+`overwrite` is set.
 """
 
 import contextlib
@@ -37,10 +38,10 @@ _PREFIX = ".lease-"
 
 @dataclasses.dataclass(frozen=True)
 class LeaseTimes:
-    """How often a lease is renewed, and how old one is taken for a dead run's, in seconds.
+    """How often a lease is renewed, and from which age its run is considered dead, in seconds.
 
     Raises:
-      ValueError: a lease that is renewed in time would look dead.
+      ValueError: a lease that is renewed on time would be considered dead.
     """
 
     renewed_every: float = 20.0
@@ -48,7 +49,7 @@ class LeaseTimes:
 
     def __post_init__(self) -> None:
         if not 0 < self.renewed_every < self.dead_after:
-            raise ValueError(f"a lease is renewed before it looks dead. Received: {self!r}")
+            raise ValueError(f"renewed_every must be less than dead_after. Received: {self!r}")
 
 
 USUAL_TIMES = LeaseTimes()
@@ -56,10 +57,10 @@ USUAL_TIMES = LeaseTimes()
 
 @contextlib.contextmanager
 def leased(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], None]]:
-    """Gives a function that raises OutputError if another run has taken the folder.
+    """Yields a function that raises OutputError if another run has taken the folder.
 
     Raises:
-      OutputError: another run has it, or it cannot be written to.
+      OutputError: another run holds the folder, or it cannot be written to.
     """
     check_no_pattern(output)
     lease = _Lease(output, times)
@@ -104,7 +105,7 @@ class _Lease:
             file.write(json.dumps(who).encode())
 
     def _look_around(self) -> None:
-        """Raises OutputError if another run lives; takes away the leases of those that died."""
+        """Raises OutputError if another run is alive; removes the leases of crashed runs."""
         leases = remote.matched(posixpath.join(self._output, f"{_PREFIX}*"))
         found = {metadata.path: metadata for metadata in leases}
         now = self._time(found.pop(self._path))
@@ -114,12 +115,12 @@ class _Lease:
             self._delete(path)
 
     def _time(self, metadata: FileMetadata) -> float:
-        """By the store's clock, or where it tells none by that of the lease's host."""
+        """The lease's time by the store's clock or, if it reports none, by its host's clock."""
         return metadata.last_updated_in_seconds or float(_content(metadata.path).get("time", 0))
 
     def _keep(self) -> None:
         while not self._ended.wait(self._times.renewed_every):
-            with contextlib.suppress(OSError), client_errors():  # the next time, perhaps
+            with contextlib.suppress(OSError), client_errors():  # retried the next time
                 if not remote.object_exists(self._path):
                     self._lost.set()
                     return
@@ -131,12 +132,12 @@ class _Lease:
 
     @staticmethod
     def _delete(path: str) -> None:
-        with contextlib.suppress(OSError), client_errors():  # old, it is taken for a dead one's
+        with contextlib.suppress(OSError), client_errors():  # once old, it is considered dead
             remote.delete([path])
 
 
 def _content(path: str) -> dict[str, float | str]:
-    """What a lease says; nothing if it is gone by now."""
+    """The contents of a lease; empty if it no longer exists."""
     try:
         with open_binary(path) as file:
             found = json.load(file)

@@ -1,4 +1,4 @@
-"""The names in a run folder, and its ledger `run.json`: read, and held against the files."""
+"""The names in a run folder, and reading and checking its ledger, `run.json`."""
 
 import json
 import posixpath
@@ -16,13 +16,13 @@ from transforms.storage.remote import client_errors
 FORMAT_VERSION = 1
 LEDGER, SUCCESS = "run.json", "_SUCCESS"
 SCORES, REJECTS, PASSED_OVER = "scores", "rejects", "passed_over"
-REGIONS, MAPS, TILES = "regions", "maps", "tiles"  # of scored records, where they are known
-CLUSTERS, CLASSES = "clusters", "classes"  # made of a run's latents, in folders of their own
-PICTURES = "map_pictures"  # of maps, which the rows of these name
-MODEL = "model.npz"  # that made them
-FAILED = "failed.json"  # why the last run ended early: no result, and in nobody's way
+REGIONS, MAPS, TILES = "regions", "maps", "tiles"  # of scored records, if available
+CLUSTERS, CLASSES = "clusters", "classes"  # computed from a run's latents, in separate folders
+PICTURES = "map_pictures"  # named by the rows of maps
+MODEL = "model.npz"  # the fitted model of clusters or classes
+FAILED = "failed.json"  # why the last run ended early; not a result, and may be overwritten
 _MOST_BYTES = 256 << 20  # of a ledger: some two million files
-# As they are taken away.
+# In the order of removal.
 _OF_A_RUN = (SCORES, REJECTS, PASSED_OVER, REGIONS, MAPS, TILES)
 RESULTS = (SUCCESS, LEDGER, *_OF_A_RUN, PICTURES, CLUSTERS, CLASSES, MODEL)
 _FOLDERS = "|".join((*_OF_A_RUN, CLUSTERS, CLASSES))
@@ -32,11 +32,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class DamagedLedgerError(InputError):
-    """A folder that says it holds a finished run, and a ledger that is not as it was written."""
+    """A folder marked as a finished run, whose ledger is damaged or was changed."""
 
 
 def finished_ledger(output: str) -> dict[str, Any] | None:
-    """The `run.json` of a finished run; None if there is none, or it cannot be read."""
+    """The `run.json` of a finished run; None if it does not exist or cannot be read."""
     try:
         return read_ledger(output)
     except InputError:
@@ -44,11 +44,11 @@ def finished_ledger(output: str) -> dict[str, Any] | None:
 
 
 def write_failure(output: str, facts: Mapping[str, Any]) -> None:
-    """Writes `failed.json`: why a run ended, and what it had counted. The next run that begins
-    here, or on an object store succeeds, takes it away.
+    """Writes `failed.json`: why a run ended, and its counts. The next run in this folder removes
+    it, when it starts or, on an object store, when it succeeds.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     text = json.dumps({"format_version": FORMAT_VERSION, **printable_facts(facts)}, indent=2)
     with client_errors():
@@ -59,25 +59,28 @@ def read_ledger(output: str) -> dict[str, Any]:
     """The `run.json` of a finished run.
 
     Raises:
-      InputError: `output` is no folder of a finished run.
-      DamagedLedgerError: it says it is, and its ledger cannot be read, or is none.
+      InputError: `output` contains no finished run.
+      DamagedLedgerError: it is marked as finished, but its ledger cannot be read or is invalid.
     """
     check_one(output)
     path = posixpath.join(output, LEDGER)
     try:
         finished = exists(posixpath.join(output, SUCCESS))
     except OSError as error:
-        raise InputError(f"cannot look into {output}: {error}") from error
+        raise InputError(f"cannot access {output}: {error}") from error
     if not finished:
-        raise InputError(f"{output} holds no finished run: there is no {SUCCESS} in it")
+        raise InputError(
+            f"{output} contains no finished run: there is no {SUCCESS} in it; if score was "
+            "interrupted, rerun its command with --resume"
+        )
     try:
         ledger = json.loads(read_whole(path, _MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedLedgerError(f"cannot read {path}: {error}") from error
     if not isinstance(ledger, dict):
-        raise DamagedLedgerError(f"{path} is of no known format")
+        raise DamagedLedgerError(f"{path} has an unknown format")
     if ledger.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path} is of no known format")
+        raise InputError(f"{path} has an unknown format")
     try:
         _check_ledger(ledger)
     except (ValueError, RecursionError) as error:
@@ -86,40 +89,41 @@ def read_ledger(output: str) -> dict[str, Any]:
 
 
 def kinds_in(ledger: Mapping[str, Any]) -> tuple[str, ...]:
-    """The folders of a finished run's rows: those of every run, and what its ledger counts more."""
+    """The folders of a finished run's rows: those of every run, and others that its ledger
+    counts."""
     located = (kind for kind in (REGIONS, MAPS, TILES) if kind in ledger)
     return (SCORES, REJECTS, PASSED_OVER, *located)
 
 
 def result_files(output: str, *kinds: str) -> list[str]:
-    """The files of a finished run's scores, rejects or both, by its ledger.
+    """The files of the given kinds of a finished run's rows, according to its ledger.
 
     Raises:
-      InputError: `output` is no folder of a finished run.
+      InputError: `output` contains no finished run.
     """
     paths = [file["path"] for file in read_ledger(output)["files"]]
     return [posixpath.join(output, path) for path in paths if path.partition("/")[0] in kinds]
 
 
 def unlisted_files(output: str) -> list[str]:
-    """Files among a finished run's rows that its ledger does not know: a reader of the folder would
-    take them for results.
+    """Files among a finished run's rows that its ledger does not list: readers of the folder would
+    mistake them for results.
 
     Raises:
-      InputError: `output` is no folder of a finished run, or cannot be listed.
+      InputError: `output` contains no finished run, or cannot be listed.
     """
     listed = set(result_files(output, *_OF_ROWS))
     try:
         found = [p for kind in _OF_ROWS for p in files_below(posixpath.join(output, kind))]
     except OSError as error:
-        raise InputError(f"cannot look into {output}: {error}") from error
+        raise InputError(f"cannot list {output}: {error}") from error
     return sorted(set(found) - listed)
 
 
 def _check_ledger(ledger: Any) -> None:
-    """Raises ValueError if a ledger lacks what all have, or something in it is of another type."""
+    """Raises ValueError if a ledger lacks a required key, or a value has the wrong type."""
     if not isinstance(ledger, dict):
-        raise ValueError("it is no mapping")
+        raise ValueError("it is not a mapping")
     for name in ("run_id", "files"):
         if name not in ledger:
             raise ValueError(f"{name!r} is missing")
@@ -129,7 +133,7 @@ def _check_ledger(ledger: Any) -> None:
     seen = set()
     for file in ledger["files"]:
         if not _is_file(file):
-            raise ValueError(f"'files' cannot hold {_short(file)}")
+            raise ValueError(f"'files' cannot contain {_short(file)}")
         if file["path"] in seen:
             raise ValueError(f"{file['path']} is listed twice")
         seen.add(file["path"])
@@ -166,7 +170,7 @@ def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _mapping(**members: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Those members that are there, of these types; None is one that is not known."""
+    """Checks the types of the members that are present; a member may be None, for unknown."""
 
     def fits(value: Any) -> bool:
         return isinstance(value, dict) and all(
@@ -181,7 +185,7 @@ def _is_counts(value: Any) -> bool:
 
 
 def _is_records(value: Any) -> bool:
-    """Of a run a count of each kind of record, of what is made of one a single count."""
+    """Whether it is a run's counts by kind of record, or the single count of a derived folder."""
     counts = dict.fromkeys(("read", "scored", "rejected", "excluded_by_where"), _is_count)
     return _is_count(value) or _mapping(**counts, rejected_by_reason=_is_counts)(value)
 

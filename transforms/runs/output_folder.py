@@ -1,4 +1,4 @@
-"""Whether a folder may be written to, and what an unfinished run has left in it."""
+"""Whether a folder may be written to, and what an unfinished run left in it."""
 
 import os
 import posixpath
@@ -16,13 +16,13 @@ _REMOVED = "earlier-results-removed"
 
 
 def check_free(output: str, overwrite: bool, run_id: str | None = None) -> None:
-    """Raises OutputError if `output` is a file, cannot be looked into, or holds results, or an
+    """Raises OutputError if `output` is a file, cannot be accessed, or contains results, or an
     unfinished run's checkpoints, that may not be overwritten.
 
     Args:
       output: the run folder.
-      overwrite: whether what is there may be taken away.
-      run_id: of a run whose own results and checkpoints do not count.
+      overwrite: whether what is there may be removed.
+      run_id: the id of a run whose own results and checkpoints are allowed.
     """
     if is_local(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{output} is not a folder")
@@ -33,40 +33,40 @@ def check_free(output: str, overwrite: bool, run_id: str | None = None) -> None:
                 return
             held = [name for name in RESULTS if _holds(output, name)]
     except OSError as error:
-        raise OutputError(f"cannot look into {output}: {error}") from error
+        raise OutputError(f"cannot access {output}: {error}") from error
     if overwrite:
         return
     if held:
         raise OutputError(
-            f"{output} holds results already ({', '.join(held)}): "
+            f"{output} already contains results ({', '.join(held)}): "
             "choose another folder, or give --overwrite"
         )
     if (plan := read_plan(output)) is not None and plan.run_id != run_id:
         raise OutputError(
-            f"{output} holds a run that is not finished: "
-            "--resume goes on with it, --overwrite starts anew"
+            f"{output} contains an unfinished run: "
+            "give --resume to continue it, or --overwrite to start over"
         )
 
 
 def check_not_within(inner: str, outer: str) -> None:
-    """Raises OutputError if `inner` lies, or would lie, within the folder `outer`: what is in a
-    result's folder is read, and taken away, with it."""
+    """Raises OutputError if `inner` is, or would be, within the folder `outer`: the contents of a
+    result's folder are read and removed with it."""
     inside, outside = (
         os.path.realpath(path) if is_local(path) else path.rstrip("/") for path in (inner, outer)
     )
     if inside.startswith(f"{outside.rstrip('/')}/"):
-        raise OutputError(f"{inner} lies within {outer}: choose another folder")
+        raise OutputError(f"{inner} is inside {outer}: choose another folder")
 
 
 def discard_unfinished(output: str, run_id: str | None = None) -> None:
-    """Takes away what an unfinished run in parts has left, unless it is the run `run_id`.
+    """Removes what an unfinished run in parts left, unless it is the run `run_id`.
 
     Raises:
       OutputError: it cannot be removed.
     """
     try:
         plan = read_plan(output)
-    except OutputError:  # it cannot be read: nor can it be gone on with
+    except OutputError:  # unreadable, so it cannot be resumed either
         plan = None
     if plan is not None and plan.run_id == run_id:
         return
@@ -83,13 +83,13 @@ def is_finishing(output: str, run_id: str) -> bool:
 
 
 def finishing_mark(output: str, run_id: str) -> str:
-    """A file in the staging folder, there once earlier results are gone: what stands in their
-    places now is the run's own."""
+    """A file in the staging folder that exists once earlier results are removed: from then on, the
+    files in their places are the run's own."""
     return posixpath.join(staging_folder(output, run_id), _REMOVED)
 
 
 def _holds(output: str, name: str) -> bool:
-    """Whether the file, or a file in the folder, is there."""
+    """Whether the file, or any file in the folder, exists."""
     path = posixpath.join(output, name)
     if is_local(path) and os.path.isdir(path):
         return bool(os.listdir(path))

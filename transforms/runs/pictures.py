@@ -1,4 +1,4 @@
-"""The files of maps' pictures: written beside the rows that name them, and found by these."""
+"""Picture files of maps: written next to the rows that name them, and located through these."""
 
 import hashlib
 import posixpath
@@ -19,21 +19,21 @@ from transforms.storage.staging import output_errors
 _ENDINGS = (".map.png", ".overlay.png")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _PATH = re.compile(rf"{PICTURES}/(?!\.)[^/\\\0]+")
-_LONGEST = 100  # of what a name tells of its record
-_ROWS = 65_536  # a store is asked for all that lies there once for so many
+_LONGEST = 100  # characters of the record's id in a file name
+_ROWS = 65_536  # the rows for which an object store is listed once
 
 
 class Picture(NamedTuple):
-    """A file: its path in the run folder, and the digest of its content, in hexadecimal."""
+    """A file: its path in the run folder, and the hexadecimal digest of its content."""
 
     path: str
     sha256: str
 
 
 def picture_names(record: str, contents: tuple[bytes, bytes]) -> list[str]:
-    """What the files of a record's map are called, the map's and the overlay's: the id with `_` for
-    all but letters, digits, `_` and `-`, and a digest of the id and both files. So names of two
-    records differ, and files of one name are alike."""
+    """The names of the two picture files of a record, map and overlay: the id, with `_` for
+    everything except letters, digits, `_` and `-`, and a digest of the id and both files. Different
+    records thus have different names, and files of the same name are identical."""
     digest = hashlib.sha256(record.encode())
     for content in contents:
         digest.update(hashlib.sha256(content).digest())
@@ -42,11 +42,11 @@ def picture_names(record: str, contents: tuple[bytes, bytes]) -> list[str]:
 
 
 def write_pictures(rows: pa.RecordBatch, folder: str) -> pa.RecordBatch:
-    """Writes the pictures of maps to files below a folder; gives the rows with the files' names and
-    digests in place of their contents.
+    """Writes the pictures of maps to files below a folder, and returns the rows with the names and
+    digests of the files instead of their contents.
 
-    A file appears under its name whole, and what is written again is the same: rows that are tried
-    again, or tried by two workers at once, leave each file once.
+    Each file is written atomically, and rewriting it yields the same content: rows that are
+    retried, or processed by two workers at once, leave each file once.
 
     Raises:
       OutputError: a file cannot be written.
@@ -73,11 +73,11 @@ def write_pictures(rows: pa.RecordBatch, folder: str) -> pa.RecordBatch:
 
 
 def pictures_named(path: str) -> Iterator[list[Picture]]:
-    """The files that the rows of a shard of maps name, some thousand at a time; none where it has
-    the maps themselves.
+    """Yields the files that the rows of a shard of maps name, some thousands at a time; nothing if
+    the shard contains the maps themselves.
 
     Raises:
-      InputError: the shard cannot be read, or a row names no file among the run's pictures.
+      InputError: the shard cannot be read, or a row names a file outside the run's pictures.
     """
     with open_shard(path) as parquet:
         columns = [*PICTURE_COLUMNS, *DIGEST_COLUMNS]
@@ -90,17 +90,19 @@ def pictures_named(path: str) -> Iterator[list[Picture]]:
             pictures = [Picture(*pair) for pair in pairs]
             for picture in pictures:
                 if not isinstance(picture.path, str) or not _PATH.fullmatch(picture.path):
-                    raise InputError(f"{path} was changed: no picture can be {picture.path!r}")
+                    raise InputError(
+                        f"{path} was changed: {picture.path!r} is not a picture's path"
+                    )
             yield pictures
 
 
 def picture_moves(shard: Shard, read_from: str) -> Iterator[list[tuple[str, str]]]:
-    """Where the pictures of a staged shard lie, and their places in the run folder, some thousand
-    at a time; none of rows that are no maps.
+    """Yields the paths of a staged shard's pictures and their places in the run folder, some
+    thousands at a time; nothing for rows that are not maps.
 
     Args:
-      shard: of any kind of rows.
-      read_from: the shard's file, where it is now.
+      shard: a shard of any kind of rows.
+      read_from: the current path of the shard's file.
 
     Raises:
       InputError: the shard cannot be read.
@@ -112,10 +114,10 @@ def picture_moves(shard: Shard, read_from: str) -> Iterator[list[tuple[str, str]
 
 
 def has_pictures(shard: Shard) -> bool:
-    """Whether all pictures that a staged shard names are there.
+    """Whether all pictures that a staged shard names exist.
 
     Raises:
-      InputError: it cannot be read.
+      InputError: the shard cannot be read.
     """
     staged = posixpath.dirname(shard.path)
     return all(

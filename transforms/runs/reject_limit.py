@@ -1,4 +1,4 @@
-"""How many records of a run may be rejected."""
+"""The limit on the rejects of a run."""
 
 import dataclasses
 import math
@@ -9,17 +9,19 @@ from fractions import Fraction
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError
 
-# While a run goes on, a share is looked at from so many records on, and must be above the limit by
-# so many standard deviations: else a run that will stay just within it would end by chance.
+# While a run is in progress, a share is checked only after this many records, and must exceed the
+# limit by this many standard deviations: otherwise a run just within it could be stopped by chance.
 _RECORDS_THAT_TELL_A_SHARE, _DEVIATIONS = 1000, 4
 _MOST_DIGITS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class RejectLimit:
-    """The most rejects of a run: a count, or a share of the records read. One of the two is given.
+    """The maximum rejects of a run, given as either a count or a share of the records read.
 
     Args:
+      count: the maximum number of rejects.
+      share: the maximum share of rejects, from 0 to 1.
       not_all: whether it is also too many if every record is rejected.
 
     Raises:
@@ -32,30 +34,32 @@ class RejectLimit:
 
     def __post_init__(self) -> None:
         if (self.count is None) == (self.share is None):
-            raise ConfigError(f"a limit of rejects is a count or a share. Received: {self!r}")
+            raise ConfigError(f"a reject limit must be a count or a share. Received: {self!r}")
         if self.count is not None:
             check_range(0, count=self.count)
         if self.share is not None and not 0 <= self.share <= 1:
-            raise ConfigError(f"a share of rejects is from 0 to 1. Received: {float(self.share)}")
+            raise ConfigError(
+                f"the share of a reject limit must be from 0 to 1. Received: {float(self.share)}"
+            )
 
     @classmethod
     def usual(cls) -> "RejectLimit":
-        """What a run is held to where nothing is asked for: that not every record is rejected. It
-        is told once the run is at its end."""
+        """The default limit: not every record may be rejected. It is checked at the end of the
+        run."""
         return cls(share=Fraction(1), not_all=True)
 
     @property
     def ends_early(self) -> bool:
-        """Whether a run may be known to have too many while it goes on."""
+        """Whether the limit can be exceeded before the end of a run."""
         return not self.not_all
 
     @classmethod
     def parse(cls, value: "str | int | float | RejectLimit") -> "RejectLimit":
-        """The limit that a text or a number says: a whole number is a count, `1%` and a number
-        below 1 are shares, 0 allows none.
+        """Parses a limit from text or a number: a whole number is a count, `1%` and a number below
+        1 are shares, and 0 allows no rejects.
 
         Raises:
-          ConfigError: the value is neither, 1.5 for one.
+          ConfigError: the value is neither, for example 1.5.
         """
         if isinstance(value, RejectLimit):
             return value
@@ -77,11 +81,13 @@ class RejectLimit:
         return str(self.count) if self.share is None else f"{float(100 * self.share):g}%"
 
     def is_exceeded(self, rejected: int, read: int, finished: bool) -> bool:
-        """Whether so many rejects among so many records are too many.
+        """Whether `rejected` of `read` records are too many.
 
         Args:
-          finished: False while there may be more records: a share then counts from 1,000 records
-            on, and where it is not by chance that it is above the limit.
+          rejected: the number of rejects.
+          read: the number of records read.
+          finished: False if there may be more records: a share is then checked only from 1,000
+            records on, and must exceed the limit by more than chance explains.
         """
         if self.not_all and rejected == read:
             return finished and bool(rejected)
@@ -94,18 +100,21 @@ class RejectLimit:
         return read >= _RECORDS_THAT_TELL_A_SHARE and excess > chance
 
     def message(self, by_reason: Mapping[str, int], read: int) -> str:
-        """One line that says what the limit is, and what was counted."""
+        """One line with the limit and the counts."""
         most_first = sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count} {reason}" for reason, count in most_first)
         rejected = sum(by_reason.values())
         if self.not_all and rejected == read:
-            return f"all {read} records rejected ({reasons}); --max_rejects 100% allows that"
-        return f"{rejected} of {read} records rejected, more than max_rejects = {self} ({reasons})"
+            return f"all {read} records were rejected ({reasons}); --max_rejects 100% allows this"
+        return (
+            f"{rejected} of {read} records were rejected, more than max_rejects = {self} "
+            f"({reasons})"
+        )
 
 
 def _number(text: str) -> Decimal:
-    """NaN for what is none, or has more digits than anyone counts: a fraction of it, and its text,
-    would take for ever."""
+    """The number, or NaN for other text and for absurdly many digits: converting these to a
+    fraction or to text would take very long."""
     try:
         number = Decimal(text) if len(text) <= _MOST_DIGITS else Decimal("NaN")
     except InvalidOperation:
@@ -115,6 +124,7 @@ def _number(text: str) -> Decimal:
 
 def _unusable(value: object) -> ConfigError:
     return ConfigError(
-        "max_rejects is a whole number, a share below 1 or one in percent: 1000, 0.01, 1%. "
+        "max_rejects must be a whole number, a share below 1 or a percentage, "
+        "for example 1000, 0.01 or 1%. "
         f"Received: {value!r}"
     )

@@ -1,4 +1,4 @@
-"""Ending a run of which too many records are rejected."""
+"""Stopping a run that rejects too many records."""
 
 import collections
 import contextlib
@@ -18,14 +18,18 @@ from transforms.runs.reject_limit import RejectLimit
 from transforms.runs.shards import Shard, open_shard
 
 _EXAMPLES = 20
-_SCORED = "scored"  # beside the reasons, of which none is called so
+_SCORED = "scored"  # counted beside the reject reasons, none of which has this name
 
 
 @dataclasses.dataclass(frozen=True)
 class RejectWatch:
-    """The limit of one run, and where to write what it was ended for.
+    """The reject limit of a run, and where to record why it was stopped.
 
-    fail_if_empty: whether a run that has scored no record is ended too.
+    Attributes:
+      limit: the reject limit.
+      output: the run folder.
+      facts: further contents of `failed.json`.
+      fail_if_empty: whether a run that scored no record fails too.
     """
 
     limit: RejectLimit
@@ -36,11 +40,13 @@ class RejectWatch:
     def check(
         self, records: Mapping[str, Any], shards: Sequence[Shard], finished: bool = True
     ) -> None:
-        """Raises TooManyRejectsError if a run of these counts and files has too many, EmptyRunError
-        if it has none that was scored and that is not allowed.
+        """Raises TooManyRejectsError if a run with these counts and files has too many rejects, and
+        EmptyRunError if no record was scored and `fail_if_empty` is set.
 
         Args:
-          finished: whether that is the whole run; else it is the parts of it that are done.
+          records: the ledger's counts of records.
+          shards: the files written so far.
+          finished: whether they are of the entire run, or only of its finished parts.
         """
         by_reason, scored = records["rejected_by_reason"], records["scored"]
         rejected = sum(by_reason.values())
@@ -58,11 +64,13 @@ class RejectWatch:
         examples: list[dict[str, Any]],
         complete: bool,
     ) -> TooManyRejectsError:
-        """The error that ends the run, once `failed.json` is written, if it can be.
+        """Writes `failed.json`, if possible, and returns the error that ends the run.
 
         Args:
+          by_reason: the number of rejects by reason.
+          scored: the number of scored records.
           examples: rows of rejects.
-          complete: whether this is all that there is; else it is what one worker saw, or parts.
+          complete: whether the counts cover the entire run, or only one worker or some parts.
         """
         message = self.limit.message(by_reason, scored + sum(by_reason.values()))
         return TooManyRejectsError(self._told(message, by_reason, scored, examples, complete))
@@ -75,7 +83,7 @@ class RejectWatch:
         examples: list[dict[str, Any]],
         complete: bool,
     ) -> str:
-        """The message, and where `failed.json` is, once it is written."""
+        """Writes `failed.json`, and returns the message with its location."""
         rejected = sum(by_reason.values())
         ledger = {
             "error": message,
@@ -90,7 +98,7 @@ class RejectWatch:
             "examples": examples,
             **self.facts,
         }
-        with contextlib.suppress(OSError):  # a worker may have no access; the message says it all
+        with contextlib.suppress(OSError):  # a worker may lack access; the message is enough
             write_failure(self.output, ledger)
             where = f"{FAILED} of {self.output}"
             return f"{message}; examples are in {where}" if examples else f"{message}; see {where}"
@@ -98,7 +106,7 @@ class RejectWatch:
 
 
 def _examples(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The first rows of the files, as many as are told."""
+    """The first rows of the files, at most `_EXAMPLES`."""
     left = _EXAMPLES
     for path in itertools.islice(sorted(paths), _EXAMPLES):
         with contextlib.suppress(InputError), open_shard(path) as file:
@@ -109,7 +117,7 @@ def _examples(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 class _Seen:
-    """What one process has seen of a run: its threads, and both stages that watch, share it."""
+    """The counts of one process, shared by its threads and by both watching stages."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -136,16 +144,16 @@ class _Seen:
 
 
 class WatchRejects(beam.DoFn):
-    """Counts scores or rejects, and raises TooManyRejectsError once those that this process has
-    seen are too many; it puts out nothing.
+    """Counts scores or rejects, and raises TooManyRejectsError once this process has seen too many
+    rejects. It has no output.
 
-    Records of a bundle that fails are taken back, as the runner may try it again.
+    The records of a failing Beam bundle are subtracted, as the runner may retry it.
 
     Args:
-      watch: what a run is held to.
-      kind: of the records, `SCORES` or `REJECTS`.
-      seen: by which the stages of one pipeline, in all threads, know what they have counted
-        together; another attempt has another one, and begins at nothing.
+      watch: the limit of the run.
+      kind: the kind of records, `SCORES` or `REJECTS`.
+      seen: shares the counts among the stages of one pipeline, in all threads; another attempt has
+        its own, which starts at zero.
     """
 
     def __init__(self, watch: RejectWatch, kind: str, seen: Shared):
@@ -164,7 +172,7 @@ class WatchRejects(beam.DoFn):
             self._check()
             return ()
         if self._watch.limit.share is not None:
-            self._check()  # before them: the good ones of their batch, which are next, count too
+            self._check()  # before counting them: their batch's good records, next, count too
         self._count(collections.Counter(batch.column("reason").to_pylist()), batch)
         if self._watch.limit.share is None:
             self._check()

@@ -1,4 +1,4 @@
-"""Keeping a run folder to one run at a time."""
+"""Reserving a run folder for one run at a time."""
 
 import contextlib
 import fcntl
@@ -17,19 +17,19 @@ from transforms.storage.staging import STAGING, output_errors, staging_folder
 
 @contextlib.contextmanager
 def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], None]]:
-    """Keeps a run folder to this process, and gives a function that raises OutputError if it is
-    not this process's any more.
+    """Reserves a run folder for this process, and yields a function that raises OutputError if the
+    process no longer holds it.
 
-    A local folder is locked, and the system lets go of it when the process dies; one of an object
-    store is `leased`. What runs that died, or this one if it fails, have left in a local folder is
-    taken away, but for what a run in parts can be gone on with.
+    A local folder is locked; the system releases the lock if the process dies. A folder on an
+    object store is `leased`. What crashed runs, or this one if it fails, left in a local folder is
+    removed, except what is needed to resume a run in parts.
 
     Args:
       output: the run folder.
-      times: of a lease.
+      times: the times of a lease.
 
     Raises:
-      OutputError: another run holds it, or it cannot be written to.
+      OutputError: another run holds the folder, or it cannot be written to.
     """
     if not is_local(output):
         with leased(output, times) as check:
@@ -37,7 +37,8 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
         return
     with output_errors(output):
         local.make_folder(output)
-        local.flush_folders([os.path.dirname(output.rstrip("/"))])  # one just made by another, too
+        # Also if another process has just created the folder.
+        local.flush_folders([os.path.dirname(output.rstrip("/"))])
         folder = os.open(output, os.O_RDONLY)  # not inherited by worker processes
     try:
         locked = _locked(folder, output)
@@ -55,14 +56,15 @@ def held(output: str, times: LeaseTimes = USUAL_TIMES) -> Iterator[Callable[[], 
             raise
         finally:
             if locked and _is_same(folder, output):
-                with contextlib.suppress(OSError):  # an empty folder of a run that never began
+                with contextlib.suppress(OSError):  # an empty folder: the run never started
                     local.remove_if_empty(output)
     finally:
         os.close(folder)
 
 
 def _locked(folder: int, output: str) -> bool:
-    """False on a network file system without locks: of two runs, the first to finish stays."""
+    """Returns False on a network file system without locks: of two runs, the first to finish
+    wins."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -75,11 +77,11 @@ def _locked(folder: int, output: str) -> bool:
 
 def _check_same(folder: int, output: str) -> None:
     if not _is_same(folder, output):
-        raise OutputError(f"{output} was removed while the run was going on")
+        raise OutputError(f"{output} was removed while the run was in progress: rerun its command")
 
 
 def _is_same(folder: int, output: str) -> bool:
-    """Whether the folder of that name is the one that is open."""
+    """Whether the folder with this name is the open one."""
     try:
         return os.path.samestat(os.stat(output), os.fstat(folder))
     except OSError:
@@ -87,12 +89,12 @@ def _is_same(folder: int, output: str) -> bool:
 
 
 def _remove_abandoned(output: str) -> None:
-    """Takes away what runs that died have left; who holds the folder knows that none lives."""
+    """Removes what crashed runs left; the holder of the folder knows that none is alive."""
     try:
         plan = read_plan(output)
         kept = None if plan is None else os.path.basename(staging_folder(output, plan.run_id))
         names = os.listdir(output)
-    except (OSError, OutputError):  # no folder, or a plan that only --overwrite does away with
+    except (OSError, OutputError):  # no folder, or a plan that only --overwrite removes
         return
     for name in names:
         if name.startswith(STAGING) and name != kept:

@@ -1,5 +1,5 @@
-"""Writing record batches to Parquet files of bounded row groups, each bundle to its own files; and
-opening such a file again."""
+"""Writing record batches to Parquet files with bounded row groups, separate files for each Beam
+bundle; and opening these files."""
 
 import collections
 import contextlib
@@ -27,18 +27,18 @@ from transforms.storage.changes import create
 from transforms.storage.sealed_file import SealedFile, open_plain
 from transforms.storage.staging import output_errors
 
-# Columns whose values repeat; for the others a dictionary costs more than it saves.
+# Columns with repeated values; for others, a dictionary costs more than it saves.
 _DICTIONARY_COLUMNS = ("source", "label", "model", "stage", "reason")
 _COMPRESSIONS = ("none", "snappy", "gzip", "brotli", "zstd", "lz4")
-_BYTES_AHEAD = 16 << 20  # scored while the earlier ones are being written
+_BYTES_AHEAD = 16 << 20  # scored while earlier ones are being written
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardLimits:
-    """The size of row groups and files, and how their pages are compressed.
+    """The size of row groups and files, and the compression of their pages.
 
     Raises:
-      ConfigError: a size is no whole number, or less than 1, or PyArrow knows no such compression.
+      ConfigError: a size is not a whole number or is less than 1, or the compression is unknown.
     """
 
     group_rows: int = 16_384
@@ -66,13 +66,13 @@ class Shard:
     sha256: str | None = None
 
     def listed(self, place: str) -> dict[str, Any]:
-        """What the ledger says of it at its final place."""
+        """The ledger's entry for this file at its final place."""
         entry = {"path": place, "rows": self.rows}
         return entry if self.sha256 is None else {**entry, "sha256": self.sha256}
 
 
 def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
-    """How many records were rejected, by reason."""
+    """The number of rejected records by reason."""
     reasons = collections.Counter[str]()
     for shard in shards:
         reasons.update(shard.reasons)
@@ -81,10 +81,10 @@ def rejected_by_reason(shards: Iterable[Shard]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def open_shard(path: str) -> Iterator[pq.ParquetFile]:
-    """A file of a finished run, to be read.
+    """Opens a file of a finished run for reading.
 
     Raises:
-      InputError: it cannot be read, at once or later.
+      InputError: it cannot be read, now or later in the block.
     """
     with (
         read_errors(path),
@@ -96,25 +96,25 @@ def open_shard(path: str) -> Iterator[pq.ParquetFile]:
 
 @contextlib.contextmanager
 def read_errors(path: str) -> Iterator[None]:
-    """Turns what goes wrong in reading `path` into an InputError that names it."""
+    """Turns errors from reading `path` into an InputError that names it."""
     try:
         yield
-    # Damage may be numbers that Python, too, can make nothing of.
+    # Damage may yield numbers that Python cannot handle either.
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
 class ShardWriter:
-    """Gathers batches into row groups of one open file after another.
+    """Gathers batches into row groups, with one file open at a time.
 
-    Memory is bounded by one row group; whatever is added, `close` leaves no file open. What cannot
-    be written is an OutputError.
+    Memory is bounded by one row group; `close` always leaves no file open. Failing writes raise
+    OutputError.
 
     Args:
-      folder: to write to.
-      kind: of the rows; of `REJECTS` the reasons are counted.
-      limits: of row groups and files.
-      lasting: whether files are to outlast a power failure.
+      folder: the folder to write to.
+      kind: the kind of rows; for `REJECTS`, the reasons are counted.
+      limits: the limits of row groups and files.
+      lasting: whether files must survive a power failure.
     """
 
     def __init__(self, folder: str, kind: str, limits: ShardLimits, lasting: bool = True):
@@ -124,7 +124,7 @@ class ShardWriter:
         self._pending_rows = self._pending_bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> list[Shard]:
-        """Takes a batch; gives the files that it made complete: none, but seldom."""
+        """Adds a batch; returns the files that it completed, usually none."""
         complete = []
         if self._writer is not None and batch.schema != self._writer.schema:
             complete += self.close()
@@ -143,7 +143,7 @@ class ShardWriter:
         return complete
 
     def close(self) -> list[Shard]:
-        """Writes what is pending; gives the last file, if one is open."""
+        """Writes pending rows; returns the last file, if one is open."""
         if self._writer is None:
             return []
         self._write_group()
@@ -163,9 +163,9 @@ class ShardWriter:
         ]
 
     def abandon(self) -> None:
-        """Closes the file that is open, if one is, as it is: nobody will be told of it."""
+        """Closes the open file, if any, without completing or reporting it."""
         for name in ("_writer", "_file"):
-            # It may not be open, and on a full disk its footer cannot be written either.
+            # It may not be open, and on a full disk writing the footer fails too.
             with contextlib.suppress(Exception):
                 getattr(self, name).close()
         self._writer = None
@@ -189,7 +189,7 @@ class ShardWriter:
 
     def _write_group(self) -> None:
         if self._pending and self._writer is not None:
-            # One dictionary for the whole group, where batches bring their own.
+            # One dictionary for the entire group, as batches may have different ones.
             table = pa.Table.from_batches(self._pending).unify_dictionaries().combine_chunks()
             with self._writing():
                 self._writer.write_table(table, row_group_size=max(1, len(table)))
@@ -198,7 +198,7 @@ class ShardWriter:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """What cannot be written is closed at once: later its footer would fail once more."""
+        """Closes the file at once if a write fails: its footer would fail again later."""
         try:
             with output_errors(self._folder):
                 yield
@@ -228,7 +228,7 @@ class _Write(beam.DoFn):
             yield WindowedValue(shard, window.max_timestamp(), (window,))
 
     def teardown(self) -> None:
-        """Also after a bundle that failed, in the middle of a file."""
+        """Also called after a failed bundle, in the middle of a file."""
         if hasattr(self, "_writer"):
             self._ahead.close()
             self._writer.abandon()
@@ -242,14 +242,14 @@ class _Write(beam.DoFn):
 class WriteShards(beam.PTransform):
     """Record batches → `Shard`s under `folder`.
 
-    A bundle that is tried again leaves files behind that no `Shard` names: what is in the folder
-    is no result until someone takes the named ones out of it.
+    A retried bundle leaves files behind that no `Shard` names: only the named files are results,
+    and they must be moved out of the folder.
 
     Args:
-      folder: to write to.
-      kind: of the rows.
-      limits: of row groups and files.
-      lasting: whether files are to outlast a power failure, as those of a work folder need not.
+      folder: the folder to write to.
+      kind: the kind of rows.
+      limits: the limits of row groups and files.
+      lasting: whether files must survive a power failure; those of a work folder need not.
     """
 
     def __init__(

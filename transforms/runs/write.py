@@ -68,33 +68,33 @@ class _Finish(beam.DoFn):
 
 
 class WriteScores(PartlyKnown):
-    """Writes Parquet files in `scores`, `rejects` and `passed_over`, and where they are known in
-    `regions`, `maps` and `tiles`, then `run.json`, and last `_SUCCESS`.
+    """Writes Parquet files to `scores`, `rejects` and `passed_over`, and where available to
+    `regions`, `maps` and `tiles`, then `run.json` and, last, `_SUCCESS`.
 
     Args:
-      output: the run folder; nothing in it changes until the run has succeeded.
-      overwrite: replace the results that it holds already.
-      facts: what `run.json` says besides the counts: model, options, versions.
+      output: the run folder; its contents do not change until the run has succeeded.
+      overwrite: whether to replace existing results.
+      facts: contents of `run.json` besides the counts: model, options, versions.
       portable_schema: plain list<float> latents, double scores, string models.
-      limits: of row groups and files.
-      fail_if_empty: a run that scores no record ends likewise, in an EmptyRunError.
-      max_rejects: the most rejects of a run, as `RejectLimit.parse` reads it: a count, or a share
-        of the records. With more the run ends: while it goes on, as soon as one worker has seen too
-        many (of a share, among 1,000 records at least), else before anything is moved to its place.
-        `failed.json` in `output` then says what was counted, with examples.
+      limits: the limits of row groups and files.
+      fail_if_empty: whether a run that scores no record fails, with EmptyRunError.
+      max_rejects: the maximum rejects of a run, as parsed by `RejectLimit.parse`: a count, or a
+        share of the records. A run with more fails, as soon as one worker has seen too many (a
+        share is checked from 1,000 records on), or at the end, before anything is moved into place.
+        `failed.json` in `output` then has the counts, with examples.
 
-    Input: `ScoredRecords`, or a PCollection of scores alone; then `run.json` has no counts of what
-    was read and rejected. It is bounded, and in the global window.
+    Input: `ScoredRecords`, or a PCollection of scores alone, in which case `run.json` has no counts
+    of read and rejected records. It must be bounded, and in the global window.
 
     Returns:
       A PCollection of one element: the ledger.
 
     Raises:
-      OutputError: the folder holds results and `overwrite` is not set.
-      ConfigError: `max_rejects` is no limit, or the rejects are not among the input; the input is
-        unbounded, or lies in windows.
-      TooManyRejectsError: when it runs, more records were rejected than `max_rejects` allows.
-      EmptyRunError: when it runs, none was scored, and `fail_if_empty` is set.
+      OutputError: the folder contains results, and `overwrite` is not set.
+      ConfigError: `max_rejects` is not a valid limit, or the input has no rejects; the input is
+        unbounded, or not in the global window.
+      TooManyRejectsError: at run time, more records were rejected than `max_rejects` allows.
+      EmptyRunError: at run time, no record was scored, and `fail_if_empty` is set.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class WriteScores(PartlyKnown):
             scored = ScoredRecords(scored, None, None)
         if not scored.scores.pipeline.options.view_as(
             TestOptions
-        ).dry_run:  # which touches no output
+        ).dry_run:  # a dry run touches no output
             check_free(self._output, self._overwrite)
         if self._portable:
             scored = portable_scores(scored)
@@ -141,7 +141,7 @@ class WriteScores(PartlyKnown):
         return gathered(scored, staging, self._limits) | "Finish" >> beam.ParDo(finish)
 
     def _watch(self, scored: ScoredRecords) -> RejectWatch | None:
-        """What a run with a limit is watched by, which both scores and rejects pass."""
+        """The watch of a run with a limit, to which both scores and rejects are passed."""
         limit = self._max_rejects
         if limit is None:
             if not self._fail_if_empty:
@@ -149,7 +149,7 @@ class WriteScores(PartlyKnown):
             limit = RejectLimit.parse("100%")
         elif scored.rejects is None:
             raise ConfigError(
-                "max_rejects: the rejects are not known where scores alone are written"
+                "max_rejects needs the rejects, but scores alone are written: write ScoredRecords"
             )
         watch = RejectWatch(limit, self._output, self._facts, self._fail_if_empty)
         if self._max_rejects is not None:

@@ -1,1 +1,1 @@
-"""Records through a bundle: the ModelHandler, and columns of scores."""
+"""Scoring records with a model bundle: the ModelHandler and the score columns."""

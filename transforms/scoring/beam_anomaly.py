@@ -1,4 +1,4 @@
-"""A bundle as a detector of Beam's `apache_beam.ml.anomaly`, for rows with an image each.
+"""A model bundle as a detector for Beam's `apache_beam.ml.anomaly`, for rows with one image each.
 
 rows | AnomalyDetection(bundle_detector("bundle/"))
 """
@@ -27,14 +27,14 @@ _NOTHING_CARRIED = pa.schema([])
 
 
 class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
-    """Image rows, as `transforms.records.beam_rows` describes them, to `AnomalyPrediction`s.
+    """Turns image rows (see `transforms.records.beam_rows`) into `AnomalyPrediction`s.
 
-    `score` is that of `latentbeam score`, and None where the record would be a reject; `info` is
-    JSON with the `p_value` or, of a reject, `stage`, `reason` and `message`.
+    `score` equals that of `latentbeam score`, or is None where the record would be a reject. `info`
+    is JSON with the `p_value` or, for a reject, `stage`, `reason` and `message`.
 
     Args:
-      bundle_path: the bundle's folder; it travels, the weights do not.
-      primary: as of `ScoreOptions`.
+      bundle_path: the model bundle's folder; only the path is sent to workers, not the weights.
+      primary: see `ScoreOptions`.
 
     Raises:
       BundleError: the bundle is missing or was changed.
@@ -46,7 +46,7 @@ class ImageRowHandler(ModelHandler[beam.Row, AnomalyPrediction, LoadedModel]):
         config = bundle.config
         rows = config.batch_rows
         super().__init__(min_batch_size=rows, max_batch_size=rows, **kwargs)
-        # The primary score is always given; no other one is computed.
+        # The primary score is always computed; no other is needed.
         self._handler = AutoencoderModelHandler(bundle_path, outputs=(), primary=primary)
         self._image = config.image
 
@@ -91,16 +91,16 @@ def bundle_detector(
     model_id: str = "latentbeam",
     primary: str | None = None,
 ) -> OfflineDetector:
-    """A detector for `AnomalyDetection`, alone or in an ensemble.
+    """Returns a detector for `AnomalyDetection`, alone or in an ensemble.
 
-    Its threshold is the score from which on the p-value is at most `fpr`: a record's label is 1
-    where `latentbeam score` sets `is_anomaly`, 0 where it does not, and None for a reject.
+    Its threshold is the lowest score whose p-value is at most `fpr`: a record's label is 1 where
+    `latentbeam score` sets `is_anomaly`, 0 where it does not, and None for a reject.
 
     Args:
-      bundle_path: the bundle's folder.
-      fpr: None: as the bundle's configuration says.
-      model_id: of the predictions.
-      primary: the score that is given, by its name or its column's; None: the bundle's own.
+      bundle_path: the model bundle's folder.
+      fpr: if None, the bundle's configured rate.
+      model_id: the `model_id` of the predictions.
+      primary: the name or column of the score to return; if None, the bundle's primary score.
 
     Raises:
       BundleError: the bundle is missing or was changed.

@@ -1,4 +1,4 @@
-"""Bundles on remote paths, gs:// for one: copied to this machine to be opened, and copied there."""
+"""Model bundles on remote paths (for example gs://): local copies for reading, and uploads."""
 
 import contextlib
 import fcntl
@@ -21,12 +21,13 @@ from transforms.storage.remote import client_errors
 
 
 def local_bundle(path: str) -> str:
-    """The folder where a bundle can be opened: a local path itself, of a remote one its copy.
+    """Returns the folder from which to open a bundle: a local path unchanged, or a remote path's
+    local copy.
 
-    Copies are called by their fingerprints, in `$XDG_CACHE_HOME/latentbeam/bundles`, else in
-    `~/.cache`, else in a folder of this user's among the temporary ones. One that stands there is
-    checked, and fetched again if it is damaged. Of the threads and processes of one machine that
-    ask for the same bundle one fetches it, and the others wait.
+    Copies are named by their fingerprints and stored in `$XDG_CACHE_HOME/latentbeam/bundles`, or
+    in `~/.cache`, or in a per-user temporary folder. An existing copy is checked, and fetched again
+    if it is damaged. When several threads and processes of one machine request the same bundle, one
+    fetches it and the others wait.
 
     Raises:
       BundleError: there is no bundle, it was changed, or it cannot be copied.
@@ -48,7 +49,7 @@ def local_bundle(path: str) -> str:
 
 
 def check_place(output: str, overwrite: bool) -> None:
-    """Raises OutputError if `put_bundle` may not, or cannot, write to a remote path."""
+    """Raises OutputError if `put_bundle` is not allowed, or not able, to write to a remote path."""
     check_no_pattern(output)
     try:
         files = files_below(output)
@@ -59,15 +60,16 @@ def check_place(output: str, overwrite: bool) -> None:
     is_bundle = posixpath.join(output, MANIFEST) in files
     if not (is_bundle and overwrite):
         hint = ", or give --overwrite" if is_bundle else ""
-        raise OutputError(f"{output} exists already: choose another folder{hint}")
+        raise OutputError(f"{output} already exists: choose another folder{hint}")
     _earlier_files(output)
 
 
 def put_bundle(bundle: Bundle, output: str) -> None:
-    """Copies a bundle to a remote path, the manifest last: before, there is no bundle for anyone.
+    """Copies a bundle to a remote path. The manifest is written last: without it, readers see no
+    bundle.
 
-    Of a bundle that is there already the manifest is deleted first, then its files. Whoever is
-    reading it meanwhile finds a file gone, or another than its manifest says.
+    If a bundle is already there, its manifest is deleted first, then its files. A concurrent reader
+    of the old bundle finds a file missing, or one that does not match its manifest.
 
     Raises:
       OutputError: something there cannot be read, deleted or written.
@@ -85,11 +87,11 @@ def put_bundle(bundle: Bundle, output: str) -> None:
 
 
 def _earlier_files(output: str) -> list[str]:
-    """The files, but for the manifest, of the bundle at `output`: nothing else is ever deleted."""
+    """The files of the bundle at `output`, except the manifest: nothing else is ever deleted."""
     try:
         manifest = parse_manifest(_read_manifest(output), output)
     except BundleError as error:
-        raise OutputError(f"{error}: it is not overwritten") from error
+        raise OutputError(f"{error}; not overwriting it: choose another folder") from error
     return [posixpath.join(output, name) for name in manifest["files"]]
 
 
@@ -107,11 +109,11 @@ def _read_manifest(path: str) -> bytes:
 
 
 def _cache() -> Path:
-    """The folder of all copies, of this user alone: in a folder that others can write to, they
+    """The folder of all copies, owned by this user: in a folder that others can write to, they
     could change a copy after it was checked.
 
     Raises:
-      OSError: none can be written.
+      OSError: no candidate folder is writable.
     """
     shared = tempfile.gettempdir()
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -123,12 +125,12 @@ def _cache() -> Path:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.lstat().st_uid == os.getuid() and os.access(folder, os.W_OK):
                 return folder
-    raise OSError(f"none of {', '.join(map(str, candidates))} can be written: set XDG_CACHE_HOME")
+    raise OSError(f"none of {', '.join(map(str, candidates))} is writable: set XDG_CACHE_HOME")
 
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One thread of one process at a time; the system lets go when the process dies."""
+    """Admits one thread of one process at a time; the lock is released if the process dies."""
     with path.open("w") as file:
         with contextlib.suppress(OSError):  # no locks on this file system: several may fetch
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -143,10 +145,10 @@ def _is_whole(copy: Path) -> bool:
 
 
 def _fetch(path: str, data: bytes, manifest: dict[str, Any], copy: Path) -> None:
-    """Makes the copy appear under its name at once, and checked.
+    """Downloads and checks the bundle, then makes the copy appear under its name atomically.
 
     Raises:
-      BundleError: a file is missing, or not the one that the manifest tells of.
+      BundleError: a file is missing, or does not match the manifest.
       OSError: the copy cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
@@ -162,7 +164,7 @@ def _fetch(path: str, data: bytes, manifest: dict[str, Any], copy: Path) -> None
         try:
             fetched.rename(copy)
         except OSError:
-            if not _is_whole(copy):  # no lock, and someone else was faster
+            if not _is_whole(copy):  # without locks, another process may have been faster
                 raise
 
 

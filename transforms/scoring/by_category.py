@@ -33,15 +33,15 @@ from transforms.scoring.options import ScoreOptions
 from transforms.scoring.score import ScoredRecords, split_scored
 
 _REJECTS = "rejects"
-_GATHERED_BYTES = 128 << 20  # of encoded images, so that one bundle does much at a time
-_BATCH_BYTES = 8 << 20  # of pixels that are given to a model at once
+_GATHERED_BYTES = 128 << 20  # of encoded images, so that a loaded model scores many at a time
+_BATCH_BYTES = 8 << 20  # of pixels passed to a model at once
 
 
 def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """The columns of all schemas, in the order in which they first come.
+    """The columns of all schemas, in order of first occurrence.
 
-    Vectors that differ in length, or that not all have, are plain lists: Parquet's readers take no
-    null for a vector of fixed length.
+    Vectors that differ in length, or are missing from some schemas, become plain lists: Parquet
+    readers do not accept a null for a fixed-length vector.
     """
     schemas = list(schemas)
     kinds: dict[str, set[pa.DataType]] = collections.defaultdict(set)
@@ -56,7 +56,7 @@ def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
 
 
 def with_common_columns(scored: pa.RecordBatch, common: pa.Schema) -> pa.RecordBatch:
-    """The same records with the columns of `common`, null where their own bundle gives none."""
+    """The same records with the columns of `common`, null where their bundle has no such column."""
     own = set(scored.schema.names)
     before = [name for name in scored.schema.names if name not in (*common.names, REJECT)]
     columns = {name: scored.column(name) for name in before}
@@ -72,7 +72,7 @@ def with_common_columns(scored: pa.RecordBatch, common: pa.Schema) -> pa.RecordB
 def reject_unknown(
     batch: pa.RecordBatch, categories: pa.Array, known: Iterable[str]
 ) -> pa.RecordBatch:
-    """The same rows; those whose category has no bundle are rejects."""
+    """The same rows; those whose category has no bundle become rejects."""
     has_bundle = pc.is_in(categories, value_set=pa.array(list(known), pa.string()))
     rejects = batch.column(REJECT)
     unknown = pc.and_(pc.invert(has_bundle), rejects.is_null())
@@ -86,7 +86,7 @@ def reject_unknown(
 
 
 class _Gathered:
-    """Elements by their key, and which of them are due so that the bytes stay within a limit."""
+    """Elements by key, released so that the total bytes stay within a limit."""
 
     def __init__(self, limit: int):
         self._limit, self._size = limit, 0
@@ -94,7 +94,7 @@ class _Gathered:
         self._sizes: collections.Counter[Any] = collections.Counter()
 
     def add(self, key: Any, element: Any, size: int) -> list[Any]:
-        """Takes an element; gives those of the largest key, where all together are too large."""
+        """Adds an element; if the total exceeds the limit, releases those of the largest key."""
         self._elements[key].append(element)
         self._sizes[key] += size
         self._size += size
@@ -103,7 +103,7 @@ class _Gathered:
         return self._take(self._sizes.most_common(1)[0][0])
 
     def drain(self) -> list[Any]:
-        """All that are left, key by key."""
+        """The remaining elements, key by key."""
         return [element for key in list(self._elements) for element in self._take(key)]
 
     def _take(self, key: Any) -> list[Any]:
@@ -113,7 +113,7 @@ class _Gathered:
 
 @with_output_types(tuple[str, pa.RecordBatch])
 class _Route(beam.DoFn):
-    """Parts records by category, and gathers them: models are not loaded over and over."""
+    """Groups records by category, and gathers them so that models are not reloaded repeatedly."""
 
     def __init__(self, column: str, categories: Iterable[str]):
         self._column, self._categories = column, tuple(categories)
@@ -143,13 +143,13 @@ class _Route(beam.DoFn):
 
 
 class CategoryModelHandler(ModelHandler[tuple[str, pa.RecordBatch], pa.RecordBatch, Any]):
-    """Scores (category, image records) with the category's bundle; as `AutoencoderModelHandler`
-    gives them, but with the columns of all bundles.
+    """Scores (category, image records) with the category's bundle. The output is that of
+    `AutoencoderModelHandler`, but with the columns of all bundles.
 
     Args:
       bundles: each category's bundle.
-      options: what is asked of each.
-      max_models: the most bundles that a worker process holds at a time.
+      options: the score options, the same for every bundle.
+      max_models: the maximum number of bundles that a worker process keeps loaded.
     """
 
     def __init__(
@@ -204,19 +204,20 @@ def _bytes(element: tuple[str, pa.RecordBatch]) -> int:
 
 
 class ScoreImagesByCategory(Composite):
-    """`ScoreImages` with a bundle for each category, such as one for each product.
+    """`ScoreImages` with one model bundle per category, for example one per product.
 
-    Records come in any order; of each bundle of elements, 128 MiB of encoded images are gathered by
-    category, so that a model that was loaded scores many. A record whose category has no bundle is
-    a reject, `no_model`.
+    Records may come in any order: within each of Beam's bundles, up to 128 MiB of encoded images
+    are gathered by category, so that a loaded model scores many of them. A record whose category
+    has no model bundle becomes a reject, `no_model`.
 
     Args:
-      bundles: each category's bundle folder. They may be of different kinds, images and latents:
-        scores have the columns of all of them, null where a record's bundle gives none, and latents
-        that differ in length, or that not all give, are plain lists.
-      column: the carried column that says a record's category; numbers are taken as text.
-      fpr, error_maps, outputs, primary, decoding_threads: as of `ScoreImages`.
-      max_models_per_worker: the most bundles that a worker process holds in memory at a time.
+      bundles: each category's model bundle folder. Kinds, image shapes and latent sizes may differ:
+        scores have the columns of all bundles, null where a record's bundle lacks one, and latents
+        that differ in length, or are missing from some bundles, are plain lists.
+      column: the carried column with a record's category; numbers are converted to text.
+      fpr, error_maps, outputs, primary, decoding_threads: see `ScoreImages`.
+      max_models_per_worker: the maximum number of model bundles that a worker process keeps in
+        memory.
 
     Returns:
       `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
@@ -241,7 +242,7 @@ class ScoreImagesByCategory(Composite):
     ):
         super().__init__()
         if not bundles:
-            raise ConfigError("bundles must name a bundle for a category. Received: none")
+            raise ConfigError("bundles must map at least one category to a bundle. Received: none")
         check_range(
             1, max_models_per_worker=max_models_per_worker, decoding_threads=decoding_threads
         )

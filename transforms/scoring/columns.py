@@ -1,4 +1,4 @@
-"""The columns that scoring adds to a record, in the types of the output."""
+"""The columns that scoring adds to a record, with their output types."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,12 @@ _INDEX = pa.int32()
 def scored_schema(
     config: Configuration, outputs: Sequence[str] | None = None, error_maps: bool = False
 ) -> pa.Schema:
-    """The columns that `scored_columns` makes of what a bundle of this configuration gives.
+    """The schema of what `scored_columns` returns for a bundle with this configuration.
 
     Args:
-      outputs: the latents and scores that are wanted; None: all.
+      config: the bundle's configuration.
+      outputs: the latent and score columns to include; if None, all.
+      error_maps: whether to include `error_map`.
 
     Raises:
       ConfigError: the bundle has no such output.
@@ -42,7 +44,7 @@ def scored_schema(
 def scored_columns(
     outputs: dict[str, np.ndarray], p_values: np.ndarray, flags: np.ndarray, fingerprint: str
 ) -> dict[str, pa.Array]:
-    """Arrow columns, in their order of output, from what a `Scorer` gives for N records."""
+    """Arrow columns, in output order, from a `Scorer`'s outputs for N records."""
     columns: dict[str, pa.Array] = {
         name: _vectors(outputs[name]) for name in LATENTS if name in outputs
     }
@@ -66,8 +68,8 @@ def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
 
 
 def portable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Plain list<float> latents and maps, double scores and string models, for readers that know no
-    other types."""
+    """The batch with plain list<float> latents and maps, double scores and string models, for
+    readers that do not support the other types."""
     fields, columns = [], []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         kind = field.type

@@ -1,5 +1,5 @@
-"""What a run's ledger says of its flags: which score they are made of, from where, and whether any
-can be set."""
+"""What a run's ledger records about its flags: the score they are computed from, its thresholds,
+and whether any record can be flagged at all."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,14 @@ from ae_models.calibration.score_calibration import calibration_of, thresholds
 def calibration_facts(
     bundle: Bundle, primary: str | None, columns: Iterable[str], fpr: float
 ) -> dict[str, Any]:
-    """Facts of a ledger's `model`.
+    """Calibration facts for a ledger's `model`.
 
     Args:
-      bundle: that scores.
-      primary: the score that flags are made of, by its name or its column's; None: the bundle's.
-      columns: `score_<name>` of the run.
-      fpr: a flagged record's p-value is at most that.
+      bundle: the bundle that scores.
+      primary: the name or column of the score that flags are computed from; if None, the bundle's
+        primary score.
+      columns: the run's `score_<name>` columns.
+      fpr: the greatest p-value of a flagged record.
 
     Raises:
       ConfigError: the bundle has no such score.
@@ -37,11 +38,12 @@ def calibration_facts(
 
 
 def flags_nothing(ledger: Mapping[str, Any], advice: str) -> str | None:
-    """A line for people where a run's calibration records are too few for any flag.
+    """A one-line warning if a run has too few calibration records to flag anything, otherwise None.
 
     Args:
-      ledger: its `run.json`; one that does not say how many records there were is passed over.
-      advice: what to do; `{rate}` in it is the least rate at which a record can be flagged.
+      ledger: the run's `run.json`; None is returned if it does not state the number of calibration
+        records.
+      advice: what to do; `{rate}` in it is the smallest rate at which a record can be flagged.
     """
     model = ledger.get("model") or {}
     records, fpr = model.get("calibration_records"), model.get("fpr")

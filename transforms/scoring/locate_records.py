@@ -1,4 +1,4 @@
-"""Where a few records are anomalous, found again in the inputs that a run has read."""
+"""Where a few records are anomalous, re-read from the inputs of a run."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
@@ -19,20 +19,20 @@ from transforms.scoring.options import ScoreOptions
 from transforms.scoring.tiled_model import TiledModel
 from transforms.sources import USUAL, ReadOptions
 
-_ROWS = 16  # whose pictures are in memory at a time; of images of any size it is one
+_ROWS = 16  # whose pictures are in memory at a time; one for images in tiles, of any size
 
 
 class LocatedRecord(NamedTuple):
-    """A record with where it is anomalous, its pictures upright.
+    """A record and where it is anomalous, with upright pictures.
 
     Attributes:
-      id: of the record.
+      id: the record's id.
       image: (h, w, 1) or (h, w, 3) uint8.
       overlay: (h, w, 3) uint8, the image in grey with its map as heat and boxes around regions.
-      map: (h', w') float32, at most 2,048 places a side; NaN where the model was not shown the
+      map: (h', w') float32, at most 2,048 places per side; NaN where the model did not see the
         image.
-      regions: in pixels of the image as its file holds it, the highest peak first.
-      p_values: (n,) float64, of these.
+      regions: in pixels of the image as stored, the highest peak first.
+      p_values: (n,) float64, of the n regions.
     """
 
     id: str
@@ -51,20 +51,20 @@ def locate_records(
     options: ReadOptions = USUAL,
     looked_at: LookedAt | None = None,
 ) -> Iterator[LocatedRecord]:
-    """The records of these ids, in the order of the inputs, one that is not there any more or
-    cannot be decoded left out.
+    """The records with these ids, in input order. Records that no longer exist or cannot be decoded
+    are omitted.
 
     Args:
-      inputs: as `score` was given them.
-      ids: of the records that are wanted.
-      bundle: whose maps they are; its images may be looked at as a whole, or in tiles.
+      inputs: the inputs that `score` was given.
+      ids: the ids of the requested records.
+      bundle: the bundle that computes the maps, with or without tiles.
       fpr: the greatest p-value of a region's peak.
       options: how the inputs are read.
-      looked_at: where those that cannot be decoded are counted.
+      looked_at: counts the records that cannot be decoded.
 
     Raises:
-      InputError: an input is not there.
-      ConfigError: the bundle tells no regions.
+      InputError: an input does not exist.
+      ConfigError: the bundle does not support regions.
     """
     check_regions(bundle)
     asked = ScoreOptions(fpr, regions=True, maps="all", map_format="png")

@@ -1,4 +1,4 @@
-"""A bounded number of models in memory, by key."""
+"""Models in memory by key, bounded in number."""
 
 import collections
 import contextlib
@@ -11,14 +11,14 @@ Model = TypeVar("Model")
 
 
 class BoundedModels(Generic[Model]):
-    """Loads a model when it is asked for, and lets go of the one that was idle for longest.
+    """Loads a model on request, and releases the one that has been idle longest.
 
-    Beam's `KeyedModelHandler` does so too, but each load costs it a server thread, a socket and two
-    files that stay, and its bound is one for each instance of a stage, not for a process.
+    Beam's `KeyedModelHandler` does so too, but each of its loads leaves behind a server thread, a
+    socket and two files, and its bound applies per instance of a stage, not per process.
 
     Args:
-      load: makes the model of a key.
-      most: the most models that are held, those in use among them, at any time.
+      load: loads the model of a key.
+      most: the maximum number of models in memory at any time, including those in use.
     """
 
     def __init__(self, load: Callable[[str], Model], most: int):
@@ -29,10 +29,12 @@ class BoundedModels(Generic[Model]):
 
     @contextlib.contextmanager
     def use(self, key: str, on_load: Callable[[], None] = lambda: None) -> Iterator[Model]:
-        """The model of `key`, which stays until the block ends; waits while all others are in use.
+        """Yields the model of `key`, which stays loaded until the block ends. Waits for room while
+        all loaded models are in use.
 
         Args:
-          on_load: called when the model had to be loaded.
+          key: the model's key.
+          on_load: called if the model had to be loaded.
         """
         with self._changed:
             while key not in self._models and not self._make_room():
@@ -46,7 +48,7 @@ class BoundedModels(Generic[Model]):
         try:
             yield model
         finally:
-            del model  # or this frame would hold it while another takes its place
+            del model  # otherwise this frame would keep it alive while another replaces it
             with self._changed:
                 self._users[key] -= 1
                 self._changed.notify_all()
@@ -58,5 +60,5 @@ class BoundedModels(Generic[Model]):
         if idle is None:
             return False
         del self._models[idle]
-        gc.collect()  # a SavedModel is full of cycles, and few objects hold much memory
+        gc.collect()  # a SavedModel is full of cycles: few objects, but much memory
         return True

@@ -26,7 +26,7 @@ from transforms.scoring.options import ScoreOptions
 
 
 class LoadedModel:
-    """What a worker process holds of a bundle."""
+    """A model bundle as loaded by a worker process."""
 
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         options = options or ScoreOptions()
@@ -44,16 +44,17 @@ class LoadedModel:
         self._progress = ProgressLog()
 
     def score(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """Scores batches together, each into one of as many rows.
+        """Scores batches together; each result has the rows of its batch.
 
-        A record for which the model raises, or has no memory, becomes a reject: it is found by
-        scoring ever fewer, each time padded to the one shape that the scorer knows.
+        A record for which the model raises or runs out of memory becomes a reject. It is found by
+        scoring ever smaller groups, each padded to the scorer's fixed shape.
 
-        Where a model is shared among processes, Beam gives them a proxy: it has methods alone.
+        This is a method because Beam gives processes that share a model a proxy, which has methods
+        only.
 
         Raises:
           ValueError: `image` of a batch is not raw pixels of the bundle's shape and type.
-          StageError: the model cannot score at all.
+          StageError: the model cannot score any record.
         """
         for element in elements:
             self._check(element)
@@ -61,11 +62,11 @@ class LoadedModel:
         return isolated(self._score_together, elements, Stage.SCORE, Reason.SCORE_FAILED)
 
     def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, Placed]]:
-        """The rows as they are, and the map of each row that is no reject, by its number; `batch`
-        is what `score` takes, with `STORED`.
+        """Returns the unchanged rows, and the map of each row that is not a reject, by row number.
+        `batch` is as for `score`, with the column `STORED`.
 
         Raises:
-          ConfigError: no regions were asked for.
+          ConfigError: regions were not requested.
         """
         locator = self.asked_locator()
         images, rejects = _images(batch, self.scorer), rejects_of(batch)
@@ -75,20 +76,20 @@ class LoadedModel:
         return batch, dict(zip(rows, placed, strict=True))
 
     def asked_locator(self) -> Locator:
-        """What finds regions.
+        """The locator, which finds regions.
 
         Raises:
-          ConfigError: none were asked for.
+          ConfigError: regions were not requested.
         """
         if self.locator is None:
-            raise ConfigError("no regions were asked for")
+            raise ConfigError("regions were not requested: load the model with regions=True")
         return self.locator
 
     def _check(self, element: pa.RecordBatch) -> None:
         _check_layout(element, self.scorer)
 
     def _score_together(self, elements: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """Each batch scored, of as many rows."""
+        """The scored batches, each with the rows of its input batch."""
         images = [_images(element, self.scorer) for element in elements]
         pixels = images[0] if len(images) == 1 else np.concatenate(images)
         outputs = _Outputs(self.scorer.score_parts(pixels, self._maps))
@@ -103,15 +104,16 @@ class LoadedModel:
 class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LoadedModel]):
     """Scores image records whose `image` is raw pixels of the bundle's shape.
 
-    Gives one output batch for each input batch: `image` goes, latents, scores, `p_value`,
-    `is_anomaly` and `model` come. Rows that are rejects keep null scores; a record without a
-    finite score, or for which the model raises, becomes a reject, and it alone.
+    Returns one output batch per input batch: `image` is removed; latents, scores, `p_value`,
+    `is_anomaly` and `model` are added. Rejects have null scores. A record without a finite score,
+    or for which the model raises, becomes a reject; the other records are unaffected.
 
     Args:
-      bundle_path: the bundle's folder, local or remote; it travels, the weights do not.
-      fpr, error_maps, outputs, primary: as of `ScoreOptions`.
-      max_rows: the rows that Beam gathers before the model is called.
-      **kwargs: of Beam's `ModelHandler`.
+      bundle_path: the model bundle's folder, local or remote; only the path is sent to workers, not
+        the weights.
+      fpr, error_maps, outputs, primary: see `ScoreOptions`.
+      max_rows: the number of rows that Beam gathers before it calls the model.
+      **kwargs: passed to Beam's `ModelHandler`.
 
     Raises:
       ConfigError: `fpr` is not above 0 and below 1, or `max_rows` is less than 1.
@@ -129,7 +131,7 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         **kwargs: Any,
     ):
         check_range(1, max_rows=max_rows)
-        # One fixed size: a target that grows and shrinks makes Beam emit empty batches.
+        # A fixed size: with a varying target, Beam emits empty batches.
         super().__init__(
             min_batch_size=max_rows, max_batch_size=max_rows, element_size_fn=_rows, **kwargs
         )
@@ -147,13 +149,13 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
         max_rows: int,
         model_class: type[LoadedModel] = LoadedModel,
     ) -> "AutoencoderModelHandler":
-        """One of all options: regions, maps and tiles are in columns of its output that
-        `transforms.maps` makes tables of.
+        """A handler with all options: regions, maps and tiles are output columns, which
+        `transforms.maps` turns into tables.
 
         Args:
-          bundle_path, max_rows: as above.
-          options: what is asked for.
-          model_class: what a worker process loads.
+          bundle_path, max_rows: see the class.
+          options: what to compute.
+          model_class: the class that a worker process loads.
         """
         handler = cls(bundle_path, max_rows=max_rows)
         handler._options, handler._model_class = options, model_class
@@ -187,14 +189,14 @@ class AutoencoderModelHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, Loade
 
 
 class _Outputs:
-    """A scorer's outputs, taken in other portions than they come in, none before it is needed."""
+    """A scorer's outputs, regrouped into portions of other sizes and computed only when needed."""
 
     def __init__(self, parts: Iterator[dict[str, np.ndarray]]):
         self._parts = parts
         self._rest = next(parts)
 
     def take(self, rows: int) -> dict[str, np.ndarray]:
-        """Those of the next records."""
+        """The outputs of the next `rows` records."""
         parts, found = [self._rest], len(self._rest["score"])
         while found < rows:
             parts.append(next(self._parts))
@@ -205,7 +207,7 @@ class _Outputs:
 
 
 def _rows(element: Any) -> int:
-    """The size of a batch, or of a keyed one, as `KeyedModelHandler` has them."""
+    """The number of rows of a batch, or of a keyed batch as `KeyedModelHandler` passes it."""
     return len(element[1] if isinstance(element, tuple) else element)
 
 
@@ -214,7 +216,7 @@ def _check_layout(batch: pa.RecordBatch, scorer: Scorer) -> None:
     expected = (scorer.image.shape, np.dtype(scorer.image.dtype))
     if layout != expected:
         raise ValueError(
-            f"image must be raw pixels of {expected} (DecodeImages makes them). Received: {layout}"
+            f"image must be raw pixels of {expected}, as from DecodeImages. Received: {layout}"
         )
 
 
@@ -228,12 +230,12 @@ def _images(batch: pa.RecordBatch, scorer: Scorer) -> np.ndarray:
 
 
 def count_good(batch: pa.RecordBatch) -> int:
-    """How many rows are not rejects."""
+    """The number of rows that are not rejects."""
     return int(rejects_of(batch).null_count)
 
 
 def rejects_of(batch: pa.RecordBatch) -> pa.Array:
-    """The column `reject`, all null where there is none."""
+    """The column `reject`, or nulls if there is none."""
     if REJECT in batch.schema.names:
         return batch.column(REJECT)
     return pa.nulls(len(batch), REJECT_TYPE)
@@ -245,8 +247,8 @@ def scored_batch(
     model: LoadedModel,
     maps: Sequence[Placed] | None = None,
 ) -> pa.RecordBatch:
-    """`batch` without its images and with the outputs of its good rows, in order; `maps` are those
-    of the same rows, None where they are among the outputs."""
+    """`batch` without its images, and with the outputs of its good rows, in order. `maps` are the
+    maps of the same rows; if None, they are among the outputs."""
     p_values = model.calibration.p_values(outputs["score"])
     flags = p_values <= model.fpr
     columns = scored_columns(outputs, p_values, flags, model.fingerprint)

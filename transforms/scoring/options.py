@@ -1,4 +1,4 @@
-"""What a caller may ask of scoring."""
+"""Options for scoring."""
 
 import dataclasses
 from typing import Literal
@@ -9,23 +9,24 @@ from transforms.maps.pictures import MapFormat
 
 @dataclasses.dataclass(frozen=True)
 class ScoreOptions(Validated):
-    """What travels from whoever asks for scores to the model.
+    """Options that travel from the caller to the model.
 
     Args:
-      fpr: `is_anomaly` is `p_value <= fpr`; None: as the bundle's configuration says.
-      error_maps: a column `error_map` too, H·W float32 a record: the squared error of each pixel.
-      outputs: the columns of latents and scores that are wanted, besides `score` and what is made
-        of it; None: all that the bundle has. What only others need is not computed.
-      primary: the score that `score`, `p_value` and `is_anomaly` are made of, by its name or its
-        column's; None: the bundle's own.
-      regions: whether regions of records are found.
-      maps: with regions, of which records anomaly maps are kept: `all`, or `flagged`, those that
-        are flagged or have a region; None: of none.
-      map_format: what maps are kept as: `parquet`, numbers in a column, or `png`, pictures.
-      tiles: of images in tiles, whether rows of the tiles are kept too.
+      fpr: `is_anomaly` is `p_value <= fpr`; if None, the bundle's configured rate.
+      error_maps: whether to add a column `error_map`, H·W float32 per record: the squared error of
+        each pixel.
+      outputs: the latent and score columns to compute, besides `score` and what is derived from
+        it; if None, all that the bundle has. What only other columns need is not computed.
+      primary: the name or column of the score from which `score`, `p_value` and `is_anomaly` are
+        computed; if None, the bundle's primary score.
+      regions: whether to find regions in records.
+      maps: which anomaly maps are stored (requires regions): `all`, or `flagged` for records that
+        are flagged or have a region; if None, none.
+      map_format: how maps are stored: `parquet`, as numbers in a column, or `png`, as pictures.
+      tiles: for images in tiles, whether to store rows of the tiles too.
 
     Raises:
-      ConfigError: `fpr` is not above 0 and below 1, or a value is of another type.
+      ConfigError: `fpr` is not above 0 and below 1, or a value has the wrong type.
     """
 
     fpr: float | None = None

@@ -1,4 +1,4 @@
-"""Scoring image records with a bundle."""
+"""Scoring image records with a model bundle."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -30,20 +30,20 @@ from transforms.scoring.tiled_model import TiledModel
 
 _REJECTS = "rejects"
 _LOCATED = {REGIONS: region_rows, MAP: map_rows, TILES: tile_rows}
-# What is done once a batch costs little a record where it holds several calls of the model. Large
-# images cost more by themselves: there, a small batch lets decoding and the network overlap.
+# Per-batch overhead is small per record if a batch spans several model calls. Large images cost
+# more themselves: there, a small batch lets decoding and the network overlap.
 _MOST_CALLS_A_BATCH, _BATCH_BYTES = 8, 8 << 20
-# A backbone has work for all cores in every call: what waits for it only takes turns with it, so
-# that batches of several calls go furthest, and one thread that decodes what they take next.
+# A backbone keeps all cores busy in every call, and other work only takes turns with it: batches of
+# several calls, with one thread that decodes the next, are fastest.
 _BYTES_OF_FEATURES = 32 << 20
 _TILED_ROWS = 16
 
 
 class ScoredRecords(NamedTuple):
-    """What `ScoreImages` gives; pipe it into `WriteScores`.
+    """The output of `ScoreImages`; pipe it into `WriteScores`.
 
-    What is not known is None: `tallies` where the records did not come from `ReadImages`, `regions`
-    where the bundle tells none, and `maps` and `tiles` where none are kept.
+    What is not known is None: `tallies` if the records did not come from `ReadImages`, `regions`
+    if the bundle does not support them, `maps` and `tiles` if they are not stored.
     """
 
     scores: PCollection[pa.RecordBatch]
@@ -75,8 +75,8 @@ def split_scored(
     tallies: PCollection[pa.RecordBatch] | None,
     options: ScoreOptions,
 ) -> ScoredRecords:
-    """Scores, rejects, and where they are asked for regions and maps, of what a model handler
-    gives."""
+    """Splits a model handler's output into scores, rejects and, if requested, regions, maps and
+    tiles."""
     located = [REGIONS] if options.regions else []
     located += [MAP] if options.maps is not None else []
     located += [TILES] if options.tiles else []
@@ -88,17 +88,19 @@ def split_scored(
 
 
 def asked_of(bundle: Bundle, options: ScoreOptions) -> ScoreOptions:
-    """The same with regions, where the bundle tells them.
+    """The options, with regions if the bundle supports them.
 
     Raises:
-      ConfigError: maps or tiles are to be kept, and it has none.
+      ConfigError: maps or tiles are requested, and the bundle has none.
     """
     if options.maps is not None:
         check_maps(bundle.config, [ANOMALY_MAP])
     if options.tiles and bundle.config.image.tile is None:
-        raise ConfigError(f"{bundle.path} does not look at images in tiles: train with image.tile")
+        raise ConfigError(f"{bundle.path} does not split images into tiles: train with image.tile")
     if options.error_maps and bundle.config.image.tile is not None:
-        raise ConfigError("error maps are of images of one size, not of images in tiles: keep maps")
+        raise ConfigError(
+            "error maps are not available for images in tiles: use maps (--maps all) instead"
+        )
     return dataclasses.replace(options, regions=options.maps is not None or has_regions(bundle))
 
 
@@ -106,10 +108,10 @@ class ScoreImages(Composite):
     """Decodes image records and applies a bundle's model, through Beam's own `RunInference`.
 
     Args:
-      bundle_path: the bundle's folder, local or remote.
-      fpr, error_maps, outputs, primary, maps, map_format, tiles: as of `ScoreOptions`; regions are
-        found where the bundle tells any.
-      decoding_threads: for each bundle of elements. One where a runner starts a process a core.
+      bundle_path: the model bundle's folder, local or remote.
+      fpr, error_maps, outputs, primary, maps, map_format, tiles: see `ScoreOptions`; regions are
+        found if the bundle supports them.
+      decoding_threads: per bundle of elements. Use one if the runner starts one process per core.
 
     Returns:
       `ScoredRecords`, from `ImageRecords` or from a PCollection of image records.
@@ -172,8 +174,8 @@ class ScoreImages(Composite):
         return split_scored(scored, tallies, options)
 
     def _in_tiles(self, options: ScoreOptions) -> beam.PTransform:
-        """Encoded records go to the model as they are, a few at a time: with their maps, they take
-        more memory than what they are made of."""
+        """Passes encoded records to the model, a few at a time: their maps take more memory than
+        the encoded images."""
         handler = AutoencoderModelHandler.asked(self._bundle_path, options, _TILED_ROWS, TiledModel)
         slices = beam.FlatMap(bounded_slices, _TILED_ROWS).with_output_types(pa.RecordBatch)
         return beam.ParDo(DecodersChecked()) | "Slice" >> slices | RunInference(handler)

@@ -1,4 +1,4 @@
-"""What a worker process holds of a bundle that looks at images in tiles."""
+"""A model bundle that scores images in tiles, as loaded by a worker process."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,8 @@ _UNKNOWN = Stored(1, 1)
 
 
 class TiledModel(LoadedModel):
-    """Scores records whose `image` is encoded, or raw pixels of any shape, by tiles of the bundle's
-    size: the tiles never leave the worker."""
+    """Scores records whose `image` is encoded, or raw pixels of any shape, in tiles of the bundle's
+    size. The tiles never leave the worker."""
 
     def __init__(self, bundle_path: str, options: ScoreOptions | None = None):
         super().__init__(bundle_path, options)
@@ -42,13 +42,14 @@ class TiledModel(LoadedModel):
         return [self._scored(element) for element in elements]
 
     def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, Placed]]:
-        """The rows, those that cannot be decoded as rejects, and the maps of the others."""
+        """Returns the rows, with those that cannot be decoded as rejects, and the maps of the
+        others."""
         self.asked_locator()
         batch, good = self._found(batch)
         return batch, {row: self._placed(one) for row, one in good.items()}
 
     def _found(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, TiledImage]]:
-        """The rows with what became of them in `REJECT`, and what is found of the good ones."""
+        """The rows with an updated `REJECT` column, and the results of the good ones."""
         rejects = rejects_of(batch).to_pylist()
         wanted = [row for row, known in enumerate(rejects) if known is None]
         images, broken = _images(batch, wanted)
@@ -75,19 +76,19 @@ class TiledModel(LoadedModel):
 
     def _placed(self, one: TiledImage) -> Placed:
         if one.map is None:
-            raise ValueError("a bundle that tells regions has maps")
+            raise ValueError("a bundle that supports regions must have maps")
         placement = Placement.as_stored(one.stored, (self._place, self._place))
         return Placed(one.map, placement, one.stored.orientation, one.pixels)
 
     def _outputs(self, images: Sequence[TiledImage]) -> dict[str, np.ndarray]:
-        """Those of N images, (N, ...), also where N is 0."""
+        """The outputs of N images, (N, ...), also if N is 0."""
         if not images:
             image = self.scorer.image
             return self.scorer.score(np.zeros((0, *image.shape), image.dtype))
         return {name: np.stack([one.outputs[name] for one in images]) for name in images[0].outputs}
 
     def _tile_column(self, rows: int, images: Mapping[int, TiledImage]) -> pa.Array:
-        """(rows,) lists of the tiles of each image; none of the others."""
+        """(rows,) lists of the tiles of each image, empty for other rows."""
         counts = np.zeros(rows, np.int32)
         for row, one in images.items():
             counts[row] = len(one.tiles["x"])
@@ -125,7 +126,7 @@ def _with_rejects(batch: pa.RecordBatch, rejects: Sequence[Reject | None]) -> pa
 def _images(
     batch: pa.RecordBatch, rows: Sequence[int]
 ) -> tuple[dict[int, memoryview | np.ndarray], dict[int, Reject]]:
-    """The images of some rows, encoded or (H, W, C), and why others have none."""
+    """The images of some rows, encoded or (H, W, C), and the rejects of those without one."""
     images: dict[int, memoryview | np.ndarray] = {}
     broken: dict[int, Reject] = {}
     column = batch.column(IMAGE).take(pa.array(rows, pa.int64()))

@@ -1,1 +1,1 @@
-"""Images of any size in tiles of full resolution."""
+"""Images of any size, in full-resolution tiles."""

@@ -1,4 +1,4 @@
-"""The map of an image, and a picture of it, put together from those of its tiles."""
+"""The map of an image, and a picture of it, assembled from those of its tiles."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from transforms.tiles.cut import Grid
 
 
 class MapCanvas:
-    """A map of the image as it is stored: where tiles overlap, the mean of theirs, weighed by how
-    far a place is from each tile's edge, so that no seam shows.
+    """A map of the image as stored. Where tiles overlap, their mean is used, weighted by the
+    distance of a place from each tile's edge, so that no seam is visible.
 
-    Memory is 4 bytes a place, which is some 16 pixels.
+    Memory is 4 bytes per place, which is some 16 pixels.
 
     Args:
       stored: the image.
-      grid: of its tiles.
-      config: of these.
+      grid: the grid of its tiles.
+      config: the image configuration of the tiles.
     """
 
     def __init__(self, stored: Stored, grid: Grid, config: ImageConfig):
@@ -29,7 +29,7 @@ class MapCanvas:
         ]
 
     def _weight(self, starts: list[int], size: int) -> np.ndarray:
-        """The weights of all tiles together along one side, (size,)."""
+        """The summed weights of all tiles along one side, (size,)."""
         weights = np.zeros(size, np.float32)
         for start in starts:
             first = start // self._place
@@ -37,7 +37,7 @@ class MapCanvas:
         return weights
 
     def add(self, x: int, y: int, places: np.ndarray) -> None:
-        """The map of a tile, (h, w), that begins at these pixels."""
+        """Adds the map of a tile, (h, w), that starts at pixel (x, y)."""
         places = turned_back(places, self._orientation)
         left, top = x // self._place, y // self._place
         within = self._sum[top : top + len(places), left : left + places.shape[1]]
@@ -45,7 +45,7 @@ class MapCanvas:
         within += (places * weights)[: within.shape[0], : within.shape[1]]
 
     def map(self) -> np.ndarray:
-        """(h, w) float32, once all tiles are there."""
+        """The finished map, (h, w) float32, once all tiles have been added."""
         rows, columns = self._weights
         result = self._sum
         result /= rows[:, None]
@@ -54,11 +54,11 @@ class MapCanvas:
 
 
 class PixelCanvas:
-    """An image as it is stored at the size of its map: the mean pixel of each place.
+    """An image, oriented as stored, at the size of its map: the mean pixel of each place.
 
     Args:
       stored: the image.
-      config: of its tiles.
+      config: the image configuration of its tiles.
     """
 
     def __init__(self, stored: Stored, config: ImageConfig):
@@ -67,7 +67,7 @@ class PixelCanvas:
         self.pixels = np.zeros((height, width, config.shape[-1]), config.dtype)
 
     def add(self, x: int, y: int, pixels: np.ndarray) -> None:
-        """The pixels of a tile, (T, T, C), that begins at these pixels."""
+        """Adds the pixels of a tile, (T, T, C), that starts at pixel (x, y)."""
         side, channels = len(pixels) // self._place, pixels.shape[-1]
         blocks = turned_back(pixels, self._orientation).reshape(
             side, self._place, side, self._place, channels
@@ -79,7 +79,7 @@ class PixelCanvas:
 
 
 def _ramp(places: int, overlap: int) -> np.ndarray:
-    """Weights along a tile, (places,): rising over the overlap, 1 in between, and falling."""
+    """Weights along a tile, (places,): rising over the overlap, 1 in between, then falling."""
     steps = np.arange(places, dtype=np.float32) + 0.5
     edge = np.minimum(steps, places - steps)
     return np.minimum(1.0, edge / overlap) if overlap else np.ones(places, np.float32)

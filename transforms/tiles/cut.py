@@ -9,15 +9,15 @@ from ae_models.config.configuration import ImageConfig
 from transforms.images.bands import image_bands, raw_bands
 from transforms.images.orientation import Stored, upright
 
-_BAND_ROWS = 32  # that are decoded at a time
+_BAND_ROWS = 32  # decoded at a time
 
 
 class Tile(NamedTuple):
     """A part of an image.
 
     Attributes:
-      x, y: of its leftmost column and topmost row, in pixels of the image as it is stored.
-      pixels: (T, T, C), upright; beyond the image's sides, its outermost pixels once more.
+      x, y: its leftmost column and topmost row, in pixels of the image as stored.
+      pixels: (T, T, C), upright; beyond the image's sides, its outermost pixels are repeated.
     """
 
     x: int
@@ -26,7 +26,7 @@ class Tile(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Where the tiles of an image begin: each of the rows `ys` has one at each of `xs`."""
+    """Where the tiles of an image start: one at each of `xs` in each row of `ys`."""
 
     xs: list[int]
     ys: list[int]
@@ -40,15 +40,15 @@ class Grid(NamedTuple):
 
 
 def tile_starts(side: int, config: ImageConfig) -> list[int]:
-    """Where tiles begin along a side: each `overlap` pixels before the end of the one before it,
-    the last where the image ends, but for less than a place of the map."""
+    """Where tiles start along a side: each `overlap` pixels before the end of the previous one; the
+    last so that it ends where the image does, rounded up to a place of the map."""
     tile, step, place = config.tile_side, config.tile_step, config.tile_place
     last = -(-max(0, side - tile) // place) * place
     return [*range(0, last, step), last]
 
 
 class CutImage(NamedTuple):
-    """An image as it is stored, where its tiles are, and these, row by row from the top."""
+    """An image as stored, the grid of its tiles, and the tiles, row by row from the top."""
 
     stored: Stored
     grid: Grid
@@ -56,12 +56,12 @@ class CutImage(NamedTuple):
 
 
 def cut_image(data: memoryview | np.ndarray, config: ImageConfig) -> CutImage:
-    """The tiles of an image, encoded or (H, W, C); of an encoded one no more than a row of them is
-    in memory at a time, where its format allows that.
+    """Cuts an image, encoded or (H, W, C), into tiles. For an encoded image, at most one row of
+    tiles is in memory at a time, if its format allows it.
 
     Raises:
-      RecordError: it cannot be decoded, at once or when its tiles are taken.
-      StageError: the decoders fail for any image.
+      RecordError: the image cannot be decoded, now or while its tiles are read.
+      StageError: the decoders fail for every image.
     """
     side = config.tile_side
     if isinstance(data, memoryview):
@@ -74,11 +74,11 @@ def cut_image(data: memoryview | np.ndarray, config: ImageConfig) -> CutImage:
 
 
 def _tile_rows(bands: Iterator[np.ndarray], ys: list[int], side: int) -> Iterator[np.ndarray]:
-    """The image's rows of each row of tiles, (side, W, C): in one array, that changes from each to
-    the next."""
+    """Yields the image's rows for each row of tiles, (side, W, C), in one array that is
+    reused."""
     band = next(bands)
     held = np.empty((side, *band.shape[1:]), band.dtype)
-    top = count = 0  # of the rows that are held, and where they begin
+    top = count = 0  # where the rows in memory start, and their number
     for y in ys:
         kept = max(0, top + count - y)
         held[:kept] = held[count - kept : count].copy()
@@ -98,7 +98,7 @@ def _tiles(rows: Iterator[np.ndarray], grid: Grid, side: int, stored: Stored) ->
 
 
 def _extended(pixels: np.ndarray, side: int, axis: int) -> np.ndarray:
-    """The last row or column once more, up to `side` of them."""
+    """The pixels with the last row or column repeated, up to `side` of them."""
     if pixels.shape[axis] == side:
         return pixels
     padding = [(0, 0)] * pixels.ndim

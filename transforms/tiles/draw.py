@@ -1,4 +1,4 @@
-"""Tiles of an image to train on."""
+"""Drawing tiles of an image for training."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from transforms.tiles.cut import Tile, cut_image
 
 
 def drawn_tiles(data: memoryview | np.ndarray, record: str, config: Configuration) -> list[Tile]:
-    """Up to `training.tiles` tiles of an image, encoded or (H, W, C): which of them, its id and the
-    seed decide.
+    """Draws up to `training.tiles` tiles of an image, encoded or (H, W, C), determined by its id
+    and the seed.
 
     Raises:
-      RecordError: it cannot be decoded.
-      StageError: the decoders fail for any image.
+      RecordError: the image cannot be decoded.
+      StageError: the decoders fail for every image.
     """
     cut = cut_image(data, config.image)
     seed = [config.training.seed, int(id_hashes([record])[0])]
@@ -24,10 +24,10 @@ def drawn_tiles(data: memoryview | np.ndarray, record: str, config: Configuratio
 
 
 def tile_id(record: str, tile: Tile) -> str:
-    """`ID#X,Y`."""
+    """The id of a tile: `ID#X,Y`."""
     return f"{record}#{tile.x},{tile.y}"
 
 
 def record_of(tile: str) -> str:
-    """The id of the image that a tile is of."""
+    """The id of the image to which a tile belongs."""
     return tile.rpartition("#")[0]

@@ -1,4 +1,4 @@
-"""An image's outputs, made of those of its tiles."""
+"""An image's outputs, computed from those of its tiles."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ _MEAN, _STDDEV = LATENTS
 
 
 def pooled(tiles: Mapping[str, np.ndarray], top: int) -> dict[str, np.ndarray]:
-    """Of N tiles' latents, (N, d), and scores, (N,), float32, those of the image: the mean latent,
-    the root of the mean squared standard deviation, and of each score the mean of the `top`
-    greatest, or of all where there are fewer."""
+    """Pools the float32 latents, (N, d), and scores, (N,), of N tiles into those of the image: the
+    mean latent, the root mean square of the standard deviations and, for each score, the mean of
+    the `top` greatest (of all, if there are fewer)."""
     found = {}
     for name, values in tiles.items():
         exact = values.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Scoring images by their tiles, which are gathered across images for the model's calls."""
+"""Scoring images by their tiles, which are batched across images."""
 
 import contextlib
 import dataclasses
@@ -26,14 +26,14 @@ Reject = dict[str, str]
 
 
 class TiledImage(NamedTuple):
-    """What is found of an image.
+    """The results for an image.
 
     Attributes:
-      stored: as its file holds it.
-      outputs: of the image, as a `Scorer` gives them of a record.
-      tiles: the same of its tiles, (n, ...), and where they begin, `x` and `y`, (n,) int32.
-      map: (h, w) float32, of the image as it is stored; None where the bundle has no map.
-      pixels: (h, w, C), the image at the size of its map; None where that is not asked for.
+      stored: the size and orientation of the image in its file.
+      outputs: the outputs of the image, as a `Scorer` returns them for a record.
+      tiles: the outputs of its tiles, (n, ...), and where these start, `x` and `y`, (n,) int32.
+      map: (h, w) float32, of the image as stored; None if the bundle has no map.
+      pixels: (h, w, C), the image at the size of its map; None if not requested.
     """
 
     stored: Stored
@@ -44,7 +44,7 @@ class TiledImage(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """An image that was opened, one of its tiles, or why there are no more."""
+    """A newly opened image, one of its tiles, or the reason why it has no more."""
 
     image: int
     cut: CutImage | None = None
@@ -56,20 +56,21 @@ class TileScorer:
     """Scores images of any size.
 
     Args:
-      scorer: of tiles.
-      config: of the bundle.
-      pixels: whether images are put together at the size of their maps, too.
+      scorer: the scorer of tiles.
+      config: the configuration of the bundle.
+      pixels: whether to assemble images at the size of their maps, too.
     """
 
     def __init__(self, scorer: Scorer, config: Configuration, pixels: bool = False):
         self._scorer, self._config, self._pixels = scorer, config, pixels
 
     def score(self, images: Sequence[memoryview | np.ndarray]) -> list[TiledImage | Reject]:
-        """What is found of each image, encoded or (H, W, C), or why it cannot be decoded.
+        """Returns the results for each image, encoded or (H, W, C), or the reject if it cannot be
+        decoded.
 
-        Tiles are cut in the background while others are scored; those of several images go through
-        the model together. Memory is that of a few calls of the model, a row of tiles, and of the
-        maps of all images, with pictures as large where these are asked for.
+        Tiles are cut in the background while others are scored; tiles of several images share a
+        call of the model. Memory is that of a few calls of the model, a row of tiles, and the maps
+        of all images, plus pictures of the same size if requested.
         """
         work = _Work(self._config, self._scorer.primary, len(images), self._pixels)
         rows = self._scorer.batch_rows
@@ -110,7 +111,7 @@ class TileScorer:
 
 @dataclasses.dataclass
 class _Open:
-    """An image whose tiles are not all scored yet."""
+    """An image whose tiles have not all been scored yet."""
 
     stored: Stored
     left: int
@@ -130,7 +131,7 @@ class _Work:
         self._done: list[TiledImage | Reject | None] = [None] * images
 
     def begin_or_end(self, step: _Step) -> None:
-        """Opens an image, or gives one up."""
+        """Opens an image, or abandons one."""
         if step.reject is not None:
             self._open.pop(step.image, None)
             self._done[step.image] = step.reject
@@ -141,7 +142,7 @@ class _Work:
             self._open[step.image] = _Open(stored, len(grid), canvas, picture)
 
     def add(self, image: int, tiles: Sequence[Tile], outputs: dict[str, np.ndarray]) -> None:
-        """Takes what is found of some tiles, unless their image was given up."""
+        """Adds the outputs of some tiles, unless their image was abandoned."""
         own = self._open.get(image)
         if own is None:
             return
@@ -163,7 +164,7 @@ class _Work:
         found = pooled(tiles, self._config.scoring.top_tiles)
         whole = None if own.canvas is None else own.canvas.map()
         if whole is not None:
-            # The whole map's own, so that there is a region above a threshold if the peak is.
+            # The peak of the assembled map, so that a peak above the threshold implies a region.
             peaks = {"score"} if self._primary == _PEAK_COLUMN else set()
             found |= dict.fromkeys(found.keys() & {_PEAK_COLUMN, *peaks}, whole.max())
         places = np.array(own.places, np.int32)
@@ -172,5 +173,5 @@ class _Work:
         return TiledImage(own.stored, found, tiles, whole, pixels)
 
     def results(self) -> list[TiledImage | Reject]:
-        """Of all images, in order."""
+        """The results of all images, in order."""
         return [done for done in self._done if done is not None]

@@ -1,1 +1,1 @@
-"""Training's pipeline: records to splits and tf.Transform's analysis."""
+"""The training pipeline: from records to splits and tf.Transform's analysis."""

@@ -19,11 +19,11 @@ from ae_models.training.preprocessing import PIXELS
 from transforms.records.batches import IMAGE
 from transforms.records.pixels import Layout, Shape, pixels_from_arrow
 
-# Of `quantile`: an anomaly brighter or darker than all normal records is seen to be so, and a hot
-# pixel weighs no more than that.
+# For `quantile`: an anomaly brighter or darker than all normal records remains visible as such, and
+# a hot pixel has no greater weight.
 _QUANTILE_CUT = (-1.0, 2.0)
 _SMALLEST_OF_FEATURES = 0.01
-_SMALLEST_SCALE = 1e-6  # of a data set whose pixels are all alike
+_SMALLEST_SCALE = 1e-6  # for a data set whose pixels are all equal
 
 
 def _unit(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -33,8 +33,8 @@ def _unit(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def _standard(smallest: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """`smallest`, as a share of all channels' mean deviation, is what a channel's counts for at
-    least."""
+    """Standardises channels. A channel's deviation counts as at least `smallest` times the mean
+    deviation of all channels."""
     pixels = inputs[PIXELS]
     values = tf.reshape(pixels, [-1, pixels.shape[-1]])
     mean = tft.mean(values, reduce_instance_dims=False)
@@ -55,8 +55,8 @@ def _quantile(low: int, high: int, inputs: dict[str, tf.Tensor]) -> dict[str, tf
 def _scaling(
     name: str | None, image: ImageConfig, scale: tuple[int, int] | None, smallest: float = 0.0
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
-    """tf.Transform asks for as many passes as a function has analysers: one function a scaling,
-    with no statistic that it does not use."""
+    """The scaling function. Each scaling has a separate function that computes only the statistics
+    it uses, as tf.Transform makes one pass per analyser of a function."""
     if name == "full_range":
         return functools.partial(_full_range, float(image.greatest_level))
     if name == "quantile":
@@ -67,7 +67,7 @@ def _scaling(
 
 
 def pixels_to_features(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
-    """The images of a decoded batch as the one column that tf.Transform reads, list<float>."""
+    """The images of a decoded batch as the single column that tf.Transform reads, list<float>."""
     images = pixels_from_arrow(batch.column(IMAGE), *layout)
     values = pa.array(images.reshape(-1).astype(np.float32))
     offsets = pa.array(np.arange(len(images) + 1) * int(np.prod(layout[0])), pa.int32())
@@ -88,11 +88,11 @@ class AnalyzePixels(beam.PTransform):
 
     Args:
       image: the shape and type of the pixels.
-      preprocessing: which statistics are computed.
+      preprocessing: the scaling, which determines the statistics to compute.
       output: the folder to write; it must not exist.
-      temporary: a folder for tf.Transform's own files.
-      scale: of the scaling `quantile`, the levels that become 0 and 1.
-      layout: shape and type of what is analysed in the pixels' place; None: pixels.
+      temporary: a folder for tf.Transform's temporary files.
+      scale: the levels that become 0 and 1, for the scaling `quantile`.
+      layout: shape and type of what is analysed instead of pixels; if None, pixels.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class AnalyzePixels(beam.PTransform):
     ):
         super().__init__()
         self._scale, self._layout = scale, layout or (image.shape, np.dtype(image.dtype))
-        # A feature that hardly occurs in training would else be all that counts where it does.
+        # Otherwise a feature that is rare in training would dominate wherever it occurs.
         self._smallest = 0.0 if layout is None else _SMALLEST_OF_FEATURES
         self._image, self._preprocessing = image, preprocessing
         self._output, self._temporary = output, temporary

@@ -1,4 +1,4 @@
-"""A backbone's features of the images of a store, once for each record, into another store."""
+"""Writing a backbone's features of a store's images to another store, once per record."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,26 +18,26 @@ from ae_models.training.feature_views import FeatureViews
 from ae_models.training.image_store import ImageStore, empty_store
 from transforms.execution.timing import ProgressLog
 
-RECORDS_SEEN = "records_seen"  # a metric: by the backbone
-# Half floats are off by up to 0.05% of a value, which is noise to what is learned of many; what one
-# cannot hold becomes the greatest that it can. Records are scored by exact features.
+RECORDS_SEEN = "records_seen"  # a metric: records processed by the backbone
+# Half floats are off by up to 0.05% of a value, which is noise when learning from many; values out
+# of range become the greatest half float. Records are scored with exact features.
 _HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 _MOST_NOISE = 0.01  # of a channel's deviation
-_LEAST_SHARE = 0.01  # of the mean deviation: what a channel that hardly varies counts as having
-MOST_SEEN = 4096  # records of a split whose fine maps are kept, for scores to be fitted to
+_LEAST_SHARE = 0.01  # of the mean deviation: the least that is assumed for a channel
+MOST_SEEN = 4096  # records of a split whose fine maps are stored, for fitting scores
 _GREATEST = float(np.finfo(_HALF).max)
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureStores:
-    """Where a split's images are, and where their maps are to be.
+    """Where a split's images are, and where their maps are written.
 
     Attributes:
-      images: with targets, where records have some of their own.
-      maps: with targets where those of the inputs are others.
-      fine: what `FeatureMaps.fine` gives of the first images as they are; none where only corrupted
-        ones are seen.
-      augmentation, corruption: as `FeatureViews` has them.
+      images: the images, with targets if the records have separate ones.
+      maps: the maps, with targets if these differ from the maps of the inputs.
+      fine: `FeatureMaps.fine` of the first uncorrupted images; empty if only corrupted ones are
+        seen.
+      augmentation, corruption: see `FeatureViews`.
     """
 
     images: ImageStore
@@ -57,9 +57,9 @@ class FeatureStores:
         augmentation: tuple[Step, ...] = (),
         corruption: tuple[Step, ...] = (),
     ) -> "FeatureStores":
-        """Makes the files that maps (h, w, K) of all views are to be written to, view by view, each
-        in the order of the images; and those of the fine maps of the first 4,096 images. All are of
-        the type that `stored_type` has found."""
+        """Creates the files for the maps (h, w, K) of all views, view by view, each in the order of
+        the images, and for the fine maps of the first 4,096 images. All have the type `dtype`, from
+        `stored_type`."""
         full = (len(images) << len(augmentation), *features.shape)
         targets, fine = None, tuple[ImageStore, ...]()
         if corruption or images.targets:
@@ -75,18 +75,18 @@ class FeatureStores:
 
 
 def stored_type(maps: Iterable[np.ndarray]) -> np.dtype:
-    """float16, where that moves the channels of no layer by more than a hundredth of their standard
-    deviations, on average; else float32: for huge values, subnormal ones, or those that hardly
-    deviate from a large mean.
+    """The type in which maps are stored: float16 if it changes the channels of each layer by at
+    most a hundredth of their standard deviations, on average; otherwise (huge or subnormal values,
+    or a small deviation from a large mean) float32.
 
     Args:
-      maps: of each layer, (n, h, w, C) float32, of a few images.
+      maps: for each layer, the maps of a few images, (n, h, w, C) float32.
     """
     for layer in maps:
         channels = layer.reshape(-1, layer.shape[-1]).astype(np.float64)
         noise = np.sqrt(np.mean(np.square(_halved(channels) - channels), axis=0))
         deviation = channels.std(axis=0)
-        least = _LEAST_SHARE * deviation.mean() or 1.0  # where all are constant, in any unit
+        least = _LEAST_SHARE * deviation.mean() or 1.0  # if all are constant, in any unit
         if np.mean(noise / np.maximum(deviation, least)) > _MOST_NOISE:
             return _SINGLE
     return _HALF
@@ -97,18 +97,18 @@ def _halved(maps: np.ndarray) -> np.ndarray:
 
 
 def stored_maps(path: Path) -> ImageStore:
-    """What was written for a model to be trained on."""
+    """The stored maps on which a model is trained."""
     targets = _targets_path(path)
     return ImageStore(path, ImageStore(targets) if targets.is_file() else None)
 
 
 def clean_maps(path: Path, *, corrupted: bool) -> list[ImageStore]:
-    """What was written of images as they are: their maps on the grid, then the fine ones. None
-    where these are not there.
+    """The stored maps of uncorrupted images: those on the grid, then the fine ones. Empty if there
+    are no fine maps.
 
     Args:
-      path: as `FeatureStores.create` has it.
-      corrupted: whether the images that the model is given were.
+      path: the path passed to `FeatureStores.create`.
+      corrupted: whether the model's input images were corrupted.
     """
     fine = list[ImageStore]()
     while (own := _fine_path(path, len(fine))).is_file():
@@ -128,12 +128,12 @@ class WriteFeatures(beam.PTransform):
     """Applies the backbone to each record of the stores, in batches.
 
     Args:
-      stores: of the splits.
-      config: with the backbone and the image's shape known.
+      stores: the stores of the splits.
+      config: the configuration, with the backbone and the image's shape set.
 
     Raises:
-      InputError: while it runs: features that are no finite numbers.
-      OutputError: while it runs: maps cannot be written.
+      InputError: at run time, features are not finite numbers.
+      OutputError: at run time, maps cannot be written.
     """
 
     def __init__(self, stores: Iterable[FeatureStores], config: Configuration):
@@ -156,7 +156,7 @@ class WriteFeatures(beam.PTransform):
 
 
 class _Write(beam.DoFn):
-    """A split's number and the first of some rows → nothing, once their maps are written."""
+    """A split's number and the start of a range of rows → nothing, once their maps are written."""
 
     def __init__(self, stores: tuple[FeatureStores, ...], config: Configuration):
         self._stores, self._config, self._shared = stores, config, Shared()
@@ -164,7 +164,7 @@ class _Write(beam.DoFn):
 
     def setup(self) -> None:
         config, rows = self._config, self._config.batch_rows
-        # Once for all threads of a process.
+        # Loaded once for all threads of a process.
         features = self._shared.acquire(lambda: FeatureMaps(config.features, config.image))
         self._views = [
             FeatureViews(features, rows, stores.augmentation, stores.corruption)
@@ -191,14 +191,14 @@ class _Write(beam.DoFn):
 
 
 def _seed(*numbers: int) -> int:
-    """One of its own for each batch, whoever makes it."""
+    """A separate seed for each batch, whichever worker processes it."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
 
 
 def _write(store: ImageStore, maps: np.ndarray, start: int, records: int) -> None:
     if not np.isfinite(maps).all():
         raise InputError(
-            "features.backbone gives features that are no finite numbers, of a training or a "
+            "features.backbone produces features that are not finite numbers, for a training or "
             "validation record"
         )
     stored = _halved(maps) if store.dtype == _HALF else maps

@@ -1,4 +1,4 @@
-"""From image records to what training reads: decoded records on disk, and tf.Transform's output."""
+"""From image records to training data: decoded records on disk, and tf.Transform's output."""
 
 import json
 import posixpath
@@ -37,13 +37,14 @@ RECORDS_ANALYSED = "records_analysed"  # a metric
 _RECORDS, _REJECTS = "records", "rejects"
 _SHARDS, _TALLIES = "shards.json", "tallies.json"
 _ID_ROWS = 65_536
-# Pixels are read back once, in whole row groups: small ones, and no time spent on compression.
+# Pixels are read back once, in entire row groups: these are small, and not compressed, to save
+# time.
 _LIMITS = ShardLimits(group_rows=4096, group_bytes=16 << 20, compression="none")
 
 
 @with_output_types(pa.RecordBatch)
 class _Part(beam.DoFn):
-    """Rejects and records; these with the columns that training takes."""
+    """Separates rejects and records; records keep the columns used in training."""
 
     def __init__(self, columns: list[str], group: str | None):
         self._columns, self._group = columns, group
@@ -74,15 +75,16 @@ def _write_list(shards: list[Shard], path: str) -> str:
 
 
 class DecodeToShards(Composite):
-    """Decodes records and writes them, and those that were rejected, to shards.
+    """Decodes records and writes them, and the rejects, to shards.
 
     Args:
-      config: with the image's shape known.
-      folder: for the shards; `read_shards` tells what is in it.
-      decoding_threads: as `ScoreImages` has it.
+      config: the configuration, with the image's shape set.
+      folder: the folder for the shards; `read_shards` lists them.
+      decoding_threads: see `ScoreImages`.
 
     Raises:
-      ConfigError: `decoding_threads` is less than 1; the images are unbounded, or lie in windows.
+      ConfigError: `decoding_threads` is less than 1; the images are unbounded, or not in the global
+        window.
     """
 
     def __init__(self, config: Configuration, folder: str, decoding_threads: int = 1):
@@ -125,20 +127,20 @@ class DecodeToShards(Composite):
 
 
 def read_shards(folder: str) -> list[Shard]:
-    """The shards that a finished `DecodeToShards` left in `folder`."""
+    """The shards that a finished `DecodeToShards` wrote to `folder`."""
     with open_binary(posixpath.join(folder, _SHARDS)) as file:
         return [Shard(**values) for values in json.load(file)]
 
 
 def read_tallies(folder: str) -> Tallies:
-    """What was read and passed over by the `DecodeToShards` that has finished in `folder`."""
+    """What a finished `DecodeToShards` in `folder` read and passed over."""
     with open_binary(posixpath.join(folder, _TALLIES)) as file:
         return Tallies().add(json.load(file))
 
 
 def record_ids(shards: Iterable[Shard], column: str = ID) -> Iterator[list[str]]:
-    """The ids, or with `column` GROUP the groups, of the records that were not rejected, in bounded
-    parts."""
+    """Yields the ids (or, with `column` GROUP, the groups) of the records that were not rejected,
+    in bounded lists."""
     for batch in _batches(shards, _ID_ROWS, [column]):
         yield batch.column(column).to_pylist()
 
@@ -146,8 +148,8 @@ def record_ids(shards: Iterable[Shard], column: str = ID) -> Iterator[list[str]]
 def record_images(
     shards: Iterable[Shard], image: ImageConfig, column: str = IMAGE, grouped: bool = False
 ) -> Iterator[Batch | GroupedBatch]:
-    """Their ids and images, or with `column` the targets, and where they are `grouped` the groups,
-    in bounded batches; in the same order."""
+    """Yields the ids and images (or, with `column` TARGET, the targets) of these records and, if
+    `grouped`, their groups, in bounded batches, in the order of `record_ids`."""
     rows = max(1, min(1024, _LIMITS.group_bytes // image.image_bytes))
     for batch in _batches(shards, rows, [ID, column, *([GROUP] if grouped else [])]):
         ids = batch.column(ID).to_pylist()
@@ -167,10 +169,10 @@ class AnalyzeStore(beam.PTransform):
 
     Args:
       store: the training records.
-      config: with the image's shape known.
+      config: the configuration, with the image's shape set.
       output: the folder to write; it must not exist.
-      temporary: a folder for tf.Transform's own files.
-      scale: of the scaling `quantile`, the levels that become 0 and 1.
+      temporary: a folder for tf.Transform's temporary files.
+      scale: the levels that become 0 and 1, for the scaling `quantile`.
     """
 
     def __init__(
@@ -205,7 +207,7 @@ class AnalyzeStore(beam.PTransform):
 
 
 class _ReadStore(beam.DoFn):
-    """The first of some rows of a store → a batch of them."""
+    """The start of a range of a store's rows → a batch of these rows."""
 
     def __init__(self, store: ImageStore, rows: int):
         self._store, self._rows = store, rows

@@ -1,4 +1,4 @@
-"""What is said of the records that training cannot use."""
+"""Messages about the records that training cannot use."""
 
 import collections
 import re
@@ -13,21 +13,21 @@ _CHANNELS = re.compile(r"(\d+) channels, not (\d+)")
 
 
 def rejected_advice(shards: Sequence[Shard]) -> str | None:
-    """How many records were rejected, for which reasons, and what makes images of several kinds one
-    kind, as one line; None where none was.
+    """One line with the number of rejects by reason and, for images of several kinds, how to
+    convert them to one kind; None if there are no rejects.
 
     Args:
-      shards: that `DecodeToShards` wrote.
+      shards: the shards written by `DecodeToShards`.
 
     Raises:
-      InputError: the rejects cannot be read again.
+      InputError: the rejects cannot be read back.
     """
     reasons = rejected_by_reason(shards)
     if not reasons:
         return None
     rejected, read = sum(reasons.values()), sum(shard.rows for shard in shards)
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-    line = f"{rejected:,} of {read:,} records are rejected: {counts}"
+    line = f"{rejected:,} of {read:,} records were rejected: {counts}"
     if Reason.WRONG_CHANNELS not in reasons:
         return line
     return f"{line}; {_channels_advice(shards, read - rejected)}"
@@ -38,8 +38,8 @@ def _channels_advice(shards: Sequence[Shard], used: int) -> str:
     counts = ", ".join(f"{count:,} {_kind(rejected)}" for (rejected, _), count in found.items())
     wanted = ", ".join({_kind(taken) for _, taken in found})
     return (
-        f"{used:,} {wanted} images are used, {counts} are not: --set image.convert=true makes all "
-        "of them one kind, --set image.channels=1 grey ones, 3 colour"
+        f"{used:,} {wanted} images are used, {counts} are not: to use them all, give --set "
+        "image.convert=true, and --set image.channels=1 for grey or 3 for colour"
     )
 
 
@@ -48,8 +48,8 @@ def _kind(channels: str) -> str:
 
 
 def _wrong_channels(shards: Sequence[Shard]) -> Iterator[tuple[str, str]]:
-    """Of each record that was rejected for it, the channels that it has, and those that it should
-    have."""
+    """Yields, for each record rejected for its channels, the number of channels it has and the
+    number required."""
     for shard in shards:
         if shard.kind != REJECTS or Reason.WRONG_CHANNELS not in shard.reasons:
             continue

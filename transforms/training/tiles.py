@@ -1,4 +1,4 @@
-"""Image records to records of their tiles, for training."""
+"""Turning image records into records of their tiles, for training."""
 
 from collections.abc import Iterable, Iterator
 
@@ -20,12 +20,13 @@ from transforms.training.groups import GROUP, group_texts
 
 @with_output_types(pa.RecordBatch)
 class DrawTiles(beam.DoFn):
-    """Each image record to records of some of its tiles, raw pixels, with the column `GROUP`, by
-    which those of one image stay together; a record that cannot be decoded stays one, a reject.
+    """Turns each image record into records of some of its tiles, as raw pixels, with the column
+    `GROUP`, which keeps the tiles of an image together. A record that cannot be decoded becomes a
+    single reject.
 
     Args:
-      config: with the image's channels and bits known.
-      group: the column that tells groups of images apart; None: each is by itself.
+      config: the configuration, with the image's channels and bits set.
+      group: the column that identifies groups of images; if None, each image is a group.
     """
 
     def __init__(self, config: Configuration, group: str | None):

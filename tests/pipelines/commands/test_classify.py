@@ -191,7 +191,7 @@ def test_a_finished_folder_is_not_touched(
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     status, _, err = run_command(arguments, capsys)
     assert status == 2
-    assert "holds results already" in err
+    assert "already contains results" in err
     assert before == {path: path.read_bytes() for path in before}
     assert run_command([*arguments, "--overwrite", "--components", "2"], capsys)[0] == 0
     assert len(_model(output).weights) == 6
@@ -217,7 +217,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         return fit(*arguments, **named)
 
     monkeypatch.setattr(ClassModel, "fit", replace)
-    with pytest.raises(InputError, match="written anew while it was read"):
+    with pytest.raises(InputError, match="was rewritten while it was being read"):
         classify(scores, str(tmp_path / "c"), ClassConfig())
     assert not (tmp_path / "c").exists()
 
@@ -233,7 +233,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--fpr", "1"], "fpr must be between 0 and 1. Received: 1.0"),
         (["--sample", "0"], "sample must be at least 1. Received: 0"),
         (["--seed", "-1"], "seed must be between 0 and 2^32 - 1. Received: -1"),
-        (["--apply", "{run}/nowhere"], "nowhere holds no finished run"),
+        (["--apply", "{run}/nowhere"], "nowhere contains no finished run"),
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
         (["--apply", "{ae}"], "has not the same latents as"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),

@@ -162,7 +162,7 @@ def test_a_finished_folder_is_not_touched(
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*") if path.is_file()}
     status, _, err = run_command(arguments, capsys)
     assert status == 2
-    assert "holds results already" in err
+    assert "already contains results" in err
     assert before == {path: path.read_bytes() for path in before}
     assert run_command([*arguments, "--overwrite", "--clusters", "3"], capsys)[0] == 0
     assert set(_clusters(tmp_path / "c")["cluster"].to_pylist()) == {0, 1, 2}
@@ -219,7 +219,7 @@ def test_latents_of_another_length() -> None:
         {"centres": points[:2], "variance": np.asarray(1.0), "radii": np.zeros((2, 3))}
     )
     batch = pa.record_batch({"id": ["a"], "latent_mean": _lists(points[:1, :2], False)})
-    with pytest.raises(InputError, match="2 dimensions, the clusters 3"):
+    with pytest.raises(InputError, match="2 dimensions, but the clusters have 3"):
         cluster_rows(batch, clustering)
 
 

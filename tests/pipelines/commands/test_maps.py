@@ -595,7 +595,7 @@ def test_a_run_without_all_maps_is_refused(
 ) -> None:
     run = scored(**OTHERWISE) if maps else scored()
     line = _one_line(_evaluate_command(run, data.masks), capsys)
-    assert line == f"latentbeam: {run} has not the maps of all records: score with --maps all"
+    assert line == f"latentbeam: {run} lacks the maps of some records: score with --maps all"
 
 
 def test_masks_that_do_not_fit_are_refused(
@@ -606,7 +606,7 @@ def test_masks_that_do_not_fit_are_refused(
     path = masks / "square" / "4_mask.png"
     _save(path, np.full((9, 8), 255, np.uint8))
     line = _one_line(_evaluate_command(run, masks), capsys)
-    told = f"the mask {path} is 9 x 8 (height x width), the image square/4.png 8 x 8"
+    told = f"the mask {path} is 9 x 8 (height x width), but the image square/4.png is 8 x 8"
     assert line == f"latentbeam: {told}"
     _save(path, np.ones((8, 8), np.uint8))
     assert "its greatest level is 1" in _one_line(_evaluate_command(run, masks), capsys)
@@ -621,7 +621,7 @@ def test_masks_of_other_records_are_refused(
     scored: Callable[..., Path], data: _Data, tmp_path: Path
 ) -> None:
     run = str(scored(maps="all"))
-    with pytest.raises(InputError, match="holds no masks"):
+    with pytest.raises(InputError, match="contains no masks"):
         evaluate(run, "label!=good", masks=str(tmp_path))
     with pytest.raises(InputError, match=r"square holds no mask of an anomalous record of .*line"):
         evaluate(run, "label=line", masks=str(data.masks / "square"))

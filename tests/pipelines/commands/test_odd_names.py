@@ -57,7 +57,7 @@ def test_every_output_may_have_it(
     score = ["score", "--model", model, f"--output={run}"]
     shutil.copytree(image_folder / "1", pictures)
     place.call(*score, "--input", images)
-    assert "holds results" in place.call(*score, "--input", images, status=2)
+    assert "already contains results" in place.call(*score, "--input", images, status=2)
     place.call(*score, "--input", images, "--overwrite", "--checkpoint_every=15")
     place.call(*score, "--input", images, "--resume", "--checkpoint_every=15")
     found = json.loads(place.call(*score, f"--input={pictures}", "--overwrite"))

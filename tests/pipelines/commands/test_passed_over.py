@@ -132,7 +132,9 @@ def test_a_run_whose_records_are_all_rejected_fails_unless_that_is_allowed(
 ) -> None:
     bad, run = image_folder / "bad", tmp_path / "run"
     options = {"checkpoint_every": checkpoint_every}
-    with pytest.raises(TooManyRejectsError, match=r"all 4 records rejected .*100% allows that"):
+    with pytest.raises(
+        TooManyRejectsError, match=r"all 4 records were rejected .*100% allows this"
+    ):
         _score(bad, bundle("ae"), run, **options)
     failed = json.loads((run / "failed.json").read_text())
     assert failed["records"]["rejected"] == len(failed["examples"]) == 4

@@ -161,7 +161,7 @@ def test_portable_schema_reads_in_duckdb_with_the_same_values(digits_run: Runs) 
 def test_a_folder_with_results_is_kept_until_overwritten(bundle: Bundles, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     first = score(["builtin:digits"], str(bundle("ae")), run)
-    with pytest.raises(OutputError, match="holds results already"):
+    with pytest.raises(OutputError, match="already contains results"):
         score(["builtin:digits"], str(bundle("ae")), run)
     assert read_ledger(run)["run_id"] == first["run_id"]
     second = score(["builtin:digits"], str(bundle("ae")), run, where=["label=1"], overwrite=True)
@@ -193,7 +193,7 @@ def test_of_two_runs_into_one_folder_the_first_to_finish_stays(
         read = pipelines[-1] | ReadImages("builtin:digits", where=[f"label={label}"])
         read | ScoreImages(str(bundle("ae"))) | WriteScores(str(run))
     pipelines[0].run()
-    with pytest.raises(Exception, match="holds results already"):
+    with pytest.raises(Exception, match="already contains results"):
         pipelines[1].run()
     assert set(_scores(run)["label"].to_pylist()) == {1}
 

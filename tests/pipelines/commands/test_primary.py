@@ -150,7 +150,7 @@ def test_parts_and_resume_know_the_primary_score(
 
 def test_the_bundle_is_the_runs(bundle: Bundles, digits_run: Runs, tmp_path: Path) -> None:
     run, new = Path(shutil.copytree(digits_run("ae"), tmp_path / "run")), str(tmp_path / "new")
-    with pytest.raises(InputError, match=r"was scored by the model .*, the bundle given is"):
+    with pytest.raises(InputError, match=r"was scored by the model .*, but the bundle given is"):
         relabel(str(run), new, fpr=0.1, score=OTHER, model=str(bundle("vae")))
     moved = shutil.copytree(bundle("ae"), tmp_path / "moved")
     ledger = json.loads((run / "run.json").read_text())
@@ -180,7 +180,7 @@ def test_a_score_that_is_no_number_cannot_be_the_primary_one(
         file.pop("sha256")
     (run / "run.json").write_text(json.dumps(ledger))
     for rule in ({"fpr": 0.1}, {"fdr": 0.1}):
-        with pytest.raises(InputError, match=f"{name} of 3 records is no finite number"):
+        with pytest.raises(InputError, match=f"{name} of 3 records is not a finite number"):
             relabel(str(run), str(tmp_path / "new"), score=OTHER, **rule)  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()
 

@@ -392,7 +392,7 @@ def _without(name: str) -> Callable[[Path], None]:
         (_remove, "cannot read .*part-00001-of-00003.parquet"),
         (_cut, "cannot read .*part-00001-of-00003.parquet"),
         (_spoil_page, "cannot read .*part-00001-of-00003.parquet"),
-        (_shorten, "part-00001-of-00003.parquet holds 39 rows, the ledger says 40"),
+        (_shorten, "part-00001-of-00003.parquet contains 39 rows, but the ledger says 40"),
         (_add, "more.parquet is not in the ledger"),
         (_without("p_value"), "no column 'p_value' of type double"),
         (_without("is_anomaly"), "no column 'is_anomaly' of type bool"),
@@ -463,7 +463,7 @@ def test_a_disk_that_fails_is_not_blamed_on_the_source(
 def test_results_are_kept_until_overwritten(run: Path, tmp_path: Path) -> None:
     new = _write_run(tmp_path / "new", [_values(7)])
     before = read_ledger(str(new))
-    with pytest.raises(OutputError, match="holds results already"):
+    with pytest.raises(OutputError, match="already contains results"):
         relabel(str(run), str(new), fpr=0.3)
     with held(str(new)), pytest.raises(OutputError, match="another run is writing"):
         relabel(str(run), str(new), fpr=0.3, overwrite=True)
@@ -474,7 +474,7 @@ def test_results_are_kept_until_overwritten(run: Path, tmp_path: Path) -> None:
 
 def test_a_run_can_be_relabelled_in_its_place(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    with pytest.raises(OutputError, match="holds results already"):
+    with pytest.raises(OutputError, match="already contains results"):
         relabel(str(copy), str(copy), fpr=0.3)
     relabel(f"{copy}/", str(copy), fpr=0.3, overwrite=True)
     _check_same_but_flags(run, copy, 0.3)
@@ -482,7 +482,7 @@ def test_a_run_can_be_relabelled_in_its_place(run: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("place", ["new", "scores", "scores/new", "x/../rejects"])
 def test_an_output_within_the_run_is_refused(run: Path, place: str) -> None:
-    with pytest.raises(OutputError, match="lies within"):
+    with pytest.raises(OutputError, match="is inside"):
         relabel(str(run), str(run / place), fpr=0.3)
     assert relabel(str(run), f"{run}-new", fpr=0.3)
 
@@ -513,8 +513,8 @@ def test_rates_that_cannot_be_used(
         (["--fdr", "2"], "--fdr must be between 0 and 1. Received: 2.0"),
         (["--fdr", "much"], "'much' is not a valid float"),
         (["--fdr=0.1", "--runner=x"], "No such option"),
-        (["--fdr", "0.1", "--output", "{run}"], "holds results already .*give --overwrite"),
-        (["--fdr", "0.1", "--scores", "{run}/none"], "none holds no finished run"),
+        (["--fdr", "0.1", "--output", "{run}"], "already contains results .*give --overwrite"),
+        (["--fdr", "0.1", "--scores", "{run}/none"], "none contains no finished run"),
         (["--fdr", "0.1", "--scores", "{run}/scores"], "there is no _SUCCESS in it"),
     ],
 )

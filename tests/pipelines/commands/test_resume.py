@@ -191,7 +191,9 @@ def test_an_unfinished_run_is_not_begun_anew_unasked(scoring: _Scoring, tmp_path
     scoring.interrupted(run, after=1)
     before = _state(run)
     for options in ({}, {"checkpoint_every": EVERY}):
-        with pytest.raises(OutputError, match="not finished: --resume goes on with it, --overwrit"):
+        with pytest.raises(
+            OutputError, match="unfinished run: give --resume to continue it, or --overwrite"
+        ):
             scoring(run, **options)
     assert _state(run) == before
     scoring(run, checkpoint_every=EVERY, overwrite=True)
@@ -268,7 +270,7 @@ def test_inputs_that_changed_are_named(
     run = tmp_path / "run"
     scoring.interrupted(run, after=2)
     named = change(data)
-    with pytest.raises(InputError, match=f"the inputs are not those .* with: {data}/{named}"):
+    with pytest.raises(InputError, match=f"the inputs have changed .* started: {data}/{named}"):
         scoring(run, resume=True)
     assert scoring.scored == 0
 
@@ -352,7 +354,7 @@ def test_on_an_object_store(
         scoring(run, checkpoint_every=EVERY)
     scoring.die_before = None
     left = object_store.objects(run)
-    with pytest.raises(OutputError, match="not finished"):
+    with pytest.raises(OutputError, match="unfinished run"):
         scoring(run)
     place = tmp_path / "objects" / quote("b/data/0.parquet", safe="")
     times = place.stat()

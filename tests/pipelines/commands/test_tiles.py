@@ -392,14 +392,14 @@ def test_tiles_of_a_bundle_without_are_refused_in_one_line(
     status, out, err = run_command([*line, "--model", str(bundle("ae"))], capsys)
     assert (status, out) == (2, "")
     assert err.splitlines() == [
-        f"latentbeam: {bundle('ae')} does not look at images in tiles: train with image.tile"
+        f"latentbeam: {bundle('ae')} does not split images into tiles: train with image.tile"
     ]
     assert not (tmp_path / "run").exists()
     line[-1:] = ["--error_maps"]
     status, _, err = run_command([*line, "--model", str(made / "model")], capsys)
     assert status == 2
     assert len(err.splitlines()) == 1
-    assert "error maps are of images of one size" in err
+    assert "error maps are not available for images in tiles" in err
 
 
 # The splits.

@@ -158,7 +158,7 @@ def test_the_function_gives_what_the_command_prints(
         (["--where", "label=x"], "none of the .* records .* matches label=x"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
         (["--model", "/nowhere"], "/nowhere"),
-        (["--model", "WITHOUT"], "tells no regions: it has no map"),
+        (["--model", "WITHOUT"], "does not support regions: it has no map"),
         (["--output", "a.jpg"], "must end in .png"),
     ],
 )

@@ -243,7 +243,7 @@ def test_a_run_without_regions_has_no_order_of_them(
             page.unlink()
             continue
         assert (status, out) == (2, "")
-        line = f"latentbeam: {run} has no regions to order records by"
+        line = f"latentbeam: {run} has no regions by which to order records"
         assert err.splitlines()[-1] == line
         assert sum(told.startswith("latentbeam: ") for told in err.splitlines()) == 1
         assert not page.exists()

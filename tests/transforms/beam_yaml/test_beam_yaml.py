@@ -91,7 +91,7 @@ def test_a_run_folder_holds_what_the_command_writes(
         assert found == expected
     assert verify(str(run), [str(image_folder)])["ok"]
     metrics, expected = (evaluate(str(path), "label=1") for path in (run, tmp_path / "command"))
-    # Its ledger names no model: which score is the primary one, and what else would be flagged.
+    # Its ledger names no model, hence no primary score and no thresholds of other scores.
     rows = [{row["name"]: row for row in found.pop("scores")} for found in (metrics, expected)]
     assert metrics == expected
     assert rows[0].keys() == {"score", *rows[1]}
@@ -141,7 +141,7 @@ def test_without_error_handling_a_reject_fails_the_pipeline(
 ) -> None:
     pipeline = ANOMALIES.replace("'builtin:digits'", str(image_folder))
     values = {"model": bundle("ae"), "output": tmp_path / "out"}
-    with pytest.raises(Exception, match=r"bad/.*png: .*; with error_handling"):
+    with pytest.raises(Exception, match=r"bad/.*png: .*; to continue and .*, set error_handling"):
         _run(pipeline, tmp_path, providers="\n" + INLINE, **values)
 
 
@@ -157,7 +157,7 @@ def test_rejects_that_nobody_takes_are_refused_by_beam(
 def test_rows_of_any_origin_are_scored(
     bundle: Bundles, digits_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """As `ReadFromBigQuery` or `ReadFromParquet` would give them; what is ours is renamed."""
+    """Rows as from `ReadFromBigQuery` or `ReadFromParquet`; reserved names are renamed."""
     digits = load_digits()
     rows = [
         beam.Row(

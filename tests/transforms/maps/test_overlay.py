@@ -18,7 +18,7 @@ from transforms.maps.regions import find_regions
 BOX = (0, 190, 255)
 SHADES = Shades(0.0, 0.5)
 AROUND = 3
-SIDES = tuple[int, int, int, int]  # left, top, right and bottom, of the outermost pixels
+SIDES = tuple[int, int, int, int]  # left, top, right and bottom outermost pixels
 
 
 def _config(height: int, width: int, fit: Any = "pad") -> ImageConfig:
@@ -26,7 +26,7 @@ def _config(height: int, width: int, fit: Any = "pad") -> ImageConfig:
 
 
 def _plain(shape: tuple[int, int], by: int = 1) -> Placement:
-    """Of an image whose sides are `by` times those of its frame and of the map."""
+    """The placement of an image whose sides are `by` times those of its frame and of the map."""
     height, width = shape
     return Placement.of(Stored(width * by, height * by), _config(height, width), shape)
 
@@ -36,7 +36,7 @@ def _noise(shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
 
 
 def _of(pixels: np.ndarray, places: np.ndarray | None = None, worst: float = 1.0) -> Located:
-    """Of an image that is its frame, without regions."""
+    """The pictures of an image that equals its frame, without regions."""
     shape = pixels.shape[:2]
     own = np.zeros(shape, np.float32) if places is None else places
     placement = Placement.of(Stored(shape[1], shape[0]), _config(*shape), own.shape)
@@ -44,7 +44,7 @@ def _of(pixels: np.ndarray, places: np.ndarray | None = None, worst: float = 1.0
 
 
 def _boxed(overlay: np.ndarray) -> np.ndarray:
-    """(h, w) bool: what is of the boxes' colour."""
+    """(h, w) bool: the pixels with the boxes' colour."""
     return (overlay == BOX).all(axis=-1)
 
 
@@ -108,7 +108,7 @@ def test_padding_takes_no_part_in_what_levels_are_stretched_to() -> None:
 
 
 def test_heat_of_the_worst_is_red_and_less_of_it_yellow() -> None:
-    """0.7 of it, over 0.3 of the grey; at 0.45 of the worst it is half as much."""
+    """Its opacity is 0.7 at the worst, and half of that at 0.45 of the worst."""
     pixels = np.full((256, 256, 1), 100, np.uint8)
     for share, colour, over in ((1.0, (255, 0, 0), 0.7), (5.0, (255, 0, 0), 0.7)):
         places = np.full((16, 16), share, np.float32)
@@ -136,10 +136,10 @@ def test_nothing_of_heat_is_seen_below_three_tenths_of_the_worst(
 def test_heat_is_where_the_map_is_high() -> None:
     pixels, places = np.full((64, 64, 1), 128, np.uint8), np.zeros((16, 16), np.float32)
     places[3:6, 10:13] = 1.0
-    overlay = _of(pixels, places).overlay  # 16 of its pixels a place
+    overlay = _of(pixels, places).overlay  # 16 x 16 of its pixels per place
     coloured = overlay.std(axis=-1) > 0
     rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
-    assert coloured[52:92, 164:204].all()  # corners of it are cut off
+    assert coloured[52:92, 164:204].all()  # its corners are cut off
     assert 48 - 16 < rows[0] <= 48
     assert 96 <= rows[-1] + 1 < 96 + 16
     assert 160 - 16 < columns[0] <= 160
@@ -159,8 +159,8 @@ def test_heat_over_images_of_every_number_of_channels() -> None:
 
 
 def _outline(shape: tuple[int, int], *boxes: SIDES, line: int = 1) -> np.ndarray:
-    """(h, w) bool: boxes, by their outermost pixels within the picture, as wide inward as a line
-    is."""
+    """(h, w) bool: the outlines of boxes within the picture, `line` pixels wide, inward from the
+    outermost pixels."""
     result = np.zeros(shape, bool)
     rows, columns = np.indices(shape)
     for sides in boxes:
@@ -177,7 +177,7 @@ def _outline(shape: tuple[int, int], *boxes: SIDES, line: int = 1) -> np.ndarray
     ("size", "line"), [((8, 8), 1), ((100, 160), 1), ((767, 500), 1), ((768, 500), 2)]
 )
 def test_a_box_lies_around_each_region(size: tuple[int, int], line: int) -> None:
-    """Three pixels from it, in the picture as it is enlarged."""
+    """The box is three pixels from the region, in the enlarged picture."""
     places = np.zeros(size, np.float32)
     marked = [(2, 1, 4, 2), (6, 6, 7, 7)]  # left, top, right and bottom, in places
     for left, top, right, bottom in marked:
@@ -211,7 +211,7 @@ def test_boxes_lie_around_the_heat_of_turned_and_fitted_images(orientation: int,
     pixels = np.full((48, 64, 1), 128, np.uint8)
     overlay = located(pixels, places, placement, regions, SHADES).overlay.astype(int)
     rows, columns = np.nonzero(_boxed(overlay))
-    # The reddest: where the map is highest, as nothing else in the picture.
+    # Only the places where the map is highest are this red.
     red = (overlay[..., 0] > 210) & (overlay[..., 1] < 90) & (overlay[..., 2] < 90)
     inside = np.nonzero(red)
     assert len(inside[0]) > 20
@@ -220,9 +220,9 @@ def test_boxes_lie_around_the_heat_of_turned_and_fitted_images(orientation: int,
     assert columns.min() <= inside[1].min()
     assert inside[1].max() <= columns.max()
     height, width = overlay.shape[:2]
-    if fit != "stretch":  # which has the frame's aspect ratio
+    if fit != "stretch":  # stretching gives the frame's aspect ratio
         assert abs(height / width - 220 / 300) < 0.02
-    # The box is of the region in the file, in the picture's pixels.
+    # The box is that of the region in the file, in pixels of the picture.
     (region,) = regions
     scale = (width / 300, height / 220)
     edges = (columns.min() + AROUND, rows.min() + AROUND)
@@ -257,8 +257,8 @@ def test_a_region_as_large_as_the_image_has_a_box_that_is_seen(side: int) -> Non
 
 
 def _cropped(orientation: int) -> tuple[Located, np.ndarray]:
-    """White, of 256 x 128, of which a square frame has the middle half, and a map that is high all
-    over; and what the frame shows, (h, w) bool."""
+    """A white image of 256 x 128, of which a square frame shows the middle half, with a map that is
+    high everywhere; and the part that the frame shows, (h, w) bool."""
     size = (256, 128) if orientation < 5 else (128, 256)
     places = np.ones((16, 16), np.float32)
     placement = Placement.of(Stored(*size, orientation), _config(64, 64, "crop"), places.shape)
@@ -273,7 +273,7 @@ def test_a_cropped_image_is_black_where_the_frame_does_not_show_it(orientation: 
     found, shown = _cropped(orientation)
     assert found.image.shape == (*shown.shape, 1)
     np.testing.assert_array_equal(found.image[..., 0], np.where(shown, 255, 0))
-    near = ndimage.binary_dilation(shown, np.ones((3, 3)), 8)  # by a place
+    near = ndimage.binary_dilation(shown, np.ones((3, 3)), 8)  # by one place
     assert not found.overlay[~near].any()
     inner = ndimage.binary_erosion(shown, np.ones((3, 3)), 8, border_value=1)
     assert (found.overlay[inner] == (255, 76, 76)).all()
@@ -298,7 +298,7 @@ def test_padding_is_cut_off_image_and_heat(orientation: int) -> None:
 
 
 def test_the_map_may_be_coarser_than_the_frame() -> None:
-    """The picture has the frame's pixels, the heat the map's places."""
+    """The picture has the resolution of the frame, the heat that of the map."""
     pixels = _noise((512, 384, 3))
     found = _of(pixels, np.zeros((8, 6), np.float32))
     np.testing.assert_array_equal(found.image, pixels)
@@ -325,7 +325,7 @@ def test_images_of_any_size_are_drawn(
     height, width = found.image.shape[:2]
     assert max(height, width) >= 256
     if min(size) >= 16 and max(size) <= 8 * min(size):
-        # As the image is, but for rounding to pixels of the frame, which may be enlarged.
+        # The image's aspect ratio, except for rounding to pixels of the frame, then enlarged.
         assert width / height == pytest.approx(size[0] / size[1], rel=0.2)
 
 

@@ -1,4 +1,4 @@
-"""Maps as PNG files: the levels of a map's values, and files that are turned as the image's is."""
+"""Maps as PNG files: the levels of a map's values, and the same orientation as the image file."""
 
 import io
 from typing import Any
@@ -40,7 +40,7 @@ def _levels(pictures: MapPictures) -> np.ndarray:
 
 
 def _of_values(values: np.ndarray, threshold: float) -> np.ndarray:
-    """The levels of a map."""
+    """The levels of a map with these values."""
     return _levels(map_pictures(values, np.zeros((9, 9, 3), np.uint8), Shades(0.0, threshold), 1))
 
 
@@ -87,7 +87,7 @@ def test_levels_are_those_of_the_map_of_the_image(
     assert found.shape == pictures.size == values.shape
     values = values.astype(np.float64)
     exact = np.clip(np.nan_to_num(values / threshold * 32768), 0, 65535)
-    assert np.abs(found - exact).max() < 0.52  # as single floats round
+    assert np.abs(found - exact).max() < 0.52  # the rounding of single floats
     assert (found[np.isnan(values)] == 0).all()
     overlay = _opened(pictures.overlay)
     assert (overlay.format, overlay.mode) == ("PNG", "RGB")
@@ -98,7 +98,7 @@ def test_levels_are_those_of_the_map_of_the_image(
 
 
 def test_what_the_frame_does_not_show_has_the_level_0() -> None:
-    """A wide image that was cut to the frame's shape: its map is wider than the frame's."""
+    """A wide image cropped to the frame's shape has a wider map than the frame."""
     stored, places = Stored(200, 75), np.ones(FRAME[::-1], np.float32)
     placement = Placement.of(stored, _config("crop"), places.shape)
     levels = _of_values(placement.map_of_image(places), 1.0)
@@ -120,7 +120,7 @@ def _png(pixels: np.ndarray, orientation: int) -> bytes:
 
 
 def _photo(height: int, width: int) -> np.ndarray:
-    """Upright, in colour, unlike itself however it is turned, with a bright spot."""
+    """An upright colour photo without symmetries, with a bright spot."""
     rows, columns = np.indices((height, width)) / [[[height]], [[width]]]
     grey = 60 + 80 * columns + 40 * rows * columns
     pixels = np.stack([grey, grey * 0.7, 200 - grey], axis=-1)
@@ -129,7 +129,7 @@ def _photo(height: int, width: int) -> np.ndarray:
 
 
 def _drawn(photo: np.ndarray, orientation: int, fit: str) -> MapPictures:
-    """Of a file that holds an upright photo turned."""
+    """The pictures for a file in which an upright photo is stored with this orientation."""
     config = _config(fit, channels=3)
     frame, stored = decode_stored(_png(turned_back(photo, orientation), orientation), config)
     assert stored.upright == photo.shape[:2]

@@ -1,4 +1,4 @@
-"""Boxes and maps lie where the image's file has them, whatever turned it and fitted it."""
+"""Boxes and maps refer to the image as stored, however it was oriented and fitted."""
 
 import io
 from typing import Any
@@ -23,19 +23,19 @@ ORIENTATION_TAG = 0x0112
 ORIENTATIONS = range(1, 9)
 FITS = ("pad", "crop", "stretch")
 FRAME = (64, 48)  # width and height
-BLOCKS = ((1, 1), (2, 4))  # pixels of the frame that a place is wide and high
+BLOCKS = ((1, 1), (2, 4))  # width and height of a place, in pixels of the frame
 Box = tuple[float, float, float, float]
 
-# Of each image as its file has it, width, height, and the rectangle that is painted into it.
+# The width and height of each stored image, and the rectangle painted into it.
 PAINTED: dict[tuple[int, int], tuple[int, int, int, int]] = {
-    (64, 48): (10, 8, 30, 31),  # the frame's own size, if it is not turned
+    (64, 48): (10, 8, 30, 31),  # the frame's size, unless rotated
     (90, 50): (20, 12, 50, 34),
     (50, 90): (12, 20, 34, 50),
     (64, 64): (10, 20, 30, 50),
     (23, 17): (5, 3, 12, 11),  # smaller than the frame
-    (200, 70): (40, 20, 100, 60),  # of which crop cuts a part away
+    (200, 70): (40, 20, 100, 60),  # partly cut away by crop
     (70, 200): (10, 80, 50, 170),
-    (401, 265): (100, 60, 220, 150),  # JPEGs of this size and the next are decoded reduced
+    (401, 265): (100, 60, 220, 150),  # JPEGs of this size and larger are decoded reduced
     (1001, 667): (300, 100, 560, 430),
 }
 REDUCED = ((401, 265), (1001, 667))
@@ -55,14 +55,14 @@ def _file(pixels: np.ndarray, file_format: str, orientation: int) -> bytes:
 
 
 def _averaged(places: np.ndarray, block: tuple[int, int]) -> np.ndarray:
-    """A map of fewer places, each the mean of a block of pixels, so many across and down."""
+    """A map with fewer places, each the mean of a block of this width and height in pixels."""
     (height, width), (across, down) = places.shape, block
     blocks = places.reshape(height // down, down, width // across, across)
     return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
 def _ratios(size: tuple[int, int], orientation: int, fit: str) -> tuple[float, float]:
-    """Pixels of the frame a pixel of the file, across and down the file's rows."""
+    """Pixels of the frame per pixel of the file, along and across the file's rows."""
     frame = FRAME[::-1] if orientation > 4 else FRAME
     ratios = (frame[0] / size[0], frame[1] / size[1])
     if fit == "stretch":
@@ -74,14 +74,14 @@ def _ratios(size: tuple[int, int], orientation: int, fit: str) -> tuple[float, f
 def _pitch(
     size: tuple[int, int], orientation: int, fit: str, block: tuple[int, int]
 ) -> tuple[float, float]:
-    """Pixels of the file that a place is long, across and down its rows."""
+    """The length of a place in pixels of the file, along and across the file's rows."""
     sides = block[::-1] if orientation > 4 else block
     across, down = _ratios(size, orientation, fit)
     return sides[0] / across, sides[1] / down
 
 
 def _shown(size: tuple[int, int], orientation: int, fit: str) -> Box:
-    """What the frame shows of the image in its file: that it is in the middle, no turn changes."""
+    """The part of the stored image that the frame shows: its middle, in every orientation."""
     frame = FRAME[::-1] if orientation > 4 else FRAME
     ratios = _ratios(size, orientation, fit)
     (x, y), (across, down) = (
@@ -101,7 +101,7 @@ def _clipped(box: Box, to: Box) -> Box:
 def test_a_painted_rectangle_is_the_one_region(
     orientation: int, file_format: str, fit: str
 ) -> None:
-    """An edge lies where a place is half covered, and is rounded outward to whole pixels."""
+    """An edge is where a place is half covered, rounded outward to whole pixels."""
     config = _config(fit)
     for size, painted in PAINTED.items():
         left, top, right, bottom = painted
@@ -133,7 +133,7 @@ def test_large_jpegs_are_decoded_reduced_here(fit: str) -> None:
 
 
 def _pattern(size: tuple[int, int]) -> np.ndarray:
-    """Soft, and unlike itself however it is turned."""
+    """A smooth pattern without symmetries."""
     x, y = np.meshgrid(*((np.arange(side) + 0.5) / side for side in size))
     waves = 60 * np.sin(2 * np.pi * (0.7 * x + 0.1)) + 40 * np.cos(2 * np.pi * (0.6 * y + 0.2))
     return np.rint(120 + waves + 20 * x * y).astype(np.uint8)
@@ -166,14 +166,15 @@ def test_a_map_lies_over_the_image_as_it_is_stored(
             whole = Image.fromarray(pixels.astype(np.float32))
             shrunk = np.asarray(whole.resize(count, Image.Resampling.BICUBIC))
             wrong = np.abs(found - shrunk)
-            if max(block) > 1:  # places at the sides are of what is beside the image too
+            if max(block) > 1:  # places at the sides extend beyond the image
                 wrong = wrong[1:-1, 1:-1]
-            assert np.nanmean(wrong) < max(block), (size, block)  # of 160 levels
+            assert np.nanmean(wrong) < max(block), (size, block)  # in a range of 160 levels
             assert np.nanmax(wrong) < 2 * max(block) + 2, (size, block)
 
 
 def _check_shown(found: np.ndarray, edges: list[float]) -> None:
-    """A rectangle has values, of these edges but for a place; around it there are none."""
+    """Checks that exactly a rectangle has values, and that its edges are these to within a
+    place."""
     rows, columns = (np.flatnonzero(np.isfinite(found).any(axis=axis)) for axis in (1, 0))
     bounds = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     for bound, edge in zip(bounds, edges, strict=True):
@@ -195,7 +196,7 @@ def test_what_a_decoder_turned_is_turned_back(orientation: int, file_format: str
         np.testing.assert_array_equal(back, expected)
         assert back.flags["C_CONTIGUOUS"]
     with Image.open(file) as image:
-        is_turned = file_format == "TIFF"  # as it loads
+        is_turned = file_format == "TIFF"  # when it is loaded
         known = image if is_turned else ImageOps.exif_transpose(image)
         np.testing.assert_array_equal(upright, np.asarray(known))
 
@@ -203,7 +204,7 @@ def test_what_a_decoder_turned_is_turned_back(orientation: int, file_format: str
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_images_of_more_bits_say_how_they_are_stored(orientation: int, file_format: str) -> None:
-    """Of 16 bits, and TIFFs of 32, each of which takes another way through the decoders."""
+    """Images of 16 bits, and TIFFs of 32: each takes another path through the decoders."""
     levels = np.random.default_rng(2).integers(0, 65536, (5, 7))
     kinds = [np.uint16, np.int32] if file_format == "TIFF" else [np.uint16]
     for kind in kinds:
@@ -223,7 +224,7 @@ def test_a_number_that_exif_does_not_know_turns_nothing(number: int, file_format
 
 
 def test_a_batch_says_how_each_file_holds_its_image() -> None:
-    """Plain PNGs are drawn together, all others decoded one by one; one is no image."""
+    """Plain PNGs are decoded together, all others one by one; one file is not an image."""
     config, pixels = _config("pad"), np.zeros((48, 64), np.uint8)
     large, turned = np.zeros((667, 1001), np.uint8), np.zeros((64, 48), np.uint8)
     file = io.BytesIO()
@@ -235,7 +236,7 @@ def test_a_batch_says_how_each_file_holds_its_image() -> None:
         Stored(64, 48),
         Stored(48, 64, 6),
         Stored(64, 48, 3),
-        Stored(64, 48),  # of a reject, nothing is known
+        Stored(64, 48),  # nothing is known about a reject
         Stored(1001, 667, 8),
         Stored(64, 48, 5),
         Stored(64, 48),

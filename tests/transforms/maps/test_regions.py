@@ -1,4 +1,4 @@
-"""Regions of maps, against two other programs; and the rows that regions and maps become."""
+"""Regions of maps, compared with two other programs; and the rows of regions and maps."""
 
 import itertools
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ def _config(width: int, height: int, fit: Any = "pad") -> ImageConfig:
 
 
 def _plain(places: np.ndarray, by: int = 1) -> Placement:
-    """Of an image whose sides are `by` times those of its map, and of its frame."""
+    """The placement of an image whose sides are `by` times those of its map and of its frame."""
     height, width = places.shape
     return Placement.of(Stored(width * by, height * by), _config(width, height), places.shape)
 
 
 def _map(seed: int, shape: tuple[int, int]) -> np.ndarray:
-    """Spots of every shape, few or many."""
+    """A map with spots of every shape, few or many."""
     generator = np.random.default_rng(seed)
     noise = ndimage.gaussian_filter(generator.normal(size=shape), generator.uniform(0.3, 1.5))
     return (noise / noise.std()).astype(np.float32)
@@ -57,7 +57,7 @@ def test_regions_are_those_that_scikit_image_finds(seed: int, by: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_regions_are_those_that_scipy_labels(seed: int) -> None:
-    """Levels that many places share, so that regions have peaks in common."""
+    """Many places share levels, so that several regions have the same peak."""
     places = np.round(_map(seed, (23, 17)))
     found = find_regions(places, 1.0, _plain(places))
     labels, count = ndimage.label(places >= 1.0, np.ones((3, 3)))
@@ -81,7 +81,7 @@ def test_regions_are_those_that_scipy_labels(seed: int) -> None:
 
 
 def _boxes(text: str, threshold: float = 1.0) -> Boxes:
-    """Of a map that is drawn: # is 1."""
+    """The boxes of a map drawn with # for 1."""
     places = np.array([[letter == "#" for letter in row] for row in text.split()], np.float32)
     return [region[:4] for region in find_regions(places, threshold, _plain(places))]
 
@@ -100,7 +100,7 @@ def test_a_value_at_the_threshold_is_in_a_region_and_none_is_at_infinity() -> No
 
 
 def test_a_box_holds_what_another_region_is_inside_of() -> None:
-    """Each has the values of its own places alone."""
+    """Each region's values are those of its own places only."""
     places = np.zeros((7, 7), np.float32)
     places[:] = 1.0
     places[1:6, 1:6] = 0.0
@@ -111,7 +111,8 @@ def test_a_box_holds_what_another_region_is_inside_of() -> None:
 
 
 def test_what_lies_in_the_padding_is_no_region_and_boxes_end_at_the_image() -> None:
-    """80 x 40 in a frame of 20 x 20: rows 5 to 14 are the image, a place is 4 x 4 of its pixels."""
+    """An image of 80 x 40 in a frame of 20 x 20: it covers rows 5 to 14, and a place is 4 x 4 of
+    its pixels."""
     stored, config = Stored(80, 40), _config(20, 20)
 
     def found(rows: slice, columns: slice) -> list[tuple[int, ...]]:
@@ -128,8 +129,7 @@ def test_what_lies_in_the_padding_is_no_region_and_boxes_end_at_the_image() -> N
 
 
 def test_boxes_are_of_the_image_as_it_is_stored() -> None:
-    """The place at the top left of an upright map is in the corner where the file's rows begin, or
-    in another one."""
+    """The top left place of an upright map may be in any corner of the stored image."""
     corners = [(0, 0), (8, 0), (8, 6), (0, 6), (0, 0), (0, 6), (8, 6), (8, 0)]
     for orientation, corner in enumerate(corners, 1):
         size = (10, 8) if orientation < 5 else (8, 10)  # width and height, upright
@@ -141,7 +141,7 @@ def test_boxes_are_of_the_image_as_it_is_stored() -> None:
         assert region[:5] == (*corner, 2, 2, 4), orientation
 
 
-# Image sizes, and those of maps, for which the edges of places are whole numbers of pixels.
+# Sizes of images, frames and maps for which the edges of places are whole numbers of pixels.
 _WHOLE = st.sampled_from(
     [
         (Stored(64, 32), (32, 32), (8, 8)),
@@ -158,7 +158,7 @@ _WHOLE = st.sampled_from(
 def test_a_region_is_there_if_a_place_of_the_image_is_above(
     case: tuple[Stored, tuple[int, int], tuple[int, int]], seed: int, few: bool, data: Any
 ) -> None:
-    """The same of maps in which all but a place or two are low, in the image or beside it."""
+    """Also in maps where all but one or two places, inside the image or outside, are low."""
     stored, frame, size = case
     generator = np.random.default_rng(seed)
     places = generator.normal(size=size).astype(np.float32)
@@ -177,7 +177,7 @@ def test_a_region_is_there_if_a_place_of_the_image_is_above(
 
 
 def _inside(stored: Stored, frame: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool, which places show any of an image that is padded."""
+    """(h, w) bool: the places that show any part of a padded image."""
     sides = (stored.width, stored.height)
     width, height = sides[::-1] if stored.orientation > 4 else sides
     scale = min(frame[0] / width, frame[1] / height)
@@ -235,7 +235,7 @@ _MAPS = [
 
 
 def _scored(**carried: Sequence[Any]) -> pa.RecordBatch:
-    """Four scored records, of which two have regions and three a map."""
+    """Four scored records: two have regions, three have a map."""
     config = _config(8, 8)
     placements = [Placement.of(stored, config, (8, 8)) for stored in _STORED]
     flat = pa.array([number for stored in _STORED for number in stored], pa.int32())
@@ -292,7 +292,7 @@ def test_each_map_is_a_row_with_its_records_columns() -> None:
     assert (second["label"], second["scale_x"], second["scale_y"]) == ("bent", 3.0, 4.5)
     assert (second["image_width"], second["image_height"], second["orientation"]) == (6, 9, 6)
     assert np.isnan(second["map"][0])
-    assert second["map"][1:] == [-0.5, 65504.0, -65504.0]  # as great as half floats may be
+    assert second["map"][1:] == [-0.5, 65504.0, -65504.0]  # the greatest half floats
     assert third["map"] == [0.0]
 
 
@@ -307,7 +307,7 @@ def test_slices_of_batches_give_the_rows_of_their_records() -> None:
 
 
 def _texts(rows: pa.RecordBatch) -> list[str]:
-    """Rows that may be compared: NaN is not equal to itself."""
+    """Rows as text, for comparison: NaN is not equal to itself."""
     return list(map(repr, rows.to_pylist()))
 
 
@@ -316,7 +316,7 @@ def test_columns_that_clash_get_input() -> None:
     regions, maps = region_rows(batch), map_rows(batch)
     assert regions.column("input_x").to_pylist() == [1, 1, 3]
     assert regions.column("x").to_pylist() == [1, 0, 7]
-    assert regions.column("map").to_pylist() == ["m"] * 3  # of which regions have none
+    assert regions.column("map").to_pylist() == ["m"] * 3  # regions have no column `map`
     assert maps.column("x").to_pylist() == [1, 3, 4]
     assert maps.column("input_map").to_pylist() == ["m"] * 3
     for rows in (regions, maps):

@@ -1,4 +1,4 @@
-"""Masks found by their records' paths, read as they lie over the image in its file."""
+"""Masks found by their records' paths, and read in the orientation of the stored image."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SIZE = Stored(7, 5)
 
 
 def _levels() -> np.ndarray:
-    """0 and 255, in a shape that no turn leaves as it is."""
+    """0 and 255, in a shape without symmetries."""
     levels = np.zeros((5, 7), np.uint8)
     levels[0, 1:4] = levels[1:3, 3] = levels[4, 6] = 255
     return levels
@@ -34,7 +34,7 @@ def _save(folder: Path, name: str, image: Image.Image | np.ndarray | None = None
 
 
 def _mask(folder: Path, image: Image.Image | np.ndarray, ending: str = "png") -> np.ndarray:
-    """What is read of the mask of a record."""
+    """The mask as read for a record."""
     _save(folder, f"bent/7.{ending}", image)
     found = Masks(str(folder)).mask("bent/7.png", SIZE)
     assert found is not None
@@ -42,7 +42,7 @@ def _mask(folder: Path, image: Image.Image | np.ndarray, ending: str = "png") ->
     return found
 
 
-# Which file is whose.
+# Which file belongs to which record.
 
 
 def test_a_mask_lies_under_the_path_of_its_record_with_any_ending(tmp_path: Path) -> None:
@@ -124,18 +124,18 @@ def test_any_bright_colour_is_a_defect_whatever_its_alpha(tmp_path: Path, channe
 def test_grey_with_alpha_and_a_palette(tmp_path: Path) -> None:
     grey = Image.merge("LA", [Image.fromarray(_levels()), Image.new("L", (7, 5), 255)])
     np.testing.assert_array_equal(_mask(tmp_path / "a", grey), DEFECT)
-    indexed = Image.fromarray(_levels() // 255).convert("P")  # 0 and 1, of which 1 is red
+    indexed = Image.fromarray(_levels() // 255).convert("P")  # 0 and 1, where 1 is red
     indexed.putpalette([0, 0, 0, 200, 0, 0])
     np.testing.assert_array_equal(_mask(tmp_path / "b", indexed), DEFECT)
 
 
-# Masks of images that are turned.
+# Masks of rotated images.
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_mask_of_the_upright_size_is_turned_back(tmp_path: Path, orientation: int) -> None:
-    """One of the stored size lies over the rows of the file; where turning leaves the size as it
-    is, nobody could tell."""
+    """A mask with the stored size matches the rows of the file; if rotation does not change the
+    size, the two cases are indistinguishable."""
     stored = Stored(*SIZE[:2], orientation)
     _save(tmp_path, "stored.png")
     upright = _upright(_levels(), orientation)
@@ -149,7 +149,7 @@ def test_a_mask_of_the_upright_size_is_turned_back(tmp_path: Path, orientation: 
 
 
 def _upright(levels: np.ndarray, orientation: int) -> np.ndarray:
-    """What viewers show of rows that are stored so."""
+    """What viewers show for rows stored with this orientation."""
     ways: dict[int, Image.Transpose] = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -164,7 +164,7 @@ def _upright(levels: np.ndarray, orientation: int) -> np.ndarray:
     return upright
 
 
-# What cannot be used, in one line.
+# Masks that cannot be used, each refused in one line.
 
 
 def _refused(folder: Path, message: str, stored: Stored = SIZE) -> None:
@@ -179,26 +179,26 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "7.txt").write_text("no image")
     (tmp_path / "a-file").write_text("no folder")
-    with pytest.raises(InputError, match=rf"{name} holds no masks; image endings: png, "):
+    with pytest.raises(InputError, match=rf"{name} contains no masks; image endings: png, "):
         Masks(str(tmp_path / name))
 
 
 def test_a_folder_that_cannot_be_looked_into_is_refused() -> None:
-    with pytest.raises(InputError, match="cannot look into zz://a/b: "):
+    with pytest.raises(InputError, match="cannot list zz://a/b: "):
         Masks("zz://a/b")
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     path = _save(tmp_path, "bent/7.png")
-    told = rf"the mask {path} is 5 x 7 \(height x width\), the image bent/7.png "
+    told = rf"the mask {path} is 5 x 7 \(height x width\), but the image bent/7.png is "
     _refused(tmp_path, f"{told}10 x 14$", Stored(14, 10))
-    _refused(tmp_path, f"{told}7 x 5$", Stored(5, 7))  # nothing says that it is turned
+    _refused(tmp_path, f"{told}7 x 5$", Stored(5, 7))  # nothing states that it is rotated
     _refused(tmp_path, f"{told}7 x 5$", Stored(5, 7, 3))
 
 
 @pytest.mark.parametrize("level", [0, 1, 127])
 def test_a_mask_without_a_bright_pixel_is_refused(tmp_path: Path, level: int) -> None:
-    """Those of levels 0 and 1, which some programs write, would hide all of their defects."""
+    """Masks with levels 0 and 1, as written by some programs, would hide all defects."""
     path = _save(tmp_path, "bent/7.png", np.where(DEFECT, level, 0).astype(np.uint8))
     told = f"the mask {path} of bent/7.png has no pixel brighter than half of white: its greatest "
     _refused(tmp_path, f"{told}level is {level}$")
@@ -228,7 +228,7 @@ def test_a_record_of_no_name_has_no_mask(tmp_path: Path, record: str) -> None:
 
 def test_what_only_ends_like_an_image_is_no_mask(tmp_path: Path) -> None:
     (tmp_path / "7.motif").touch()
-    with pytest.raises(InputError, match="holds no masks"):
+    with pytest.raises(InputError, match="contains no masks"):
         Masks(str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Dividing inputs into parts: every task in one of them, in order, and what tells them apart."""
+"""Dividing inputs into parts: every task in exactly one part, in order; and detecting changes."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ from transforms.records.passed_over import PassedOver
 
 @pytest.fixture
 def folder(image_folder: Path) -> Path:
-    """Inputs of every kind, made of several tasks each."""
+    """Inputs of every kind, with several tasks each."""
     files = sorted(path for path in image_folder.rglob("*.png") if path.parent.name != "bad")
     images = [path.read_bytes() for path in files]
     root = image_folder.parent
@@ -79,7 +79,7 @@ def test_records_are_counted_or_near_enough(folder: Path, kind: str) -> None:
         for source, task in part.tasks
         for batch in source.read(task, BatchLimits(), images=False)
     )
-    if kind in ("*.tfrecord", "*.tar"):  # the archives have more than the images, tar most of all
+    if kind in ("*.tfrecord", "*.tar"):  # the archives contain more than images, tar most of all
         assert found <= part.records <= 30 * found
     else:
         assert part.records == found

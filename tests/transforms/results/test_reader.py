@@ -52,7 +52,7 @@ def test_a_sample_is_uniform(tmp_path: Path) -> None:
     for seed in range(200):
         ids = sample_rows(run, [], count=30, seed=seed)["id"].to_pylist()
         drawn[[int(record[1:]) for record in ids]] += 1
-    # Binomial(200, 0.1) of each record: 20 ± 4.2.
+    # Binomial(200, 0.1) for each record: 20 ± 4.2.
     assert drawn.min() > 2
     assert drawn.max() < 42
     assert drawn.sum() == 6000
@@ -104,7 +104,7 @@ def test_a_run_without_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def _imported(module: str, seen: set[str]) -> set[str]:
-    """The files of `transforms` that a module of it imports, and those that they import."""
+    """The modules of `transforms` that one of its modules imports, directly or indirectly."""
     path = PROJECT / f"{module.replace('.', '/')}.py"
     if module not in seen and path.exists():
         seen.add(module)

@@ -1,4 +1,4 @@
-"""Comparing multisets of ids, against Python's own."""
+"""Comparing multisets of ids, checked against Python's own."""
 
 import weakref
 from collections import Counter
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from transforms.results.reconcile import PARTITIONS, Differences, DigestPartitions, reconcile
 
-# A few names, so that they meet; and any text, for the digests.
+# A few names, so that they coincide; and any text, for the digests.
 NAMES = st.one_of(st.integers(0, 12).map("r{}".format), st.text(st.characters(codec="utf-8")))
 BATCHES = st.lists(st.lists(NAMES, max_size=6), max_size=6)
 
@@ -56,7 +56,7 @@ def test_differences_have_names() -> None:
 
 
 def test_a_record_that_the_inputs_hold_twice_is_no_match_for_one_found() -> None:
-    """Both inputs count: two records of one id need two rows, which then are repeated."""
+    """Two records with the same id need two rows, which are then reported as repeated."""
     result = _reconcile([["a", "a"]], [["a"]])
     assert (result.expected, result.found) == (2, 1)
     assert not result.none

@@ -1,4 +1,4 @@
-"""Passes over finished runs, against pandas over all of their rows."""
+"""Passes over finished runs, compared with pandas on all of their rows."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_counts_and_the_top_are_those_of_all_rows(
 
 def test_rows_of_another_model(tmp_path: Path, generator: np.random.Generator) -> None:
     run = write_run(tmp_path / "run", _rows(generator, 5, "a", "other"))
-    with pytest.raises(InputError, match="scored by the model other, the bundle given is m"):
+    with pytest.raises(InputError, match="scored by the model other, but the bundle given is m"):
         summarise_run(run, "m", calibration={}, edges=np.array([0.0, 1.0]), most=3)
 
 
@@ -116,5 +116,5 @@ def test_a_small_cluster_is_shared_by_core_and_edge(tmp_path: Path) -> None:
 
 def test_no_clusters(tmp_path: Path, generator: np.random.Generator) -> None:
     run = write_run(tmp_path / "run", _rows(generator, 5, "a"))
-    with pytest.raises(InputError, match="holds no clusters"):
+    with pytest.raises(InputError, match="contains no clusters"):
         cluster_sizes(run)

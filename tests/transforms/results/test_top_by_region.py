@@ -1,4 +1,4 @@
-"""The records whose regions have the highest peaks, against pandas over all rows of a run."""
+"""The records whose regions have the highest peaks, compared with pandas on all rows of a run."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def _scores(generator: np.random.Generator, ids: list[str]) -> pa.Table:
 
 
 def _regions(generator: np.random.Generator, ids: list[str], rows: int) -> pa.Table:
-    """Of some of the ids, of one up to many, in any order; with ties."""
+    """Regions of some of the ids, one or more each, in any order, with ties."""
     peaks = np.round(generator.gamma(2, size=rows), 1).astype(np.float32)
     return pa.table({
         "id": generator.choice(ids[:: generator.integers(1, 4)], rows).tolist(),
@@ -48,7 +48,7 @@ def _check(found: pa.Table, expected: pd.DataFrame) -> None:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("portable", [False, True], ids=["own schema", "portable"])
 def test_the_top_is_that_of_all_rows(tmp_path: Path, seed: int, portable: bool) -> None:
-    """In many files and row groups, a record's regions anywhere in them."""
+    """There are many files and row groups, and a record's regions may be anywhere in them."""
     generator = np.random.default_rng(seed)
     ids = [f"r{n}" for n in generator.permutation(300)]
     cuts = np.sort(generator.integers(0, 300, 2)).tolist()
@@ -73,7 +73,7 @@ def test_the_top_is_that_of_all_rows(tmp_path: Path, seed: int, portable: bool) 
 def test_equal_peaks_are_in_the_order_of_the_ids(
     tmp_path: Path, generator: np.random.Generator
 ) -> None:
-    """As texts, whichever comes first in the files; what is cut off is the last of them."""
+    """Ids are ordered as text, regardless of their order in the files; the last are cut off."""
     ids = ["b", "a10", "a9", "é", "A", "c"]
     regions = pa.table({"id": ids[::-1], "peak": np.ones(6, np.float32)})
     tables = {"scores": [_scores(generator, ids)], "regions": [regions]}
@@ -86,7 +86,7 @@ def test_equal_peaks_are_in_the_order_of_the_ids(
 def test_a_record_is_there_once_by_its_highest_region(
     tmp_path: Path, generator: np.random.Generator
 ) -> None:
-    """Also one whose highest is read when others had pushed it out."""
+    """Also a record whose highest region is read after others had displaced it."""
     peaks = {"a": [1.0], "b": [2.0, 3.0], "c": [4.0], "d": [1.5]}
     first = [(name, peak) for name, own in peaks.items() for peak in own]
     rows = [*first, ("a", 5.0), ("a", 0.5), ("c", 4.5)]
@@ -110,10 +110,10 @@ def test_of_a_run_in_which_nothing_has_a_region_there_is_no_row(
 
 def test_a_run_without_regions_is_refused(tmp_path: Path, generator: np.random.Generator) -> None:
     run = write_run(tmp_path / "run", _scores(generator, ["a"]))
-    with pytest.raises(InputError, match="has no regions to order records by") as refused:
+    with pytest.raises(InputError, match="has no regions by which to order records") as refused:
         top_by_region(run, 3, COLUMNS)
     assert "\n" not in str(refused.value)
-    with pytest.raises(InputError, match="holds no finished run"):
+    with pytest.raises(InputError, match="contains no finished run"):
         top_by_region(str(tmp_path / "nowhere"), 3, COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Finishing a run: at any failure there is no mixture, and a second call goes on."""
+"""Finishing a run: a failure at any point leaves no mixture, and a second call continues."""
 
 import functools
 import itertools
@@ -22,7 +22,7 @@ from transforms.storage import changes
 
 
 def _check_consistent(output: Path) -> None:
-    """Whoever sees `_SUCCESS` sees the files of one run, all of them."""
+    """Checks that a folder with `_SUCCESS` contains all files of one run, and no others."""
     if not (output / "_SUCCESS").exists():
         return
     ledger = json.loads((output / "run.json").read_text())
@@ -119,7 +119,7 @@ def test_a_shard_that_is_gone_leaves_no_finished_run(tmp_path: Path) -> None:
 
 
 def test_a_run_that_lost_a_file_replaces_nothing(tmp_path: Path) -> None:
-    """Not even where a file of the same name is among the earlier results."""
+    """Not even if the earlier results contain a file with the same name."""
     finish_run(
         str(tmp_path), "old", shards=staged_shards(tmp_path, "old", scores=2, rejects=0), facts={}
     )
@@ -136,7 +136,7 @@ def test_a_run_that_is_not_finished_gives_way_to_one_that_is(tmp_path: Path) -> 
     staged_shards(tmp_path, "old", scores=1, rejects=0)
     write_plan(output, Plan("old", 100, {}))
     shards = staged_shards(tmp_path, "new", scores=1, rejects=0)
-    with pytest.raises(OutputError, match="not finished: --resume goes on with it"):
+    with pytest.raises(OutputError, match="unfinished run: give --resume to continue it"):
         finish_run(output, "new", shards=shards, facts={})
     finish_run(output, "new", shards=shards, facts={}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -161,7 +161,7 @@ def test_a_run_that_finished_meanwhile_is_not_replaced_unasked(tmp_path: Path) -
     finish_run(
         str(tmp_path), "fast", shards=staged_shards(tmp_path, "fast", scores=2, rejects=1), facts={}
     )
-    with pytest.raises(OutputError, match="holds results"):
+    with pytest.raises(OutputError, match="already contains results"):
         finish_run(str(tmp_path), "slow", shards=shards, facts={})
     assert read_ledger(str(tmp_path))["run_id"] == "fast"
     _check_consistent(tmp_path)

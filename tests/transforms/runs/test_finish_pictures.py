@@ -1,5 +1,5 @@
-"""Finishing a run whose maps have pictures: at any failure none is lost, and a second call goes
-on."""
+"""Finishing a run whose maps have pictures: a failure at any point loses none, and a second call
+continues."""
 
 import functools
 import hashlib
@@ -30,12 +30,12 @@ KINDS = (SCORES, REJECTS, PASSED_OVER, MAPS)
 
 @pytest.fixture(autouse=True)
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power fails here, and disks may be slow."""
+    """Skips flushing: no power fails here, and disks may be slow."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def _shards(folder: str, ids: Sequence[str], content: str) -> list[Shard]:
-    """Staged in a folder, with the pictures that they name."""
+    """Shards staged in a folder, with the pictures that they name."""
     rows = pa.RecordBatch.from_pydict(
         {
             "id": list(ids),
@@ -50,14 +50,14 @@ def _shards(folder: str, ids: Sequence[str], content: str) -> list[Shard]:
 
 
 def _staged(output: str, run_id: str, content: str) -> list[Shard]:
-    """Of two parts, that have one picture in common."""
+    """The staged shards of two parts that have one picture in common."""
     staging = staging_folder(output, run_id)
     parts = [_shards(f"{staging}/part-{n}", ids, content) for n, ids in enumerate(("ab", "bc"))]
     return [shard for shards in parts for shard in shards]
 
 
 def _check_consistent(output: Path) -> None:
-    """Whoever sees `_SUCCESS` sees all pictures of one run; whoever sees rows, those they name."""
+    """Checks that all pictures of one run exist if `_SUCCESS` does, and those that rows name."""
     if (output / "_SUCCESS").exists():
         assert list(damaged_pictures(str(output))) == []
         assert len(_found(output)) == 6
@@ -81,7 +81,7 @@ def _expected(content: str) -> set[bytes]:
 def test_a_failure_at_any_point_loses_no_picture_and_a_second_call_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, overwrite: bool
 ) -> None:
-    monkeypatch.setattr("transforms.runs.pictures._ROWS", 2)  # and so some files at a time
+    monkeypatch.setattr("transforms.runs.pictures._ROWS", 2)  # hence a few files at a time
     for fail_at in itertools.count(1):
         output = tmp_path / str(fail_at)
         options: dict[str, Any] = {"facts": {}, "kinds": KINDS}
@@ -114,7 +114,7 @@ def test_a_failure_at_any_point_loses_no_picture_and_a_second_call_finishes(
 
 
 def test_a_run_that_lost_a_picture_replaces_nothing(tmp_path: Path) -> None:
-    """Not even where a picture of the same name is among the earlier results."""
+    """Not even if the earlier results contain a picture with the same name."""
     output = str(tmp_path)
     for content in ("same", "other"):
         finish_run(output, "old", shards=_staged(output, "old", "same"), facts={}, kinds=KINDS)
@@ -128,7 +128,7 @@ def test_a_run_that_lost_a_picture_replaces_nothing(tmp_path: Path) -> None:
 
 
 def test_what_no_row_names_is_left_behind(tmp_path: Path) -> None:
-    """As of a bundle that was tried again, and of a writer that died."""
+    """For example, the files of a retried Beam bundle, or of a crashed writer."""
     output = str(tmp_path)
     shards = _staged(output, "one", "content")
     pictures = Path(staging_folder(output, "one")) / "part-0" / PICTURES
@@ -140,7 +140,7 @@ def test_what_no_row_names_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_objects_of_a_store_are_moved_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In any number of attempts."""
+    """It may take any number of attempts."""
     monkeypatch.setenv(object_store.ROOT, str(tmp_path))
     output, attempts = "bucket://b/run", 0
     shards, left = _staged(output, "one", "content"), 0

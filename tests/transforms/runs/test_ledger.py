@@ -16,8 +16,8 @@ from transforms.runs.ledger import SCORES, read_ledger, result_files
         ({"_SUCCESS": ""}, "cannot read"),
         ({"_SUCCESS": "", "run.json": "{"}, "cannot read"),
         ({"_SUCCESS": "", "run.json": "\udcff"}, "cannot read"),
-        ({"_SUCCESS": "", "run.json": "[]"}, "no known format"),
-        ({"_SUCCESS": "", "run.json": '{"format_version": 99}'}, "no known format"),
+        ({"_SUCCESS": "", "run.json": "[]"}, "unknown format"),
+        ({"_SUCCESS": "", "run.json": '{"format_version": 99}'}, "unknown format"),
     ],
 )
 def test_a_folder_without_a_finished_run_is_an_error(

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: one line that says why, and nothing to take for a result."""
+"""Outputs that cannot be written: one line says why, and nothing could be mistaken for a result."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def _score(
     bundle: Path, run: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[str] = ()
 ) -> tuple[int, list[str]]:
-    """Exit status, and what is on stderr but for progress."""
+    """The exit status, and the lines on stderr except progress."""
     arguments = ["score", "--input", "builtin:digits", "--model", str(bundle), "--error_maps"]
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
@@ -52,7 +52,7 @@ def _score(
 
 
 def _visible(run: Path) -> list[str]:
-    """What a reader of the folder sees."""
+    """What readers of the folder see."""
     return [path.name for path in run.iterdir() if path.name[0] != "."] if run.exists() else []
 
 
@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_for_worker_processes(
 
 @pytest.mark.parametrize("left", range(0, 40_960, 4096))
 def test_a_disk_that_fills_up_while_the_run_finishes(small_disk: Path, left: int) -> None:
-    """A page more is free each time, until all that finishing writes fits."""
+    """One more page is free each time, until everything that finishing writes fits."""
     run = small_disk / "run"
     path = Path(staging_folder(str(run), "one"), "scores-0.parquet")
     path.parent.mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     )
     if os.getuid() != 0:
         (tmp_path / "run").chmod(0o555)
-    for folder in (tmp_path, *tmp_path.parents):  # so that only the last one is closed
+    for folder in (tmp_path, *tmp_path.parents):  # so that only the last one is inaccessible
         if folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o055)
     command = [sys.executable, "-c", code]
@@ -145,7 +145,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 
 
 def test_what_could_not_be_written_is_closed(small_disk: Path) -> None:
-    """Nothing is left that would fail once more when it is collected."""
+    """Nothing is left open that would fail again when it is garbage-collected."""
     folder = str(small_disk / "run" / ".staging-1")
     noise = np.random.default_rng(0).bytes(1000)
     writer = ShardWriter(folder, "scores", ShardLimits(group_rows=10, compression="none"))

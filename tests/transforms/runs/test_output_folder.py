@@ -1,4 +1,4 @@
-"""What a run's output folder may hold before it."""
+"""What a run's output folder may contain before the run."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from transforms.runs.output_folder import check_free, discard_unfinished
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 99}'])
 def test_a_plan_that_cannot_be_read_can_be_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / PLAN).write_text(text)
-    with pytest.raises(OutputError, match=r"cannot read .*; --overwrite starts anew"):
+    with pytest.raises(OutputError, match=r"cannot read .*; give --overwrite to start over"):
         check_free(str(tmp_path), overwrite=False)
     check_free(str(tmp_path), overwrite=True)
     discard_unfinished(str(tmp_path))

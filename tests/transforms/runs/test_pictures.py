@@ -1,5 +1,5 @@
-"""Pictures of maps in a run's staging folder: what they are called, written once, and found by the
-rows that name them."""
+"""Pictures of maps in a run's staging folder: they are named by their rows, written once, and found
+through these rows."""
 
 import hashlib
 import string
@@ -52,7 +52,7 @@ IDS = st.one_of(
     st.text("./\\-_ aA:\0", max_size=120),
     st.sampled_from(ODD_IDS),
 )
-# What Windows takes for a device whatever comes behind the first dot.
+# What Windows treats as a device, whatever follows the first dot.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{n}{d}" for n in ("com", "lpt") for d in range(10))}
 
 
@@ -99,7 +99,7 @@ def test_no_name_is_a_device_of_windows(record: str) -> None:
 @example("", ".")
 @example("x" * 10_000, "x" * 10_001)
 def test_other_ids_have_other_names(one: str, other: str) -> None:
-    """Also where a file system knows no capitals."""
+    """Also on a case-insensitive file system."""
     names = [
         name.lower() for record in (one, other) for name in picture_names(record, (MAP, OVERLAY))
     ]
@@ -247,7 +247,7 @@ def test_every_picture_has_to_be_there(tmp_path: Path) -> None:
 
 
 def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
-    """Also where an earlier file of a name is not whole."""
+    """Also if an earlier file with the same name is truncated."""
     rows = _rows(["a", "b"])
     first = write_pictures(rows, str(tmp_path))
     before = _found(tmp_path)
@@ -258,7 +258,7 @@ def test_what_is_written_again_is_the_same(tmp_path: Path) -> None:
 
 
 def test_records_of_one_id_lose_nothing(tmp_path: Path) -> None:
-    """As of two inputs: of one content they share their files, of two each has its own."""
+    """For example, of two inputs: records with equal content share files, others do not."""
     rows = _rows(["a", "a", "a"])
     index = rows.schema.get_field_index("overlay_file")
     overlays = pa.array([b"one", b"one", b"other"], pa.binary())
@@ -273,7 +273,7 @@ def test_records_of_one_id_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_several_writers_at_once_leave_each_file_once(tmp_path: Path) -> None:
-    """Whoever looks meanwhile sees a file whole, or none."""
+    """A concurrent reader sees a complete file, or none."""
     rows, writers = _rows([f"r{number}" for number in range(6)]), 8
     large = pa.array([bytes([number]) * 300_000 for number in range(6)], pa.binary())
     rows = rows.set_column(rows.schema.get_field_index("map_file"), "map_file", large)
@@ -317,7 +317,7 @@ def test_what_cannot_be_written_is_an_output_error_and_leaves_no_part(tmp_path: 
     with pytest.raises(OutputError):
         write_pictures(_rows(["a"]), str(tmp_path / "file"))
     name = picture_names("a", (b"map a", b"overlay a"))[0]
-    (tmp_path / PICTURES / name).mkdir(parents=True)  # a folder in a picture's place
+    (tmp_path / PICTURES / name).mkdir(parents=True)  # a folder instead of a picture
     (tmp_path / PICTURES / name / "x").touch()
     with pytest.raises(OutputError):
         write_pictures(_rows(["a"]), str(tmp_path))

@@ -1,4 +1,4 @@
-"""`--max_rejects`: a run that is going wrong ends, and says what it had counted."""
+"""`--max_rejects`: a failing run stops, and reports its counts."""
 
 import dataclasses
 import functools
@@ -101,7 +101,7 @@ def test_a_share_is_exact_and_waits_for_records(percent: int, rejected: int, mor
 
 @pytest.fixture(scope="module")
 def bad_rows(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """3,000 images of which each tenth is none, and the last ten are of zero bytes."""
+    """3,000 images: every tenth is not an image, and the last ten have zero bytes."""
     file = io.BytesIO()
     Image.new("L", (8, 8), 99).save(file, "PNG")
     images = [b"no image" if row % 10 == 0 else file.getvalue() for row in range(2990)]
@@ -124,7 +124,8 @@ def _run(
 
 
 def _assert_no_result(output: Path) -> dict[str, Any]:
-    """A folder with nothing that a reader could take for a result; what `failed.json` says."""
+    """Checks that nothing could be mistaken for a result, and returns the contents of
+    `failed.json`."""
     names = {path.name for path in output.iterdir() if not path.name.startswith(".staging-")}
     assert names == {"failed.json"}
     return json.loads((output / "failed.json").read_text())
@@ -138,7 +139,7 @@ def test_a_run_with_too_many_rejects_ends_early_with_one_line(
     status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
     assert status == 1
     pattern = (
-        rf"latentbeam: (\d+) of (\d+) records rejected, more than max_rejects = {limit} "
+        rf"latentbeam: (\d+) of (\d+) records were rejected, more than max_rejects = {limit} "
         rf"\(\d+ not_an_image\); examples are in failed\.json of {output}"
     )
     found = re.fullmatch(pattern, error)
@@ -174,12 +175,12 @@ def test_the_last_rejects_are_counted_before_anything_is_moved(
     limit: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """309 of 3,000: the workers, who count too, see none of them here."""
+    """309 of 3,000: here the workers, which count too, do not see them."""
     monkeypatch.setattr(WatchRejects, "process", lambda self, batch: ())
     output = tmp_path / "run"
     status, error = _run(bundle, bad_rows, output, capsys, "--max_rejects", limit)
     assert status == 1
-    assert f"309 of 3000 records rejected, more than max_rejects = {limit} " in error
+    assert f"309 of 3000 records were rejected, more than max_rejects = {limit} " in error
     assert "(299 not_an_image, 10 empty)" in error
     failed = _assert_no_result(output)
     assert failed["complete"]
@@ -206,17 +207,17 @@ def test_a_run_within_its_limit_succeeds_and_takes_the_failure_away(
 def test_a_run_in_parts_is_held_to_one_limit_and_goes_on_with_another(
     bundle: Bundles, bad_rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here, too, by what is counted of finished parts alone: 50 rejects each."""
+    """Here too, only rejects of finished parts are counted: 50 each."""
     monkeypatch.setattr(WatchRejects, "process", lambda self, batch: ())
     output = tmp_path / "run"
     run = functools.partial(
         score, [bad_rows], str(bundle("ae")), str(output), checkpoint_every=500, resume=True
     )
-    with pytest.raises(TooManyRejectsError, match="150 of 1500 records rejected"):
+    with pytest.raises(TooManyRejectsError, match="150 of 1500 records were rejected"):
         run(max_rejects=149)
     assert json.loads((output / "failed.json").read_text())["complete"] is False
     assert not (output / "_SUCCESS").exists()
-    with pytest.raises(TooManyRejectsError, match="309 of 3000 records rejected"):
+    with pytest.raises(TooManyRejectsError, match="309 of 3000 records were rejected"):
         run(max_rejects="10.2%")
     assert run(max_rejects=309)["records"]["rejected"] == 309
     assert verify(str(output), [bad_rows])["ok"]
@@ -224,7 +225,7 @@ def test_a_run_in_parts_is_held_to_one_limit_and_goes_on_with_another(
 
 
 def test_a_bad_start_is_no_bad_share(bundle: Bundles, tmp_path: Path) -> None:
-    """50 bad ones come first, of 1,200: 4.2%."""
+    """The first 50 records of 1,200 are bad: 4.2%."""
     file = io.BytesIO()
     Image.new("L", (8, 8), 99).save(file, "PNG")
     images = [b"no image"] * 50 + [file.getvalue()] * 1150
@@ -261,7 +262,7 @@ def test_a_limit_needs_rejects_and_a_value(bundle: Bundles, bad_rows: str, tmp_p
     assert not (tmp_path / "run").exists()
     pipeline = beam.Pipeline("FnApiRunner")
     scored = pipeline | ReadImages(bad_rows) | ScoreImages(str(bundle("ae")))
-    with pytest.raises(ConfigError, match="rejects are not known"):
+    with pytest.raises(ConfigError, match="needs the rejects, but scores alone are written"):
         scored.scores | WriteScores(str(tmp_path / "run"), max_rejects=1)
 
 
@@ -274,7 +275,7 @@ def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
     watch, seen = RejectWatch(RejectLimit(count=10), str(tmp_path), {}), Shared()
 
     def attempt(count: int, fails: bool) -> None:
-        """A bundle, in an instance of its own, as after a failure."""
+        """Processes a bundle in a new instance, as after a failure."""
         stage = WatchRejects(watch, REJECTS, seen)
         stage.setup()
         stage.start_bundle()
@@ -297,7 +298,7 @@ def test_a_bundle_that_is_tried_again_is_counted_once(tmp_path: Path) -> None:
 def test_a_part_that_failed_and_is_tried_again_in_this_process_is_counted_once(
     tmp_path: Path,
 ) -> None:
-    """The first attempt sees six rejects, then fails in its last stage, over a broken part."""
+    """The first attempt sees six rejects, then fails in its last stage because of a broken part."""
     watch = RejectWatch(RejectLimit(count=10), str(tmp_path), {})
     part = Part(0, (), passed_over=PassedOver(), records=6, files=())
     broken = dataclasses.replace(part, passed_over="broken")  # type: ignore[arg-type]

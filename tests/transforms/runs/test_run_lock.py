@@ -1,4 +1,4 @@
-"""A run folder is kept to one run at a time, and a dead one's hold does not last."""
+"""A run folder is reserved for one run at a time, but not for a crashed run."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ with held(sys.argv[1]):
 
 @contextlib.contextmanager
 def _staging(run: Path) -> Iterator[None]:
-    """Holds a folder while something is written in it."""
+    """Holds a folder in which something is being written."""
     with held(str(run)):
         (run / ".staging-own").mkdir()
         yield
@@ -41,7 +41,7 @@ def _staging(run: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _made_anew(run: Path) -> Iterator[None]:
-    """Takes a folder away, and makes one of its name, which has something of another run's."""
+    """Replaces a folder with one of the same name that contains another run's files."""
     run.rename(f"{run}-away")
     (run / ".staging-other").mkdir(parents=True)
     yield
@@ -49,7 +49,7 @@ def _made_anew(run: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of an empty store's objects."""
+    """The folder with the objects of an empty store."""
     folder = tmp_path / "objects"
     folder.mkdir()
     monkeypatch.setenv(ROOT, str(folder))
@@ -57,7 +57,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _dead(age: float, name: str = "dead") -> str:
-    """The lease that a run left which died that many seconds ago."""
+    """The lease of a run that crashed `age` seconds ago."""
     path = f"{RUN}/.lease-{name}"
     put(path, json.dumps({"host": "h7", "process": 12, "time": time.time() - age}).encode())
     (place,) = (p for p in Path(os.environ[ROOT]).iterdir() if p.name.endswith(f".lease-{name}"))
@@ -67,7 +67,7 @@ def _dead(age: float, name: str = "dead") -> str:
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
-    """A process that holds `tmp_path/run`, and has started another."""
+    """A process that holds `tmp_path/run`, and has started a worker process."""
     command = [sys.executable, "-c", _HOLD, str(tmp_path / "run")]
     root = PROJECT
     environment = {**os.environ, "PYTHONPATH": str(root)}
@@ -97,11 +97,11 @@ def test_a_folder_that_was_made_anew_is_not_held(tmp_path: Path) -> None:
     with held(str(run)) as check:
         check()
         run.rmdir()
-        with pytest.raises(OutputError, match="was removed while the run was going on"):
+        with pytest.raises(OutputError, match="was removed while the run was in progress"):
             check()
         run.mkdir()
         (run / ".staging-other").mkdir()
-        with pytest.raises(OutputError, match="was removed while the run was going on"):
+        with pytest.raises(OutputError, match="was removed while the run was in progress"):
             check()
     assert (run / ".staging-other").exists(), "it is another's"
     with pytest.raises(FileExistsError), _staging(run), _made_anew(run):

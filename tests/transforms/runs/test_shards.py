@@ -1,4 +1,4 @@
-"""Parquet shards: bounded row groups and files, nothing lost, and what a `Shard` says of a file."""
+"""Parquet shards: bounded row groups and files, nothing lost, and the facts in a `Shard`."""
 
 import errno
 import io
@@ -84,7 +84,7 @@ def test_every_row_is_written_once_within_the_limits(
     for shard in shards:
         groups = _groups(shard)
         assert sum(groups) == shard.rows == pq.read_metadata(shard.path).num_rows
-        # A batch is never torn apart: a group ends with the one that fills it.
+        # Batches are never split: a group ends with the batch that fills it.
         assert all(rows < group_rows + max(sizes) for rows in groups)
         assert shard.rows < file_rows + group_rows + max(sizes)
 
@@ -167,7 +167,7 @@ def test_a_pipeline_writes_every_row_once(tmp_path: Path) -> None:
 
 
 class _FullDisk(io.BytesIO):
-    """Takes a Parquet file's first bytes, and no footer."""
+    """Accepts a Parquet file's first bytes, but not its footer."""
 
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > 4:
@@ -178,7 +178,7 @@ class _FullDisk(io.BytesIO):
 def test_a_file_that_is_abandoned_on_a_full_disk_hides_no_other_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its footer cannot be written; what filled the disk was told of by another file."""
+    """Its footer cannot be written; the full disk was reported for another file."""
     monkeypatch.setattr("transforms.runs.shards.create", lambda *_, **__: _FullDisk())
     writer = ShardWriter(str(tmp_path), SCORES, ShardLimits())
     assert writer.add(_batch(0, 3)) == []

@@ -1,4 +1,4 @@
-"""Bundles as detectors of Beam's `ml.anomaly`, and the threshold that stands for their fpr."""
+"""Model bundles as detectors for Beam's `ml.anomaly`, and the threshold equivalent to their fpr."""
 
 import io
 import json
@@ -30,7 +30,7 @@ FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 def _check(calibration: np.ndarray, fpr: float, tail: ParetoTail | None, scores: Any) -> float:
-    """The threshold, found to flag exactly the scores whose p-values say so."""
+    """Returns the threshold, after checking that it flags exactly the scores that p-values flag."""
     threshold = score_threshold(calibration, fpr, tail)
     around = [np.nextafter(np.float32(threshold), np.float32(side)) for side in (-np.inf, np.inf)]
     scores = np.float32([*scores, *calibration, *around, threshold])

@@ -1,4 +1,4 @@
-"""Scoring each record with the bundle of its category, and how many bundles are held for it."""
+"""Scoring each record with the bundle of its category, and how many bundles stay in memory."""
 
 import io
 import itertools
@@ -45,7 +45,7 @@ PRODUCTS = [f"product {number:02d}" for number in range(6)]
 
 @pytest.fixture(scope="module")
 def products(bundle: Bundles, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A bundle for each of six products, no two of one fingerprint, of several kinds and shapes."""
+    """Bundles for six products, with distinct fingerprints, and of several kinds and shapes."""
     folder = tmp_path_factory.mktemp("products")
     large = folder / "large"
     overrides = ["model.network=dense", "model.latent_dim=4", "image.height=12", "image.width=10"]
@@ -59,7 +59,7 @@ def products(bundle: Bundles, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def _resealed(original: Path, path: Path, number: int) -> Path:
-    """A copy with a fingerprint, and a share of flags, of its own."""
+    """A copy with another fingerprint and another `fpr`."""
     shutil.copytree(original, path)
     facts = json.loads((path / MANIFEST).read_text())
     facts["config"]["scoring"]["fpr"] = 0.05 + number / 100
@@ -75,7 +75,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """300 records of six products in turn, and some that no bundle can score."""
+    """300 records that cycle through six products, and some that no bundle can score."""
     images = [_png(pixels) for pixels in load_digits().images[:300]]
     categories = list(itertools.islice(itertools.cycle(PRODUCTS), 300))
     images += [images[0], images[1], b"no image", b""]
@@ -135,7 +135,7 @@ def test_different_lengths_are_plain_lists_and_one_schema(
     assert table.schema.field("latent_stddev").type == pa.list_(pa.float32())
     lengths = {row["product"]: len(row["latent_mean"]) for row in table.to_pylist()}
     assert lengths == {product: (6, 6, 4)[number % 3] for number, product in enumerate(PRODUCTS)}
-    assert table["score_kl"].null_count == 300 - 50 * 2  # of a VAE alone
+    assert table["score_kl"].null_count == 300 - 50 * 2  # only VAEs have it
 
 
 def test_no_record_is_lost(products: dict[str, str], mixed: str, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_no_record_is_lost(products: dict[str, str], mixed: str, tmp_path: Path)
 
 
 class _Counted(LoadedModel):
-    """Knows how many of its kind there are."""
+    """Counts its instances."""
 
     live: ClassVar[weakref.WeakSet] = weakref.WeakSet()
     most = 0
@@ -177,7 +177,7 @@ def test_six_bundles_are_scored_with_three_in_memory(
     result = _run(mixed, scoring, tmp_path / "run")
     counters = result.metrics().query(MetricsFilter().with_name("models_loaded"))["counters"]
     assert _Counted.most == 3
-    assert [counter.result for counter in counters] == [6]  # though the records alternate
+    assert [counter.result for counter in counters] == [6]  # although the records alternate
     assert len(_rows(tmp_path / "run")) == 300
 
 
@@ -206,7 +206,7 @@ def test_two_worker_processes_change_no_bit(
 
 def test_what_cannot_be_used_is_refused(bundle: Bundles, mixed: str, tmp_path: Path) -> None:
     good = {"a": str(bundle("ae"))}
-    with pytest.raises(ConfigError, match="bundles must name a bundle"):
+    with pytest.raises(ConfigError, match="bundles must map at least one category to a bundle"):
         ScoreImagesByCategory({}, "product")
     with pytest.raises(ConfigError, match=r"at least 1\. Received: 0"):
         ScoreImagesByCategory(good, "product", max_models_per_worker=0)
@@ -255,7 +255,7 @@ def test_a_model_that_is_there_is_not_loaded_again() -> None:
     for key in "abacabd":
         with models.use(key):
             pass
-    assert loads == ["a", "b", "c", "b", "d"]  # the one that was idle for longest goes
+    assert loads == ["a", "b", "c", "b", "d"]  # the one idle for longest is released
 
 
 def test_beams_own_keyed_model_handler_takes_ours(bundle: Bundles) -> None:

@@ -1,4 +1,4 @@
-"""Where records are anomalous, found again: what `score` has written, and pictures upright."""
+"""Where records are anomalous, recomputed: regions as `score` wrote them, and upright pictures."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -24,7 +24,7 @@ COLUMNS = ("x", "y", "width", "height", "area", "peak", "p_value")
 
 
 def _ids(images: Path) -> list[str]:
-    """Of all records, broken ones too."""
+    """The ids of all records, including broken ones."""
     return sorted(str(path.relative_to(images)) for path in images.rglob("*.png"))
 
 
@@ -55,7 +55,7 @@ def _written(run: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 @KINDS
 def test_regions_are_those_that_score_has_written(kind: str, anomalous: Get) -> None:
-    """Of more records than are looked at together."""
+    """There are more records than are processed at a time."""
     found = anomalous(kind)
     records = _located(found)
     names = [record.id for record in records]
@@ -92,7 +92,7 @@ def test_a_record_is_the_same_whatever_it_is_looked_at_with(kind: str, anomalous
 
 @KINDS
 def test_pictures_stand_upright(kind: str, anomalous: Get) -> None:
-    """All files of `TURNED` hold more columns than rows."""
+    """All files of `TURNED` are stored with more columns than rows."""
     found = anomalous(kind)
     for record in _located(found, TURNED):
         with Image.open(found.images / record.id) as file:
@@ -170,7 +170,7 @@ def test_of_whole_images_what_stands_upright_is_looked_at(anomalous: Get, tmp_pa
 
 @KINDS
 def test_boxes_are_drawn_where_there_are_regions(kind: str, anomalous: Get) -> None:
-    """In a colour that neither grey nor heat has."""
+    """The boxes have a colour that neither grey nor heat contains."""
     for record in _located(anomalous(kind)):
         assert (record.overlay == BOX).all(axis=-1).any() == bool(record.regions)
 
@@ -206,5 +206,5 @@ def test_a_bundle_without_a_map_tells_no_regions(anomalous: Get, without_map: Pa
     found = anomalous("whole")._replace(model=without_map)
     with pytest.raises(ConfigError) as refused:
         _located(found, TURNED)
-    assert "tells no regions: it has no map" in str(refused.value)
+    assert "does not support regions: it has no map" in str(refused.value)
     assert "\n" not in str(refused.value)

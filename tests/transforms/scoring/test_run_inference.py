@@ -1,4 +1,4 @@
-"""What Beam's `RunInference` offers, through `AutoencoderModelHandler` as it is."""
+"""The features of Beam's `RunInference`, with an unmodified `AutoencoderModelHandler`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_side_input_changes_the_model(bundle: Bundles, tmp_path: Path) -> None
 
 
 class _Forgetful(AutoencoderModelHandler):
-    """Fails where a batch holds one certain record."""
+    """Fails if a batch contains one particular record."""
 
     def run_inference(self, batch: Any, model: Any, inference_args: Any = None) -> Any:
         if any("digits/0" in element.column("id").to_pylist() for element in batch):
@@ -137,7 +137,7 @@ def test_a_model_shared_among_processes_scores_the_same(
 
 
 def _hinted_steps(pipeline: beam.Pipeline) -> set[str]:
-    """The names of the steps whose environment asks for 4 GB."""
+    """The names of the steps whose environment requests 4 GB."""
     proto = pipeline.to_runner_api()
     hinted = {
         name

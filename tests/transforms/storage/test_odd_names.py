@@ -64,7 +64,7 @@ def _everything(output: str, source: str) -> None:
     assert unlisted_files(output) == [stray]
     remove(stray)
     write_failure(output, {})
-    with pytest.raises(OutputError, match="holds results"):
+    with pytest.raises(OutputError, match="already contains results"):
         check_free(output, overwrite=False)
     _shard(staging_folder(output, "died"))
     with held(output):

@@ -1,5 +1,5 @@
-"""Images in tiles: where they are cut, what of them is drawn, and how their maps and scores become
-those of the image."""
+"""Images in tiles: where they are cut, which tiles are drawn, and how their maps and scores are
+combined into those of the image."""
 
 import io
 from typing import NamedTuple
@@ -48,7 +48,7 @@ def _png(pixels: np.ndarray, orientation: int = 1) -> bytes:
 
 
 class Sides(NamedTuple):
-    """A tile, its overlap, and the side of an image."""
+    """The size of a tile, its overlap, and the side of an image."""
 
     config: ImageConfig
     side: int
@@ -80,14 +80,14 @@ def test_tiles_cover_a_side(sides: Sides) -> None:
     for start in starts:
         covered[start : start + tile] = True
     assert covered.all()
-    # What the last has of nothing is less than a place of the map.
+    # The last tile extends beyond the image by less than a place of the map.
     assert side <= starts[-1] + tile < max(side, tile) + place or len(starts) == 1
 
 
 def test_an_eighth_of_a_tile_is_shared_where_nothing_is_said() -> None:
     assert tile_starts(300, ImageConfig(tile=64)) == [0, 56, 112, 168, 224, 236]
     assert tile_starts(300, ImageConfig(tile=64, overlap=0)) == [0, 64, 128, 192, 236]
-    assert tile_starts(301, ImageConfig(tile=128, overlap=0)) == [0, 128, 174]  # of places of 2
+    assert tile_starts(301, ImageConfig(tile=128, overlap=0)) == [0, 128, 174]  # with places of 2
 
 
 def _padded(pixels: np.ndarray, grid: Grid, tile: int) -> np.ndarray:
@@ -99,7 +99,7 @@ def _padded(pixels: np.ndarray, grid: Grid, tile: int) -> np.ndarray:
 
 
 def _check_tiles(found: cut.CutImage, stored_pixels: np.ndarray, config: ImageConfig) -> None:
-    """All tiles are gathered before they are compared: none may change when the next is cut."""
+    """Collects all tiles before comparing them: none may change when the next is cut."""
     tiles, side = list(found.tiles), config.tile_side
     stored, grid = found.stored, found.grid
     assert (stored.height, stored.width) == stored_pixels.shape[:2]
@@ -142,7 +142,7 @@ def test_tiles_are_upright(orientation: int) -> None:
     found = cut_image(memoryview(data), config)
     assert found.stored == Stored(37, 50, orientation)
     _check_tiles(found, pixels, config)
-    # The corner of the upright image is in the tile that is stored at the same corner.
+    # The top left corner of the upright image is in the tile at the corresponding stored corner.
     shown = decode_as_is(data, 1 << 20)
     tiles = {(tile.x, tile.y): tile.pixels for tile in cut_image(memoryview(data), config).tiles}
     x = 0 if orientation in (1, 4, 5, 6) else 37 - 16
@@ -182,7 +182,7 @@ def test_what_cannot_be_decoded_is_an_error_at_once_or_on_the_way(
 
 
 def _assembled(places: np.ndarray, stored: Stored, config: ImageConfig) -> np.ndarray:
-    """A map of the image as it is stored, cut into those of upright tiles and put together."""
+    """A map of the image as stored, cut into maps of upright tiles and reassembled."""
     grid = Grid.of(stored, config)
     canvas = MapCanvas(stored, grid, config)
     place, side = config.tile_place, config.tile_side // config.tile_place
@@ -190,7 +190,7 @@ def _assembled(places: np.ndarray, stored: Stored, config: ImageConfig) -> np.nd
         (0, max(0, starts[-1] // place + side - own))
         for starts, own in zip((grid.ys, grid.xs), places.shape, strict=True)
     ]
-    whole = np.pad(places, beyond, constant_values=1e6)  # beside the image: to be left out
+    whole = np.pad(places, beyond, constant_values=1e6)  # outside the image, hence ignored
     for y in grid.ys:
         for x in grid.xs:
             top, left = y // place, x // place
@@ -341,7 +341,7 @@ def test_which_are_drawn_follows_from_the_id_and_the_seed() -> None:
     assert first == _places(_pixels(60, 70)[::-1].copy(), "a", _drawing())
     others = [_places(pixels, "b", _drawing()), _places(pixels, "a", _drawing(seed=1))]
     assert all(set(first) != set(other) for other in others)
-    # All places are drawn for some record.
+    # Each place is drawn for some record.
     seen = {place for n in range(100) for place in _places(pixels, f"r{n}", _drawing())}
     assert len(seen) == 30
 

@@ -12,7 +12,7 @@ from transforms.images.orientation import Stored, upright
 from transforms.tiles.canvas import PixelCanvas
 from transforms.tiles.cut import Grid, Tile, cut_image
 
-# Tiles, what they share, and how many pixels of them a place of the map is wide.
+# The side of tiles, their overlap, and the width of a place of the map in pixels.
 LAYOUTS = [(16, 0, 1), (16, 4, 1), (40, 20, 1), (128, 16, 2), (130, 64, 2), (256, 32, 4)]
 
 
@@ -26,7 +26,7 @@ def _pixels(size: tuple[int, int], channels: int, bits: int = 8) -> np.ndarray:
 
 
 def _tiles(pixels: np.ndarray, stored: Stored, config: ImageConfig) -> list[Tile]:
-    """Cut here by hand: beyond the sides, the outermost pixels once more."""
+    """Tiles cut independently; beyond the sides, the outermost pixels are repeated."""
     (xs, ys), side = Grid.of(stored, config), config.tile_side
     beyond = [
         (0, max(0, starts[-1] + side - length))
@@ -41,7 +41,7 @@ def _tiles(pixels: np.ndarray, stored: Stored, config: ImageConfig) -> list[Tile
 
 
 def _means(pixels: np.ndarray, place: int) -> np.ndarray:
-    """One by one."""
+    """The mean of each place, computed one by one."""
     height, width, channels = pixels.shape
     beyond = [(0, -height % place), (0, -width % place), (0, 0)]
     whole = np.pad(pixels, beyond, mode="edge").astype(np.float64)
@@ -94,7 +94,7 @@ def test_it_lies_as_the_file_holds_the_image(tile: int, overlap: int, orientatio
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_levels_of_every_kind_are_kept(channels: int, bits: int) -> None:
-    """Also where all are white, whose sum is the greatest."""
+    """Also if all pixels are white, which gives the greatest sum."""
     config = _config(256, 32, channels, bits)
     _check((301, 270), config)
     white = np.full((256, 256, channels), (1 << bits) - 1, config.dtype)
@@ -114,7 +114,7 @@ def test_levels_of_every_kind_are_kept(channels: int, bits: int) -> None:
 def test_of_any_size_and_in_any_order(
     layout: tuple[int, int, int], size: tuple[int, int], orientation: int, backward: bool
 ) -> None:
-    limit = 4 * layout[0]  # of small tiles there would be hundreds
+    limit = 4 * layout[0]  # otherwise there would be hundreds of small tiles
     bounded = (min(size[0], limit), min(size[1], limit))
     _check(bounded, _config(*layout[:2]), orientation, backward)
 

@@ -1,4 +1,4 @@
-"""Scoring images by their tiles, with what can be computed without tiles in place of a model."""
+"""Scoring images by their tiles, with functions in place of a model that need no tiles."""
 
 import dataclasses
 import io
@@ -23,7 +23,7 @@ SIZES = [(50, 60), (300, 200), (128, 128), (129, 400), (31, 333)]
 
 
 class Stub:
-    """As a `Scorer`, of functions of pixels that are known: it counts its calls and rows."""
+    """A `Scorer` of known functions of pixels, which records its calls and their rows."""
 
     def __init__(self, batch_rows: int, primary: str = "score_mean"):
         self.batch_rows, self.primary = batch_rows, primary
@@ -55,7 +55,7 @@ def _config(top: int = 1, **scoring: str) -> Configuration:
 
 
 def _pixels(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Each image has a brightness of its own, and a bright spot."""
+    """An image with its own brightness, and a bright spot."""
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 100 + 20 * (seed % 5), (*size, 3), np.uint8)
     top, left = generator.integers(0, size[0] - 8), generator.integers(0, size[1] - 8)
@@ -96,7 +96,7 @@ def _check(
     orientation: int = 1,
     primary: str = "score_mean",
 ) -> None:
-    """That it is what follows from the image's pixels, as they are stored."""
+    """Checks the results against the image's stored pixels."""
     assert isinstance(found, TiledImage)
     height, width = pixels.shape[:2]
     stored = Stored(width, height, orientation)
@@ -130,7 +130,7 @@ def _check(
 
 
 def _same(one: TiledImage | dict[str, str], other: TiledImage | dict[str, str]) -> None:
-    """Bit by bit."""
+    """Checks that two results are equal, bit for bit."""
     if not isinstance(one, TiledImage) or not isinstance(other, TiledImage):
         assert one == other
         return
@@ -164,7 +164,7 @@ def test_scores_are_those_of_the_greatest_tiles(top: int) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_pictures_of_images_are_as_large_as_their_maps_where_asked_for(orientation: int) -> None:
-    """Each of its own image, whatever is scored with it."""
+    """Each picture shows its own image, whatever is scored with it."""
     pixels = [_pixels(size, seed) for seed, size in enumerate(SIZES)]
     images = [memoryview(_png(own, orientation)) for own in pixels]
     config = dataclasses.replace(_config(), image=_config().image.of_frame())
@@ -246,7 +246,7 @@ def test_an_image_that_breaks_off_in_the_middle_is_a_reject_alone(
         for one, other in zip([*found[:2], *found[3:6]], alone, strict=True):
             _same(one, other)
         whole = sum(len(one.tiles["x"]) for one in alone if isinstance(one, TiledImage))
-        assert sum(stub.calls) >= whole + 2 * least  # its tiles were scored before it broke off
+        assert sum(stub.calls) >= whole + 2 * least  # tiles scored before the damage
 
 
 @pytest.mark.parametrize("images", [[], [b""], [b"x", b"y"]])

@@ -1,4 +1,4 @@
-"""tf.Transform's scaling of pixels: what each promises, on records it saw and others."""
+"""tf.Transform's scalings of pixels: what each guarantees, on records it saw and on others."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def _batch(pixels: np.ndarray) -> pa.RecordBatch:
 def _scaling(
     folder: Path, pixels: np.ndarray, scaling: str, scale: tuple[int, int] | None = None
 ) -> Preprocessing:
-    """As tf.Transform makes it of the pixels, which come in two batches."""
+    """The scaling that tf.Transform derives from the pixels, passed in two batches."""
     image = ImageConfig(*pixels.shape[1:], bits=8 * pixels.dtype.itemsize)
     with beam.Pipeline() as pipeline:
         _ = (
@@ -43,7 +43,7 @@ def _scaling(
 def test_full_range_is_the_share_of_the_largest_level(
     tmp_path: Path, generator: np.random.Generator, dtype: str, largest: int
 ) -> None:
-    """Whatever the records hold: here the darkest tenth alone."""
+    """Whatever the records contain: here, only the darkest tenth."""
     seen = generator.integers(0, largest // 10, (12, 3, 5, 2), dtype=dtype)
     scale = _scaling(tmp_path, seen, "full_range")
     levels = np.linspace(0, largest, 60).astype(dtype).reshape(2, 3, 5, 2)
@@ -67,7 +67,7 @@ def test_full_range_is_the_share_of_the_largest_level(
 def test_levels_are_the_pixels_again(
     tmp_path: Path, generator: np.random.Generator, scaling: str, dtype: str
 ) -> None:
-    """Of records beyond those seen too, and of a channel that never varied."""
+    """Also for levels outside the range seen, and for a channel that never varied."""
     largest = np.iinfo(dtype).max
     seen = generator.integers(0, largest // 3, (12, 3, 5, 3), dtype=dtype)
     seen[..., 2] = 40

@@ -1,4 +1,4 @@
-"""Records of one group: the column that tells them, and that they stay on one side of a split."""
+"""Records of one group: the column that identifies it, and staying on one side of a split."""
 
 import datetime
 import io
@@ -29,7 +29,7 @@ _NUMBERS = 300
 
 
 def _png(number: int) -> bytes:
-    """An image that holds its number."""
+    """An image that encodes its number."""
     pixels = np.zeros((8, 8), np.uint8)
     pixels[0, :2] = divmod(number, 250)
     file = io.BytesIO()
@@ -68,7 +68,7 @@ def test_records_of_one_value_stay_on_one_side(tmp_path: Path, pairs: bool) -> N
     values: list[int | None] = [number // 10 for number in range(_NUMBERS)]
     values[290:] = [None] * 10
     targets = [_png(_NUMBERS - number) for number in range(_NUMBERS)]
-    # Of pairs, the decoded target has a name of its own, which an input's column may have too.
+    # For pairs, an input column may have the same name as the decoded target.
     columns = {"group": targets, "target": values} if pairs else {"group": values}
     _write(tmp_path / "parts.parquet", **columns)
     model = DenoisingConfig(target="group") if pairs else None
@@ -93,7 +93,7 @@ def test_records_of_one_value_stay_on_one_side(tmp_path: Path, pairs: bool) -> N
         store = records.stores["train"].targets
         assert store is not None
         assert _numbers(store.read(0, 999)) == [_NUMBERS - number for number in held["train"]]
-    else:  # whatever the type of the column
+    else:  # for every type of the column
         texts = [None if value is None else str(value) for value in values]
         _write(tmp_path / "texts.parquet", name=texts)
         assert _held(_read(tmp_path / "texts.parquet", tmp_path / "b", "name")) == held
@@ -136,8 +136,8 @@ def test_values_become_text_and_none_is_a_group_of_its_own() -> None:
             "the inputs have no column 'vido'; known: video, frame, boxes, input_score, source",
         ),
         ("id", "no column 'id'"),
-        ("boxes", "'boxes' must hold text, numbers or times. Received: list<item: double>"),
-        ("frame", "'frame' must hold text, numbers or times. Received: binary"),
+        ("boxes", "'boxes' must contain text, numbers or times. Received: list<item: double>"),
+        ("frame", "'frame' must contain text, numbers or times. Received: binary"),
     ],
 )
 def test_a_column_that_tells_no_groups_is_refused(column: str, message: str) -> None:

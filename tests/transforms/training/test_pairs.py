@@ -1,4 +1,4 @@
-"""Pairs of input and target, from a Parquet file's two columns to a model that turns one into the
+"""Pairs of input and target, from two columns of a Parquet file to a model that turns one into the
 other."""
 
 import io
@@ -40,7 +40,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grey images (N, 6, 6), and colour ones that follow from them, (N, 6, 6, 3)."""
+    """Grey images (N, 6, 6), and colour images derived from them, (N, 6, 6, 3)."""
     generator = np.random.default_rng(0)
     levels = generator.random((count, 2, 2)).repeat(3, axis=1).repeat(3, axis=2)
     grey = np.rint(levels * 255).astype(np.uint8)
@@ -100,7 +100,7 @@ def test_raw_targets_are_of_the_layout_of_the_images() -> None:
         ["a", "b", "c"], "f", raw, carried={"score": targets}, image_metadata=metadata
     )
     batch = batch.rename_columns(["id", "source", "input_score", "image", "reject"])
-    decoded = decode_pairs(batch, "score", COLOUR)  # carried under another name
+    decoded = decode_pairs(batch, "score", COLOUR)  # carried under a prefixed name
     assert _reasons(decoded) == [None, "wrong_shape", None]
     assert decoded.column("image").to_pylist() == [raw[0], None, raw[2]]
     assert decoded.column("target").to_pylist() == [raw[2], None, raw[1]]
@@ -122,7 +122,7 @@ def test_a_column_that_holds_no_images_is_refused(target: str, message: str) -> 
 
 
 def _numbered(folder: Path, count: int) -> ImageStore:
-    """Images of which each holds its own number, and targets of which each holds 200 less it."""
+    """Images that contain their number, and targets that contain 200 minus it."""
     images = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
     ids = [f"r{n}" for n in range(count)]
     order = SplitOrder(id_hashes(ids), {TRAIN: count})
@@ -139,7 +139,7 @@ def test_training_sees_each_image_with_its_own_target(
     shuffled = ImageStore.shuffled_batch_groups
 
     def in_small_buffers(store: ImageStore, rows: int, size: int, generator: Any) -> Any:
-        assert size == 1 << 19  # a half for images, and one for targets
+        assert size == 1 << 19  # half for images, half for targets
         return shuffled(store, rows, 21, generator)
 
     monkeypatch.setattr(ImageStore, "shuffled_batch_groups", in_small_buffers)

@@ -1,4 +1,4 @@
-"""From image records to what training reads."""
+"""From image records to training data."""
 
 from pathlib import Path
 
@@ -51,6 +51,6 @@ def test_preprocessing_is_that_of_the_training_split_alone(tmp_path: Path, scali
     scaled = Preprocessing(tmp_path / "transform")(tf.constant(pixels[:50])).numpy()
     if scaling == "standard":
         expected = (pixels[:50] - seen.mean()) / seen.std()
-    else:  # a tenth of the pixels is black, a tenth white: nothing is left out
+    else:  # a tenth of the pixels is black, a tenth white: nothing is clipped
         expected = (pixels[:50] - seen.min()) / (seen.max() - seen.min())
     np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)

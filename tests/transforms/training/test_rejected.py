@@ -1,4 +1,4 @@
-"""What is said before training of records that it cannot use."""
+"""Messages before training about records that it cannot use."""
 
 from pathlib import Path
 
@@ -28,15 +28,15 @@ def test_kinds_of_images_are_counted_and_what_makes_them_one_is_said(tmp_path: P
     corrupt = (Reason.CORRUPT, "3 channels, not 1")
     advice = rejected_advice(_shards(tmp_path, 5000, colour, colour, alpha, corrupt))
     assert advice == (
-        "4 of 5,004 records are rejected: 1 corrupt, 3 wrong_channels; 5,000 grey images are used, "
-        "2 colour, 1 grey with alpha are not: --set image.convert=true makes all of them one kind, "
-        "--set image.channels=1 grey ones, 3 colour"
+        "4 of 5,004 records were rejected: 1 corrupt, 3 wrong_channels; 5,000 grey images are "
+        "used, 2 colour, 1 grey with alpha are not: to use them all, give --set "
+        "image.convert=true, and --set image.channels=1 for grey or 3 for colour"
     )
 
 
 def test_of_other_rejects_the_reasons_are_said(tmp_path: Path) -> None:
     advice = rejected_advice(_shards(tmp_path, 3, (Reason.CORRUPT, "PNG: broken")))
-    assert advice == "1 of 4 records are rejected: 1 corrupt"
+    assert advice == "1 of 4 records were rejected: 1 corrupt"
 
 
 def test_of_no_rejects_nothing_is_said() -> None:
@@ -55,4 +55,7 @@ def test_train_says_it_as_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert status == 2
     last = err.splitlines()[-1]
     assert last.startswith("latentbeam: too few records to train on: 20. At least 24 are needed")
-    assert "20 colour images are used, 20 grey are not: --set image.convert=true" in last
+    assert (
+        "20 colour images are used, 20 grey are not: to use them all, give --set "
+        "image.convert=true" in last
+    )

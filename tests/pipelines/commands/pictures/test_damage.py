@@ -87,7 +87,7 @@ def test_verify_finds_a_file_that_no_map_names(run: Path, images: Path, name: st
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("foreign")
     found = verify(str(run), [str(images)])
-    assert found["problems"] == [f"{path} is named by no map of the run"]
+    assert found["problems"] == [f"{path} belongs to no map of the run"]
     assert not found["ok"]
 
 
@@ -98,7 +98,7 @@ def test_verify_finds_a_file_in_another_folder_by_the_name_of_a_picture(
     path = run / "map_pictures" / "old" / known.name
     path.parent.mkdir()
     path.write_bytes(b"foreign")
-    assert verify(str(run), [str(images)])["problems"] == [f"{path} is named by no map of the run"]
+    assert verify(str(run), [str(images)])["problems"] == [f"{path} belongs to no map of the run"]
 
 
 def test_verify_finds_pictures_in_a_run_without(
@@ -111,7 +111,7 @@ def test_verify_finds_pictures_in_a_run_without(
         assert verify(str(run), [str(images)])["ok"]
         (run / "map_pictures" / "a.png").touch()
         found = verify(str(run), [str(images)])
-        assert found["problems"] == [f"{run}/map_pictures/a.png is named by no map of the run"]
+        assert found["problems"] == [f"{run}/map_pictures/a.png belongs to no map of the run"]
 
 
 def test_verify_tells_of_every_picture(run: Path, images: Path) -> None:

@@ -344,7 +344,7 @@ def test_on_an_object_store(
     object_store.put(f"{RUN}/map_pictures/foreign.png", b"")
     assert verify(RUN, scoring.inputs)["problems"] == [
         f"{RUN}/map_pictures/{name} was changed since the run was written",
-        f"{RUN}/map_pictures/foreign.png is named by no map of the run",
+        f"{RUN}/map_pictures/foreign.png belongs to no map of the run",
     ]
     scoring(RUN, maps=None, map_format="parquet", overwrite=True)
     assert _stored(RUN) == {}

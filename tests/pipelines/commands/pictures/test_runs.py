@@ -281,7 +281,7 @@ def test_overwriting_takes_earlier_pictures_away(
     run, few = shutil.copytree(finished(**PNG), tmp_path / "run"), tmp_path / "few"
     shutil.copytree(images / "square", few / "square")
     model = str(bundle("ae"))
-    with pytest.raises(OutputError, match=r"holds results already .*pictures"):
+    with pytest.raises(OutputError, match=r"already contains results .*pictures"):
         score([str(few)], model, str(run), **PNG)
     assert picture_bytes(run) == picture_bytes(finished(**PNG))
     score([str(few)], model, str(run), overwrite=True, **PNG)
@@ -340,8 +340,8 @@ def test_masks_are_held_against_numbers_alone(
     flags = ["--scores", str(run), "--anomalous", "label=square"]
     line = _one_line(["evaluate", *flags, "--masks", str(tmp_path / "masks")], capsys)
     told = {
-        "all": "has pictures of its maps alone: score without --map_format png",
-        "flagged": "has not the maps of all records: score with --maps all",
+        "all": "has only pictures of its maps: score without --map_format png",
+        "flagged": "lacks the maps of some records: score with --maps all",
     }
     assert line == f"latentbeam: {run} {told[maps]}"
     assert evaluate(str(run), "label=square")["scores"]
