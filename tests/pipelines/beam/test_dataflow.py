@@ -297,7 +297,7 @@ def _hints(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--dry_run=True"], "--dry_run works with DataflowRunner only"),
+        (["--dry_run=True"], "--dry_run works only with --runner=DataflowRunner"),
         (["--runner=FlinkRunner", "--no_wait_until_finish"], "--no_wait_until_finish works with"),
         (["--template_location=gs://some-bucket/t"], "--template_location works with"),
         (_flags(), r"workers cannot reach the local path .*: --output needs gs://"),
@@ -305,7 +305,7 @@ def _hints(
         (_dry_run("--resource_hint=gpu=1"), "Unknown resource hint: gpu"),
         (
             _dry_run(*_HINTS, "--dataflow_service_options=worker_accelerator=type:nvidia-l4"),
-            "accelerators are asked for twice: give either --resource_hint",
+            "accelerators are requested twice: give either --resource_hint",
         ),
     ],
 )

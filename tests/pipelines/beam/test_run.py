@@ -110,7 +110,7 @@ def test_loopback_is_worker_processes_of_our_own_pool(tmp_path: Path) -> None:
             "ValueError: no [while running 'Score']\n\n\tat org.apache.beam.X(X.java:7)\n",
             "ValueError: no [while running 'Score']",
         ),
-        ("", "it gave no reason"),
+        ("", "no reason given"),
     ],
 )
 def test_the_cause_is_one_line_of_nested_tracebacks(text: str, line: str) -> None:
