@@ -69,7 +69,7 @@ def _hints(options: PipelineOptions) -> dict[str, bytes]:
 
 
 def check_reachable(options: PipelineOptions, paths: Mapping[str, Sequence[str]]) -> None:
-    """Raises ConfigError for a local path and its flag: Dataflow's workers are other machines.
+    """Raises ConfigError for local paths, naming the flag: Dataflow's workers are other machines.
 
     A dry run reads and writes nothing there, so it only warns.
     """

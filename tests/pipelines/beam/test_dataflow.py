@@ -323,7 +323,7 @@ def test_flags_that_cannot_be_used_are_one_line_and_status_2(
 
 
 def test_training_is_not_handed_over(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="run it to its end"):
+    with pytest.raises(ConfigError, match="leave out --dry_run, --template_location and --no_wait"):
         train(
             ["builtin:digits"],
             train_configuration("ae"),

@@ -235,9 +235,9 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--seed", "-1"], "seed must be between 0 and 2^32 - 1. Received: -1"),
         (["--apply", "{run}/nowhere"], "nowhere holds no finished run"),
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
-        (["--apply", "{ae}"], "has not the same latents as"),
+        (["--apply", "{ae}"], "lacks the latent columns of"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
-        (["--runner=DataflowRunner", "--dry_run=true"], "run it to its end"),
+        (["--runner=DataflowRunner", "--dry_run=true"], "leave out --dry_run, --template_location and --no_wait"),
         (["--no_such_flag"], "no_such_flag"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_label_that_tells_records_apart_is_none(
         }
     )
     ledger = cluster(write_run(tmp_path / "run", table), str(tmp_path / "c"), clusters=2)
-    assert "clusters are not compared with it" in capsys.readouterr().err
+    assert "clusters are not compared with the column" in capsys.readouterr().err
     assert ledger["label"] is None
     assert "agreement" not in ledger
 
@@ -180,8 +180,8 @@ def test_the_run_itself_is_safe(place: str, tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["--method", "hdbscan", "--clusters", "3"], "give --min_cluster_size instead"),
-        (["--min_cluster_size", "9"], "--min_cluster_size is of hdbscan. Received: --method"),
-        (["--label", "colour"], "no column 'colour' to compare with"),
+        (["--min_cluster_size", "9"], "--min_cluster_size works only with --method hdbscan. Received: --method"),
+        (["--label", "colour"], "no column 'colour' to compare clusters with"),
         (["--clusters", "901"], "Received: 901"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
         (["--no_such_flag"], "no_such_flag"),

@@ -161,7 +161,7 @@ def test_the_bundle_is_the_runs(bundle: Bundles, digits_run: Runs, tmp_path: Pat
     relabel(str(run), new, fpr=0.1, score=OTHER, model=str(moved))
     del ledger["model"]["fingerprint"]
     (run / "run.json").write_text(json.dumps(ledger))
-    with pytest.raises(InputError, match="the ledger names no model"):
+    with pytest.raises(InputError, match="the ledger states no model"):
         relabel(str(run), str(tmp_path / "newer"), fpr=0.1, score=OTHER, model=str(moved))
 
 
@@ -190,7 +190,7 @@ def test_a_score_that_is_no_number_cannot_be_the_primary_one(
     [
         (["score", "--input", "builtin:digits", "--primary", "latent_kn"], "did you mean 'latent_"),
         (["relabel", "--scores", "{run}", "--fpr", "0.1", "--score", "latent_kn"], "did you mean"),
-        (["relabel", "--scores", "{run}", "--fpr", "0.1"], "--model is the bundle of --score"),
+        (["relabel", "--scores", "{run}", "--fpr", "0.1"], "--model works only with --score"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(

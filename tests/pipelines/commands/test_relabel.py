@@ -439,7 +439,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         return result
 
     monkeypatch.setattr("pipelines.commands.relabel.relabel_files", replace)
-    with pytest.raises(InputError, match="written anew while it was read"):
+    with pytest.raises(InputError, match="rewritten while it was being read"):
         relabel(str(run), str(tmp_path / "new"), fpr=0.3)
     assert not (tmp_path / "new").exists()
 

@@ -101,7 +101,7 @@ def test_too_few_records_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         train(["builtin:digits"], train_configuration("ae"), str(tmp_path), overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -211,7 +211,7 @@ def test_a_score_that_differs_from_keras_is_left_out_and_told(
     assert again == manifest, "it is finished, but for what was left out"
     others = "scoring.scores=[reconstruction_mse, reconstruction_max]"
     config = train_configuration("ae", overrides=[*_TINY, others], flags={"epochs": 1})
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=True)
 
 
@@ -276,7 +276,7 @@ def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
 
     monkeypatch.setattr(Trainer, "fit", taken)
     config = train_configuration("ae", overrides=[*_TINY, _SCORES], flags={"epochs": 1})
-    with pytest.raises(OutputError, match=r"exists already: .*the bundle is kept in") as caught:
+    with pytest.raises(OutputError, match=r"already exists: .*the bundle is kept in") as caught:
         train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
     kept = str(caught.value).rpartition("kept in ")[2]
     assert open_bundle(kept).manifest["training"]["epochs"] == 1

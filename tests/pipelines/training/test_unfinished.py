@@ -158,8 +158,8 @@ def test_a_finished_bundle_is_left_alone(
     before = (tmp_path / "m" / "manifest.json").stat()
     assert _train(tmp_path / "m", epochs=1, resume=True) == manifest
     assert (tmp_path / "m" / "manifest.json").stat() == before
-    assert "is finished already" in capsys.readouterr().err
-    with pytest.raises(OutputError, match="exists already"):
+    assert "is already finished" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="already exists"):
         _train(tmp_path / "m", "model.latent_dim=3", epochs=1, resume=True)
 
 

@@ -151,12 +151,12 @@ def test_another_map_format_is_not_gone_on_with(
     run = tmp_path / "run"
     scoring.interrupted(run, after=1)
     told = r'--map_format was "png" and is "parquet"'
-    with pytest.raises(OutputError, match=f"unfinished run in .* is another one: {told}"):
+    with pytest.raises(OutputError, match=f"cannot resume the unfinished run in .*: {told}"):
         scoring(run, map_format="parquet", resume=True)
     with pytest.raises(OutputError, match=r"--maps was .*; --map_format was "):
         scoring(run, maps=None, map_format="parquet", resume=True)
     finished = Path(shutil.copytree(whole, tmp_path / "finished"))
-    with pytest.raises(OutputError, match=f"finished run in .* is another one: {told}"):
+    with pytest.raises(OutputError, match=f"finished run in .* is a different one: {told}"):
         scoring(finished, map_format="parquet", resume=True)
     assert picture_bytes(finished) == picture_bytes(whole)
     assert scoring(finished, resume=True) == read_ledger(str(whole))
