@@ -40,9 +40,7 @@ def evaluate_masks(scores: str, masks: str, where: Where, by: str) -> dict[str, 
     counted = _Counted(scores, Masks(masks), where, by)
     counted.count()
     if not counted.kinds:
-        raise InputError(
-            f"{masks} contains no mask for any anomalous record of {scores} ({where})"
-        )
+        raise InputError(f"{masks} contains no mask for any anomalous record of {scores} ({where})")
     if not counted.normal.normal_images:
         raise InputError(f"{scores} contains no normal record ({where}); AUPIMO needs some")
     return {

@@ -237,7 +237,10 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
         (["--apply", "{ae}"], "lacks the latent columns of"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
-        (["--runner=DataflowRunner", "--dry_run=true"], "leave out --dry_run, --template_location and --no_wait"),
+        (
+            ["--runner=DataflowRunner", "--dry_run=true"],
+            "leave out --dry_run, --template_location and --no_wait",
+        ),
         (["--no_such_flag"], "no_such_flag"),
     ],
 )

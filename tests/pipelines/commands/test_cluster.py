@@ -180,7 +180,10 @@ def test_the_run_itself_is_safe(place: str, tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["--method", "hdbscan", "--clusters", "3"], "give --min_cluster_size instead"),
-        (["--min_cluster_size", "9"], "--min_cluster_size works only with --method hdbscan. Received: --method"),
+        (
+            ["--min_cluster_size", "9"],
+            "--min_cluster_size works only with --method hdbscan. Received: --method",
+        ),
         (["--label", "colour"], "no column 'colour' to compare clusters with"),
         (["--clusters", "901"], "Received: 901"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),

@@ -623,5 +623,7 @@ def test_masks_of_other_records_are_refused(
     run = str(scored(maps="all"))
     with pytest.raises(InputError, match="holds no masks"):
         evaluate(run, "label!=good", masks=str(tmp_path))
-    with pytest.raises(InputError, match=r"square contains no mask for any anomalous record of .*line"):
+    with pytest.raises(
+        InputError, match=r"square contains no mask for any anomalous record of .*line"
+    ):
         evaluate(run, "label=line", masks=str(data.masks / "square"))

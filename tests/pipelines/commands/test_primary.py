@@ -156,7 +156,9 @@ def test_the_bundle_is_the_runs(bundle: Bundles, digits_run: Runs, tmp_path: Pat
     ledger = json.loads((run / "run.json").read_text())
     ledger["model"]["path"] = str(tmp_path / "gone")
     (run / "run.json").write_text(json.dumps(ledger))
-    with pytest.raises(LatentbeamError, match=r"gone.*: give --model BUNDLE"):
+    with pytest.raises(
+        LatentbeamError, match=r"gone.*: if the bundle was moved, give --model BUNDLE"
+    ):
         relabel(str(run), new, fpr=0.1, score=OTHER)
     relabel(str(run), new, fpr=0.1, score=OTHER, model=str(moved))
     del ledger["model"]["fingerprint"]

@@ -231,7 +231,9 @@ def test_another_bundle_is_not_gone_on_with(
     scoring(tmp_path / "run", resume=True, overwrite=True, checkpoint_every=EVERY)
     assert scoring.scored == FILES
     scoring.model = str(bundle("ae"))
-    with pytest.raises(OutputError, match=r"the finished run in .* is a different one: the bundle was"):
+    with pytest.raises(
+        OutputError, match=r"the finished run in .* is a different one: the bundle was"
+    ):
         scoring(tmp_path / "run", resume=True)
 
 
@@ -384,7 +386,9 @@ def test_on_an_object_store(
 def test_a_job_that_is_handed_over_has_no_parts(bundle: Bundles, tmp_path: Path) -> None:
     flags = ["--runner=DataflowRunner", "--project=abc", "--region=r", "--dry_run=True"]
     for options in ({"checkpoint_every": 5}, {"resume": True}):
-        with pytest.raises(ConfigError, match="--resume need a run that finishes in this process: leave out"):
+        with pytest.raises(
+            ConfigError, match="--resume need a run that finishes in this process: leave out"
+        ):
             score(["gs://abc/x"], str(bundle("ae")), "gs://abc/run", beam_flags=flags, **options)
 
 

@@ -228,7 +228,7 @@ def test_what_was_trained_outlasts_a_primary_score_that_fails(tmp_path: Path) ->
         given("reconstruction_mae", False)
     assert caught.value.exit_status == 1
     unfinished = tmp_path / "m-unfinished"
-    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in str(
+    assert f"{unfinished} keeps 1 epoch of training: rerun the command with --resume" in str(
         caught.value
     )
     assert [path.name for path in tmp_path.iterdir()] == ["m-unfinished"]
@@ -258,7 +258,7 @@ def test_what_was_trained_outlasts_scores_that_all_fail(tmp_path: Path) -> None:
             ["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=resume
         )
 
-    with pytest.raises(StageError, match=r"no score is left: name others in scoring.scores; "):
+    with pytest.raises(StageError, match=r"no score remains: set others in scoring.scores; "):
         given("reconstruction_mae", False)
     manifest = given("reconstruction_mse", True)
     assert manifest["config"]["scoring"]["scores"] == ["reconstruction_mse"]
@@ -294,7 +294,7 @@ def test_alike_images_are_trained_on_and_said_to_be(
     assert "8 calibration records give no p-value below 0.11" in flags
     assert copies.startswith("8 of 8 calibration records are near-copies")
     assert unstopped.startswith("8 of 8 validation records are near-copies")
-    assert alike.startswith("these scores cannot tell the records apart")
+    assert alike.startswith("these scores do not distinguish the records")
     assert "score_reconstruction_smoothed" in alike
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert warnings == [f"warning: {line}" for line in manifest["training"]["advice"]]

@@ -410,12 +410,12 @@ def test_a_disk_that_is_full_of_features_keeps_what_was_read(
         patched.setattr(ImageStore, "write", full)
         with pytest.raises(OutputError) as caught:
             _trained(photographs, str(backbone), tmp_path / "bundle")
-    kept = f"{place} keeps what was read: the same command with --resume goes on"
+    kept = f"{place} keeps the records that were read: rerun the command with --resume to continue"
     assert str(caught.value).endswith(f"No space left on device; {kept}")
     assert "\n" not in str(caught.value)
     network = backbone.read_bytes()
     backbone.unlink()
-    with pytest.raises(ConfigError, match=r"features.backbone must be one of .* keeps what was"):
+    with pytest.raises(ConfigError, match=r"features.backbone must be one of .* keeps the rec"):
         _trained(photographs, str(backbone), tmp_path / "bundle", resume=True)
     backbone.write_bytes(network)
     capsys.readouterr()
@@ -544,7 +544,7 @@ def test_a_training_does_not_go_on_with_another_network(
         with pytest.raises(_CutOffError):
             _trained(photographs, backbone, tmp_path / "bundle")
     tiny_backbone(tmp_path, seed=1)
-    with pytest.raises(ConfigError, match="is another network than when this training began"):
+    with pytest.raises(ConfigError, match="is a different network than when this training"):
         _trained(photographs, backbone, tmp_path / "bundle", resume=True)
 
 

@@ -71,7 +71,7 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
     unfinished = tmp_path / "m-unfinished"
     assert Checkpoint(unfinished / "checkpoint.npz").standing().epoch == 1
     told = capsys.readouterr().err
-    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in told
+    assert f"{unfinished} keeps 1 epoch of training: rerun the command with --resume" in told
     cut_off.undo()
 
     def read_again(*_: Any) -> None:
@@ -119,9 +119,11 @@ def test_it_may_be_cut_off_in_any_stage(
 def test_what_was_trained_is_not_lost_without_resume(tmp_path: Path) -> None:
     with pytest.raises(_CutOffError):
         _train(tmp_path / "m")
-    with pytest.raises(OutputError, match=r"was not finished: give --resume .* or --overwrite"):
+    with pytest.raises(
+        OutputError, match=r"an unfinished training: give --resume .* or --overwrite"
+    ):
         _train(tmp_path / "m")
-    with pytest.raises(ConfigError, match=r"training.learning_rate is 0.001, not 0.5; give that"):
+    with pytest.raises(ConfigError, match=r"training.learning_rate is 0.001, not 0.5; rerun that"):
         _train(tmp_path / "m", "training.learning_rate=0.5", resume=True)
     config = train_configuration("ae", overrides=_TINY, flags={"epochs": 3})
     with pytest.raises(ConfigError, match=r"its where is \['label=1,2'\], not \[\]"):
@@ -169,7 +171,7 @@ def test_two_trainings_do_not_work_in_one_folder(
     fit = Trainer.fit
 
     def meanwhile(self: Trainer, log: None = None) -> dict:
-        with pytest.raises(OutputError, match="another training is at work in"):
+        with pytest.raises(OutputError, match="another training is running in"):
             _train(tmp_path / "m", resume=True)
         return fit(self, log)
 
@@ -181,7 +183,7 @@ def test_a_folder_of_that_name_that_is_none_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "m-unfinished").mkdir()
     (tmp_path / "m-unfinished" / "thesis.txt").write_text("mine")
     for flags in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(OutputError, match="is no unfinished training: remove it"):
+        with pytest.raises(OutputError, match="is not an unfinished training: remove or rename it"):
             _train(tmp_path / "m", **flags)
     assert (tmp_path / "m-unfinished" / "thesis.txt").read_text() == "mine"
 
@@ -251,8 +253,8 @@ def test_a_full_disk_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.Mon
             _train(tmp_path / "m")
     place = tmp_path / "m-unfinished"
     assert str(caught.value) == (
-        f"cannot write {place}: No space left on device; {place} keeps what was read: the same "
-        "command with --resume goes on"
+        f"cannot write {place}: No space left on device; {place} keeps the records that were "
+        "read: rerun the command with --resume to continue"
     )
     assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
 
@@ -330,7 +332,7 @@ def test_a_log_that_cannot_be_written_ends_no_training(
     monkeypatch.setattr(tf.summary, "write", full)
     manifest = _train(tmp_path / "m", tensorboard=str(tmp_path / "log"))
     assert manifest["training"]["epochs"] == 3
-    told = f"no more losses are written to {tmp_path / 'log'}: No space left on device"
+    told = f"losses are no longer written to {tmp_path / 'log'}: No space left on device"
     assert capsys.readouterr().err.count(told) == 1
 
 
