@@ -105,7 +105,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     arguments = ["--input", str(image_folder), "--model", str(bundle("ae"))]
     arguments += ["--output", str(tmp_path / "a.png"), "--json"]
     status, out, err = run_command(["explore", "reconstruct", *arguments], capsys)
-    said = "4 of 6 chosen records cannot be decoded, and are left out: "
+    said = "4 of 6 chosen records cannot be decoded and are left out: "
     assert (status, err.partition("1 ")[0]) == (0, said)
     assert sorted(err.removeprefix(said).partition(";")[0].split(", ")) == sorted(
         ["1 corrupt", "1 empty", "1 not_an_image", "1 wrong_channels"]
@@ -280,7 +280,7 @@ def test_a_direction_knows_no_record_without_a_label(
     ("name", "kind", "flags", "message"),
     [
         ("sample", "ae", [], "only a variational model .* Received: a model of kind ae"),
-        ("denoise", "vae", DIGITS, "kind vae has no corruption of its own: give --corruption"),
+        ("denoise", "vae", DIGITS, "kind vae was trained without corruption: give --corruption"),
         ("denoise", "dae", [*DIGITS, "--corruption", "nois"], "'nois' is none of"),
         ("denoise", "dae", [*DIGITS, "--corruption", "masking:2"], "between 0 and 1: 'masking:2'"),
         ("denoise", "dae", [*DIGITS, "--corruption", "greyscale"], "needs image.channels 3 or 4"),
@@ -305,10 +305,10 @@ def test_a_direction_knows_no_record_without_a_label(
         ),
         ("traverse", "ae", [], "kind ae has no prior: give --input"),
         ("traverse", "vae", DIGITS, "--input needs --around"),
-        ("traverse", "vae", ["--around", "digits/1"], "--input: give both. Received: 'digits/1'"),
+        ("traverse", "vae", ["--around", "digits/1"], "--input; give both. Received: 'digits/1'"),
         ("traverse", "vae", [*DIGITS, "--around", "x"], "no record 'x'"),
         ("interpolate", "ae", [*DIGITS, "--from", "digits/1", "--to", "x"], "no record 'x'"),
-        ("interpolate", "ae", [*DIGITS, *TWO, "--label", "label"], "given together"),
+        ("interpolate", "ae", [*DIGITS, *TWO, "--label", "label"], "--scores and --label together"),
         (
             "interpolate",
             "ae",
@@ -323,7 +323,12 @@ def test_a_direction_knows_no_record_without_a_label(
             "no category",
         ),
         ("interpolate", "vae", [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"], "to fit to"),
-        ("direction", "vae", ["--scores", "RUN", "--label", "label=11"], "both kinds are needed"),
+        (
+            "direction",
+            "vae",
+            ["--scores", "RUN", "--label", "label=11"],
+            "a direction needs records with and without",
+        ),
         ("direction", "vae", ["--scores", "RUN", "--label", "label"], "expected COLUMN=VALUE"),
         ("direction", "vae", ["--scores", "RUN", "--label", "x=1"], "no column 'x'"),
         ("direction", "vae", ["--scores", "/nowhere", "--label", "x=1"], "no finished run"),

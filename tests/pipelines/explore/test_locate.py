@@ -119,7 +119,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     some = ["--where", "label=broken,turned"]
     status, out, err = run_command(["explore", *arguments, *some], capsys)
     said = (
-        "2 of 5 chosen records cannot be decoded, and are left out: "
+        "2 of 5 chosen records cannot be decoded and are left out: "
         "1 corrupt, 1 not_an_image; the first, broken/cut.png: "
     )
     assert status == 0
@@ -129,7 +129,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     line = _refused([*arguments, "--where", "label=broken"], capsys)
     assert "none of the 2 chosen records can be decoded: 1 corrupt, 1 not_an_image" in line
     line = _refused([*arguments, "--ids", f"{TURNED[0]},{BROKEN[0]}"], capsys)
-    assert f"no record '{BROKEN[0]}' that can be decoded is in {found.images}: 1 corrupt" in line
+    assert f"cannot find or decode the record '{BROKEN[0]}' in {found.images}: 1 corrupt" in line
     assert not output.exists()
 
 
@@ -153,7 +153,7 @@ def test_the_function_gives_what_the_command_prints(
         (["--fpr", "nan"], "fpr must be .*Received: nan"),
         (["--fpr", "much"], "'much' is not a valid float"),
         (["--count", "17"], "1 to 16 records. Received: 17"),
-        (["--ids", "gone.png"], "no record 'gone.png' that can be decoded is in "),
+        (["--ids", "gone.png"], "cannot find or decode the record 'gone.png' in "),
         (["--ids", "a", "--where", "label=1"], "--ids 'a' and label=1"),
         (["--where", "label=x"], "none of the .* records .* meets label=x"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
@@ -190,5 +190,5 @@ def test_other_pictures_of_a_bundle_of_tiles_are_refused(
     arguments += ["--from", TURNED[0], "--to", TURNED[1]] if name == "interpolate" else []
     line = _refused(arguments, capsys)
     assert "tiles" in line
-    assert "explore, but for explore locate," in line
+    assert "explore (except explore locate)" in line
     assert not (tmp_path / "a.png").exists()
