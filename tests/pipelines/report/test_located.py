@@ -128,9 +128,9 @@ def test_the_legend_is_that_of_maps(anomalous: Get, tmp_path: Path) -> None:
     ((_, bar),) = [item for item in page.elements if "colours from" in (item[1].get("alt") or "")]
     assert bar["alt"] == "colours from map: low to high"
     note = (
-        "Heat over an image is its anomaly map: orange is the threshold, red about twice as much."
-    )
-    assert f"The 24 records of the highest reconstruction_smoothed, the highest first. {note}" in (
+        "The heat over an image is its anomaly map: orange is the threshold, red about twice as "
+        "much."
+    )assert f"The 24 records with the highest reconstruction_smoothed, highest first. {note}" in (
         page.text
     )
     assert "The error is the absolute difference" not in page.text
@@ -142,7 +142,7 @@ def test_of_a_bundle_without_a_map_errors_are_shown(without_map: Path, tmp_path:
     _, page = _report(found, tmp_path / "report.html", anomalies=3)
     kinds = Counter((attrs.get("alt") or "").split()[0] for t, attrs in page.elements if t == "img")
     assert kinds == {"colours": 1, "input": 3, "reconstruction": 3, "error": 3}
-    assert "The error is the absolute difference of input and reconstruction" in page.text
+    assert "The error is the absolute difference between input and reconstruction" in page.text
     assert "error: 0" in page.text
     assert " region" not in page.text.replace("whose regions", "")
 
@@ -190,7 +190,7 @@ def test_cards_are_in_the_order_of_the_highest_peaks(
         page = _report(found, tmp_path / "a.html", order="region", anomalies=most)[1]
         ids = expected.id.head(most).to_list()
         assert _cards(page) == [(record, told[record]) for record in ids]
-        assert f"The {len(ids)} records whose regions have the highest peaks, the highest" in (
+        assert f"The {len(ids)} records whose regions have the highest peaks, highest first." in (
             page.text
         )
         assert set(_pictures(page, "map and regions")) == set(ids)

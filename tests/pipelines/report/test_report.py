@@ -130,7 +130,7 @@ def test_a_large_run_is_sampled(run_of_vae: Path, bundle: Bundles) -> None:
     assert 100 < shown <= 105
     assert data.summary.records == 1797
     _, _, notes = map_section(data, FoundImages({}, {}, 0, ""), "pca", seed=3)
-    assert f"{shown} of 1,797 records, drawn by seed 3" in notes[0]
+    assert f"{shown} of 1,797 records: a sample (seed 3)" in notes[0]
 
 
 def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> No
         (["--label", "labl"], "has no column 'labl'.*did you mean .*label"),
         (["--scores", "nowhere"], "nowhere holds no finished run"),
         (["--clusters", "nowhere"], "nowhere holds no finished run"),
-        (["--clusters", "STRANGERS"], "has none of the records"),
+        (["--clusters", "STRANGERS"], "contains no record of"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
     ],
 )
