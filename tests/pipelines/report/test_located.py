@@ -130,7 +130,8 @@ def test_the_legend_is_that_of_maps(anomalous: Get, tmp_path: Path) -> None:
     note = (
         "The heat over an image is its anomaly map: orange is the threshold, red about twice as "
         "much."
-    )assert f"The 24 records with the highest reconstruction_smoothed, highest first. {note}" in (
+    )
+    assert f"The 24 records with the highest reconstruction_smoothed, highest first. {note}" in (
         page.text
     )
     assert "The error is the absolute difference" not in page.text
