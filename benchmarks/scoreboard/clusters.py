@@ -28,9 +28,9 @@ networks and training settings, we took the one whose N2D clusters have the grea
 the manifold; it was tried last, when the accuracies of the others and of an earlier, smaller
 network were known. As in the papers, the auto-encoder was trained on the images that are clustered.
 "Test" covers only the 10,000 test images, with the same clusters. "Misplaced" is the AUROC of
-`distance_to_center` for images whose label differs from their cluster's. Published accuracies: N2D
-97.9 (McConville et al. 2019), VaDE 94.5 (Jiang et al. 2017), k-means on an auto-encoder's latents
-83.
+`distance_to_center` for images whose label differs from their cluster's. Published accuracies:
+N2D 97.9 (McConville et al. 2019), VaDE 94.5 (Jiang et al. 2017), k-means on an auto-encoder's
+latents 83.
 """
 }
 _METHODS = {"k-means": "kmeans", "mixture of Gaussians": "gmm", "N2D": "n2d"}
