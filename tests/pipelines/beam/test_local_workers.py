@@ -1,4 +1,4 @@
-"""Local worker processes that die: the run ends, and says so."""
+"""Local worker processes that die: the run ends and reports it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Runs over inputs that are not read as a whole: what was passed over is counted and named."""
+"""Runs over inputs that are not read completely: what was passed over is counted and named."""
 
 import json
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""Another score than the bundle's own as the one that flags are made of: asked for when scoring,
-and afterwards."""
+"""Flags computed from a score other than the bundle's primary score: requested when scoring, and
+afterwards."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ OTHER = "latent_knn"
 
 @pytest.fixture(scope="module")
 def tailed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose p-values have tails, and whose own primary score is named."""
+    """A bundle whose p-values have tails, and whose primary score is set."""
 
     def make(path: Path) -> None:
         overrides = ["model.network=dense", "model.latent_dim=3", "scoring.tail=pareto"]
@@ -44,7 +44,7 @@ def tailed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _check_same(scored: Path, relabelled: Path) -> None:
-    """The same rows, bit for bit, and the same facts of the model."""
+    """The rows are the same, bit for bit, and so are the facts about the model."""
     one, other = (pq.read_table(run / "scores") for run in (scored, relabelled))
     assert one.schema.equals(other.schema, check_metadata=True)
     assert one.equals(other)

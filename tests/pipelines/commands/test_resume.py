@@ -1,4 +1,4 @@
-"""Runs in parts: what was done before a death is kept, and the result is that of one run."""
+"""Runs in parts: work done before a crash is kept, and the result is that of a single run."""
 
 import io
 import itertools
@@ -150,7 +150,7 @@ def test_resume_does_only_what_is_missing(
     scoring(tmp_path / "one")
     run = tmp_path / "run"
     scoring.interrupted(run, after=2)
-    # Of other files the next ones may get the numbers, once they are gone.
+    # Numbers of other files may be reused once those files are gone.
     before = {inode for name, (inode, _) in _state(run).items() if name.endswith(".parquet")}
     assert len(before) == 6  # scores, rejects and regions of two parts
     scoring(run, checkpoint_every=EVERY, resume=True)
@@ -414,7 +414,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     run = tmp_path / "run"
     kill(_command(data, bundle("ae"), run, *flags), lambda: parts_done(run) == 1)
     assert parts_done(run) == 1
-    # At once: worker processes that are still there do not hold the folder.
+    # Immediately: worker processes that still exist do not hold the folder.
     scoring(run, checkpoint_every=EVERY, resume=True)
     assert scoring.scored == FILES - 1
     scoring(tmp_path / "one")

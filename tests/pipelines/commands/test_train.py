@@ -1,4 +1,4 @@
-"""Training: what is trained on, what is not, and that a seed decides the rest."""
+"""Training: what is trained on, what is not, and that a seed determines the rest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_the_manifest_tells_configuration_and_versions(bundle: Bundles) -> None:
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
-    # A learning rate that makes the loss rise again soon.
+    # A learning rate with which the loss soon rises.
     settings = [*_SMALL, "training.learning_rate=0.3", "training.patience=2"]
     config = train_configuration("ae", overrides=settings, flags={"epochs": 40})
     manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
@@ -140,7 +140,7 @@ def test_a_bundle_trained_in_mixed_precision_is_float32(tmp_path: Path) -> None:
 def test_an_activation_that_a_graph_rounds_otherwise_is_exported(
     tmp_path: Path, activation: str
 ) -> None:
-    """Distances to neighbours, of default scores, must not blow a last bit up."""
+    """Distances to neighbours, among default scores, must not amplify the last bit."""
     overrides = ["model.network=dense", f"model.activation={activation}"]
     config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
     manifest = train(["builtin:digits"], config, str(tmp_path / "bundle"))
@@ -177,7 +177,7 @@ def test_a_graph_that_no_bundle_may_have_is_refused_before_training(
 
 @pytest.fixture
 def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A score that is another one at each call."""
+    """A score that differs at each call."""
 
     def drawn(_: Score, x: tf.Tensor, outputs: object) -> tf.Tensor:
         del outputs
@@ -337,7 +337,7 @@ def test_sizes_and_kinds_are_told_before_training(
 def test_a_size_goes_before_the_configuration(
     size: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There are too few records to go on with."""
+    """There are too few records to continue."""
     np.savez(tmp_path / "few.npz", x=np.zeros((3, 8, 8), np.uint8))
     arguments = ["train", "--input", str(tmp_path / "few.npz"), "--model", "ae", "--size", size]
     arguments += ["--output", str(tmp_path / "m"), "--set", "image.height=9", "image.width=9"]

@@ -1,4 +1,4 @@
-"""`latentbeam explore locate`, through the command: the regions that it tells, and its picture."""
+"""`latentbeam explore locate`, through the command: the regions that it prints, and its picture."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def _refused(arguments: Sequence[str], capsys: Capsys) -> str:
 
 
 def _told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a run's regions, as the command tells them, their means in single precision."""
+    """Rows of a run's regions in the command's form, with means in single precision."""
     told = [{name: row[name] for name in (*Region._fields, "p_value")} for row in rows]
     return [{**row, "mean": np.float32(row["mean"])} for row in told]
 
@@ -54,7 +54,7 @@ def _told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_records_are_in_the_order_of_their_ids_and_have_the_regions_of_a_run(
     kind: str, anomalous: Get, tmp_path: Path, capsys: Capsys
 ) -> None:
-    """Those of different shapes too, and one without a region."""
+    """Includes records of different shapes, and one without a region."""
     found = anomalous(kind)
     regions = regions_of(found.run)
     names = [path.relative_to(found.images) for path in sorted(found.images.glob("*s/*.png"))]

@@ -1,4 +1,4 @@
-"""What the report shows of where records are anomalous: overlays, regions, and their order."""
+"""How the report shows where records are anomalous: overlays, regions, and their order."""
 
 import base64
 import dataclasses
@@ -48,12 +48,12 @@ def _report(found: Anomalous, page: Path, **options: Any) -> tuple[dict[str, Any
 
 
 def _cards(page: Elements) -> list[tuple[str, str]]:
-    """Ids, and what is told of regions."""
+    """Ids, and the descriptions of regions."""
     return [(card["id"], card["regions"]) for card in CARD.finditer(page.text)]
 
 
 def _told(run: Path) -> dict[str, str]:
-    """What is to be told of the records of a run that have regions."""
+    """The expected descriptions for a run's records with regions."""
     told = {}
     for record, rows in regions_of(run).items():
         first, count = rows[0], len(rows)
@@ -79,7 +79,7 @@ def _pictures(page: Elements, caption: str) -> dict[str, Image.Image]:
 
 
 def _by_peak(run: Path) -> pd.DataFrame:
-    """Ids with their highest peaks, as the cards are to be ordered."""
+    """Ids with their highest peaks, in the expected order of cards."""
     files = sorted((run / "regions").glob("*.parquet"))
     rows = pd.concat([pd.read_parquet(path) for path in files])
     peaks = rows.groupby("id", as_index=False)["peak"].max()
@@ -149,7 +149,7 @@ def test_of_a_bundle_without_a_map_errors_are_shown(without_map: Path, tmp_path:
 
 
 def test_of_features_there_is_no_reconstruction_to_be_seen(tmp_path: Path) -> None:
-    """Colour images of several shapes, which are brought to squares."""
+    """Colour images of several shapes, which are resized to squares."""
     generator = np.random.default_rng(0)
     for number in range(60):
         pixels = generator.integers(60, 120, (40, 48 + number % 3 * 8, 3)).astype(np.uint8)
@@ -181,7 +181,7 @@ def test_of_features_there_is_no_reconstruction_to_be_seen(tmp_path: Path) -> No
 def test_cards_are_in_the_order_of_the_highest_peaks(
     kind: str, anomalous: Get, tmp_path: Path
 ) -> None:
-    """Ties, as of twins, by id; records without a region are not among them."""
+    """Ties (twins) are ordered by id; records without a region are excluded."""
     found = anomalous(kind)
     expected = _by_peak(found.run)
     assert expected.peak.duplicated().any()
@@ -231,7 +231,7 @@ def test_a_run_without_regions_has_no_order_of_them(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of a bundle without a map, and of one with a map whose run was written before there were
+    """With a bundle without a map, and with one with a map whose run was written before there were
     regions."""
     score(["builtin:digits"], str(without_map), str(tmp_path / "run"), where=["label=1"])
     earlier = hostile_run(tmp_path / "earlier", anomalous("whole").model)
@@ -305,7 +305,7 @@ def _data(found: Anomalous, ledger: dict[str, Any]) -> RunData:
 
 
 def test_the_rate_of_regions_is_the_ledgers(anomalous: Get) -> None:
-    """Of runs from before it was there, that of the flags; of such without a rate, the bundle's."""
+    """For runs from before it was recorded: the rate of flags, or else the bundle's."""
     data = _data(anomalous("whole"), {"model": {"fpr": 0.2}, "relabelled": {"regions_fpr": 0.03}})
     assert (data.fpr, data.regions_fpr) == (0.2, 0.03)
     data = dataclasses.replace(data, ledger={"model": {"fpr": 0.2}})
@@ -336,8 +336,8 @@ def test_a_ledger_without_the_rate_of_regions_is_that_of_a_run_as_it_was_scored(
 def test_a_run_of_which_no_record_is_flagged_any_more_has_a_report(
     kept: float | None, anomalous: Get, tmp_path: Path
 ) -> None:
-    """Its threshold is 0, where Benjamini and Hochberg's rule flags none; a run that an earlier
-    version relabelled has no regions, and no rate of theirs."""
+    """The threshold is 0 if the Benjamini-Hochberg rule flags none; a run that an earlier version
+    relabelled has neither regions nor their rate."""
     found = anomalous("whole")._replace(run=tmp_path / "run")
     ledger = relabel(str(anomalous("whole").run), str(found.run), fdr=0.0001)
     assert ledger["model"]["fpr"] == 0

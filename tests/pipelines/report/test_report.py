@@ -1,4 +1,4 @@
-"""The report of a run: what its page holds, and what it never does."""
+"""The report of a run: what its page contains, and what it never does."""
 
 import json
 import re
@@ -190,7 +190,7 @@ def test_categories_have_distinct_colours_and_an_end() -> None:
 
 
 def test_numbers_are_in_order_however_many_digits_they_have() -> None:
-    """Python itself makes no number of more than 4,300 digits."""
+    """Python does not parse numbers of more than 4,300 digits."""
     values = ["b", "9" * 5000, "10", "007", "²", "1" + "0" * 5000, "9", "0"]
     assert Categories.of(values).names == [
         shortened(name) for name in ["0", "007", "9", "10", "9" * 5000, "1" + "0" * 5000, "b", "²"]

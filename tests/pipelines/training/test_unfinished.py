@@ -1,4 +1,4 @@
-"""A training that was cut off, and the same command with --resume."""
+"""An interrupted training, and the same command with --resume."""
 
 import errno
 import itertools
@@ -52,7 +52,7 @@ def _weights(bundle: Path) -> list[np.ndarray]:
 
 @pytest.fixture
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Trainings end with an error within their second epoch, until it is undone."""
+    """Trainings fail within their second epoch until this is undone."""
 
     def cut(self: TrainingProgress, epoch: int, done: int, steps: int, losses: dict) -> None:
         del self, done, steps, losses
@@ -94,7 +94,7 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
 def test_it_may_be_cut_off_in_any_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """What a stage has left behind that was killed in its middle is in nobody's way."""
+    """Leftovers of a stage that was killed halfway do no harm."""
     work = tmp_path / "m-unfinished"
 
     def killed(*arguments: Any, **more: Any) -> None:
@@ -233,7 +233,7 @@ def test_a_folder_that_was_being_emptied_is_in_nobodys_way(
 def test_a_bundle_that_has_left_its_folder_can_be_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process died when the bundle was in its place, before the folder was removed."""
+    """The process died after the bundle was in place, before the folder was removed."""
     with monkeypatch.context() as patched:
         patched.setattr(unfinished.UnfinishedTraining, "remove", lambda self: None)
         _train(tmp_path / "m")
@@ -292,7 +292,7 @@ def test_another_tail_is_checked_as_a_training_goes_on(
 
 @pytest.mark.usefixtures("cut_off")
 def test_its_place_is_told_as_the_user_knows_it(tmp_path: Path) -> None:
-    """Not by the link that TensorFlow is given where a name looks like a pattern."""
+    """Not by the link given to TensorFlow if a name looks like a pattern."""
     for _ in range(2):
         with pytest.raises((_CutOffError, OutputError)) as caught:
             _train(tmp_path / "m[1]")
@@ -347,7 +347,7 @@ def _command(output: Path, more: Sequence[str]) -> list[str]:
 
 
 def _interrupted(output: Path, how: signal.Signals) -> str:
-    """What the command says that is hit by a signal once it has trained for an epoch."""
+    """The output of a command that receives a signal after an epoch of training."""
     checkpoint = output.with_name(f"{output.name}-unfinished") / "checkpoint.npz"
     with subprocess.Popen(
         _command(output, ()), stderr=subprocess.PIPE, text=True, start_new_session=True
