@@ -298,8 +298,11 @@ def _hints(
     ("flags", "message"),
     [
         (["--dry_run=True"], "--dry_run works only with --runner=DataflowRunner"),
-        (["--runner=FlinkRunner", "--no_wait_until_finish"], "--no_wait_until_finish works with"),
-        (["--template_location=gs://some-bucket/t"], "--template_location works with"),
+        (
+            ["--runner=FlinkRunner", "--no_wait_until_finish"],
+            "--no_wait_until_finish works only with",
+        ),
+        (["--template_location=gs://some-bucket/t"], "--template_location works only with"),
         (_flags(), r"workers cannot reach the local path .*: --output needs gs://"),
         (_dry_run("--project=X"), r"Invalid Project ID \(X\)"),
         (_dry_run("--resource_hint=gpu=1"), "Unknown resource hint: gpu"),
