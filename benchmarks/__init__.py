@@ -1,1 +1,1 @@
-"""Measurements that no test asserts."""
+"""Measurements that tests do not assert."""

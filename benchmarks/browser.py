@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by chromedriver's own protocol (W3C WebDriver)."""
+"""Headless Chromium, driven through chromedriver's protocol (W3C WebDriver)."""
 
 import base64
 import contextlib
@@ -16,7 +16,7 @@ _SECONDS = 60
 
 
 class Browser:
-    """A window of Chromium. Nothing on a network is to be had from it but files."""
+    """A Chromium window. It can open files, but cannot reach any network."""
 
     def __init__(self, port: int):
         self._port = port
@@ -32,44 +32,44 @@ class Browser:
         self._session = f"/session/{found['sessionId']}"
 
     def open(self, path: Path, width: int, height: int = 900) -> None:
-        """Shows a file in a window of a width in pixels, once it has loaded."""
+        """Opens a file in a window of the given size in pixels, and waits until it has loaded."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.order("Emulation.setDeviceMetricsOverride", **size)
         self._call("POST", f"{self._session}/url", {"url": path.resolve().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a script returns."""
+        """Runs a script and returns its result."""
         body = {"script": script, "args": list(arguments)}
         return self._call("POST", f"{self._session}/execute/sync", body)
 
     def run_async(self, script: str, *arguments: Any) -> Any:
-        """What a script hands to its last argument, a function."""
+        """Runs a script and returns the value that it passes to its last argument, a callback."""
         body = {"script": script, "args": list(arguments)}
         return self._call("POST", f"{self._session}/execute/async", body)
 
     def order(self, command: str, **parameters: Any) -> Any:
-        """A command of the DevTools protocol."""
+        """Executes a command of the DevTools protocol."""
         body = {"cmd": command, "params": parameters}
         return self._call("POST", f"{self._session}/goog/cdp/execute", body)
 
     def move_to(self, x: float, y: float) -> None:
-        """Moves the pointer, in pixels from the window's corner."""
+        """Moves the pointer to a position in pixels from the window's corner."""
         step = {"type": "pointerMove", "duration": 50, "x": round(x), "y": round(y)}
         pointer = {"type": "pointer", "id": "mouse", "actions": [step]}
         self._call("POST", f"{self._session}/actions", {"actions": [pointer]})
 
     def errors(self) -> list[str]:
-        """Errors in the console since they were last asked for."""
+        """Console errors since the last call."""
         entries = self._call("POST", f"{self._session}/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
-        """Writes a PNG of the page, or of what of it is in the window."""
+        """Writes a PNG of the page, or only of its visible part."""
         shot = self.order("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
-        """Ends the session; the driver goes on."""
+        """Ends the session; the driver keeps running."""
         self._call("DELETE", self._session)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

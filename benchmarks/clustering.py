@@ -1,4 +1,4 @@
-"""Seconds and peak memory of `latentbeam cluster` on very many latents, by each method."""
+"""Measures time and peak memory of `latentbeam cluster` on many latents, for each method."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,9 @@ from transforms.runs.ledger import read_ledger
 @click.command(help=__doc__)
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1000))
 @click.option("--method", "methods", multiple=True, type=click.Choice(sorted(CLUSTERINGS)))
-@click.option("--page", type=click.Path(path_type=Path, exists=True), help="Write it in there.")
+@click.option(
+    "--page", type=click.Path(path_type=Path, exists=True), help="Put the table into this page."
+)
 def main(rows: int, methods: tuple[str, ...], page: Path | None) -> None:
     """The command line of the benchmark."""
     found = []

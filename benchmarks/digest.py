@@ -1,4 +1,4 @@
-"""What the rows of a run come to, for comparing runs."""
+"""Digests of the rows of runs, for comparing them."""
 
 import hashlib
 from pathlib import Path
@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 
 def digest(output: Path) -> str:
-    """Of all rows of a finished run, sorted by id: every bit of every column counts, the files'
-    borders do not.
+    """The digest of all rows of a finished run, sorted by id: every bit of every column counts,
+    the boundaries of files do not.
 
     Raises:
       FileNotFoundError: the run has not finished.
@@ -26,7 +26,7 @@ def digest(output: Path) -> str:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries, whose order is the order of writing."""
+    """The table without dictionaries, whose order depends on the order of writing."""
     fields = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in table.schema

@@ -1,4 +1,4 @@
-"""What was measured, inside pages that people write."""
+"""Inserts measurements into pages that people write."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ _END = "<!-- end of what was measured -->"
 
 
 def put(path: Path, target: str, text: str) -> None:
-    """Puts `text` in place of what stands between the page's marks of `make TARGET`.
+    """Replaces the text between the page's marks of `make TARGET` with `text`.
 
     Raises:
       ValueError: the page has no such marks.
@@ -24,13 +24,13 @@ def put(path: Path, target: str, text: str) -> None:
 
 
 def markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of Markdown."""
+    """A Markdown table."""
     lines = [names, ["---"] * len(names), *rows]
     return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines)
 
 
 def when_and_where() -> str:
-    """Today's date, and what the machine is."""
+    """Today's date, and a description of the machine."""
     date = datetime.datetime.now(datetime.UTC).date()
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}"
     return f"{date}, {machine}, Python {platform.python_version()}"

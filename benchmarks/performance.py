@@ -1,7 +1,7 @@
-"""Measures speed and memory beside what a good user would write.
+"""Measures speed and memory compared with what a good user would write.
 
-Every program runs in a fresh process, in turn with the one beside it, and both are checked to have
-scored alike. Inputs and bundles are made once and kept in the user's cache folder.
+Each program runs in a fresh process, alternating with its baseline; both must give the same scores.
+Inputs and bundles are made once and stored in the user's cache folder.
 
 Example: python -m benchmarks.performance --only "array*" --rounds 3
 """
@@ -23,26 +23,26 @@ _FOLDER = CACHE / "performance"
 
 
 @click.command(help=__doc__)
-@click.option("--only", default="*", help="Measures whose name matches, with * and ?.")
+@click.option("--only", default="*", help="Take only measures whose name matches; * and ? allowed.")
 @click.option(
     "--flink",
     is_flag=True,
-    help="The measures on the Flink cluster of this machine, instead of the others.",
+    help="Take the measures on this machine's Flink cluster instead of the others.",
 )
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
-              help="Of each measure; the median counts.")  # fmt: skip
+              help="Rounds per measure; the median counts.")  # fmt: skip
 @click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Put the table into this page.")  # fmt: skip
 @click.option("--json", "raw", type=click.Path(path_type=Path, dir_okay=False),
               default=_FOLDER / "figures.json", show_default=True,
-              help="Where figures are kept, also of measures not taken now.")  # fmt: skip
+              help="File that stores all figures, including earlier ones.")  # fmt: skip
 def main(only: str, flink: bool, rounds: int, page: Path | None, raw: Path) -> None:
     """The command line of the suite."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     offered = ON_FLINK if flink else MEASURES
     measures = [measure for measure in offered if fnmatch.fnmatch(measure.name, only)]
     if not measures:
-        raise click.UsageError(f"no row matches {only!r}: {', '.join(m.name for m in offered)}")
+        raise click.UsageError(f"no measure matches {only!r}: {', '.join(m.name for m in offered)}")
     _FOLDER.mkdir(parents=True, exist_ok=True)
     kept = read_outcomes(raw)
     with tqdm(total=sum(measure.runs(rounds) for measure in measures), unit=" runs") as bar:

@@ -1,11 +1,12 @@
-"""Pillow's own test images through our decoder: pixels equal to `load()` and EXIF, or a reject.
+"""Decodes Pillow's test images: pixels must equal `load()` with EXIF applied, or be rejected.
 
     pip download --no-binary pillow --no-deps -d FOLDER pillow==VERSION
     python -m benchmarks.pillow_images FOLDER/pillow-VERSION.tar.gz SHA256
 
-VERSION is that of the installed Pillow, SHA256 the archive's on PyPI. It is read in place, and not
-kept. The way is that of `score` and of `train`: `decode_as_is` and, for each image by itself,
-`decode_batch`. Exit status 1 where an image is decoded to other pixels, or something is raised.
+VERSION is that of the installed Pillow, SHA256 is the archive's on PyPI. The archive is not
+unpacked. Images are decoded as by `score` and `train`: by `decode_as_is` and, one by one, by
+`decode_batch`. The exit status is 1 if an image is decoded to other pixels, or if an error is
+raised.
 """
 
 import collections
@@ -32,7 +33,7 @@ _MOST_PIXELS = ImageConfig().max_pixels
 
 
 def by_pillow(data: bytes) -> tuple[str, np.ndarray]:
-    """Format and pixels, (H, W, C), as Pillow itself has them: turned, and expanded."""
+    """Format and pixels, (H, W, C), as Pillow decodes them: rotated and expanded."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -45,14 +46,14 @@ def by_pillow(data: bytes) -> tuple[str, np.ndarray]:
 
 
 def same(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether pixels are equal; where Pillow keeps the high bytes of 16 bits alone, these."""
+    """Whether pixels are equal; only their high bytes where Pillow reduces 16 bits to 8."""
     if found.dtype == np.uint16 and expected.dtype == np.uint8:
         found = found >> 8
     return found.shape == expected.shape and bool((found == expected).all())
 
 
 def outcome(data: bytes) -> tuple[str, str, str]:
-    """Format, what came of it, and why."""
+    """Format, outcome, and reason."""
     try:
         name, expected = by_pillow(data)
     except Exception as error:
@@ -75,9 +76,9 @@ def main(archive: str, checksum: str) -> int:
     """Prints a table, and a line for each reject of an image that Pillow opens."""
     data = Path(archive).read_bytes()
     if hashlib.sha256(data).hexdigest() != checksum:
-        print(f"{archive} is not what its checksum says", file=sys.stderr)
+        print(f"{archive} does not match its checksum", file=sys.stderr)
         return 2
-    warnings.simplefilter("ignore")  # Pillow's, of metadata
+    warnings.simplefilter("ignore")  # Pillow's warnings about metadata
     table: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     with tarfile.open(fileobj=io.BytesIO(data)) as files:
         for member in files:

@@ -1,8 +1,8 @@
-"""Measures the rows of docs/reference/scoreboard.md that are not measured yet, and writes the page.
+"""Measures missing rows of docs/reference/scoreboard.md, and writes the page.
 
-Finished rows are kept in a file in the user's cache folder: a run that is cut short goes on where
-it stopped. A row is known by its settings as the page shows them: after a change of a default or of
-a score's formula, put the file away, and the folder of trained weights beside it.
+Finished rows are stored in a file in the user's cache folder, so that an interrupted run continues
+where it stopped. A row is identified by the settings that the page shows: after changing a default
+or a score's formula, remove the file, and the folder of trained weights beside it.
 """
 
 import fnmatch
@@ -54,7 +54,7 @@ _TASKS = (
 @click.option(
     "--page", type=click.Path(path_type=Path), help="Write the page: docs/reference/scoreboard.md."
 )
-@click.option("--list", "listed", is_flag=True, help="Say which rows are missing; measure none.")
+@click.option("--list", "listed", is_flag=True, help="List missing rows without measuring.")
 def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool) -> None:
     """The command line of the scoreboard."""
     file, data = ResultFile(results), Data(folder)
@@ -64,7 +64,9 @@ def main(folder: Path, only: str, results: Path, page: Path | None, listed: bool
         return
     found = finished_repetitions(rows, file)
     if not found:
-        raise click.ClickException(f"{results} has no finished row")
+        raise click.ClickException(
+            f"{results} contains no finished row: measure some without --page first"
+        )
     notes = {name: note for task in _TASKS for name, note in task.NOTES.items()}
     page.write_text(scoreboard(found, notes))
     click.echo(f"{page}: {len(found)} of {len(rows)} rows are measured")

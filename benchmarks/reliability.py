@@ -1,6 +1,6 @@
-"""Makes runs fail in every way that is known of, and counts what is lost.
+"""Makes runs fail in every known way, and counts what is lost.
 
-Inputs and bundles are made once and kept in the user's cache folder.
+Inputs and bundles are made once and stored in the user's cache folder.
 
 Example: python -m benchmarks.reliability --only "*dies*" --trials 3
 """
@@ -33,15 +33,15 @@ FAULTS: tuple[Fault, ...] = (
 
 
 @click.command(help=__doc__)
-@click.option("--only", default="*", help="Faults whose name matches, with * and ?.")
-@click.option("--trials", type=click.IntRange(1), help="Of each; by default as many as each asks.")
+@click.option("--only", default="*", help="Try only faults whose name matches; * and ? allowed.")
+@click.option("--trials", type=click.IntRange(1), help="Trials per fault; each has a default.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Put the table into this page.")  # fmt: skip
 @click.option("--json", "raw", type=click.Path(path_type=Path, dir_okay=False),
               default=_FOLDER / "findings.json", show_default=True,
-              help="Where findings are kept, also of faults not tried now.")  # fmt: skip
+              help="File that stores all findings, including earlier ones.")  # fmt: skip
 def main(only: str, trials: int | None, page: Path | None, raw: Path) -> None:
-    """The command line of the suite; its exit status is 1 if a trial did not end as asked."""
+    """The command line of the suite; its exit status is 1 if a trial did not end as expected."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     faults = [fault for fault in FAULTS if fnmatch.fnmatch(fault.name, only)]
     if not faults:

@@ -1,7 +1,7 @@
-"""Measures the report of 100,000 records: bytes of the page, seconds until it is drawn, memory.
+"""Measures the report of 100,000 records: size of the page, seconds until it is drawn, memory.
 
-Chromium and chromedriver must be installed (Debian: chromium, chromium-driver). Everything is made
-anew in a temporary folder.
+Chromium and chromedriver must be installed (Debian: chromium, chromium-driver). All inputs are
+created in a temporary folder.
 
 Example: python -m benchmarks.report_page --page docs/how-to/report.md
 """
@@ -31,7 +31,7 @@ from transforms.runs.ledger import CLUSTERS
 
 _RECORDS, _SIDE = 100_000, 28
 _WIDTH = 1280
-# Milliseconds since the page was asked for, once every plot is laid out and drawn.
+# Milliseconds from the request for the page until every plot is laid out and drawn.
 _DRAWN = """
 const done = arguments[0]
 const look = () => {
@@ -59,9 +59,9 @@ def main(rounds: int, page: Path | None) -> None:
         with open_browser() as browser:
             opened = [seconds_to_open(browser, folder / "report.html") for _ in range(rounds)]
     rows = [
-        ("bytes of the page", f"{size / 1e6:.1f} MB"),
-        (f"until it is drawn, {_WIDTH} pixels wide", f"{_spread(opened)} s"),
-        ("making it", f"{seconds:.0f} s, {memory:,.0f} MiB at most"),
+        ("size of the page", f"{size / 1e6:.1f} MB"),
+        (f"time to draw it, {_WIDTH} pixels wide", f"{_spread(opened)} s"),
+        ("time and peak memory to write it", f"{seconds:.0f} s, {memory:,.0f} MiB"),
     ]
     text = f"{when_and_where()}, headless Chromium; {rounds} rounds.\n\n"
     text += markdown(("100,000 records, 28 × 28, 20 clusters", "measured"), rows)
@@ -71,7 +71,7 @@ def main(rounds: int, page: Path | None) -> None:
 
 
 def seconds_to_open(browser: Browser, path: Path, width: int = _WIDTH) -> float:
-    """From asking for the page until all of its plots are drawn."""
+    """Seconds from the request for the page until all of its plots are drawn."""
     browser.open(path, width)
     return float(browser.run_async(_DRAWN)) / 1000
 
@@ -81,7 +81,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _make_run(folder: Path) -> None:
-    """Digits, enlarged, shifted and dimmed each in its own way; zeros are left out of training."""
+    """Scores digits, each enlarged, shifted and dimmed at random; training excludes zeros."""
     generator, digits = np.random.default_rng(0), load_digits()
     chosen = generator.integers(len(digits.images), size=_RECORDS)
     large = np.pad(np.kron(digits.images, np.ones((3, 3))), ((0, 0), (2, 2), (2, 2)))
@@ -119,7 +119,7 @@ print(json.dumps(peak_mebibytes()))
 
 
 def _report(folder: Path) -> tuple[float, float]:
-    """Seconds and mebibytes of a process of its own."""
+    """Seconds and mebibytes of a separate process."""
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(folder)], stdout=subprocess.PIPE, check=True

@@ -1,10 +1,11 @@
-"""Whether trainings end in a bundle, whatever the model, the size and the kind of image.
+"""Checks that training produces a bundle for every kind of model, image size and kind of image.
 
     python -m benchmarks.training_matrix --photos FOLDER --output FILE.json
 
-Every kind of model with every network, on images of 28, 64, 128 and 224 pixels, grey and colour,
-of 8 and 16 bits: photographs of `FOLDER/dogs_cats`. What a bundle lacks, and how far Keras and the
-SavedModel lie apart, is in the file, a line a training; one that is there is not done again.
+Trains every kind of model with every network, on images of 28, 64, 128 and 224 pixels, grey and
+colour, with 8 and 16 bits: photographs from `FOLDER/dogs_cats`. The file has one line per training:
+what its bundle lacks, and how much Keras and the SavedModel differ. Trainings in the file are not
+repeated.
 """
 
 import itertools
@@ -43,15 +44,15 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """All of them, small images first."""
+    """All cases, small images first."""
     for size, kind, network in itertools.product(_SIZES, MODEL_CONFIGS, NETWORKS):
         for channels, bits in itertools.product(_CHANNELS, _BITS):
             yield Case(kind, network, size, channels, bits)
 
 
 def images(photos: Path, case: Case) -> np.ndarray:
-    """Photographs of that size and kind, (N, H, W, C): of 16 bits, levels between those of 8 come
-    from reducing in floating point."""
+    """Photographs of that size and kind, (N, H, W, C). With 16 bits, intermediate levels come from
+    reducing in floating point."""
     found = sorted((photos / "dogs_cats" / "train").rglob("*.jpg"))[:_RECORDS]
     pixels = []
     for path in found:
@@ -68,7 +69,7 @@ def images(photos: Path, case: Case) -> np.ndarray:
 
 
 def trained(photos: Path, case: Case) -> dict[str, Any]:
-    """What came of one training."""
+    """The outcome of one training."""
     found: list[Agreement] = []
     compare = training_model.export
 
@@ -111,7 +112,7 @@ def _apart(agreement: Agreement) -> dict[str, Any]:
 @click.command()
 @click.option("--photos", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
-@click.option("--only", help="Cases whose name holds this: vae-residual-64.")
+@click.option("--only", help="Only cases whose name contains this: vae-residual-64.")
 def main(photos: Path, output: Path, only: str | None) -> None:
     """Train all cases."""
     done = _done(output)

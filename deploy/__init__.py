@@ -1,1 +1,1 @@
-"""What engines and clusters are set up with."""
+"""Files for setting up engines and clusters."""

@@ -1,4 +1,4 @@
-"""The command `latentbeam`. Its programs, a function each, are in `pipelines.commands`."""
+"""The command `latentbeam`. Each subcommand is a function in `pipelines.commands`."""
 
 from pipelines.cli import main
 

@@ -1,4 +1,4 @@
-"""The name under which images and scripts start the worker pool; it lives in `pipelines.beam`."""
+"""Entry point by which container images and scripts start the pool in `pipelines.beam`."""
 
 from pipelines.beam.worker_pool import main
 

@@ -1,1 +1,1 @@
-"""Runs that are made to fail, and what is lost by it."""
+"""Makes runs fail, and counts what is lost."""

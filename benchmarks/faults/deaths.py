@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: of a whole run, and of one of its worker processes."""
+"""SIGKILL at random moments: to an entire run, and to one of its worker processes."""
 
 import dataclasses
 import os
@@ -24,10 +24,10 @@ _SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class RunDies(Fault):
-    """The run dies at any moment of its life, and is resumed.
+    """The run dies at a random moment, and is resumed.
 
     Attributes:
-      checkpoint_every: records.
+      checkpoint_every: in records.
     """
 
     checkpoint_every: int
@@ -51,10 +51,10 @@ class RunDies(Fault):
                 good += digest(output) == expected
                 lost += _lost(output, inputs)
                 on_trial()
-        detail = f"{began} had begun to write; a run takes {seconds:.0f} s"
+        detail = f"{began} had started to write; a run takes {seconds:.0f} s"
         return Finding(
             self.name,
-            "resumed, it has the rows of a run that nothing happened to",
+            "after resuming, it has the rows of an undisturbed run",
             trials,
             good,
             lost,
@@ -65,7 +65,7 @@ class RunDies(Fault):
 
 @dataclasses.dataclass(frozen=True)
 class WorkerDies(Fault):
-    """One of two local worker processes dies at any moment of its life."""
+    """One of two local worker processes dies at a random moment."""
 
     def try_out(self, cache: Path, trials: int, on_trial: Callable[[], object]) -> Finding:
         inputs = make_records(cache, _RECORDS, _FILES)
@@ -88,12 +88,12 @@ class WorkerDies(Fault):
                 on_trial()
         return Finding(
             self.name,
-            "it fails and leaves no result, or has the rows of a run that nothing happened to",
+            "it fails without a result, or has the rows of an undisturbed run",
             trials,
             good,
             0,
             time.monotonic() - started,
-            f"{completed} came to the right end, as nothing was left to do for the worker",
+            f"{completed} finished correctly, because the worker had no work left",
         )
 
 
@@ -108,7 +108,7 @@ def _lost(output: Path, inputs: Path) -> int:
 
 
 def _kill_worker(process: subprocess.Popen[str], moment: float) -> None:
-    """After so many seconds, or as soon as there is one then."""
+    """Kills a worker at the moment, or as soon after it as there is one."""
     time.sleep(moment)
     while process.poll() is None:
         if workers := workers_of(process):

@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of a run."""
+"""A disk that fills up in the middle of a run."""
 
 import contextlib
 import dataclasses
@@ -21,13 +21,13 @@ _SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class DiskFull(Fault):
-    """The output lies on a file system of its own, in memory, too small for it.
+    """The output is on a separate file system in memory that is too small for it.
 
-    Mounting it needs the rights of root.
+    Mounting it requires root.
 
     Attributes:
-      mebibytes: its size. Of it a third to all but a few are taken before the run begins, as the
-        run would need two thirds.
+      mebibytes: its size. Between a third of it and all but a few MiB are used before the run
+        begins; the run would need two thirds.
     """
 
     mebibytes: int
@@ -55,12 +55,12 @@ class DiskFull(Fault):
             on_trial()
         return Finding(
             self.name,
-            "one line says so, the exit status is not 0, and there is no result",
+            "one line reports it, the exit status is not 0, and there is no result",
             trials,
             good,
             0,
             time.monotonic() - started,
-            f"{self.mebibytes} MiB, of which {self.mebibytes // 3} and more were taken before",
+            f"{self.mebibytes} MiB, of which at least {self.mebibytes // 3} were already used",
         )
 
 
@@ -76,5 +76,5 @@ def _small_disk(mebibytes: int) -> Iterator[Path]:
 
 
 def _results(output: Path) -> list[Path]:
-    """What a reader of the folder could take for a result."""
+    """Whatever a reader of the folder could mistake for a result."""
     return [path for path in output.glob("*") if not path.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""What a fault was tried on, and what came of it."""
+"""Faults, and the findings from trying them."""
 
 import abc
 import dataclasses
@@ -9,16 +9,16 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Of one fault.
+    """The finding for one fault.
 
     Attributes:
       name: the row of the page.
-      asked: what each trial must come to.
-      tried: how often.
-      good: how many trials came to it.
+      asked: the expected outcome of each trial.
+      tried: the number of trials.
+      good: how many trials had the expected outcome.
       lost: records that were in neither scores nor rejects at the end, over all trials.
       seconds: of all trials.
-      detail: what else there is to know.
+      detail: further details.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Fault(abc.ABC):
 
     Attributes:
       name: the row of the page.
-      trials: how often the long form tries it.
+      trials: the default number of trials.
     """
 
     name: str
@@ -44,20 +44,20 @@ class Fault(abc.ABC):
 
     @abc.abstractmethod
     def try_out(self, cache: Path, trials: int, on_trial: Callable[[], object]) -> Finding:
-        """Makes it happen.
+        """Makes the fault happen.
 
         Args:
-          cache: a folder that is kept, for inputs and bundles.
+          cache: a permanent folder, for inputs and bundles.
           trials: how often.
-          on_trial: is called after each.
+          on_trial: called after each trial.
 
         Raises:
-          RuntimeError: a run that nothing was done to failed.
+          RuntimeError: an undisturbed run failed.
         """
 
 
 def read_findings(path: Path) -> dict[str, Finding]:
-    """By name, what was written to `path`; nothing where there is no such file."""
+    """The findings in `path`, by name; none if there is no such file."""
     if not path.exists():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))
@@ -65,6 +65,6 @@ def read_findings(path: Path) -> dict[str, Finding]:
 
 
 def write_findings(path: Path, findings: Mapping[str, Finding]) -> None:
-    """As JSON."""
+    """Writes findings as JSON."""
     rows = [dataclasses.asdict(finding) for finding in findings.values()]
     path.write_text(json.dumps(rows, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Records of which some are bad, in known numbers."""
+"""Records with a known number of bad ones."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 _SIDE = 28
 _GROUP_ROWS = 1000
-# Of a thousand records: where the bad ones stand, and the cells that make them so.
+# In each thousand records: the rows of bad ones, and the cells that make them bad.
 _BAD: dict[int, tuple[bytes | None, str]] = {
     **dict.fromkeys((3, 331, 967), (None, "no_image")),
     **dict.fromkeys((17, 509), (b"", "wrong_shape")),
@@ -17,8 +17,7 @@ _BAD: dict[int, tuple[bytes | None, str]] = {
 
 
 def make_records(folder: Path, count: int, files: int) -> Path:
-    """A folder of Parquet files with raw images, 1% of them bad; made anew only where it is not
-    there."""
+    """A folder of Parquet files with raw images, 1% of them bad; created if it does not exist."""
     path = folder / f"records-{count}"
     if not path.exists():
         partial = folder / f"partial-records-{count}"
@@ -30,7 +29,7 @@ def make_records(folder: Path, count: int, files: int) -> Path:
 
 
 def bad_by_reason(count: int) -> dict[str, int]:
-    """How many of so many records are rejected, by reason."""
+    """How many of `count` records are rejected, by reason."""
     counts: dict[str, int] = {}
     for _, reason in _BAD.values():
         counts[reason] = counts.get(reason, 0) + count // _GROUP_ROWS

@@ -18,10 +18,10 @@ _FILES = 20
 
 @dataclasses.dataclass(frozen=True)
 class ManyBadRecords(Fault):
-    """Every bad record is a reject, by its reason.
+    """Every bad record becomes a reject with its reason.
 
     Attributes:
-      records: how many, 1% of them bad.
+      records: the number of records, 1% of them bad.
     """
 
     records: int
@@ -44,7 +44,7 @@ class ManyBadRecords(Fault):
         detail = ", ".join(f"{reason} {count:,}" for reason, count in bad.items())
         return Finding(
             self.name,
-            "verify finds each record once, and each bad one by its reason",
+            "verify finds each record once, and each bad one with its reason",
             trials,
             good,
             lost,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from benchmarks.faults.finding import Finding
 from benchmarks.page import markdown, when_and_where
 
-_NAMES = ["fault", "each time", "tried", "as asked", "records lost", "minutes", "besides"]
+_NAMES = ["fault", "expected", "trials", "as expected", "records lost", "minutes", "details"]
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """Markdown: when and where, and a line a fault."""
+    """Markdown: when and where, and one line per fault."""
     return f"{when_and_where()}.\n\n" + markdown(_NAMES, map(_cells, findings))
 
 

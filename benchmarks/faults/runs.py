@@ -1,4 +1,4 @@
-"""`latentbeam score` as a process of its own, which can be hit."""
+"""`latentbeam score` as a separate process that can be killed."""
 
 import contextlib
 import os
@@ -20,23 +20,23 @@ def command(inputs: Path, bundle: Path, output: Path, flags: Sequence[str] = ())
 
 
 def finished(line: Sequence[str]) -> float:
-    """Runs to the end, and gives the seconds.
+    """Runs a command until it finishes, and returns the seconds.
 
     Raises:
-      RuntimeError: it failed; with the end of what it said.
+      RuntimeError: it failed; the message contains the end of its output.
       TimeoutError: it hangs.
     """
     started = time.monotonic()
     with running(line) as process:
         status, said = ended(process)
     if status:
-        raise RuntimeError(f"{' '.join(line[2:])} ended with {status}:\n{said[-2000:]}")
+        raise RuntimeError(f"{' '.join(line[2:])} exited with {status}:\n{said[-2000:]}")
     return time.monotonic() - started
 
 
 @contextlib.contextmanager
 def running(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, in a group of its own, of which nothing is left afterwards."""
+    """The process, in its own group, all of which is killed afterwards."""
     with subprocess.Popen(
         line,
         stdout=subprocess.DEVNULL,
@@ -51,7 +51,7 @@ def running(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit status of a process, and what it said.
+    """The exit status of a process, and its error output.
 
     Raises:
       TimeoutError: it hangs.
@@ -59,18 +59,18 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     try:
         _, said = process.communicate(timeout=_SECONDS_AT_MOST)
     except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"it goes on after {_SECONDS_AT_MOST} s") from error
+        raise TimeoutError(f"it is still running after {_SECONDS_AT_MOST} s") from error
     return process.returncode, said
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """With SIGKILL, and all that it has started."""
+    """Kills a process and all that it has started, with SIGKILL."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The process numbers of the Beam workers that a run has started."""
+    """The process ids of the Beam workers that a run has started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != process.pid:

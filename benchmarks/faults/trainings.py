@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of a training, which is then resumed."""
+"""SIGKILL at random moments of trainings, which are then resumed."""
 
 import dataclasses
 import hashlib
@@ -22,8 +22,8 @@ _SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class TrainingDies(Fault):
-    """The training dies at any moment of its life, and is resumed. The model draws at random as it
-    trains: noise, and how images are turned."""
+    """The training dies at a random moment, and is resumed. The model draws random numbers while it
+    trains, for noise and for augmentation."""
 
     def try_out(self, cache: Path, trials: int, on_trial: Callable[[], object]) -> Finding:
         images = _images(cache)
@@ -43,12 +43,12 @@ class TrainingDies(Fault):
                 on_trial()
         return Finding(
             self.name,
-            "resumed, it has the weights and scores of a training that nothing happened to",
+            "after resuming, it has the weights and scores of an undisturbed training",
             trials,
             good,
             0,
             time.monotonic() - started,
-            f"{within} had trained for an epoch or more; a training takes {seconds:.0f} s",
+            f"{within} had trained for at least an epoch; a training takes {seconds:.0f} s",
         )
 
 

@@ -1,4 +1,4 @@
-"""p(class | record) of MNIST's test images from a VAE's latents, beside a logistic regression."""
+"""p(class | record) of MNIST's test images from a VAE's latents, and from logistic regression."""
 
 import dataclasses
 import functools
@@ -22,13 +22,13 @@ from benchmarks.scoreboard.training import FullRange, split, train
 TASK = "class probabilities, MNIST test set"
 NOTES = {
     TASK: """\
-Log loss in nats, expected calibration error (15 bins) and accuracy, the latter two in per cent, of
-the 10,000 test images' classes, from the latents of a VAE that saw no labels. All are fitted to the
-latents of the 60,000 training images; Gaussians to four fifths of these, the evidence of the others
-being what p-values compare with. "Points" leaves the records' own posterior variance out. "None"
-is the share in per cent of test images with an evidence p-value of at most 0.01, which are given no
-class: of MNIST, where a hundredth should be, and of Fashion-MNIST, of which all should be. The
-seconds of the first row are the VAE's too.
+Log loss in nats, expected calibration error (15 bins) and accuracy (both in per cent) for the
+classes of the 10,000 test images, from the latents of a VAE that saw no labels. All classifiers are
+fitted to the latents of the 60,000 training images; Gaussians to four fifths of them, while the
+evidence of the others calibrates the p-values. "Points" ignores the records' posterior variance.
+"None" is the percentage of test images with an evidence p-value of at most 0.01, which get no
+class: for MNIST it should be 1, for Fashion-MNIST 100. The seconds of the first row include the
+VAE's training.
 """
 }
 _ROWS = 500
@@ -43,7 +43,7 @@ class _Latents(NamedTuple):
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """One seed of the VAE after another, the classifiers of each together."""
+    """The classifiers for each seed of the VAE, one seed after another."""
 
     @functools.lru_cache(maxsize=1)
     def latents(seed: int) -> dict[str, _Latents]:
@@ -64,7 +64,7 @@ def rows(data: Data) -> Iterator[Row]:
 
 
 def _latents(data: Data, seed: int) -> dict[str, _Latents]:
-    """Of all training and test images, by a VAE of this seed."""
+    """The latents of all training and test images, from a VAE with this seed."""
     config, images = CLASSES.seeded(seed), data.mnist["x_train"]
     model = build_model(config.model, images.shape[1:], seed)
     train(model, split(images, seed, held_out=0.05), config.training)

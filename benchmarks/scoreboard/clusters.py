@@ -1,4 +1,4 @@
-"""Clusters of MNIST, found without labels: from an auto-encoder's latents, and from pixels."""
+"""Clusters of MNIST without labels: from an auto-encoder's latents, and from pixels."""
 
 import collections
 import dataclasses
@@ -22,13 +22,13 @@ from benchmarks.scoreboard.training import FullRange, split, train
 TASK = "clusters, MNIST"
 NOTES = {
     TASK: """\
-Accuracy under the best match of clusters and labels and normalised mutual information, in per cent,
-of all 70,000 images in ten clusters. No label is used in training or clustering. Of five networks
-and trainings, the one whose clusters by N2D have the greatest silhouette on the manifold was taken;
-it was tried last, when the accuracies of the others and of an earlier, smaller network were known.
-As in the papers, the images that are clustered are those that the auto-encoder saw. "Test" is of
-the 10,000 test images alone, given the same clusters. "Misplaced" is the AUROC of
-`distance_to_center` in finding the images whose label is not their cluster's. Anchors, accuracy:
+Accuracy under the best match of clusters and labels, and normalised mutual information, in per
+cent, for all 70,000 images in ten clusters. Training and clustering use no labels. Out of five
+networks and training settings, we took the one whose N2D clusters have the greatest silhouette on
+the manifold; it was tried last, when the accuracies of the others and of an earlier, smaller
+network were known. As in the papers, the auto-encoder was trained on the images that are clustered.
+"Test" covers only the 10,000 test images, with the same clusters. "Misplaced" is the AUROC of
+`distance_to_center` for images whose label differs from their cluster's. Published accuracies:
 N2D 97.9 (McConville et al. 2019), VaDE 94.5 (Jiang et al. 2017), k-means on an auto-encoder's
 latents 83.
 """
@@ -38,7 +38,7 @@ _COMPONENTS, _ROWS = 32, 500
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """A control on pixels, then the methods on the latents of one seed after another."""
+    """A control on pixels, then the methods on the latents of each seed."""
 
     @functools.lru_cache(maxsize=1)
     def latents(seed: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def _components(data: Data, seed: int) -> np.ndarray:
 
 
 def _latents(data: Data, seed: int) -> np.ndarray:
-    """Of all images, by an auto-encoder of this seed that was trained on them."""
+    """The latents of all images, from an auto-encoder with this seed that was trained on them."""
     config, images = CLUSTERS.seeded(seed), _images(data)
     model = build_model(config.model, images.shape[1:], seed)
     train(model, split(images, seed, held_out=0.02), config.training)

@@ -1,4 +1,4 @@
-"""Scores that know no network: what any claim of a model is printed beside."""
+"""Scores that use no network: the baselines for any claim about a model."""
 
 import io
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Control = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
 
 def pca_residual(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The squared error of an image's projection on 32 principal components."""
+    """The squared error of an image's projection onto 32 principal components."""
     pca = PCA(_COMPONENTS, random_state=0).fit(_flat(train))
 
     def score(images: np.ndarray) -> np.ndarray:
@@ -25,13 +25,13 @@ def pca_residual(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def pixel_neighbours(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The mean Euclidean distance of the pixels to those of the 5 nearest normal images."""
+    """The mean Euclidean distance, in pixels, to the 5 nearest normal images."""
     search = NearestNeighbors(n_neighbors=_NEIGHBOURS, algorithm="brute").fit(_flat(train))
     return lambda images: search.kneighbors(_flat(images))[0].mean(axis=1)
 
 
 def file_size(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """How far the length of an image's PNG is from the normal ones' median, in bytes."""
+    """The difference between the length of an image's PNG and the normal median, in bytes."""
     middle = np.median(png_lengths(train))
     return lambda images: np.abs(png_lengths(images) - middle)
 

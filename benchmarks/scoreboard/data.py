@@ -1,4 +1,4 @@
-"""The public data sets, from a folder, checked by their sums."""
+"""The public data sets, read from a folder and checked against their checksums."""
 
 import functools
 import hashlib
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# What is measured, and what took long to train.
+# Measurements, and weights that took long to train.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latentbeam"
 MNIST, FASHION, CIFAR10 = "mnist.npz", "fashion_mnist.npz", "cifar10_jpeg.npz"
-# What a copy of the files had when the page was written: figures on other data are not comparable.
+# Checksums of the files when the page was written: figures on other data are not comparable.
 _SUMS = {
     MNIST: "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64",
     FASHION: "a4349ee55a6249be7a5831a7f7680e62b5c70036eaed7f3fa99ac8d1f91aa338",
@@ -22,7 +22,7 @@ _SUMS = {
 
 
 class Data:
-    """Reads each data set when it is first asked for, as pixels (N, H, W, C) uint8 and labels."""
+    """Reads each data set on first use, as pixels (N, H, W, C) uint8 and labels."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -37,7 +37,7 @@ class Data:
 
     @functools.cached_property
     def cifar10(self) -> dict[str, np.ndarray]:
-        """Of a lossy copy, each image a JPEG."""
+        """From a lossy copy in which each image is a JPEG."""
         stored = self._arrays(CIFAR10)
         return {
             f"{letter}_{part}": values
@@ -49,7 +49,7 @@ class Data:
         }
 
     def cifar10_files(self, part: str) -> tuple[list[bytes], list[int]]:
-        """The same, `train` or `test`, encoded, and labels."""
+        """The same data for `train` or `test`: encoded images, and labels."""
         stored = self._arrays(CIFAR10)
         data, ends = stored[f"{part}_jpeg"].tobytes(), stored[f"{part}_offsets"].tolist()
         files = [data[start:end] for start, end in itertools.pairwise(ends)]
@@ -57,15 +57,15 @@ class Data:
 
     @property
     def photographs(self) -> Path:
-        """The folder of the sets of photographs, each with `train` and `test` as `ImageFolder` has
-        them."""
+        """The folder of the sets of photographs, each with `train` and `test` in the layout of
+        `ImageFolder`."""
         return self._folder / "photos"
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         path = self._folder / name
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != _SUMS[name]:
-            raise ValueError(f"{path} is another file than the scoreboard's: sha256 {found}")
+            raise ValueError(f"{path} differs from the scoreboard's file: sha256 {found}")
         with np.load(path) as arrays:
             return dict(arrays)
 

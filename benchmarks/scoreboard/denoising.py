@@ -1,4 +1,4 @@
-"""One denoising auto-encoder for all strengths of noise: PSNR on MNIST's test images."""
+"""One denoising auto-encoder for all noise levels: PSNR on MNIST's test images."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,8 @@ from benchmarks.scoreboard.training import split, train
 TASK = "MNIST denoising"
 NOTES = {
     TASK: """\
-PSNR in decibels, from the mean squared error over all test images, after Gaussian noise of
-standard deviation σ, clipped to [0, 1]. One model for all strengths.
+PSNR in decibels, from the mean squared error over all test images, with Gaussian noise of standard
+deviation σ, clipped to [0, 1]. One model serves all noise levels.
 """
 }
 _SIGMAS = (0.25, 0.5, 0.75)
@@ -24,7 +24,7 @@ _ROWS = 500
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """The noisy images themselves, then the model's restorations."""
+    """The noisy images, then the model's restorations."""
     yield Row(TASK, "noisy images", "test set", 0, "clipped to [0, 1]", _Noisy(data))
     yield Row(TASK, DENOISING.name, "test set", 0, DENOISING.settings, _Restored(data))
 

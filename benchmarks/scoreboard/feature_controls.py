@@ -1,4 +1,4 @@
-"""Scores of a frozen network's features that train nothing, beside which those of models stand."""
+"""Scores from a frozen network's features without training: baselines for models of features."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-# Maps of each layer, (N, h, w, C) float32, by name.
+# The maps of each layer, (N, h, w, C) float32, by name.
 Maps = Mapping[str, np.ndarray]
 # Fitted to normal images; then maps → (N,), greater is more anomalous.
 FeatureControl = Callable[[Maps], Callable[[Maps], np.ndarray]]
@@ -19,7 +19,7 @@ _RIDGE = 0.01
 
 
 def _gaussian(layers: tuple[str, ...]) -> FeatureControl:
-    """The Mahalanobis distance of the mean over all places, under a Ledoit-Wolf covariance."""
+    """The Mahalanobis distance of the mean over all places, with a Ledoit-Wolf covariance."""
 
     def means(maps: Maps) -> np.ndarray:
         return np.concatenate([maps[name].mean(axis=(1, 2)) for name in layers], axis=1)
@@ -32,14 +32,14 @@ def _gaussian(layers: tuple[str, ...]) -> FeatureControl:
 
 
 def _pooled_neighbours(train: Maps) -> Callable[[Maps], np.ndarray]:
-    """The mean distance of the pooled head to the 5 nearest."""
+    """The mean distance of the pooled head to its 5 nearest neighbours."""
     vectors = train["pooled"][:, 0, 0]
     search = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit(vectors)
     return lambda maps: search.kneighbors(maps["pooled"][:, 0, 0])[0].mean(axis=1)
 
 
 def _patch_residual(layer: str, pool: Callable[[np.ndarray], np.ndarray]) -> FeatureControl:
-    """What principal components with 90% of the variance of all places leave of each."""
+    """The residual of each place under principal components with 90% of the variance."""
 
     def fit(train: Maps) -> Callable[[Maps], np.ndarray]:
         places = _some(train[layer].reshape(-1, train[layer].shape[-1]))
@@ -56,7 +56,7 @@ def _patch_residual(layer: str, pool: Callable[[np.ndarray], np.ndarray]) -> Fea
 
 
 def _patch_neighbours(layer: str) -> FeatureControl:
-    """The greatest distance of a place to the nearest of a core-set of 2,000, chosen greedily
+    """The greatest distance of a place to the nearest member of a greedily chosen core-set of 2,000
     (PatchCore, Roth et al. 2022)."""
 
     def fit(train: Maps) -> Callable[[Maps], np.ndarray]:
@@ -73,7 +73,7 @@ def _patch_neighbours(layer: str) -> FeatureControl:
 
 
 def _core_set(places: np.ndarray) -> np.ndarray:
-    """Each place is the one furthest from those before it."""
+    """Chooses places one by one, each farthest from those before it."""
     distances, chosen = np.full(len(places), np.inf), 0
     found = []
     for _ in range(min(_CORE_SET, len(places))):
@@ -84,7 +84,7 @@ def _core_set(places: np.ndarray) -> np.ndarray:
 
 
 def _per_place(layer: str) -> FeatureControl:
-    """The greatest Mahalanobis distance to the Gaussian of its own place (PaDiM, Defard et al.
+    """The greatest Mahalanobis distance of a place to that place's Gaussian (PaDiM, Defard et al.
     2021)."""
 
     def fit(train: Maps) -> Callable[[Maps], np.ndarray]:

@@ -1,4 +1,4 @@
-"""Negative log-likelihood on MNIST, binarised anew at each sight of an image."""
+"""Negative log-likelihood on MNIST, with a new binarisation each time an image is used."""
 
 import dataclasses
 import hashlib
@@ -21,10 +21,11 @@ from benchmarks.scoreboard.training import Split, train
 TASK = "MNIST likelihood"
 NOTES = {
     TASK: """\
-−log p(x) of the 10,000 test images in nats, each binarised once by drawing from its grey
-levels, by importance sampling with 5,000 samples an image. Training images are drawn anew each
-time; 2,000 of them are held out. Anchors: 86.76 (VAE) and 84.78 (IWAE, k = 50) of Burda et al.
-(2016), after 3,280 epochs. Seconds are those of the stages that no earlier row or run had finished.
+−log p(x) of the 10,000 test images in nats, by importance sampling with 5,000 samples per image.
+Each test image is binarised once, by sampling from its grey levels; training images are resampled
+each time, and 2,000 of them are held out. Published values: 86.76 (VAE) and 84.78 (IWAE, k = 50)
+by Burda et al. (2016), after 3,280 epochs. Seconds cover only stages that no earlier row or run had
+finished.
 """
 }
 _SAMPLES = 5000
@@ -33,7 +34,7 @@ _VALIDATION = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A part of training: what differs from the model's configuration, and for how long."""
+    """A stage of training: changes to the model's configuration, and their duration."""
 
     model: dict[str, Any]
     epochs: int
@@ -41,7 +42,7 @@ class Stage:
     batch: int
 
 
-# The network of Burda et al. (2016) with one stochastic layer.
+# The network of Burda et al. (2016), with one stochastic layer.
 _BURDA = VariationalConfig(
     network="dense", widths=(200, 200), activation="tanh", latent_dim=50, noise_samples=2
 )
@@ -81,7 +82,7 @@ _RUNS: dict[str, tuple[VariationalConfig, tuple[Stage, ...]]] = {
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """One row a network and objective; one seed, as each takes long."""
+    """One row per network and objective; only one seed, because each takes long."""
     for name, (config, stages) in _RUNS.items():
         settings = _described(config, stages)
         yield Row(TASK, name, "test set", 0, settings, _Measure(data, config, stages))
@@ -123,8 +124,8 @@ class _Measure:
         return {"nats": -values.mean(), "standard error": values.std() / np.sqrt(len(values))}
 
     def _kept(self, stages: int) -> Path:
-        """Where the weights after so many stages are: hours of work, kept for a later run and for
-        other rows that begin alike."""
+        """The file of the weights after this many stages: hours of work, stored for later runs and
+        for other rows with the same first stages."""
         identity = repr((self.config, self.stages[:stages]))
         return CACHE / "weights" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
 
@@ -141,7 +142,7 @@ class _Measure:
 
 
 def _save(weights: list[np.ndarray], path: Path) -> None:
-    """Whole, or not at all."""
+    """Writes the file completely, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     with partial.open("wb") as file:

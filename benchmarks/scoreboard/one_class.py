@@ -1,4 +1,4 @@
-"""One class is normal, the others are anomalies: AUROC on the test set."""
+"""One class is normal, the others are anomalous: AUROC on the test set."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -32,17 +32,16 @@ _TASKS = (
 
 NOTES = {
     task.name: """\
-AUROC, in per cent, of the test images of one class against those of all others, by a
-model that saw training images of that class alone; the mean over the classes. The first figure is
-that of the score which the row was declared with; the other scores' are for comparison, and chose
-nothing.
+AUROC, in per cent, of the test images of one class against those of all others, for a model that
+was trained only on that class; the mean over the classes. The first figure is that of the score
+declared for the row; those of other scores are for comparison, and were not used for any choice.
 """
     for task in _TASKS
 }
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """Controls of each class, then each recipe's, one seed after another."""
+    """Controls for each class, then each recipe, one seed after another."""
     for task in _TASKS:
         for name, control in CONTROLS.items():
             for case, label in task.classes.items():
@@ -57,13 +56,13 @@ def rows(data: Data) -> Iterator[Row]:
 
 
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """In per cent."""
+    """The AUROC in per cent."""
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     return 100.0 * float(roc_auc_score(labels, np.concatenate([normal, anomalous])))
 
 
 def _parts(arrays: dict[str, np.ndarray], label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The class's training images; test images of the class; those of the others."""
+    """The class's training images, the class's test images, and those of the others."""
     own = arrays["y_test"] == label
     return (
         arrays["x_train"][arrays["y_train"] == label],
@@ -87,7 +86,7 @@ class _MeasureControl:
 
 @dataclasses.dataclass(frozen=True)
 class _MeasureRecipe:
-    """Every score that the recipe computes; its own, the one it was declared with, first."""
+    """Every score that the recipe computes, starting with the one it is declared with."""
 
     data: Data
     task: _Task

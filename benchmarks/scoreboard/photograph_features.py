@@ -1,4 +1,4 @@
-"""Photographs through the commands themselves, on features of a frozen network."""
+"""Photographs, processed by the commands on features of a frozen network."""
 
 import dataclasses
 import functools
@@ -34,13 +34,13 @@ from pipelines.commands.train import train, train_configuration
 TASK = "photographs, features"
 NOTES = {
     TASK: """\
-AUROC, in per cent, of a set's test images, after training on its normal ones by `latentbeam train`
-with nothing set but the kind of model and the seed: features of EfficientNet-Lite0 at 320 x 320,
-and the score `combined`; then every score. Of CIFAR-10 (JPEG copy, enlarged) one class is normal;
-2,000 of its training images are trained on, and every fifth test image is scored. "train" is in
-seconds, "images/s" of `score` from files to Parquet, its start included, "MB" of the bundle.
-Controls see all training images, in grey and 64 x 64 where they are of pixels, stretched to
-320 x 320 where they are of features; those train nothing.
+AUROC, in per cent, of a set's test images, after training on its normal images with `latentbeam
+train`, setting only the kind of model and the seed: features of EfficientNet-Lite0 at 320 x 320,
+and the score `combined`; then every score. For CIFAR-10 (JPEG copy, enlarged), one class is normal;
+training uses 2,000 of its images, and every fifth test image is scored. "train" is in seconds;
+"images/s" is the speed of `score` from files to Parquet, including start-up; "MB" is the size of
+the bundle. Controls use all training images: those on pixels in grey at 64 x 64, those on features
+stretched to 320 x 320. Controls on features train nothing.
 """
 }
 _SETS = ("dogs_cats", "clothing", "screw", "deeppcb", "ballscrew")
@@ -54,14 +54,14 @@ _LABEL, _ODD, _NORMAL = "label", "odd", "normal"
 
 @dataclasses.dataclass(frozen=True)
 class _Set:
-    """Encoded images: normal ones to train on, normal and odd ones to test."""
+    """Encoded images: normal ones for training, normal and anomalous ones for testing."""
 
     train: Callable[[], list[bytes]]
     test: Callable[[], tuple[list[bytes], list[bool]]]
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """Controls of pixels and of features, then each kind of model, on each set."""
+    """Controls on pixels and on features, then each kind of model, for each set."""
     sets = {
         **{name: _of_folder(data.photographs / name) for name in _SETS},
         **{name: _of_cifar(data, label) for name, label in _CLASSES.items()},
@@ -69,7 +69,7 @@ def rows(data: Data) -> Iterator[Row]:
     for name, control in CONTROLS.items():
         for case, own in sets.items():
             yield Row(TASK, name, case, 0, "pixels", _MeasurePixels(own, control))
-    for case, own in sets.items():  # whose maps then serve one control after another
+    for case, own in sets.items():  # its maps then serve all controls
         for name, feature_control in FEATURE_CONTROLS.items():
             yield Row(TASK, name, case, 0, _BACKBONE, _MeasureFeatures(case, own, feature_control))
     for name, (kind, seeds) in _KINDS.items():
@@ -177,7 +177,7 @@ def _decoded(images: list[bytes], mode: str, side: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _maps_of(case: str, own: _Set) -> tuple[Maps, Maps, list[bool]]:
-    """Maps of the training and the test images, and which of these are odd."""
+    """Maps of the training and the test images, and which of the latter are anomalous."""
     del case
     images, odd = own.test()
     return _maps(own.train()), _maps(images), odd

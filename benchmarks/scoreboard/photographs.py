@@ -1,4 +1,4 @@
-"""Photographs through the commands themselves, with nothing set but the kind of model."""
+"""Photographs, processed by the commands with only the kind of model set."""
 
 import dataclasses
 import tempfile
@@ -20,12 +20,12 @@ from pipelines.commands.train import train, train_configuration
 TASK = "photographs, pixels"
 NOTES = {
     TASK: """\
-AUROC, in per cent, of a set's test images, after training on its normal ones by `latentbeam train`
-with nothing set but the kind of model and `--features none`: the score that training recommends,
-from anomalies that it makes of held-out images; then every score. "error / PCA's" is the mean
-squared error of rebuilding the calibration records, in units of that of as many principal
-components of the same training records. Controls see all training images, in grey, stretched to
-64 x 64. "train" is in seconds.
+AUROC, in per cent, of a set's test images, after training on its normal images with `latentbeam
+train`, setting only the kind of model and `--features none`: first the score that training
+recommends, based on anomalies made from held-out images; then every score. "error / PCA's" is the
+mean squared error of rebuilding the calibration records, relative to that of the same number of
+principal components of the same training records. Controls use all training images, in grey,
+stretched to 64 x 64. "train" is in seconds.
 """
 }
 _SETS = ("clothing", "screw", "dogs_cats")
@@ -34,7 +34,7 @@ _SIDE = 64
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """Controls, then each kind of model, on each set."""
+    """Controls, then each kind of model, for each set."""
     for name, control in CONTROLS.items():
         for case in _SETS:
             yield Row(TASK, name, case, 0, "", _MeasureControl(data.photographs / case, control))
@@ -81,7 +81,7 @@ class _MeasureModel:
 
 
 def _normal(folder: Path) -> str:
-    """The label of the one folder that there is to train on."""
+    """The label of the only training folder."""
     (found,) = (path.name for path in (folder / "train").iterdir())
     return found
 

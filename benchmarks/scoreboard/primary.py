@@ -1,4 +1,4 @@
-"""Which score is the primary one by default: decided on training-class data alone."""
+"""The choice of the default primary score, using only data of the training class."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +15,10 @@ from benchmarks.scoreboard.training import split, trained_scorer
 TASK = "primary score, on training-class data"
 NOTES = {
     TASK: """\
-AUROC, in per cent, of held-out records of the normal class against anomalies made from
-them: a patch moved, halves swapped between records, an elastic warp, thickened, thinned, blurred,
-turned by 45°; the mean over these. No other class and no test set takes part: this is what default
-scores are chosen by.
+AUROC, in per cent, of held-out records of the normal class against anomalies made from them: a
+patch moved, halves swapped between records, warped elastically, thickened, thinned, blurred,
+rotated by 45°; the mean over these. No other class and no test set is involved: default scores are
+chosen by these figures.
 """
 }
 _CLASSES = (2, 8)
@@ -29,7 +29,7 @@ _DATA_SETS: dict[str, Callable[[Data], dict[str, np.ndarray]]] = {
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """A row a kind of model, data set and class; its figures are the scores'."""
+    """One row per kind of model, data set and class; its figures are the scores'."""
     for recipe in PRIMARY:
         for name in _DATA_SETS:
             for label in _CLASSES:
@@ -39,7 +39,7 @@ def rows(data: Data) -> Iterator[Row]:
 
 @dataclasses.dataclass(frozen=True)
 class _Measure:
-    """The AUROC of each score, averaged over the ways to make an anomaly of a held-out record."""
+    """The AUROC of each score, averaged over the ways to make held-out records anomalous."""
 
     data: Data
     data_set: str

@@ -1,9 +1,9 @@
-"""The models that the scoreboard measures, their settings fixed on training-class data.
+"""The models that the scoreboard measures, with settings chosen on training-class data.
 
 Settings were compared by the AUROC of held-out training records of the normal class against
-anomalies made from them, those of `anomalies` and others (parts moved, added, erased, mixed;
-outlines stretched, warped, turned, thickened, thinned; textures). Other classes and test sets were
-looked at when a recipe was settled.
+anomalies made from them: those of `anomalies` and others (parts moved, added, erased, mixed;
+outlines stretched, warped, rotated, thickened, thinned; textures). Other classes and test sets were
+used only after a recipe was settled.
 """
 
 import dataclasses
@@ -37,13 +37,13 @@ class Recipe:
 
     @property
     def settings(self) -> str:
-        """What differs from the defaults, for the page."""
+        """The differences from the defaults, for the page."""
         model, training = self.config.model, self.config.training
         declared = [self.score] if self.score else []
         return "; ".join([model.kind, *declared, *changed(model), *changed(training)])
 
     def seeded(self, seed: int) -> Configuration:
-        """The configuration with a seed of its own."""
+        """The configuration with this seed."""
         training = dataclasses.replace(self.config.training, seed=seed)
         return dataclasses.replace(self.config, training=training)
 
@@ -58,7 +58,7 @@ def changed(section: ModelConfig | TrainingConfig) -> list[str]:
 
 
 def _training(epochs: int, **more: Any) -> TrainingConfig:
-    """Cosine decay to the last epoch: there is nothing to stop early."""
+    """Training with cosine decay to the last epoch, without early stopping."""
     return TrainingConfig(epochs=epochs, patience=epochs, schedule="cosine", **more)
 
 
@@ -77,7 +77,7 @@ def _recipe(name: str, model: ModelConfig, epochs: int, score: str, seeds: int =
 
 
 def _scores(model: ModelConfig) -> tuple[str, ...]:
-    """All but likelihood regret, whose cost is a hundredfold."""
+    """All scores except likelihood regret, which costs a hundred times as much."""
     config = Configuration(model, preprocessing=_FULL_RANGE)
     return tuple(
         name

@@ -1,4 +1,4 @@
-"""Rows of the scoreboard: what is to be measured, and what was."""
+"""Rows of the scoreboard: measurements to take, and finished ones."""
 
 import dataclasses
 import datetime
@@ -13,14 +13,14 @@ _PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn")
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What a measurement is known by.
+    """What identifies a measurement.
 
     Attributes:
       task: the table that it belongs to.
       name: the row of the table.
-      case: the class or the pair that it is about; rows of several cases are averaged.
+      case: the class or the pair; rows with several cases are averaged.
       seed: of this repetition.
-      settings: what was configured, for the page.
+      settings: the configuration, for the page.
     """
 
     task: str
@@ -36,14 +36,14 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Row(Identity):
-    """One measurement: `measure` gives figures by name, and takes as long as it takes."""
+    """One measurement: `measure` returns figures by name; it may take long."""
 
     measure: Callable[[], Mapping[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Result(Identity):
-    """A finished row, as it stands in the file."""
+    """A finished row, as stored in the file."""
 
     figures: dict[str, float]
     seconds: float
@@ -52,8 +52,8 @@ class Result(Identity):
 
 
 def finished_repetitions(rows: Sequence[Row], results: Iterable[Result]) -> list[Result]:
-    """The results of those repetitions of a row, one seed each, of which every case is finished:
-    a mean over some of the classes is no figure."""
+    """The results of the repetitions (seeds) of rows in which every case is finished: a mean over
+    only some of the classes would be meaningless."""
     finished = {result.key: result for result in results}
     groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in rows:
@@ -63,7 +63,7 @@ def finished_repetitions(rows: Sequence[Row], results: Iterable[Result]) -> list
 
 
 class ResultFile:
-    """Finished rows, one JSON object a line: a run that is cut short loses the row in hand."""
+    """Finished rows, one JSON object per line: an interruption loses only the current row."""
 
     def __init__(self, path: Path):
         self._path = path

@@ -9,18 +9,19 @@ from benchmarks.scoreboard.rows import Result
 
 _HEAD = """# Scoreboard
 
-Written by `python -m benchmarks.quality --data FOLDER`: every figure was measured by it, none is
-copied. A row's figure is the mean over its cases (classes); over several seeds, the mean and
-standard deviation of that. Controls, which know no network, stand above the models. Seconds are
-those of one seed, all cases together, other work beside it. Negative results stay.
+This page is written by `python -m benchmarks.quality --data FOLDER`, which measured every figure;
+none is copied. A row's figure is the mean over its cases (classes); with several seeds, the mean
+and standard deviation of those means. Controls, which train no network, are listed above the
+models. Seconds are for one seed and all of its cases, measured while other work was running.
+Negative results are kept.
 """
 
 
 def scoreboard(results: Iterable[Result], notes: dict[str, str]) -> str:
-    """Markdown: a table for each task, with what was said about it above.
+    """Markdown: a table for each task, with its note above.
 
     Args:
-      results: of the rows that are on the scoreboard, in their order.
+      results: of the scoreboard's rows, in their order.
       notes: of each task, by its name.
     """
     rows = list(results)
@@ -38,7 +39,7 @@ def _made_with(rows: Sequence[Result]) -> str:
 
 
 def _tables(rows: Sequence[Result]) -> Iterator[str]:
-    """What every row has, and by case the first of it; then what only some have."""
+    """The figures that every row has, the first of them by case, and those that only some have."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for row in rows:
         groups.setdefault((row.name, row.settings), []).append(row)
@@ -55,7 +56,7 @@ def _tables(rows: Sequence[Result]) -> Iterator[str]:
 def _table(
     groups: Mapping[tuple[str, str], list[Result]], figures: Sequence[str], with_settings: bool
 ) -> str:
-    """One line a name and settings, one column a figure."""
+    """One line per name and settings, one column per figure."""
     about = ["cases", "seeds", "seconds", "settings"] if with_settings else []
     lines = []
     for (name, settings), own in groups.items():
@@ -70,7 +71,7 @@ def _table(
 
 
 def _by_case(groups: Mapping[tuple[str, str], list[Result]], figure: str) -> str:
-    """One figure: one line a name and settings, one column a case."""
+    """One figure: one line per name and settings, one column per case."""
     cases = list(dict.fromkeys(row.case for own in groups.values() for row in own))
     lines = []
     for (name, _), own in groups.items():
@@ -81,7 +82,7 @@ def _by_case(groups: Mapping[tuple[str, str], list[Result]], figure: str) -> str
 
 
 def _figure(rows: Sequence[Result], seeds: Sequence[int], figure: str) -> str:
-    """The mean over cases, and over seeds its standard deviation."""
+    """The mean over cases, and its standard deviation over seeds."""
     means = [
         np.mean([row.figures[figure] for row in rows if row.seed == seed and figure in row.figures])
         for seed in seeds

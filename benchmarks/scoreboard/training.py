@@ -1,4 +1,4 @@
-"""Training in memory, without Beam: the same model, training and scores as `latentbeam train`."""
+"""Training in memory, without Beam, with the model, training and scores of `latentbeam train`."""
 
 import dataclasses
 import tempfile
@@ -25,7 +25,7 @@ _ROWS = 256
 
 
 class FullRange(Preprocessing):
-    """8-bit pixels by their full range, as the bundle's graph of that scaling does."""
+    """Scales 8-bit pixels by their full range, like the bundle's graph with that scaling."""
 
     def __init__(self) -> None:
         tf.Module.__init__(self, name="preprocessing")
@@ -37,7 +37,7 @@ class FullRange(Preprocessing):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The records of one normal class, or of a whole data set: (N, H, W, C) uint8 each."""
+    """The records of one normal class, or of an entire data set: (N, H, W, C) uint8 each."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -45,7 +45,7 @@ class Split:
 
 
 def split(images: np.ndarray, seed: int, held_out: float = 0.1) -> Split:
-    """Shuffles, and holds out a share for validation and another for calibration."""
+    """Shuffles images, and holds out one share for validation and another for calibration."""
     order = np.random.default_rng(seed).permutation(len(images))
     count = int(held_out * len(images))
     return Split(
@@ -56,8 +56,8 @@ def split(images: np.ndarray, seed: int, held_out: float = 0.1) -> Split:
 def train(
     model: ImageModel, data: Split, config: TrainingConfig, weights: Any = None
 ) -> TrainingSummary:
-    """Trains `model` as `latentbeam train` does, from files in a folder of their own; from
-    `weights`, where an earlier training left some."""
+    """Trains `model` as `latentbeam train` does, from files in a temporary folder; starts from
+    `weights` if given."""
     with tempfile.TemporaryDirectory() as folder:
         stores = {}
         for name in ("train", "validation"):
@@ -88,7 +88,7 @@ def train(
 def trained_scorer(
     config: Configuration, data: Split
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Trains, fits the scores, and gives raw pixels (N, H, W, C) → each score's (N,)."""
+    """Trains, fits the scores, and returns a function: raw pixels (N, H, W, C) → scores (N,)."""
     image = dataclasses.replace(
         config.image,
         **dict(zip(("height", "width", "channels"), data.train.shape[1:], strict=True)),

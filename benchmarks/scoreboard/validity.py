@@ -16,9 +16,9 @@ TASK = "conformal validity"
 NOTES = {
     TASK: """\
 The share of 2,000 held-out normal records whose p-value, against 20,000 calibration records, is at
-most a level: the least and the most over all scores of the model, and how many scores lie outside
-the binomial interval of 99%. By chance each of them does so once in a hundred, or 1.4 times, as the
-calibration records vary too; and the scores of one model do so together.
+most a level: the smallest and largest share over all scores of the model, and how many scores are
+outside the 99% binomial interval. By chance, a score is outside once in 100 times (1.4 times, as
+the calibration records vary too), and the scores of one model tend to be outside together.
 """
 }
 LEVELS = (0.01, 0.05, 0.1)
@@ -31,7 +31,7 @@ _DATA_SETS: dict[str, Callable[[Data], np.ndarray]] = {
 
 
 def rows(data: Data) -> Iterator[Row]:
-    """A row a model, data set and seed; its figures are shares by score and level."""
+    """One row per model, data set and seed; its figures are shares by score and level."""
     for case in _DATA_SETS:
         for recipe in VALIDITY:
             name = f"{case}: {recipe.name}"
@@ -41,7 +41,7 @@ def rows(data: Data) -> Iterator[Row]:
 
 
 def interval(level: float) -> tuple[float, float]:
-    """Where a share lies with 99% probability, a binomial's of the held-out records."""
+    """The interval that contains a share with 99% probability, from a binomial distribution."""
     low, high = stats.binom.interval(0.99, _HELD_OUT, level)
     return low / _HELD_OUT, high / _HELD_OUT
 

@@ -1,1 +1,1 @@
-"""Speed and memory beside what a good user would write, in turn, in fresh processes."""
+"""Speed and memory compared with what a good user would write, alternating in fresh processes."""

@@ -1,8 +1,8 @@
-"""What a good user would write without latentbeam.
+"""Baselines: what a good user would write without latentbeam.
 
 Usage: python -m benchmarks.speed.beside NAME INPUT BUNDLE OUTPUT
 
-Each leaves the `score` of every image in Parquet files under OUTPUT.
+Each program writes the `score` of every image to Parquet files under OUTPUT.
 """
 
 import io
@@ -37,8 +37,8 @@ _SCHEMA = pa.schema(
 
 
 def saved_model(uri: str, bundle: Path, output: Path) -> float:
-    """A loop over the SavedModel, pixels in memory, in batches of the size that goes fastest: the
-    seconds of the loop alone."""
+    """A loop that calls the SavedModel on pixels in memory, with the fastest batch size; returns
+    the seconds of the loop alone."""
     function = tf.saved_model.load(str(bundle / "scoring")).signatures["score"]
     images = np.load(uri)["x"][..., None]
 
@@ -61,8 +61,8 @@ def saved_model(uri: str, bundle: Path, output: Path) -> float:
 
 
 def backbone_alone(uri: str, bundle: Path, output: Path) -> float:
-    """A loop over the SavedModel of the bundle's backbone, decoded pixels in memory, in batches of
-    the size that goes fastest: the seconds of the loop alone. It leaves no scores."""
+    """A loop that calls the SavedModel of the bundle's backbone on decoded pixels in memory, with
+    the fastest batch size; returns the seconds of the loop alone. It writes no scores."""
     config = open_bundle(bundle).config
     output.mkdir(parents=True)
     features = FeatureMaps(config.features, config.image)
@@ -89,7 +89,7 @@ def backbone_alone(uri: str, bundle: Path, output: Path) -> float:
 
 
 def enumerate_maps(maps: Sequence[tf.Tensor]) -> Iterable[tuple[str, tf.Tensor]]:
-    """Each with a name that a signature can have."""
+    """The maps, with names that are valid in a signature."""
     return ((f"map_{number}", layer) for number, layer in enumerate(maps))
 
 
@@ -157,7 +157,7 @@ def _by_run_inference(read: Callable[[beam.Pipeline], Any], bundle: Path, output
     handler: Any = KeyedModelHandler(
         TFModelHandlerNumpy(
             str(model),
-            load_model_args={"safe_mode": False},  # it refers to the bundle, which is ours
+            load_model_args={"safe_mode": False},  # it refers to the bundle, which we trust
             inference_fn=_infer,
             min_batch_size=_ROWS,
             max_batch_size=_ROWS,
@@ -175,7 +175,7 @@ def _by_run_inference(read: Callable[[beam.Pipeline], Any], bundle: Path, output
 def _infer(
     model: Any, batch: Sequence[np.ndarray], arguments: dict[str, Any], model_id: str | None = None
 ) -> Iterable[PredictionResult]:
-    """As the handler's own, but whole outputs become NumPy arrays, not each record's tensor."""
+    """Like the handler's, but converts entire outputs to NumPy, not each record's tensor."""
     del arguments
     outputs = {name: value.numpy() for name, value in model(np.stack(batch)).items()}
     rows = zip(*outputs.values(), strict=True)

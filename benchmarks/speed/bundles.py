@@ -1,4 +1,4 @@
-"""The models of the suite, trained once for one epoch: what they compute costs the same."""
+"""The models of the suite, trained once for one epoch: longer training does not change the cost."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ _IMAGES = {"npz": 10_000, "photographs": 1_000, "snapshots": 500}
 
 
 def make_bundle(name: str, folder: Path) -> Path:
-    """The bundle of that name in `folder`; trained only where it is not there."""
+    """The bundle of that name in `folder`; trained if it does not exist."""
     path = folder / f"bundle-{name}"
     if not path.exists():
         config, kind = _MODELS[name]

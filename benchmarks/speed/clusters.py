@@ -1,4 +1,4 @@
-"""Clusters of a finished run, by each method.
+"""Clusters a finished run, by each method.
 
 Usage: python -m benchmarks.speed.clusters METHOD RUN - OUTPUT
 """
@@ -26,8 +26,8 @@ _FILE_ROWS, _GROUP_ROWS = 100_000, 16_384
 
 
 def make_run(folder: Path, rows: int) -> None:
-    """A finished run of latents around 20 centres, labelled with these, in 32 dimensions, with
-    standard deviations."""
+    """Writes a finished run of latents in 32 dimensions, with standard deviations, around 20
+    centres, which are the labels."""
     run_id = uuid.uuid4().hex
     staging = Path(staging_folder(str(folder), run_id))
     staging.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Two programs on the same images, in turn: how many times faster the first is."""
+"""Two programs on the same images, alternating: how many times faster the first one is."""
 
 import dataclasses
 import statistics
@@ -20,14 +20,14 @@ _TOLERANCE = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A program, by its module and name, and the kind of input that it reads."""
+    """A program, identified by module and name, and the kind of input that it reads."""
 
     module: str
     program: str
     input: str
 
     def run(self, size: int, bundle: Path, output: Path) -> Measured:
-        """Runs it on so many images."""
+        """Runs the program on `size` images."""
         return run_program(
             self.module, self.program, [make_input(self.input, size, bundle.parent), bundle, output]
         )
@@ -35,16 +35,16 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Contest(Measure):
-    """How many times as many images a second ours takes as the other.
+    """The ratio of images per second, ours to the other's.
 
     Attributes:
       bundle: the model, by its name in `bundles`.
-      ours: is to be the faster.
-      other: the one beside it.
-      sizes: images; start-up cancels in the difference between the two.
-      at_least: the ratio that is asked for.
-      tolerance: how far, relative, the scores may differ: more where images are reduced otherwise;
-        None: the other makes no scores.
+      ours: our program.
+      other: the baseline.
+      sizes: numbers of images; start-up cancels in the difference between the two.
+      at_least: the target ratio.
+      tolerance: the allowed relative difference of scores, which is greater if images are reduced
+        differently; None: the other program computes no scores.
     """
 
     bundle: str
@@ -79,7 +79,7 @@ class Contest(Measure):
     def _marginal(
         self, side: Side, bundle: Path, output: Path, on_run: Callable[[], object]
     ) -> "_Marginal":
-        """Of the larger size, the output stays."""
+        """Measures both sizes; the output of the larger one stays."""
         measured = []
         for size, folder in zip(self.sizes, (output.with_suffix(".small"), output), strict=True):
             measured.append(side.run(size, bundle, folder))
@@ -92,12 +92,12 @@ class Contest(Measure):
         first, second = (np.sort(np.concatenate(list(_scores(output)))) for output in outputs)
         tolerance = self.tolerance or 0.0
         if first.shape != second.shape or not np.allclose(first, second, rtol=tolerance):
-            raise ValueError(f"{self.name}: the two scored differently")
+            raise ValueError(f"{self.name}: the two programs gave different scores")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Marginal:
-    """What one more image takes; the peak memory of the larger run."""
+    """The cost of one more image, and the peak memory of the larger run."""
 
     microseconds: float
     peak_mebibytes: float
@@ -106,11 +106,11 @@ class _Marginal:
 def _described(taken: list[_Marginal]) -> str:
     microseconds = statistics.median(one.microseconds for one in taken)
     peak = statistics.median(one.peak_mebibytes for one in taken)
-    return f"{microseconds:,.1f} µs an image, {peak:,.0f} MiB"
+    return f"{microseconds:,.1f} µs per image, {peak:,.0f} MiB"
 
 
 def _scores(output: Path) -> Iterator[np.ndarray]:
-    """Of the Parquet files of a program, or of a run's folder `scores`."""
+    """Scores from a program's Parquet files, or from a run's folder `scores`."""
     folder = output / "scores" if (output / "scores").is_dir() else output
     for path in sorted(folder.glob("*.parquet")):
         column: pa.ChunkedArray = pq.read_table(path, columns=["score"])["score"]

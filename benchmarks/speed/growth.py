@@ -1,4 +1,4 @@
-"""Peak memory of ours on ten times as many images."""
+"""Growth of our peak memory on ten times as many images."""
 
 import dataclasses
 import statistics
@@ -13,13 +13,13 @@ from benchmarks.speed.outcome import Measure, Outcome
 
 @dataclasses.dataclass(frozen=True)
 class Growth(Measure):
-    """The peak memory on the larger size over that on the smaller.
+    """The ratio of peak memory on the larger size to that on the smaller size.
 
     Attributes:
       bundle: the model, by its name in `bundles`.
       side: the program.
-      sizes: images.
-      at_most: the ratio that is asked for.
+      sizes: numbers of images.
+      at_most: the target ratio.
     """
 
     bundle: str

@@ -1,4 +1,4 @@
-"""What the programs read: random or drawn images in every kind of file, made once and kept."""
+"""The programs' inputs: random or synthetic images in every kind of file, made once and stored."""
 
 import functools
 import io
@@ -31,7 +31,7 @@ def _npz(path: Path, count: int) -> None:
 
 
 def _parquet(path: Path, count: int) -> None:
-    """A binary column and an id, a file without compression: what reads fastest row by row."""
+    """A file with a binary column and an id, uncompressed: the fastest to read row by row."""
     size = _SIDE * _SIDE
     metadata = {"shape": f"[{_SIDE}, {_SIDE}, 1]", "dtype": "uint8"}
     schema = pa.schema([("id", pa.string()), pa.field("image", pa.binary(size), metadata=metadata)])
@@ -47,7 +47,7 @@ def _parquet(path: Path, count: int) -> None:
 
 
 def _tfrecord(path: Path, count: int) -> None:
-    """Examples of a PNG and its name."""
+    """Examples with a PNG and its name."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         number = 0
         for block in _images(count):
@@ -84,7 +84,7 @@ def _pngs(folder: Path, count: int) -> None:
 
 
 def _photographs(folder: Path, count: int, side: int = _PHOTOGRAPH_SIDE) -> None:
-    """Square JPEGs; a hundred of them under many names."""
+    """Square JPEGs: a hundred distinct ones under many names."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(count):
@@ -96,8 +96,8 @@ def _photographs(folder: Path, count: int, side: int = _PHOTOGRAPH_SIDE) -> None
 
 
 def _photograph(generator: np.random.Generator, side: int) -> np.ndarray:
-    """(side, side, 3) uint8 whose amplitudes fall with the frequency, as those of natural images
-    do (Field 1987), with a little grain."""
+    """(side, side, 3) uint8 whose amplitudes fall with frequency, as in natural images (Field
+    1987), with a little grain."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     spectrum = np.fft.rfft2(generator.standard_normal((3, side, side)))
     planes = np.fft.irfft2(spectrum / np.maximum(frequency, 1 / side), s=(side, side))
@@ -118,7 +118,7 @@ MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 
 
 def make_input(kind: str, count: int, folder: Path) -> Path:
-    """So many images as one kind of input, in `folder`; made anew only where it is not there."""
+    """`count` images as one kind of input, in `folder`; created if it does not exist."""
     ending, make = MAKERS[kind]
     path = folder / f"{kind}-{count}{ending}"
     if not path.exists():

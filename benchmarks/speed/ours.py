@@ -1,4 +1,4 @@
-"""latentbeam as its users run it.
+"""latentbeam, as its users run it.
 
 Usage: python -m benchmarks.speed.ours NAME INPUT BUNDLE OUTPUT
 """
@@ -12,7 +12,7 @@ from pipelines.commands.score import score
 
 
 def latentbeam(uri: str, bundle: Path, output: Path) -> None:
-    """`latentbeam score` as it stands."""
+    """`latentbeam score` with its defaults."""
     score([uri], str(bundle), str(output), overwrite=True)
 
 
@@ -32,7 +32,7 @@ def two_workers(uri: str, bundle: Path, output: Path) -> None:
 
 
 def on_flink(uri: str, bundle: Path, output: Path) -> None:
-    """`latentbeam score` on the Flink cluster of this machine, in two slots."""
+    """`latentbeam score` on this machine's Flink cluster, in two slots."""
     flags = [*flink_cluster.flags(), "--parallelism=2"]
     score([uri], str(bundle), str(output), beam_flags=flags, overwrite=True)
 

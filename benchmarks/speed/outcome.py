@@ -1,4 +1,4 @@
-"""A measure of the suite, and what it gave."""
+"""The suite's measures and their outcomes."""
 
 import abc
 import dataclasses
@@ -10,14 +10,14 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Figures of a measure, one a round, of which the median counts.
+    """Figures of a measure, one per round; the median counts.
 
     Attributes:
       name: the row of the page.
-      values: one a round.
-      asked: what the median must reach: at least, or where `at_most` is set at most.
+      values: one per round.
+      asked: the target for the median: a minimum or, with `at_most`, a maximum.
       unit: of values and `asked`; "×" for ratios.
-      ours, beside: what was measured of either, as people read it.
+      ours, beside: details of our program and of the baseline, for people.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def read_outcomes(path: Path) -> dict[str, Outcome]:
-    """By name, what was written to `path`; nothing where there is no such file."""
+    """The outcomes in `path`, by name; none if there is no such file."""
     if not path.exists():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def read_outcomes(path: Path) -> dict[str, Outcome]:
 
 
 def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """As JSON, with the median and whether it is reached."""
+    """Writes outcomes as JSON, with the median and whether it reaches the target."""
     rows = [
         {**dataclasses.asdict(outcome), "figure": outcome.figure, "reached": outcome.reached}
         for outcome in outcomes.values()
@@ -59,24 +59,24 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Measure(abc.ABC):
-    """Something that can be measured, round after round."""
+    """Something that can be measured in rounds."""
 
     name: str
 
     @abc.abstractmethod
     def runs(self, rounds: int) -> int:
-        """How many programs `take` runs."""
+        """The number of programs that `take` runs."""
 
     @abc.abstractmethod
     def take(self, cache: Path, rounds: int, on_run: Callable[[], object]) -> Outcome:
-        """Measures.
+        """Takes the measure.
 
         Args:
-          cache: a folder that is kept, for inputs and bundles.
+          cache: a permanent folder, for inputs and bundles.
           rounds: how often.
-          on_run: is called after each program.
+          on_run: called after each program.
 
         Raises:
-          ValueError: what was to score alike did not.
+          ValueError: two programs gave different scores.
           RuntimeError: a program failed.
         """

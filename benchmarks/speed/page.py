@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from benchmarks.page import markdown, when_and_where
 from benchmarks.speed.outcome import Outcome
 
-_NAMES = ["measure", "median", "least, most", "asked", "reached", "ours", "beside"]
+_NAMES = ["measure", "median", "min, max", "target", "reached", "latentbeam", "baseline"]
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Markdown: when and where, and a line a measure."""
+    """Markdown: when and where, and one line per measure."""
     rounds = max(len(outcome.values) for outcome in outcomes)
     return f"{when_and_where()}; {rounds} rounds.\n\n" + markdown(_NAMES, map(_cells, outcomes))
 

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of programs, each run in a fresh process."""
+"""Time and peak memory of programs, each in a fresh process."""
 
 import dataclasses
 import json
@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-# tf.Transform, which Beam imports where it is installed, makes `tf.keras` Keras 2: ours does
-# without `tf.keras`, Beam's handler of TensorFlow does not.
+# tf.Transform, which Beam imports if installed, makes `tf.keras` Keras 2. Our code does not use
+# `tf.keras`, but Beam's TensorFlow handler does.
 _ENVIRONMENT = {"beside": {"TF_USE_LEGACY_KERAS": "0"}}
 Program = Callable[[str, Path, Path], "float | None"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Wall seconds of the work alone, imports left out; the greatest resident set of the process,
-    without what it started, as the operating system counts it."""
+    """Wall seconds of the work alone, without imports; the peak resident set of the process,
+    without its children, as reported by the operating system."""
 
     seconds: float
     peak_mebibytes: float
@@ -28,7 +28,7 @@ def run_program(module: str, name: str, arguments: Sequence[str | Path]) -> Meas
     """Runs a program of a module of this package by its name.
 
     Raises:
-      RuntimeError: it failed; with what it wrote to its standard error.
+      RuntimeError: it failed; the message contains its error output.
     """
     command = [sys.executable, "-m", f"benchmarks.speed.{module}", name, *map(str, arguments)]
     environment = os.environ | _ENVIRONMENT.get(module, {})
@@ -41,7 +41,7 @@ def run_program(module: str, name: str, arguments: Sequence[str | Path]) -> Meas
 def measure(programs: Mapping[str, Program], arguments: Sequence[str]) -> None:
     """The main function of a module of programs: NAME INPUT BUNDLE OUTPUT.
 
-    A program that gives seconds has left out of them what is not its work.
+    A program that returns seconds excludes what is not part of its work.
     """
     name, uri, bundle, output = arguments
     started = time.monotonic()
@@ -51,7 +51,7 @@ def measure(programs: Mapping[str, Program], arguments: Sequence[str]) -> None:
 
 
 def peak_mebibytes() -> float:
-    """Of this process image alone: `getrusage` would count that of the process that forked it."""
+    """The peak of this process image alone; `getrusage` would include the forking process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""The measures of the suite, and what each must reach."""
+"""The measures of the suite, with their targets."""
 
 from benchmarks.speed.contests import Contest, Side
 from benchmarks.speed.growth import Growth

@@ -1,4 +1,4 @@
-"""How long the commands take where there is next to nothing to do: what it costs to start them."""
+"""How long commands take if there is next to nothing to do: the cost of starting them."""
 
 import dataclasses
 import subprocess
@@ -16,12 +16,12 @@ _DIGITS = "builtin:digits"
 
 @dataclasses.dataclass(frozen=True)
 class Start(Measure):
-    """Wall seconds of a command, a process of its own each time.
+    """Wall seconds of a command, in a new process each time.
 
     Attributes:
-      at_most: what is asked.
-      arguments: of the command; `{bundle}` is one of a tiny model of digits, `{run}` its run over
-        all 1,797 of them, `{new}` a folder to write to.
+      at_most: the target.
+      arguments: of the command; `{bundle}` is the bundle of a tiny model of digits, `{run}` its run
+        over all 1,797 of them, `{new}` a folder to write to.
     """
 
     at_most: float
@@ -43,7 +43,7 @@ class Start(Measure):
 
 
 def _prepare(bundle: Path, run: Path) -> None:
-    """Makes what is not there yet."""
+    """Creates the bundle and the run if they do not exist."""
     if not bundle.exists():
         overrides = ["model.network=dense", "model.latent_dim=6"]
         config = train_configuration("vae", overrides=overrides, flags={"epochs": 1})

@@ -1,4 +1,4 @@
-"""An epoch of training from disk beside `keras.Model.fit` on arrays in memory."""
+"""An epoch of training from disk, compared with `keras.Model.fit` on arrays in memory."""
 
 import dataclasses
 import statistics
@@ -17,15 +17,15 @@ _IMAGES = 30_000
 
 @dataclasses.dataclass(frozen=True)
 class Training(Measure):
-    """How many times as many images a second ours trains on as bare Keras does.
+    """The ratio of training images per second, ours to bare Keras's.
 
     Both train the same network, from the same seed, on the same images in batches of the same size,
-    and validate on the same images after each epoch. The first epoch is left out, with what comes
-    before it.
+    and validate on the same images after each epoch. The first epoch and anything before it are not
+    counted.
 
     Attributes:
       model: a name of `training_sides.MODELS`.
-      at_least: the ratio that is asked for.
+      at_least: the target ratio.
     """
 
     model: str
@@ -58,4 +58,4 @@ class Training(Measure):
         images = (EPOCHS[self.model] - 1) * _IMAGES * (1 - VALIDATION_SHARE)
         microseconds = 1e6 * statistics.median(one.seconds for one in taken) / images
         peak = statistics.median(one.peak_mebibytes for one in taken)
-        return f"{microseconds:,.1f} µs an image, {peak:,.0f} MiB"
+        return f"{microseconds:,.1f} µs per image, {peak:,.0f} MiB"

@@ -1,4 +1,4 @@
-"""Training as `latentbeam train` does it, from disk, and `keras.Model.fit` on arrays in memory."""
+"""Training from disk, as in `latentbeam train`, and `keras.Model.fit` on arrays in memory."""
 
 import sys
 import time
@@ -17,8 +17,8 @@ from ae_models.training.image_store import ImageStore
 from ae_models.training.preprocessing import Preprocessing
 from benchmarks.speed.programs import Program, measure
 
-# By model, so many that a run takes over ten seconds; the first, with what comes before it, is not
-# counted.
+# By model, enough that a run takes over ten seconds; the first epoch and anything before it are
+# not counted.
 EPOCHS = {"dense": 13, "convolutional": 4}
 VALIDATION_SHARE = 0.1
 MODELS = {
@@ -28,7 +28,7 @@ MODELS = {
 
 
 def main() -> None:
-    """NAME INPUT BUNDLE OUTPUT, of which the bundle gives the preprocessing alone."""
+    """NAME INPUT BUNDLE OUTPUT; only the preprocessing comes from the bundle."""
     programs = {
         f"{side.__name__}_{model}": _of(side, model) for side in (ours, bare) for model in MODELS
     }
@@ -47,7 +47,7 @@ def _training(model: str) -> TrainingConfig:
 
 
 def ours(model_name: str, images: Path, bundle: Path, output: Path) -> float:
-    """Seconds of the epochs after the first, with the progress that the command shows."""
+    """Seconds of the epochs after the first, with the command's progress callback."""
     output.mkdir()
     paths = output / "train.npy", output / "validation.npy"
     for path, pixels in zip(paths, _parts(images), strict=True):
@@ -68,7 +68,7 @@ def ours(model_name: str, images: Path, bundle: Path, output: Path) -> float:
 
 
 def bare(model_name: str, images: Path, bundle: Path, output: Path) -> float:
-    """The same, by Keras alone: all images scaled, in memory, before it starts."""
+    """The same with Keras alone: all images are scaled in memory beforehand."""
     del output
     preprocessing = Preprocessing(bundle / TRANSFORM_OUTPUT)
     x, validation = (preprocessing(pixels).numpy() for pixels in _parts(images))
@@ -92,7 +92,7 @@ def bare(model_name: str, images: Path, bundle: Path, output: Path) -> float:
 
 
 def _parts(images: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Those to train on and those to validate by, (N, H, W, 1) uint8."""
+    """Training and validation images, (N, H, W, 1) uint8."""
     with np.load(images) as arrays:
         pixels = arrays["x"][..., None]
     held_out = int(VALIDATION_SHARE * len(pixels))

@@ -1,4 +1,4 @@
-"""Entry of the Flex Template: its parameters are flags of `latentbeam score`."""
+"""Entry point of the Flex Template: its parameters are flags of `latentbeam score`."""
 
 import sys
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ import click
 
 from pipelines.cli import cli, main
 
-# The image holds all that workers need; and who launches a template does not wait in its launcher.
+# The image contains all that workers need, and the launcher does not wait for the job.
 _ALWAYS = ("--runner=DataflowRunner", "--sdk_location=container", "--no_wait_until_finish")
 
 
 def score_arguments(parameters: Sequence[str]) -> list[str]:
-    """The command's arguments. A switch comes as `--name=true` or `--name=false`."""
+    """The command's arguments. Switches arrive as `--name=true` or `--name=false`."""
     options = [known for known in cli.commands["score"].params if isinstance(known, click.Option)]
     switches = {name for option in options if option.is_flag for name in option.opts}
     arguments = []

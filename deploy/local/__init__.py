@@ -1,1 +1,1 @@
-"""Beam's engines on one machine: what the tests of the engines, and a first try, run on."""
+"""Beam's engines on one machine, for the engine tests and for trying them out."""

@@ -1,4 +1,4 @@
-"""What the engines are made of: fetched once by the packages' own clients, checked, kept in the
+"""The engines' components: fetched once with the packages' own clients, verified, and stored in the
 user's cache folder."""
 
 import hashlib
@@ -24,39 +24,39 @@ _PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 
 
 class FetchError(Exception):
-    """A part of an engine could not be had, or is not the one that was pinned."""
+    """A component of an engine could not be fetched, or is not the pinned one."""
 
 
 def flink_home() -> Path:
     """Flink's distribution, of the version in `flink/distribution.txt`.
 
     Raises:
-      FetchError: it cannot be had.
+      FetchError: it cannot be fetched.
     """
     pins = _HERE / "flink" / "distribution.txt"
     return fetched("flink", pins.read_bytes(), lambda folder: _fetch_flink(pins, folder))
 
 
 def pyspark_home() -> Path:
-    """A folder to import PySpark from, of the version in `spark/pyspark.txt`, Spark's jars and its
-    scripts within; it needs Java.
+    """A folder to import PySpark from, of the version in `spark/pyspark.txt`, with Spark's jars and
+    scripts; it needs Java.
 
     Raises:
-      FetchError: it cannot be had.
+      FetchError: it cannot be fetched.
     """
     pins = _HERE / "spark" / "pyspark.txt"
     return fetched("pyspark", pins.read_bytes(), lambda folder: _fetch_pyspark(pins, folder))
 
 
 def job_server(engine: str) -> Path:
-    """A jar that starts Beam's job server for "flink" or "spark", as `--flink_job_server_jar` and
-    `--spark_job_server_jar` take it.
+    """A jar that starts Beam's job server for "flink" or "spark", for `--flink_job_server_jar` and
+    `--spark_job_server_jar`.
 
-    It names the jars of its class path, which `pom.xml` asks for and `jars.sha256` pins: Beam's own
-    single jars are not published for the versions used here.
+    It names the jars of its class path, which `pom.xml` requires and `jars.sha256` pins: Beam does
+    not publish its single jars for the versions used here.
 
     Raises:
-      FetchError: they cannot be had, or one is not the pinned one.
+      FetchError: the jars cannot be fetched, or one is not the pinned one.
     """
     pom, sums = _HERE / engine / "pom.xml", _HERE / engine / "jars.sha256"
     folder = fetched(
@@ -68,8 +68,8 @@ def job_server(engine: str) -> Path:
 
 
 def prism() -> Path:
-    """Beam's Prism, built from its Go module of the same version as the Python package; Go checks
-    modules by its own database of sums.
+    """Beam's Prism, built from its Go module in the same version as the Python package; Go verifies
+    modules with its checksum database.
 
     Raises:
       FetchError: it cannot be built.
@@ -86,10 +86,10 @@ def prism() -> Path:
 
 
 def fetched(name: str, pins: bytes, fetch: Callable[[Path], object]) -> Path:
-    """The folder in the user's cache that `fetch` has filled for these pins, now or earlier.
+    """The folder in the user's cache that `fetch` fills, or has filled earlier, for these pins.
 
     Raises:
-      FetchError: `fetch` does.
+      FetchError: raised by `fetch`.
     """
     folder = CACHE / f"{name}-{hashlib.sha256(pins).hexdigest()[:12]}"
     if not folder.exists():
@@ -111,7 +111,7 @@ def _fetch_flink(pins: Path, folder: Path) -> None:
         with tarfile.open(libraries) as archive:
             archive.extractall(work, filter="data")
         with zipfile.ZipFile(scripts) as archive:
-            archive.extractall(work)  # noqa: S202 - its sum was checked
+            archive.extractall(work)  # noqa: S202 - its checksum was verified
         (unpacked,) = Path(work).glob("apache-flink-libraries-*/deps")
         for part in ("lib", "plugins"):
             shutil.move(unpacked / part, folder / part)
@@ -123,7 +123,7 @@ def _fetch_flink(pins: Path, folder: Path) -> None:
 
 
 def _fetch_pyspark(pins: Path, folder: Path) -> None:
-    """Puts the parts of the source archive where its `setup.py` would; that needs no build."""
+    """Moves the parts of the source archive to where its `setup.py` would; no build is needed."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
         _download(pins, work)
         (source,) = Path(work).glob("*.tar.gz")
@@ -135,11 +135,11 @@ def _fetch_pyspark(pins: Path, folder: Path) -> None:
             shutil.move(unpacked / "deps" / part, folder / "pyspark" / part)
         (py4j,) = unpacked.glob("lib/py4j-*-src.zip")
         with zipfile.ZipFile(py4j) as archive:
-            archive.extractall(folder)  # noqa: S202 - its sum was checked
+            archive.extractall(folder)  # noqa: S202 - its checksum was verified
 
 
 def _download(pins: Path, folder: str) -> None:
-    """Fetches what a list of requirements pins, as it is published."""
+    """Fetches the files that a list of requirements pins, as published."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     run_client([*pip, "--requirement", str(pins), "--dest", folder])
 
@@ -154,12 +154,12 @@ def _fetch_job_server(pom: Path, sums: Path, driver: str, folder: Path) -> None:
 
 
 def _check_sums(jars: Path, sums: Path) -> None:
-    """Raises FetchError unless the jars are those of the list, in the form of `sha256sum`."""
+    """Raises FetchError unless the jars match the list, which is in the format of `sha256sum`."""
     lines = (line.split() for line in sums.read_text().splitlines())
     expected = {name: digest for digest, name in lines}
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in jars.iterdir()}
     if differ := {name for name, _ in expected.items() ^ found.items()}:
-        raise FetchError(f"not the jars of {sums}: {', '.join(sorted(differ))}")
+        raise FetchError(f"jars differ from {sums}: {', '.join(sorted(differ))}")
 
 
 def _manifest(driver: str, jars: list[Path]) -> str:
@@ -172,22 +172,22 @@ def _manifest(driver: str, jars: list[Path]) -> str:
 
 
 def _folded(line: str) -> str:
-    """In lines of at most 72 bytes, those that go on begin with a space (JAR specification)."""
+    """Lines of at most 72 bytes; continuation lines start with a space (JAR specification)."""
     first, rest = line[:70], line[70:]
     return "\r\n ".join([first, *(rest[start : start + 69] for start in range(0, len(rest), 69))])
 
 
 def run_client(command: list[str], env: dict[str, str] | None = None) -> str:
-    """What a packages' client prints.
+    """Runs a package client and returns its output.
 
     Raises:
-      FetchError: it is not there, or fails.
+      FetchError: the client is not installed, or fails.
     """
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise FetchError(f"{command[0]} is needed: {error}") from error
+        raise FetchError(f"{command[0]} is needed; install it: {error}") from error
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        raise FetchError(f"{' '.join(command[:4])} failed: {said[0] if said else 'silently'}")
+        raise FetchError(f"{' '.join(command[:4])} failed: {said[0] if said else 'no message'}")
     return done.stdout

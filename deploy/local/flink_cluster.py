@@ -1,4 +1,4 @@
-"""A Flink cluster on this machine: a JobManager, TaskManagers, and a pool that starts their Python
+"""A Flink cluster on this machine: a JobManager, TaskManagers, and a pool that starts Python
 workers.
 
 Example: python -m deploy.local.flink_cluster up --task_managers 2
@@ -23,10 +23,10 @@ from deploy.local.artifacts import CACHE, FetchError, flink_home, job_server
 
 REST = "localhost:8081"
 WORKER_POOL_PORT = 50000
-# Of the jars that Beam asks for: Flink has these in its own version, and its own logging.
+# Excluded from the jars that Beam requires: Flink has its own version of these, and of logging.
 FLINKS_OWN = ("flink-", "slf4j-")
 _CONFIG = Path(__file__).parents[1] / "flink" / "config.yaml"
-# Of this machine alone; in containers and on Kubernetes their own images set these.
+# For this machine only; in containers and on Kubernetes, the images set these.
 _LOCAL = "".join(
     f"{key}: localhost\n"
     for key in (
@@ -38,21 +38,21 @@ _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 
 
 class FlinkCluster:
-    """Processes that outlive the one that starts them, known by files of their numbers.
+    """Processes that outlive the one that starts them, identified by files with their ids.
 
     Args:
-      folder: for configuration, logs and the processes' numbers.
+      folder: for configuration, logs and the files of process ids.
     """
 
     def __init__(self, folder: Path = CACHE / "flink-cluster"):
         self._folder = folder
 
     def up(self, task_managers: int) -> None:
-        """Starts what is not running, and waits until all of it answers.
+        """Starts the processes that are not running, and waits until all of them answer.
 
         Raises:
-          FetchError: Flink cannot be had.
-          TimeoutError: it does not answer.
+          FetchError: Flink cannot be fetched.
+          TimeoutError: Flink does not answer.
         """
         home = flink_home()
         conf = self._folder / "conf"
@@ -68,16 +68,16 @@ class FlinkCluster:
         self._wait(task_managers)
 
     def start_task_manager(self, number: int) -> None:
-        """Starts one, unless it is running."""
+        """Starts a TaskManager, unless it is running."""
         self._start(f"taskmanager-{number}", _script("taskmanager"))
 
     def kill_task_manager(self, number: int) -> None:
-        """With SIGKILL, as a machine that fails."""
+        """Kills a TaskManager with SIGKILL, like a machine that fails."""
         os.killpg(self._pid(f"taskmanager-{number}"), signal.SIGKILL)
         self._number(f"taskmanager-{number}").unlink()
 
     def down(self) -> None:
-        """Stops all of it: with SIGTERM, then with SIGKILL."""
+        """Stops all processes, with SIGTERM, then with SIGKILL."""
         names = [path.stem for path in self._folder.glob("*.pid")]
         for stop, seconds in ((signal.SIGTERM, _SECONDS_TO_STOP), (signal.SIGKILL, 5)):
             for name in filter(self._alive, names):
@@ -89,7 +89,7 @@ class FlinkCluster:
             self._number(name).unlink()
 
     def status(self) -> dict[str, Any]:
-        """What Flink's own interface tells; empty where it does not answer."""
+        """The overview from Flink's REST interface; empty if it does not answer."""
         with contextlib.suppress(OSError):
             return rest("overview")
         return {}
@@ -117,7 +117,7 @@ class FlinkCluster:
         end = time.monotonic() + _SECONDS_TO_START
         while self.status().get("taskmanagers", 0) < task_managers or not _listens():
             if time.monotonic() > end:
-                raise TimeoutError(f"Flink has not started; {self._folder}/log may tell why")
+                raise TimeoutError(f"Flink has not started: see the logs in {self._folder}/log")
             time.sleep(0.5)
 
     def _number(self, name: str) -> Path:
@@ -135,24 +135,24 @@ class FlinkCluster:
 
 
 def rest(path: str) -> Any:
-    """What the JobManager answers.
+    """The JobManager's answer.
 
     Raises:
-      OSError: it does not.
+      OSError: it does not answer.
     """
     with urllib.request.urlopen(f"http://{REST}/{path}", timeout=10) as answer:
         return json.load(answer)
 
 
 def flags() -> list[str]:
-    """What `latentbeam` is told to run on this cluster."""
+    """The flags with which `latentbeam` runs on this cluster."""
     return [
         "--runner=FlinkRunner",
         f"--flink_master={REST}",
         f"--flink_job_server_jar={job_server('flink')}",
         "--environment_type=EXTERNAL",
         f"--environment_config=localhost:{WORKER_POOL_PORT}",
-        # From one stage to the next, workers keep TensorFlow and the model.
+        # Workers keep TensorFlow and the model between stages.
         "--environment_cache_millis=60000",
     ]
 
@@ -166,7 +166,7 @@ def _worker_pool() -> list[str]:
 
 
 def _link_jars(folder: Path) -> None:
-    """Flink's class path: its own jars and Beam's; config.yaml tells why."""
+    """Flink's class path: its own jars and Beam's; config.yaml explains why."""
     folder.mkdir()
     beam = (job_server("flink").parent / "jars").iterdir()
     added = [jar for jar in beam if not jar.name.startswith(FLINKS_OWN)]
@@ -175,7 +175,7 @@ def _link_jars(folder: Path) -> None:
 
 
 def _environment(folder: Path, logs: Path) -> dict[str, str]:
-    """Each Python worker is one of several on the machine."""
+    """The environment of a process; one thread per worker, as several share the machine."""
     return {
         **os.environ,
         "FLINK_CONF_DIR": str(folder / "conf"),
@@ -228,7 +228,7 @@ def down() -> None:
 
 @main.command()
 def status() -> None:
-    """Print what the cluster tells of itself."""
+    """Print the cluster's overview."""
     click.echo(json.dumps(FlinkCluster().status(), indent=2))
 
 

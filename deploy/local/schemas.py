@@ -1,4 +1,4 @@
-"""What the files of `deploy/flink` are checked against: the schemas that their readers publish."""
+"""The published schemas against which the files of `deploy/flink` are checked."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ _COMPOSE = "github.com/compose-spec/compose-go/v2@v2.16.2"
 
 
 def flink_deployment_schema() -> dict[str, Any]:
-    """Of what a FlinkDeployment of Flink's Kubernetes operator, v1beta1, has under `spec`.
+    """The JSON schema of `spec` in a FlinkDeployment of Flink's Kubernetes operator, v1beta1.
 
-    A JSON schema; Kubernetes drops fields that it does not know, here they are errors.
+    Kubernetes drops unknown fields; with this schema, they are errors.
 
     Raises:
-      FetchError: the operator's jar cannot be had, or is not the pinned one.
+      FetchError: the operator's jar cannot be fetched, or is not the pinned one.
     """
     folder = fetched("flink-operator", _OPERATOR_SHA256.encode(), _fetch_operator)
     (jar,) = folder.glob("*.jar")
@@ -33,11 +33,11 @@ def flink_deployment_schema() -> dict[str, Any]:
 
 
 def compose_schema() -> dict[str, Any]:
-    """The compose specification's own, from the module that `docker compose` reads files with; Go
-    checks it by its database of sums.
+    """The compose specification's schema, from the module with which `docker compose` reads files;
+    Go verifies it with its checksum database.
 
     Raises:
-      FetchError: it cannot be had.
+      FetchError: it cannot be fetched.
     """
     folder = fetched("compose-schema", _COMPOSE.encode(), _fetch_compose)
     return json.loads((folder / "compose-spec.json").read_text())
@@ -59,7 +59,7 @@ def _fetch_compose(folder: Path) -> None:
 
 
 def _closed(schema: Any) -> Any:
-    """Objects may have the listed properties alone, and Kubernetes' "integer or text" is both."""
+    """A schema that allows only listed properties, and both types for Kubernetes' int-or-string."""
     if isinstance(schema, list):
         return [_closed(value) for value in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Jobs of Dataflow, which may be handed over instead of run to their end here."""
+"""Dataflow jobs, which can be submitted without waiting for them to finish."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ _CONSOLE = "https://console.cloud.google.com/dataflow/jobs"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A job that was handed over: nothing is known of a result.
+    """A job that was handed over: its result is not known here.
 
-    state: `checked`: its graph was built, and that is all; `template`: written to `location`, for
-      others to submit; `submitted`: the service has it.
-    name: of the job.
-    id: the service's; None if it was not submitted.
-    location: of the template, else of the service's page for the job.
+    state: `checked`: only its graph was built; `template`: written to `location`, to be submitted
+      later; `submitted`: accepted by the service.
+    name: the job's name.
+    id: the service's job id; None if the job was not submitted.
+    location: path of the template, or else the address of the service's page for the job.
     graph_bytes: size of the job graph.
-    environments: what its steps run in: the workers' image and the resource hints.
+    environments: where its steps run: the workers' image and the resource hints.
     """
 
     state: str
@@ -47,16 +47,16 @@ class Job:
 
 
 def check_flags(options: PipelineOptions) -> None:
-    """Raises ConfigError for flags that would hand a job over, where the runner is not Dataflow and
-    passes over them, and for accelerators that are asked for in two ways."""
+    """Raises ConfigError for flags that would hand a job over where the runner is not Dataflow and
+    would ignore them, and for accelerators that are requested in two ways."""
     for name, given in _handing_over(options).items():
         if given and not _is_dataflow(options):
-            raise ConfigError(f"--{name} works with DataflowRunner only")
+            raise ConfigError(f"--{name} works only with --runner=DataflowRunner")
     services = options.view_as(GoogleCloudOptions).dataflow_service_options or []
     accelerators = [option for option in services if option.startswith("worker_accelerator")]
     if accelerators and resource_hints.ACCELERATOR.urn in _hints(options):
         raise ConfigError(
-            "accelerators are asked for twice: give either --resource_hint=accelerator=... or "
+            "accelerators are requested twice: give either --resource_hint=accelerator=... or "
             f"--dataflow_service_options={accelerators[0]}"
         )
 
@@ -69,9 +69,9 @@ def _hints(options: PipelineOptions) -> dict[str, bytes]:
 
 
 def check_reachable(options: PipelineOptions, paths: Mapping[str, Sequence[str]]) -> None:
-    """Raises ConfigError for local paths, by their flags: Dataflow's workers are other machines.
+    """Raises ConfigError for local paths, naming the flag: Dataflow's workers are other machines.
 
-    A dry run reads and writes nothing there, and warns only.
+    A dry run reads and writes nothing there, so it only warns.
     """
     if not _is_dataflow(options):
         return
@@ -85,17 +85,17 @@ def check_reachable(options: PipelineOptions, paths: Mapping[str, Sequence[str]]
 
 
 def is_handed_over(options: PipelineOptions) -> bool:
-    """Whether the flags ask for a job that is not run to its end here."""
+    """Whether the flags request a job that this process does not wait for."""
     return any(_handing_over(options).values())
 
 
 def is_dry_run(options: PipelineOptions) -> bool:
-    """Whether the job's graph is built and nothing else is done, or looked at outside."""
+    """Whether only the job's graph is built, without touching anything outside this process."""
     return bool(options.view_as(TestOptions).dry_run)
 
 
 def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
-    """Checks, writes or submits the job, and waits for nothing more."""
+    """Checks, writes or submits the job, without waiting for it to finish."""
     result: Any = pipeline.run()
     runner: Any = pipeline.runner
     graph, name = runner.proto_pipeline, runner.job.proto.name
@@ -113,7 +113,7 @@ def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
 
 
 def announce(result: Any, options: PipelineOptions) -> None:
-    """Says which job is waited for: it goes on when this process is stopped."""
+    """Prints which job is waited for: it continues if this process is stopped."""
     if _is_dataflow(options):
         page = _page(options.view_as(GoogleCloudOptions), result.job_id())
         say(f"submitted job {result.job_id()}: {page}")

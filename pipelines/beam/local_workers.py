@@ -1,6 +1,6 @@
-"""Local worker processes, of which one may die.
+"""Local worker processes, any of which may die.
 
-Beam 2.77 would wait for ever for the answers of a process that was killed, and for the end of one
+Beam 2.77 would wait forever for answers from a process that was killed, and for the exit of one
 that was still starting when the run failed.
 """
 
@@ -25,21 +25,21 @@ from google.protobuf import json_format
 
 from pipelines.beam.worker_pool import worker_environment
 
-DIED = "a worker process died before its work was done"
-_CHANNEL = "Channel closed prematurely"  # what Beam says where data was on its way to the worker
+DIED = "a worker process died before it finished its work"
+_CHANNEL = "Channel closed prematurely"  # Beam's message if data was on its way to the worker
 _SECONDS_TO_END = 30
-# What the watch takes hold of, private to Beam 2.77: of a handler, its connection and its service.
+# Private names of Beam 2.77 that the watch uses: the handler's, its connection's, its service's.
 _PRIVATE = (("_worker_command_line",), ("_read", "_read_thread"), ("_DONE_MARKER",))
 
 
 def tells_of_a_death(error: BaseException) -> bool:
-    """Whether a pipeline has failed by the death of a worker process."""
+    """Whether a pipeline failed because a worker process died."""
     return DIED in str(error) or _CHANNEL in str(error)
 
 
 @contextlib.contextmanager
 def quiet_threads() -> Iterator[None]:
-    """Beam's own threads end with gRPC's errors when a worker dies, and Python would print them."""
+    """Beam's threads end with gRPC errors when a worker dies; Python would print these."""
     before = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
@@ -54,7 +54,7 @@ def quiet_threads() -> Iterator[None]:
 
 
 class _Connection:
-    """What a worker is asked through; once it is dead, it answers everything with an error."""
+    """The channel for requests to a worker; once the worker is dead, it answers with errors."""
 
     def __init__(self, connection: worker_handlers.ControlConnection):
         self._connection = connection
@@ -76,7 +76,7 @@ class _Connection:
         self._connection.close()
 
     def ask_to_end(self) -> None:
-        """Also one that has not connected yet."""
+        """Also works for a worker that has not connected yet."""
         self._connection.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
 
     def worker_died(self) -> None:
@@ -98,8 +98,8 @@ class _Connection:
 
 @worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Stands in for Beam's own, with an eye on the process; of a Beam that is made otherwise, it is
-    Beam's own."""
+    """Replaces Beam's handler and watches the process; behaves like Beam's where a version of Beam
+    lacks the private names that the watch needs."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -113,7 +113,7 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
             self.control_conn: Any = _Connection(self.control_conn)
 
     def start_worker(self) -> None:
-        """Starts the process, and a thread that waits for its end."""
+        """Starts the process, and a thread that waits for it to exit."""
         if not self._is_watched:
             super().start_worker()
             return
@@ -138,8 +138,7 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
         self.worker_thread.start()
 
     def close(self) -> None:
-        """Ends the process; with SIGKILL where the run has failed and it is in the middle of
-        something."""
+        """Ends the process, with SIGKILL if the run has failed and the process is still busy."""
         if not self._is_watched:
             super().close()
             return
@@ -147,7 +146,7 @@ class WatchedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)
         self._process.kill()
-        with contextlib.suppress(grpc.RpcError):  # of connections that ended with the process
+        with contextlib.suppress(grpc.RpcError):  # from connections that ended with the process
             super().close()
 
     def _wait(self, logs: grpc.Server) -> None:

@@ -1,8 +1,8 @@
-"""Which of Beam's options a run is remembered with: results are handed on, and secrets are not.
+"""Which of Beam's options a run records: results are shared, secrets must not be.
 
-The list is closed. A name that is not on it, of a later Beam or of another package, counts as one
-that may hold a secret; so do those that can hold one inside of a value: addresses with a password,
-environments, experiments, packages, labels.
+The list is closed. Any other name, from a later Beam or from another package, is assumed to hold a
+secret. So are options whose values can contain one: addresses with a password, environments,
+experiments, packages, labels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,8 +63,8 @@ RECORDED = frozenset(
 
 
 def recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as a ledger may hold them: of those on the list the values, of the others the
-    names, with `NOT_RECORDED` in place of the value."""
+    """The options as a ledger may contain them: values for those on the list; for the others only
+    the names, with `NOT_RECORDED` in place of the value."""
     return {
         name: value if name in RECORDED and _is_json(value) else NOT_RECORDED
         for name, value in options.items()
@@ -72,7 +72,7 @@ def recorded(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hidden_values(options: Mapping[str, Any]) -> dict[str, str]:
-    """The texts that `recorded` leaves out, each with the name of its option."""
+    """The texts that `recorded` omits, each with the name of its option."""
     return {
         text: name
         for name, value in options.items()

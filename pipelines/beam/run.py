@@ -33,22 +33,22 @@ from pipelines.console.progress import Progress, WorkerProgress
 
 _LOCAL_RUNNER = "FnApiRunner"
 _LOOPBACK, _JAVA_ENGINES = "LOOPBACK", ("flink", "spark", "portable")
-_STEP = re.compile(r" \[while running '[^']*'\]")  # what Beam adds to a message
+_STEP = re.compile(r" \[while running '[^']*'\]")  # appended to messages by Beam
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 _PACKAGES = ("latentbeam", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "pyarrow")
 
 
 def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the flags that are not ours.
+    """Beam's options, from the flags that are not ours.
 
-    Locally the in-process engine is named outright: DirectRunner chooses between three of them by
-    what a pipeline contains and whether a download succeeds. Beam's file systems get the
-    options too, as paths are looked at before there is a pipeline.
+    Local runs name the in-process engine explicitly: DirectRunner chooses between three engines,
+    depending on what a pipeline contains and whether a download succeeds. Beam's file systems get
+    the options too, because paths are checked before there is a pipeline.
 
     Raises:
-      ConfigError: a flag that Beam does not know, or a value that it cannot read; DaskRunner, which
-        drops records without an error (Beam 2.77); fewer than no workers; flags of Dataflow with
-        another runner, or that exclude one another.
+      ConfigError: a flag that Beam does not recognise, or a value that it cannot parse; DaskRunner,
+        which drops records without an error (Beam 2.77); a negative number of workers; Dataflow's
+        flags with another runner, or flags that exclude each other.
     """
     check_beam_flags(flags)
     options = PipelineOptions(list(flags))
@@ -57,7 +57,9 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
     if name == "direct":
         options.view_as(StandardOptions).runner = _LOCAL_RUNNER
     if name == "dask":
-        raise ConfigError("DaskRunner loses records without an error: choose another runner")
+        raise ConfigError(
+            "DaskRunner loses records without an error: choose another runner, or omit --runner"
+        )
     check_range(0, direct_num_workers=options.view_as(DirectOptions).direct_num_workers)
     check_flags(options)
     FileSystems.set_options(options)
@@ -67,23 +69,23 @@ def pipeline_options(flags: Sequence[str]) -> PipelineOptions:
 def run(
     build: Callable[[beam.Pipeline], Any], options: PipelineOptions, label: str, counter: str
 ) -> Job | None:
-    """Builds a pipeline, runs it to its end, and shows its progress.
+    """Builds a pipeline, runs it until it finishes, and shows its progress.
 
-    Where the flags ask for it, the job is handed over instead: there is no result yet then.
+    If the flags request it, the job is handed over instead, and there is no result yet.
 
     Args:
       build: applies the transforms.
-      options: of the pipeline.
-      label: what is being done, for people.
-      counter: the metric that counts the records that are done with.
+      options: the pipeline's options.
+      label: description of the work, for people.
+      counter: the metric that counts finished records.
 
     Returns:
-      The job that was handed over; None if it has come to its end.
+      The job that was handed over; None if it ran here and finished.
 
     Raises:
       ConfigError: the runner needs an option that is missing, or cannot use one.
-      LatentbeamError: a step raised one, in a worker process too.
-      JobError: an engine outside of this process could not be reached, or gave up; a local worker
+      LatentbeamError: a step raised one, possibly in a worker process.
+      JobError: an engine outside this process could not be reached, or gave up; a local worker
         process died.
     """
     with _own_workers(options), _pipeline(options) as pipeline:
@@ -107,22 +109,22 @@ def run(
 
 @contextlib.contextmanager
 def _pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
-    """A pipeline, whose folder Beam itself would only remove after a run."""
+    """A pipeline. Its temporary folder is removed too; Beam would only do so after a run."""
     with contextlib.ExitStack() as folders:
         try:
             trial = beam.Pipeline(runner=_LOCAL_RUNNER, options=options)
             folders.callback(shutil.rmtree, trial.local_tempdir, ignore_errors=True)
-            _ = trial | beam.Create([0]) | beam.Reshuffle()  # some options are first read there
+            _ = trial | beam.Create([0]) | beam.Reshuffle()  # first use of some options
             pipeline = beam.Pipeline(options=options)
-        except Exception as error:  # there is nothing but options that it can come of
+        except Exception as error:  # only the options can cause one here
             raise ConfigError(f"Beam cannot use these flags: {error}") from error
         folders.callback(shutil.rmtree, pipeline.local_tempdir, ignore_errors=True)
         yield pipeline
 
 
 def decoding_threads(options: PipelineOptions) -> int:
-    """As many as there are cores where one local process has the machine for itself; else one, as
-    there are processes or bundles enough."""
+    """One per core if a single local process has the machine to itself; otherwise one, because
+    there are enough processes or bundles."""
     direct = options.view_as(DirectOptions)
     alone = direct.direct_running_mode == "in_memory" and direct.direct_num_workers == 1
     return len(os.sched_getaffinity(0)) if _is_local(options) and alone else 1
@@ -134,8 +136,8 @@ def _is_local(options: PipelineOptions) -> bool:
 
 @contextlib.contextmanager
 def _threads_for_workers(options: PipelineOptions) -> Iterator[None]:
-    """While local worker processes are started, TensorFlow's threads are shared out among them:
-    each would start as many as there are cores, and they would gain nothing from one another."""
+    """Divides TensorFlow's threads among the local worker processes while these are started: each
+    would otherwise start one per core, which gains nothing."""
     direct = options.view_as(DirectOptions)
     if (
         not _is_local(options)
@@ -154,8 +156,9 @@ def _threads_for_workers(options: PipelineOptions) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_workers(options: PipelineOptions) -> Iterator[None]:
-    """`--environment_type=LOOPBACK` with a pool of ours in this process: Beam's ends workers by ids
-    that two TaskManagers share. Prism names its workers apart, and keeps Beam's."""
+    """Serves `--environment_type=LOOPBACK` from our own pool in this process: Beam's pool stops
+    workers by ids that two TaskManagers share. Prism gives its workers distinct names, so it uses
+    Beam's pool."""
     portable = options.view_as(PortableOptions)
     if portable.environment_type != _LOOPBACK or runner_name(options) not in _JAVA_ENGINES:
         yield
@@ -171,7 +174,7 @@ def _own_workers(options: PipelineOptions) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
-    """What goes wrong elsewhere comes as text, of which one line is for people."""
+    """Turns errors from elsewhere, which arrive as text, into one line for people."""
     try:
         yield
     except LatentbeamError as error:
@@ -188,7 +191,7 @@ def _errors_of_engine(options: PipelineOptions) -> Iterator[None]:
 
 
 def _error_of_user(line: str) -> LatentbeamError | None:
-    """The error that a worker process told of, as Python writes one at the end of a traceback."""
+    """The error that a worker process reported, parsed from the last line of a traceback."""
     name, _, message = line.partition(": ")
     kind = getattr(errors, name.removeprefix(f"{errors.__name__}."), None)
     if not (isinstance(kind, type) and issubclass(kind, LatentbeamError)):
@@ -197,19 +200,19 @@ def _error_of_user(line: str) -> LatentbeamError | None:
 
 
 def cause(text: str) -> str:
-    """The line that says what went wrong, of tracebacks of Python inside of those of Java: that of
-    the innermost error, or where there is none the first."""
+    """The line that says what went wrong, from Python tracebacks nested in Java's: the innermost
+    error's line, or the first line if there is no traceback."""
     innermost = text.rpartition("Traceback (most recent call last):\n")[2]
     lines = [line for line in innermost.splitlines() if line.strip() and not line[0].isspace()]
-    return lines[0] if lines else "it gave no reason"
+    return lines[0] if lines else "no reason given"
 
 
 def described_options(options: PipelineOptions) -> dict[str, Any]:
-    """The options that were given, as a ledger may hold them (`pipelines.beam.recorded`)."""
+    """The options that were given, as a ledger may contain them (`pipelines.beam.recorded`)."""
     return recorded(options.get_all_options(drop_default=True))
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that results depend on."""
+    """Versions of Python and of the packages that results depend on."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}

@@ -1,9 +1,9 @@
-"""Starts the Python workers that Flink and Spark ask for (`--environment_type=EXTERNAL`).
+"""Starts the Python workers that Flink and Spark request (`--environment_type=EXTERNAL`).
 
-Beam's own pool knows workers by an id that is unique within one TaskManager and one job alone: of
-two with the same id, ending one ends the other. This one leaves a worker to itself: it ends with
-the connection to whoever asked for it. Options of the pipeline and logs pass through, as in Beam's
-images.
+Beam's pool identifies workers by an id that is unique only within one TaskManager and one job: if
+two workers share an id, stopping one stops the other. This pool does not stop single workers: each
+exits when the connection to its requester closes. Pipeline options and logs are passed through, as
+in Beam's images.
 
 Example: python -m pipelines.beam.worker_pool --port 50000
 """
@@ -37,8 +37,8 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     """The service that a runner asks for workers: each is a process of this Python.
 
     Args:
-      command: what starts a worker.
-      timeout: the seconds that the runner has to tell the pipeline's options.
+      command: the command that starts a worker.
+      timeout: seconds to wait for the runner to send the pipeline's options.
     """
 
     def __init__(self, command: Sequence[str] = _WORKER, timeout: float = 60):
@@ -65,7 +65,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def stop(self) -> None:
-        """Ends all workers, those that do not end by themselves with SIGKILL."""
+        """Ends all workers, with SIGKILL if they do not exit when terminated."""
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
@@ -89,7 +89,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 def worker_environment(
     request: beam_fn_api_pb2.StartWorkerRequest, options: dict[str, Any]
 ) -> dict[str, str]:
-    """What Beam's worker is told, by the container contract's names."""
+    """The environment variables for Beam's worker, named as in the container contract."""
     return {
         **os.environ,
         "WORKER_ID": request.worker_id,
@@ -101,12 +101,12 @@ def worker_environment(
 
 @click.command(help=__doc__)
 @click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True)
-@click.option("--host", default="localhost", show_default=True, help="Where to listen.")
+@click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
 def main(port: int, host: str) -> None:
     """Serves until it is stopped.
 
     Raises:
-      RuntimeError: it cannot listen there.
+      RuntimeError: it cannot listen at this address.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with serving(f"{host}:{port}") as (server, _):
@@ -115,11 +115,11 @@ def main(port: int, host: str) -> None:
 
 @contextlib.contextmanager
 def serving(address: str) -> Iterator[tuple[grpc.Server, int]]:
-    """A pool that listens at HOST:PORT, and its port, which is free to choose where it is 0; its
-    workers end with it.
+    """A pool that listens at HOST:PORT, and its port (port 0 picks a free one). Its workers end
+    with it.
 
     Raises:
-      RuntimeError: it cannot listen there.
+      RuntimeError: it cannot listen at this address.
     """
     pool = WorkerPool()
     server = grpc.server(ThreadPoolExecutor(thread_name_prefix="start-worker"))

@@ -1,1 +1,1 @@
-"""The programs behind the commands."""
+"""The functions behind the commands."""

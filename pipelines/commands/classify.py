@@ -26,8 +26,8 @@ from transforms.runs.run_lock import held
 
 @dataclasses.dataclass(frozen=True)
 class ClassConfig(Validated):
-    """What classes are made of: the column of labels, Gaussians a class, the p-value of the
-    evidence up to which a record has no class, and the most rows that are fitted to."""
+    """How classes are fitted: the column of labels, Gaussians per class, the evidence p-value at or
+    below which a record has no class, and the maximum number of rows in the fit."""
 
     label: str = "label"
     components: int = 1
@@ -51,12 +51,12 @@ def classify(
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Fits classes to a sample of a finished run, gives every record of it, or of the run `apply`,
-    its class probabilities, and gives the ledger.
+    """Fits classes to a sample of a finished run, writes class probabilities for every record of
+    it, or of the run `apply`, and returns the ledger.
 
     Raises:
-      LatentbeamError: a run, the label, a flag or the output cannot be used; the two runs are not
-        of the same bundle.
+      LatentbeamError: a run, the label, a flag or the output cannot be used; the two runs were
+        scored by different bundles.
     """
     applied = apply or scores
     options = pipeline_options(beam_flags)
@@ -96,15 +96,15 @@ def classify(
 
 
 def _columns(scores: SourceRun, applied: SourceRun, label: str) -> tuple[list[str], list[str]]:
-    """The columns of latents, and that of labels if the run to apply to has it."""
+    """The latent columns, and the label column if the run to apply to has it."""
     if applied.model != scores.model:
         raise InputError(
-            f"{applied.path} was scored by the bundle {applied.model}, {scores.path} by "
-            f"{scores.model}"
+            f"{applied.path} was scored by the bundle {applied.model}, but {scores.path} by "
+            f"{scores.model}: score both with the same bundle"
         )
     columns = latent_columns(scores.path)
     if latent_columns(applied.path) != columns:
-        raise InputError(f"{applied.path} has not the same latents as {scores.path}: {columns}")
+        raise InputError(f"{applied.path} lacks the latent columns of {scores.path}: {columns}")
     check_label(scores.path, label)
     return columns, [label] if label in scored_schema(applied.path).names else []
 
@@ -112,7 +112,7 @@ def _columns(scores: SourceRun, applied: SourceRun, label: str) -> tuple[list[st
 def _fit(
     scores: str, columns: Sequence[str], config: ClassConfig
 ) -> tuple[ClassModel, dict[str, int]]:
-    """The model, and of how many records it was made."""
+    """The model, and how many records it was fitted to."""
     with Progress("sampling", scored_count(scores)) as progress:
         found = sample_labelled(
             scores, columns, config.label, count=config.sample, seed=config.seed, show=progress.show

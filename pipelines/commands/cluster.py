@@ -1,4 +1,4 @@
-"""`latentbeam cluster`: a finished run's latents in clusters."""
+"""`latentbeam cluster`: clusters the latents of a finished run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from transforms.runs.ledger import CLUSTERS, read_ledger
 from transforms.runs.run_lock import held
 
 _LABEL = "label"
-_MOST_LABELS = 1000  # of a column that says what records are rather than which
+_MOST_LABELS = 1000  # a column with more distinct values identifies records, not kinds of them
 
 
 def cluster(
@@ -49,26 +49,28 @@ def cluster(
     overwrite: bool = False,
     beam_flags: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Finds clusters in a sample of a run's latents, gives every record its own, and writes them.
+    """Finds clusters in a sample of a run's latents, assigns every record to one, and writes the
+    assignments.
 
     Args:
       scores: the folder of the finished run.
       output: the folder to write to.
-      method: of `CLUSTERINGS`.
-      clusters: how many; None: chosen by the method's criterion.
+      method: a key of `CLUSTERINGS`.
+      clusters: the number of clusters; None: chosen by the method's criterion.
       label: the column to compare with; None: `label`, if there is one.
-      sample: the most records that clusters are found in; None: as many as suit the method.
-      min_cluster_size: of HDBSCAN.
+      sample: the maximum number of records to find clusters in; None: a number that suits the
+        method.
+      min_cluster_size: HDBSCAN's.
       seed: of the sample, and of what is random in the method.
-      overwrite: replace what `output` holds, once the work has succeeded.
+      overwrite: replace the contents of `output`, once the work has succeeded.
       beam_flags: of the pipeline.
 
     Returns:
       The ledger.
 
     Raises:
-      LatentbeamError: no finished run, one without latents, a flag or an output that cannot be
-        used.
+      LatentbeamError: there is no finished run, it has no latents, or a flag or the output cannot
+        be used.
     """
     config = ClusteringConfig(clusters, min_cluster_size=min_cluster_size, seed=seed)
     _check_flags(method, sample, min_cluster_size)
@@ -112,7 +114,9 @@ def _check_flags(method: str, sample: int | None, min_cluster_size: int | None) 
     if sample is not None:
         check_range(1, sample=sample)
     if min_cluster_size is not None and method != "hdbscan":
-        raise ConfigError(f"--min_cluster_size is of hdbscan. Received: --method {method}")
+        raise ConfigError(
+            f"--min_cluster_size works only with --method hdbscan. Received: --method {method}"
+        )
 
 
 def _sample(
@@ -120,27 +124,30 @@ def _sample(
 ) -> pa.Table:
     names = scored_schema(scores).names
     if label is not None and label not in names:
-        raise ConfigError(f"{scores} has no column {label!r} to compare with")
+        raise ConfigError(f"{scores} has no column {label!r} to compare clusters with")
     wanted = [*columns, *(name for name in [label or _LABEL] if name in names)]
     with Progress("sampling", scored_count(scores)) as progress:
         return sample_rows(scores, wanted, count=count, seed=seed, show=progress.show)
 
 
 def _usable_label(drawn: pa.Table, label: str | None) -> str | None:
-    """The column to compare with, None where there is none, or one whose values are ids."""
+    """The column to compare with; None if there is none, or if its values are ids."""
     name = label or _LABEL
     if name not in drawn.column_names:
         return None
     different = len(drawn[name].unique())
     if different > _MOST_LABELS:
-        say(f"column {name!r} has {different} values and more: clusters are not compared with it")
+        say(
+            f"clusters are not compared with the column {name!r}: "
+            f"it has {different} or more distinct values"
+        )
         return None
     return name
 
 
 def _reliable(drawn: pa.Table, seed: int) -> np.ndarray:
-    """The latents that clusters are found in, (n, d): a record stays with a chance in proportion
-    to its reliability, so that an uncertain one weighs less, whatever the method."""
+    """The latents in which clusters are found, (n, d). A record is included with a probability
+    proportional to its reliability, so that uncertain ones weigh less, whatever the method."""
     latents = vectors(drawn[LATENT_MEAN])
     has_stddevs = LATENT_STDDEV in drawn.column_names
     stddevs = vectors(drawn[LATENT_STDDEV]) if has_stddevs else None

@@ -1,4 +1,4 @@
-"""What is made of a finished run's rows: what `cluster` and `classify` have in common."""
+"""Deriving new rows from a finished run's rows: the common part of `cluster` and `classify`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,14 +23,14 @@ def new_folder(
     overwrite: bool,
     options: PipelineOptions,
 ) -> DerivedFolder:
-    """The folder that a command is to make.
+    """The folder that a command will write.
 
     Args:
       command: its name.
       kind: of the rows.
       scores: the runs that it reads.
       output: the folder.
-      overwrite: replace what it holds, once the work has succeeded.
+      overwrite: replace the folder's contents, once the work has succeeded.
       options: of the pipeline.
 
     Raises:
@@ -38,7 +38,10 @@ def new_folder(
       OutputError: the folder cannot be used.
     """
     if is_handed_over(options):
-        raise ConfigError(f"{command} needs what its pipeline gives: run it to its end")
+        raise ConfigError(
+            f"{command} needs its pipeline's result: leave out --dry_run, --template_location and "
+            "--no_wait_until_finish"
+        )
     check_reachable(options, {"--scores": scores, "--output": [output]})
     folder = DerivedFolder(output.rstrip("/"), kind, overwrite)
     for path in scores:
@@ -57,18 +60,18 @@ def derive(
     options: PipelineOptions,
     doing: str,
 ) -> None:
-    """Makes rows of those of a run by a pipeline, and finishes the folder.
+    """Derives rows from a run's rows in a pipeline, and finishes the folder.
 
     Args:
-      folder: whose model is staged.
+      folder: the folder to write, with its model already staged.
       source: the run.
-      columns: that are read besides `id`.
+      columns: the columns to read besides `id`.
       assign: gives rows and tallies.
-      facts: what the ledger says besides the options, the versions and the `summary` of the
+      facts: facts for the ledger, besides the options, the versions and the `summary` of the
         tallies.
-      summary: makes further facts of all tallies.
+      summary: computes further facts from all tallies.
       options: of the pipeline.
-      doing: what is being done, for people.
+      doing: description of the work, for people.
 
     Raises:
       LatentbeamError: as `pipelines.beam.run.run`.

@@ -1,4 +1,4 @@
-"""`latentbeam evaluate`: how well each score of a run tells anomalous records, given a label."""
+"""`latentbeam evaluate`: how well each score of a run separates anomalous from normal records."""
 
 import dataclasses
 import functools
@@ -33,31 +33,31 @@ def evaluate(
     plot: str | None = None,
     masks: str | None = None,
 ) -> dict[str, Any]:
-    """AUROC and average precision of every score of a run, each with an interval, and what flags
-    find. Records without a value of the condition's column are neither normal nor anomalous: they
-    are left out, and counted.
+    """AUROC and average precision of every score of a run, each with an interval, and the rates of
+    true and false flags. Records without a value in the condition's column are neither normal nor
+    anomalous: they are excluded, and counted.
 
-    Memory is that of the labels and of one score at a time, some 20 bytes a record; with `plot`,
-    the curves' too.
+    Memory holds the labels and one score at a time, about 20 bytes per record; with `plot`, also
+    the curves.
 
     Args:
       scores: the folder of the finished run.
-      anomalous: the condition that says which records are anomalous in truth.
-      by: a column: the anomalous records with each of its values are also evaluated by themselves,
+      anomalous: the condition that says which records are truly anomalous.
+      by: a column: the anomalous records with each of its values are also evaluated separately,
         against all normal ones.
-      plot: the PNG file for ROC and precision-recall curves; None: none is drawn.
-      masks: the folder of masks of defects; None: pixels are not looked at.
+      plot: the PNG file for ROC and precision-recall curves; None: no curves are drawn.
+      masks: the folder of defect masks; None: pixels are not evaluated.
 
     Returns:
-      `records`, `anomalous`, `unlabelled`; of the primary score `auroc`, `average_precision` and
-      `flagged`; the intervals' `confidence`; `scores`, these and what else there is of each score,
-      the primary one's first; `advice`, a line where no record can be flagged, or None; with `by`
-      also `by`, its `column` and its `kinds`, each with its `value`, `anomalous` and `scores`; with
-      `masks` also `pixels`, as `evaluate_masks` gives it.
+      `records`, `anomalous`, `unlabelled`; for the primary score `auroc`, `average_precision` and
+      `flagged`; the intervals' `confidence`; `scores`, all measures of each score, the primary
+      score first; `advice`, a line if no record can be flagged, or else None; with `by` also `by`,
+      its `column` and its `kinds`, each with its `value`, `anomalous` and `scores`; with `masks`
+      also `pixels`, as `evaluate_masks` returns it.
 
     Raises:
-      InputError: no finished run, or no records of one of the two kinds.
-      ConfigError: the condition or `by` names no column of the scores, or one of too many values.
+      InputError: there is no finished run, or no normal or no anomalous record.
+      ConfigError: the condition or `by` names no column of the scores, or one with too many values.
       OutputError: the picture cannot be written.
     """
     where = Where.parse(anomalous)
@@ -67,7 +67,8 @@ def evaluate(
     records, found = int(truth.labelled.sum()), int(truth.anomalous.sum())
     if found in (0, records):
         raise InputError(
-            f"{scores}: {found} of {records} records are anomalous ({where}); both kinds are needed"
+            f"{scores}: {found} of {records} records are anomalous ({where}); evaluation needs "
+            "normal and anomalous records"
         )
     rows, curves = [], {}
     kinds: dict[str | None, list[dict[str, Any]]] = {value: [] for value in truth.kinds}
@@ -115,9 +116,9 @@ class _Score:
 
     Attributes:
       name: without its column's prefix.
-      column: that it is read from.
-      is_primary: whether `is_anomaly` is made of it.
-      threshold: of the others, what is flagged at least; None where that is not known.
+      column: the column to read it from.
+      is_primary: whether `is_anomaly` is computed from it.
+      threshold: for other scores, the least value that is flagged; None if not known.
     """
 
     name: str
@@ -147,11 +148,11 @@ class _Evaluated:
     """A score of N records.
 
     Attributes:
-      score: which.
-      values: (N,) float32; NaN where a record has none.
-      flags: (N,) bool; None where they are not known.
-      normal: the numbers of the normal records that have one.
-      missing: how many normal records have none.
+      score: the score's description.
+      values: (N,) float32; NaN for records without this score.
+      flags: (N,) bool; None if not known.
+      normal: the numbers of the normal records that have this score.
+      missing: how many normal records lack it.
     """
 
     score: _Score
@@ -182,11 +183,11 @@ class _Evaluated:
         return records[~np.isnan(self.values[records])]
 
     def ranked(self, anomalous: np.ndarray) -> Ranked:
-        """The records of these numbers among all normal ones."""
+        """The records with these numbers, ranked among all normal ones."""
         return Ranked.of(self.values[self._having(anomalous)], self._ascending)
 
     def row(self, anomalous: np.ndarray) -> dict[str, Any]:
-        """What is said of the score where the records of these numbers are the anomalous ones."""
+        """The score's measures if the records with these numbers are the anomalous ones."""
         known = self._having(anomalous)
         told: dict[str, Any] = dict.fromkeys(("auroc", "average_precision", "flagged"))
         if len(known) and len(self.normal):

@@ -1,4 +1,4 @@
-"""`latentbeam evaluate --masks`: how well a run's maps tell the pixels of defects."""
+"""`latentbeam evaluate --masks`: how well a run's anomaly maps locate the pixels of defects."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,30 +18,31 @@ _AUPRO_LIMITS = (0.3, 0.05)
 
 
 def evaluate_masks(scores: str, masks: str, where: Where, by: str) -> dict[str, Any]:
-    """Measures of all pixels, and of those of each kind of defect, beside the pixels of all normal
-    images. Records without a value of the condition's column, and anomalous ones without a mask,
-    are left out, and counted. The maps are read twice; memory is bounded by one image, and some
-    2 MiB a kind.
+    """Measures over all pixels, and over those of each kind of defect together with the pixels of
+    all normal images. Records without a value in the condition's column, and anomalous records
+    without a mask, are excluded, and counted. The maps are read twice; memory is bounded by one
+    image and about 2 MiB per kind.
 
     Args:
       scores: the folder of a finished run with the maps of all records.
       masks: the folder of the masks.
-      where: holds for the anomalous records.
+      where: true for the anomalous records.
       by: the column of kinds.
 
     Returns:
-      `images`, `without_mask`, `unlabelled`; the measures, as `_measures` has them; `by`, its
-      `column` and its `kinds`, each with its `value` and the measures.
+      `images`, `without_mask`, `unlabelled`; the measures, as in `_measures`; `by`, its `column`
+      and its `kinds`, each with its `value` and the measures.
 
     Raises:
-      InputError: no such run, a mask that does not fit its image, or no pixel of either sort.
+      InputError: there is no such run, a mask does not fit its image, or normal or anomalous
+        pixels are missing.
     """
     counted = _Counted(scores, Masks(masks), where, by)
     counted.count()
     if not counted.kinds:
-        raise InputError(f"{masks} holds no mask of an anomalous record of {scores} ({where})")
+        raise InputError(f"{masks} contains no mask for any anomalous record of {scores} ({where})")
     if not counted.normal.normal_images:
-        raise InputError(f"{scores} holds no normal record ({where}), which AUPIMO is made of")
+        raise InputError(f"{scores} contains no normal record ({where}); AUPIMO needs some")
     return {
         "images": counted.images,
         "without_mask": counted.without_mask,
@@ -51,7 +52,7 @@ def evaluate_masks(scores: str, masks: str, where: Where, by: str) -> dict[str, 
 
 
 class _Counted:
-    """The pixels of a run's normal records, and of the anomalous ones of each kind."""
+    """Pixel counts of a run's normal records, and of the anomalous records of each kind."""
 
     def __init__(self, scores: str, masks: Masks, where: Where, by: str):
         self._arguments, self._masks, self._by = (scores, where, by), masks, by
@@ -69,7 +70,7 @@ class _Counted:
             counts.add(record.pixels(mask))
 
     def measures(self) -> dict[str, Any]:
-        """Those of all kinds, and of each."""
+        """Measures over all kinds, and for each kind."""
         recalls = self._recalls()
         everything, rows = self.normal, []
         for kind, counts in sorted(self.kinds.items()):
@@ -91,7 +92,7 @@ class _Counted:
     def _records(
         self, label: str, normal: bool = True
     ) -> Iterator[tuple[MappedRecord, np.ndarray | None]]:
-        """Those that are counted, with the masks of the anomalous ones."""
+        """The records that are counted, anomalous ones with their masks."""
         self.unlabelled = self.without_mask = 0
         with Progress(label, self._total, " maps") as progress:
             for number, record in enumerate(mapped_records(*self._arguments), 1):

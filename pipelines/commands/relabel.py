@@ -1,4 +1,4 @@
-"""`latentbeam relabel`: a finished run with its flags set by another rule, or by another score."""
+"""`latentbeam relabel`: rewrites a finished run with flags from another rule or another score."""
 
 import contextlib
 import uuid
@@ -39,29 +39,31 @@ def relabel(
     score: str | None = None,
     model: str | None = None,
 ) -> dict[str, Any]:
-    """Writes a finished run anew with `is_anomaly` by another rule; gives the new ledger.
+    """Rewrites a finished run with `is_anomaly` set by another rule; returns the new ledger.
 
-    With `score`, `score` and `p_value` are made of that score too: what `latentbeam score` writes
-    with it as `primary`, and the same bits.
+    With `score`, the columns `score` and `p_value` also use that score. The result is bit for bit
+    what `latentbeam score` writes with it as `primary`.
 
     Args:
       scores: the folder of the finished run.
       output: the folder to write to.
       fpr: flags p_value <= fpr.
       fdr: flags by Benjamini and Hochberg at this false discovery rate, over all scored records.
-      overwrite: replace what `output` holds, once the work has succeeded.
-      score: another of the run's scores, by its name or its column's; None: as it was scored.
-      model: the bundle that scored the run, for its calibration records; None: where it was then.
+      overwrite: replace the contents of `output`, once the work has succeeded.
+      score: another of the run's scores, by its name or its column; None: the run's primary score.
+      model: the bundle that scored the run, for its calibration; None: the path recorded in the
+        run.
 
     Raises:
-      LatentbeamError: not exactly one of the two rates, one outside 0 to 1, no finished and whole
-        run, no such score, another bundle than the run's, or an output that cannot be used.
+      LatentbeamError: not exactly one of the two rates is given, or it is outside 0 to 1; the run
+        is not finished and complete, or lacks the score; the bundle is not the run's; the output
+        cannot be used.
     """
     rule, rate = _rule(fpr, fdr)
     check_free(output, overwrite)
     check_not_within(output, scores)
     if model is not None and score is None:
-        raise ConfigError(f"--model is the bundle of --score NAME. Received: {model} alone")
+        raise ConfigError(f"--model works only with --score NAME. Received: --model {model} alone")
     earlier = read_ledger(scores)
     bundle = None if score is None else _bundle_of(scores, earlier, model)
     new = None if bundle is None else _new_score(bundle, score, earlier)
@@ -72,7 +74,7 @@ def relabel(
         with Progress("relabelling", rows) as progress:
             shards, flagged = relabel_files(scores, staging, threshold, progress.show, new)
         if read_ledger(scores) != earlier:
-            raise InputError(f"{scores} was written anew while it was read")
+            raise InputError(f"{scores} was rewritten while it was being read: relabel it again")
         changed = {"rule": rule, "rate": rate, "threshold": threshold, "flagged": flagged}
         if new is not None:
             changed["score"] = new.calibration.name
@@ -94,20 +96,20 @@ def _bundle_of(scores: str, ledger: Mapping[str, Any], model: str | None) -> Bun
     """The bundle that scored a run.
 
     Raises:
-      InputError: the run's ledger names none, or the bundle is another one.
-      BundleError: it is not there, or was changed.
+      InputError: the run's ledger names no bundle, or the bundle is a different one.
+      BundleError: the bundle is missing or has been modified.
     """
     known = ledger.get("model") or {}
     path, fingerprint = known.get("path") if model is None else model, known.get("fingerprint")
     if fingerprint is None or path is None:
-        what = "model" if fingerprint is None else "place of its bundle: give --model BUNDLE"
-        raise InputError(f"{scores}: the ledger names no {what}")
+        what = "model" if fingerprint is None else "path of the model bundle: give --model BUNDLE"
+        raise InputError(f"{scores}: the ledger states no {what}")
     try:
         bundle = open_bundle(local_bundle(path))
         check_model(scores, fingerprint, bundle.fingerprint)
     except LatentbeamError as error:
         if model is None:
-            raise type(error)(f"{error}: give --model BUNDLE, as it is now elsewhere") from error
+            raise type(error)(f"{error}: if the bundle was moved, give --model BUNDLE") from error
         raise
     return bundle
 
@@ -138,7 +140,7 @@ def _rule(fpr: float | None, fdr: float | None) -> tuple[str, float]:
 
 
 def _discovery_threshold(scores: str, rows: int, rate: float, new: NewScore | None) -> float:
-    """The greatest p-value that Benjamini and Hochberg's rule flags."""
+    """The greatest p-value that the Benjamini-Hochberg rule flags."""
     with Progress("finding the threshold") as progress:
         done = 0
 
@@ -155,14 +157,14 @@ def _discovery_threshold(scores: str, rows: int, rate: float, new: NewScore | No
 def _facts(
     earlier: dict[str, Any], changed: dict[str, Any], scores: str, bundle: Bundle | None
 ) -> dict[str, Any]:
-    """The earlier ledger's facts, the rule of its flags replaced.
+    """The earlier ledger's facts, with the rule for flags replaced.
 
-    `model.fpr` becomes the threshold, so that `is_anomaly` is `p_value <= fpr` in every run. From
-    where on other scores would be flagged is known to the bundle alone.
+    `model.fpr` becomes the threshold, so that `is_anomaly` is `p_value <= fpr` in every run. The
+    thresholds of other scores can only be computed from the bundle.
     """
     own = ("format_version", "run_id", "files")
     facts = {name: value for name, value in earlier.items() if name not in own}
-    if isinstance(options := facts.get("options"), dict):  # of a release that recorded all
+    if isinstance(options := facts.get("options"), dict):  # earlier releases recorded them all
         facts["options"] = recorded(options)
     model = facts.get("model", {})
     source = {"scores": scores, "run_id": earlier["run_id"], "fpr": model.get("fpr")}
@@ -173,7 +175,7 @@ def _facts(
         source["primary_score"] = model.get("primary_score")
         columns = score_columns(scores)
         facts["model"] |= calibration_facts(bundle, changed["score"], columns, changed["threshold"])
-    if REGIONS in earlier:  # which stay as they are
+    if REGIONS in earlier:  # these are copied unchanged
         before = earlier.get("relabelled") or {}
         changed = {**changed, "regions_fpr": before.get("regions_fpr", model.get("fpr"))}
     return {**facts, "relabelled": {**changed, "from": source}}

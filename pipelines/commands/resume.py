@@ -1,4 +1,4 @@
-"""Whether a run is begun, gone on with, or done: what its folder says about it."""
+"""Whether a run has to be started, resumed, or is finished, according to its folder."""
 
 import json
 import uuid
@@ -11,33 +11,34 @@ from transforms.runs.checkpoint_plan import Plan, differences, read_plan
 from transforms.runs.ledger import finished_ledger
 from transforms.runs.output_folder import check_free, discard_unfinished
 
-_BEFORE = {"--map_format": "parquet"}  # of runs that were begun before there was a choice
+_BEFORE = {"--map_format": "parquet"}  # in runs that were started before the flag existed
 
 
 def finished_or_plan(
     output: str, facts: Mapping[str, Any], every: int | None, resume: bool, overwrite: bool
 ) -> tuple[dict[str, Any] | None, Plan | None]:
-    """What there is to do in a run folder, which is held: what may not stay is taken away.
+    """Determines what remains to be done in a run folder that this process holds, and removes what
+    must not stay.
 
     Args:
       output: the run folder.
-      facts: of the run, as its ledger will have them.
-      every: records of a part; None: as the unfinished run has it, or no parts.
-      resume: go on with an unfinished run, and leave a finished one, of the same facts.
-      overwrite: of anything else, begin anew.
+      facts: of the run, as in its future ledger.
+      every: records per part; None: as in the unfinished run, or no parts.
+      resume: continue an unfinished run, and keep a finished one, if it has the same facts.
+      overwrite: start afresh over anything else.
 
     Returns:
-      The ledger of the finished run, if nothing is to be done; and the plan, None for a run that is
-      not divided into parts.
+      The ledger of the finished run, if there is nothing left to do; and the plan, None for a run
+      that is not divided into parts.
 
     Raises:
-      OutputError: what is there may not be overwritten, or is another run's.
+      OutputError: the folder's contents may not be overwritten, or belong to another run.
     """
     now = _rows_depend_on(facts)
     plan = None if overwrite and not resume else read_plan(output)
     finished = finished_ledger(output)
     if plan is not None and finished is not None and finished.get("run_id") == plan.run_id:
-        discard_unfinished(output)  # it died while it tidied up
+        discard_unfinished(output)  # it was interrupted while cleaning up
         plan = None
     if resume and plan is not None:
         then = plan.rows_depend_on
@@ -46,19 +47,19 @@ def finished_or_plan(
         if not changed:
             check_free(output, overwrite, plan.run_id)
             return None, plan
-        _refuse(f"the unfinished run in {output} is another one", changed, overwrite)
+        _refuse(f"cannot resume the unfinished run in {output}", changed, overwrite)
     elif resume and finished is not None:
         changed = differences(_rows_depend_on(finished), now)
         if not changed:
             return finished, None
-        _refuse(f"the finished run in {output} is another one", changed, overwrite)
+        _refuse(f"the finished run in {output} is a different one", changed, overwrite)
     check_free(output, overwrite)
     discard_unfinished(output)
     return None, None if every is None else Plan(uuid.uuid4().hex, every, now)
 
 
 def _rows_depend_on(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a ledger's facts that change rows, by the names that people know them by."""
+    """The facts of a ledger that change rows, by the names that people know."""
     model = facts.get("model", {})
     found = {
         "--input": facts.get("inputs"),
@@ -85,4 +86,4 @@ def _other_size(planned: int, every: int | None) -> list[str]:
 
 def _refuse(what: str, changed: list[str], overwrite: bool) -> None:
     if not overwrite:
-        raise OutputError(f"{what}: {'; '.join(changed)} (--overwrite starts anew)")
+        raise OutputError(f"{what}: {'; '.join(changed)} (give --overwrite to start over)")

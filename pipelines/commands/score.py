@@ -1,4 +1,4 @@
-"""`latentbeam score`: images through a bundle to a run folder."""
+"""`latentbeam score`: scores images with a model bundle and writes a run folder."""
 
 import dataclasses
 import functools
@@ -59,19 +59,20 @@ def score(
     max_rejects: str | int | float | None = None,
     fail_if_empty: bool = False,
 ) -> dict[str, Any]:
-    """Scores the inputs and gives the ledger of the finished run.
+    """Scores the inputs and returns the ledger of the finished run.
 
-    `reading` is how the inputs are read: the fields of `ReadOptions` that are not the usual ones.
+    `reading` is how the inputs are read: the fields of `ReadOptions` that differ from the defaults.
 
-    With `checkpoint_every`, in parts of at least so many records, each of which is kept when it is
-    done; `resume` goes on with those that are missing (`pipelines.commands.resume`).
+    `checkpoint_every` divides the run into parts of at least that many records; each finished part
+    is kept. `resume` scores the missing parts (`pipelines.commands.resume`).
 
-    Where the Beam flags hand the job over instead, gives `{"job": ...}`, the fields of
-    `pipelines.beam.dataflow.Job`: of a result nothing is known then.
+    If the Beam flags hand the job over instead, returns `{"job": ...}`, the fields of
+    `pipelines.beam.dataflow.Job`: the result is not known then.
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
-      TooManyRejectsError: more records were rejected than `max_rejects` allows; without it, all.
+      TooManyRejectsError: more records were rejected than `max_rejects` allows; without
+        `max_rejects`, all records were.
       EmptyRunError: no record was scored, and `fail_if_empty` is set.
     """
     wanted = None if outputs is None else tuple(outputs)
@@ -126,14 +127,14 @@ def score(
             fail_if_empty=fail_if_empty,
         )
 
-    if is_handed_over(options):  # it outlives this process and all that it could hold
+    if is_handed_over(options):  # the job outlives this process and any lock it could hold
         job = run(whole, options, "scoring", counter=RECORDS_READ)
         return {"job": dataclasses.asdict(job)} if job else {}
     with held(output) as check_held:
         finished, plan = finished_or_plan(output, facts, checkpoint_every, resume, overwrite)
         if finished is not None:
             if fail_if_empty and not finished["records"]["scored"]:
-                raise EmptyRunError(f"the run in {output} has scored no record")
+                raise EmptyRunError(f"the run in {output} contains no scored record")
             return finished
         if plan is not None:
             watch = RejectWatch(limit, output, facts, fail_if_empty)
@@ -157,10 +158,10 @@ def score(
 
 
 def checked_maps(asked: str | None) -> Literal["all", "flagged"] | None:
-    """Which maps are kept.
+    """Which maps are written.
 
     Raises:
-      ConfigError: neither all nor those of flagged records, but a folder, for one.
+      ConfigError: the value is neither `all` nor `flagged` (but a folder, for example).
     """
     match asked:
         case None:
@@ -170,13 +171,13 @@ def checked_maps(asked: str | None) -> Literal["all", "flagged"] | None:
         case "flagged":
             return "flagged"
     raise ConfigError(
-        "--maps must be all or flagged: maps lie beside the scores, in the folder maps of "
-        f"--output. Received: {asked!r}"
+        "--maps must be all or flagged; maps are written to the folder maps in --output. "
+        f"Received: {asked!r}"
     )
 
 
 def _warn(output: str, ledger: Mapping[str, Any]) -> None:
-    """Says on stderr what may be missing."""
+    """Warns on stderr about what may be missing."""
     if not ledger["records"]["scored"]:
         say("warning: no record was scored")
     names = functools.partial(passed_over_names, output)
@@ -188,7 +189,7 @@ def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions
         check_range(1, checkpoint_every=every)
     if (every is not None or resume) and is_handed_over(options):
         raise ConfigError(
-            "--checkpoint_every and --resume need a run that is waited for: leave out "
+            "--checkpoint_every and --resume need a run that finishes in this process: leave out "
             "--dry_run, --template_location and --no_wait_until_finish"
         )
 

@@ -1,4 +1,4 @@
-"""`latentbeam score --checkpoint_every`: a run in parts, each a pipeline of its own."""
+"""`latentbeam score --checkpoint_every`: a run in parts, each in a separate pipeline."""
 
 import contextlib
 import dataclasses
@@ -42,11 +42,11 @@ class PartedRun:
     output: the run folder, held by this process.
     inputs, where: as the user gave them.
     reading: how the inputs are read.
-    score: makes the transform of image records to `ScoredRecords`, once a part.
-    portable_schema: of the scores.
+    score: makes the transform of image records to `ScoredRecords`, once per part.
+    portable_schema: whether scores have the portable schema.
     options: of the pipelines.
     kinds: of the result's rows.
-    watch: of rejects, all parts together; None: there may be any number.
+    watch: limits the rejects of all parts together; None: no limit.
     """
 
     output: str
@@ -67,11 +67,11 @@ def score_in_parts(
     overwrite: bool,
     check_held: Callable[[], None],
 ) -> dict[str, Any]:
-    """Scores the parts that are not done yet, then finishes the run; gives its ledger.
+    """Scores the parts that are not done yet, then finishes the run; returns its ledger.
 
     Raises:
-      LatentbeamError: an input cannot be used, or is not what it was when its part was scored; the
-        folder is not held any more, or cannot be written to; too many records were rejected.
+      LatentbeamError: an input cannot be used, or has changed since its part was scored; the folder
+        is no longer held, or cannot be written to; too many records were rejected.
     """
     wheres = tuple(map(Where.parse, work.where))
     sources, carried = open_inputs(work.inputs, wheres, work.reading)
@@ -83,7 +83,7 @@ def score_in_parts(
         result = _result(work.output, plan, part)
         if result is None:
             if not resumed and results:
-                say(f"{len(results)} parts are done, {_records(results):,} records: going on")
+                say(f"resuming after {len(results)} parts ({_records(results):,} records)")
             resumed = True
             result = _scored(work, plan, part, ReadTasks(part.tasks, carried=carried, where=wheres))
             check_held()
@@ -95,7 +95,7 @@ def score_in_parts(
 
 
 def _result(output: str, plan: Plan, part: Part) -> PartResult | None:
-    """Of a part that is done, and whose files are there and whole."""
+    """The result of a part that is done, if its files are present and complete."""
     result = committed(output, plan.run_id, part.number)
     if result is None:
         return None
@@ -118,19 +118,21 @@ def _scored(work: PartedRun, plan: Plan, part: Part, read: ReadTasks) -> PartRes
             f"scoring part {part.number + 1}",
             counter=RECORDS_READ,
         )
-    except Exception:  # of which a full disk may be the cause
+    except Exception:  # a full disk may be the cause
         with contextlib.suppress(OutputError):
             forget(work.output, plan.run_id, part.number)
         raise
     result = committed(work.output, plan.run_id, part.number)
     if result is None:
-        raise OutputError(f"part {part.number + 1} left nothing in {work.output}: was it removed?")
+        raise OutputError(
+            f"part {part.number + 1} is missing from {work.output}: did another process remove it?"
+        )
     check_files(work.output, plan.run_id, part.number, result, part)
     return result
 
 
 def _check_none_left(output: str, plan: Plan, parts: int) -> None:
-    """Raises InputError if the run had more parts: their files are gone."""
+    """Raises InputError if the run had more parts: their input files have disappeared."""
     if (result := committed(output, plan.run_id, parts)) is not None:
         check_files(output, plan.run_id, parts, result, None)
 

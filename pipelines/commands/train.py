@@ -1,4 +1,4 @@
-"""`latentbeam train`: images to a bundle."""
+"""`latentbeam train`: trains a model on images and writes its bundle."""
 
 import dataclasses
 import functools
@@ -55,7 +55,7 @@ def train_configuration(
     overrides: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> Configuration:
-    """The configuration from a file, then `--set`, then the flags of their own.
+    """The configuration from a file, overridden by `--set`, then by dedicated flags.
 
     Raises:
       ConfigError: the file, a key or a value cannot be used.
@@ -64,7 +64,7 @@ def train_configuration(
     mapping = with_overrides(mapping, overrides)
     model = mapping.setdefault("model", {})
     if isinstance(model, dict) and model.setdefault("kind", kind) != kind:
-        raise ConfigError(f"--model is {kind}, but the configuration says {model['kind']!r}")
+        raise ConfigError(f"--model is {kind}, but the configuration has {model['kind']!r}")
     training = mapping.setdefault("training", {})
     if isinstance(training, dict):
         training.update({key: value for key, value in (flags or {}).items() if value is not None})
@@ -74,11 +74,11 @@ def train_configuration(
 
 
 def _check_scores(config: Configuration) -> None:
-    """What cannot be had fails here rather than after hours of training.
+    """Fails here, rather than after hours of training, if a score is not available.
 
     Raises:
-      ConfigError: a score that is named cannot be had: of the backbone that is named; where none
-        is, neither of pixels nor of one that is installed.
+      ConfigError: a requested score is not available for the given backbone; or, if none is given,
+        neither for pixels nor for the installed backbone.
     """
     named = config.features.backbone
     errors = list[ConfigError]()
@@ -106,35 +106,38 @@ def train(
     resume: bool = False,
     tensorboard: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a model and writes its bundle; gives the bundle's manifest.
+    """Trains a model and writes its bundle; returns the bundle's manifest.
 
     Args:
-      inputs: of normal images.
-      config: what is None in it follows from the images.
+      inputs: paths of normal images.
+      config: values that are None are derived from the images.
       output: the bundle's folder.
-      where: conditions of the records.
-      reading: how the inputs are read: the fields of `ReadOptions` that are not the usual ones.
+      where: conditions that records must satisfy.
+      reading: how the inputs are read: the fields of `ReadOptions` that differ from the defaults.
       beam_flags: of the pipelines.
-      overwrite: replace the bundle that is there, and what an earlier training has left.
-      resume: go on with the unfinished training of the same command, if there is one; leave a
-        finished one as it is.
-      tensorboard: a folder for the losses of each epoch, as TensorBoard reads them.
+      overwrite: replace an existing bundle, and anything left by an earlier training.
+      resume: continue the unfinished training of the same command, if there is one; keep a
+        finished one unchanged.
+      tensorboard: a folder for the losses of each epoch, in TensorBoard's format.
 
     Raises:
       LatentbeamError: an input, a condition, the configuration or the output cannot be used.
     """
     options = pipeline_options(beam_flags)
     if is_handed_over(options):
-        raise ConfigError("train needs what its pipeline gives: run it to its end, on this machine")
+        raise ConfigError(
+            "train needs its pipeline's result on this machine: leave out --dry_run, "
+            "--template_location and --no_wait_until_finish"
+        )
     command = TrainingCommand(tuple(inputs), tuple(where), ReadOptions(**(reading or {})), config)
     if resume and (finished := finished_manifest(output, command)) is not None:
-        say(f"{output} is finished already")
+        say(f"{output} is already finished")
         return finished
     _check_output(output, overwrite)
     log = None if tensorboard is None else TensorBoardLog(tensorboard)
     sources = functools.cache(lambda: checked_sources(command))
     if overwrite or not resume:
-        sources()  # before anything gives way
+        sources()  # before anything is replaced
     with unfinished_training(output, command.request(), resume=resume, overwrite=overwrite) as work:
         work.bundle.mkdir(exist_ok=True)
         config, advice = with_image(work, command, sources)
@@ -205,11 +208,11 @@ def _check_output(output: str, overwrite: bool) -> None:
     is_empty = path.is_dir() and not any(path.iterdir())
     if path.exists() and not is_empty and not (is_bundle and overwrite):
         hint = ", or give --overwrite" if is_bundle else ""
-        raise OutputError(f"{output} exists already: choose another folder{hint}")
+        raise OutputError(f"{output} already exists: choose another folder{hint}")
 
 
 def _put_in_place(bundle: Bundle, output: str) -> None:
-    """Makes the finished bundle appear under its name at once."""
+    """Makes the finished bundle appear under its name atomically."""
     if is_local(output):
         put_local_bundle(bundle.path, Path(output))
     else:
@@ -221,13 +224,14 @@ def _advice_on_calibration(calibration: Mapping[str, Any], scoring: ScoringConfi
     advice: list[str | None] = []
     if bad:
         advice.append(
-            f"{bad:,} of {records + bad:,} calibration records have no finite score, and calibrate "
-            "nothing: `latentbeam score` rejects such records"
+            f"{bad:,} of {records + bad:,} calibration records have no finite score and are "
+            "ignored: `latentbeam score` rejects such records"
         )
     if scoring.tail == "pareto" and calibration["pareto_tail"] is None:
         advice.append(
             "no generalised Pareto tail fits the greatest calibration scores (too few, too many "
-            f"that are equal, or no likeliest tail): no p-value is below {1 / (records + 1):.2g}"
+            "equal ones, or no maximum-likelihood tail): no p-value can be below "
+            f"{1 / (records + 1):.2g}"
         )
     if advice and calibration["pareto_tail"] is None:
         advice.append(none_flagged(records, scoring.fpr))

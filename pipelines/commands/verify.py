@@ -1,4 +1,4 @@
-"""`latentbeam verify`: every input record is in exactly one of scores and rejects."""
+"""`latentbeam verify`: checks that every input record is in exactly one of scores and rejects."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,22 +30,22 @@ _LIMITS = BatchLimits(rows=4096)
 def verify(
     scores: str, inputs: Sequence[str], reading: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Reads the ids of the inputs again, under the run's own conditions, and compares them, and
-    how many files were passed over.
+    """Re-reads the ids of the inputs, under the run's conditions, and compares them with the run's;
+    also compares how many files were passed over.
 
     Args:
       scores: the run folder.
-      inputs: where its inputs are now.
+      inputs: the current paths of its inputs.
       reading: fields of `ReadOptions` that differ from those of the run.
 
     Returns:
-      `ok`, `problems` as sentences, `passed_over` as the ledger counts it and, where every file is
-      as it was written, counts of `expected`, `found`, `missing`, `unexpected` and `repeated`
-      records and `examples` of ids.
+      `ok`, `problems` as sentences, `passed_over` as counted in the ledger and, if every file is as
+      it was written, counts of `expected`, `found`, `missing`, `unexpected` and `repeated` records
+      and `examples` of ids.
 
     Raises:
-      InputError: no finished run, or an input that is not there.
-      ConfigError: the inputs have no such column as the run's conditions name.
+      InputError: there is no finished run, or an input is missing.
+      ConfigError: the inputs lack a column that the run's conditions name.
     """
     given = ReadOptions(**(reading or {}))
     try:
@@ -54,17 +54,17 @@ def verify(
     except (DamagedLedgerError, ConfigError) as error:
         return {"passed_over": {}, "problems": [str(error)], "ok": False}
     if not isinstance(ledger.get("records"), dict):
-        raise InputError(f"{scores} is no run that score has written")
-    with native_lines_hidden():  # of TensorFlow, which reads TFRecord files
+        raise InputError(f"{scores} is not a run that `latentbeam score` wrote")
+    with native_lines_hidden():  # TensorFlow's, which reads TFRecord files
         sources = resolve_inputs(inputs, options)
     passed_over = PassedOver()
     told = {"passed_over": ledger.get("passed_over", {})}
 
     def expected() -> Iterator[list[str]]:
-        passed_over.taken()  # it may be called again
+        passed_over.taken()  # this may be called repeatedly
         return _expected(sources, wheres, passed_over)
 
-    if problems := _damage(scores, ledger):  # what the files hold cannot be compared
+    if problems := _damage(scores, ledger):  # the files' contents cannot be compared
         return {**told, "problems": problems, "ok": False}
     try:
         with Progress("verifying") as progress:
@@ -87,7 +87,7 @@ def _shown(batches: Any, progress: Progress) -> Any:
 
 
 def _damage(scores: str, ledger: Mapping[str, Any]) -> list[str]:
-    """The files that are not as they were written, or not the run's."""
+    """Problems with files that have changed since they were written, or are not the run's."""
     problems = [f"{path} is not in the ledger" for path in unlisted_files(scores)]
     with Progress("checking files", len(ledger["files"]), unit=" files") as progress:
         for number, listed in enumerate(ledger["files"], 1):
@@ -103,7 +103,7 @@ def _damage(scores: str, ledger: Mapping[str, Any]) -> list[str]:
 
 
 class _UnreadableError(Exception):
-    """Of the run's files, not of the inputs."""
+    """One of the run's files, not an input, cannot be read."""
 
 
 def _found(scores: str) -> Iterator[list[str]]:
@@ -118,7 +118,7 @@ def _found(scores: str) -> Iterator[list[str]]:
 def _expected(
     sources: Sequence[Source], wheres: Sequence[Where], passed_over: PassedOver
 ) -> Iterator[list[str]]:
-    """The ids that the inputs hold; `passed_over` is told of what their listings pass over."""
+    """The ids in the inputs; counts in `passed_over` what their listings pass over."""
     carried = common_carried(sources)
     for where in wheres:
         where.check(carried)
@@ -135,15 +135,15 @@ def _expected(
 
 
 def _passed_over_otherwise(ledger: Mapping[str, Any], now: PassedOver) -> Iterator[str]:
-    """Of files and folders, where the inputs are not as the run found them; a ledger of an earlier
-    version does not say."""
+    """Problems with files and folders passed over, if the inputs differ from what the run found.
+    Ledgers of earlier versions do not record this."""
     if (then := ledger.get("passed_over")) is None:
         return
     for cause in filter(lambda cause: cause.is_of_files, Cause):
         if (found := now.counts[cause]) != (counted := then.get(cause, 0)):
             names = now.names(cause)
             example = f", such as {names[0]}" if names else ""
-            yield f"passed over as {cause} are {found}{example}, and were {counted} in the run"
+            yield f"passed over as {cause}: {found} now{example}, {counted} in the run"
 
 
 def _problems(
@@ -157,14 +157,14 @@ def _problems(
             problems.append(f"{count} {name} records, such as {examples}")
     if not problems and not differences.none:
         problems.append(
-            f"the inputs hold {differences.expected} records, the run {differences.found}: "
-            "some ids are there twice"
+            f"the inputs contain {differences.expected} records, the run {differences.found}: "
+            "some ids occur twice"
         )
     return problems
 
 
 def _miscounted(ledger: Mapping[str, Any], found: int) -> list[str]:
-    """Where the ledger and the files disagree."""
+    """Problems where the ledger and the files disagree."""
     problems = []
     records = ledger["records"]
     if records.get("rejected") is None:
@@ -172,7 +172,7 @@ def _miscounted(ledger: Mapping[str, Any], found: int) -> list[str]:
     kinds = (SCORES, REJECTS)
     listed = sum(f["rows"] for f in ledger["files"] if f["path"].partition("/")[0] in kinds)
     if found != listed:
-        problems.append(f"the files hold {found} rows, the ledger says {listed}")
+        problems.append(f"the files contain {found} rows, but the ledger lists {listed}")
     if (read := records.get("read")) not in (None, found):
-        problems.append(f"{read} records were read, {found} were written")
+        problems.append(f"{read} records were read, but {found} were written")
     return problems

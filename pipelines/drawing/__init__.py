@@ -1,2 +1,2 @@
-"""Pictures for people, drawn by matplotlib: text from records is never a formula, colours can be
-told apart by the colour-blind, and the same numbers give the same bytes."""
+"""Pictures for people, drawn with matplotlib: text from records is never parsed as a formula,
+colours suit the colour-blind, and the same numbers give the same bytes."""

@@ -9,14 +9,14 @@ from pipelines.drawing.png import write_png
 from pipelines.drawing.sheet import Sheet, Strip
 from transforms.scoring.locate_records import LocatedRecord
 
-_SIDE = 480  # pixels of the frame that pictures of different shapes are brought to
+_SIDE = 480  # pixels of the frame into which pictures of different shapes are fitted
 _LARGEST = 3.6  # inches
 
 
 def located_grid(
     path: str, records: Sequence[LocatedRecord], *, titles: Sequence[str], heading: str
 ) -> None:
-    """Writes a PNG: a column per record; the record, its overlay, and its map.
+    """Writes a PNG with a column per record: the record, its overlay, and its map.
 
     Args:
       path: the file to write.
@@ -25,11 +25,11 @@ def located_grid(
       heading: above all columns.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     strips = [
         Strip("input", _framed([record.image for record in records])),
-        Strip("regions in boxes,\nmap as heat", _framed([record.overlay for record in records])),
+        Strip("boxes: regions,\nheat: map", _framed([record.overlay for record in records])),
         Strip("map", _framed([np.nan_to_num(record.map) for record in records]), unit="map"),
     ]
     sheet = Sheet(
@@ -44,9 +44,9 @@ def located_grid(
 
 
 def _framed(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, H, W, 3) uint8, or (N, H, W) float32, of pictures (h, w, C) or (h, w) of any size: as
-    they are where all have one shape and as many channels, else in squares, white or 0 around
-    them."""
+    """(N, H, W, 3) uint8, or (N, H, W) float32, from pictures (h, w, C) or (h, w) of any size:
+    unchanged if all have the same shape and number of channels, otherwise fitted into squares that
+    are padded with white or 0."""
     images = [_image(picture) for picture in pictures]
     if len({(image.size, image.mode) for image in images}) == 1:
         return np.stack([np.asarray(image) for image in images])

@@ -1,4 +1,4 @@
-"""Losses by epoch."""
+"""Loss curves by epoch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[float | None]], best_e
     """Writes a PNG of the loss and the validation loss.
 
     Args:
-      path: of the file.
-      curves: `loss` of each epoch from 1, `validation_loss` of each from 0, before the first; None
-        where there is none to draw.
-      best_epoch: whose weights were kept, which is marked.
+      path: the file to write.
+      curves: `loss` of each epoch from 1, `validation_loss` of each from 0 (before the first); None
+        if there is no value to draw.
+      best_epoch: the epoch whose weights were kept, to be marked.
     """
     figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
@@ -29,7 +29,7 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[float | None]], best_e
               color="tab:orange")  # fmt: skip
     kept = f"epoch {best_epoch}" if best_epoch else "before training"
     axes.plot([best_epoch], [validation_losses[best_epoch]], "o", color="tab:orange",
-              label=f"{kept}, which was kept")  # fmt: skip
+              label=f"{kept} (weights kept)")  # fmt: skip
     if np.nanmin([*losses, *validation_losses]) > 0:
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,7 +11,7 @@ DOTS_PER_INCH = 120
 
 
 def check_picture(path: str) -> None:
-    """Raises OutputError where no picture can be written (`check_file`)."""
+    """Raises OutputError if no picture can be written there (`check_file`)."""
     check_file(path, ".png", "picture")
 
 
@@ -19,7 +19,7 @@ def write_png(figure: Figure, path: str) -> None:
     """Writes a figure; the same figure gives the same bytes.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     content = io.BytesIO()
     with missing_glyphs():

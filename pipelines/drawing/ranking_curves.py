@@ -12,13 +12,13 @@ from ae_models.calibration.ranking import Ranked
 from pipelines.drawing.png import write_png
 from pipelines.drawing.text import HEADING_POINTS, LABEL_POINTS, TITLE_POINTS, shortened, wrapped
 
-# Okabe and Ito's (2008) colours, which the colour-blind can tell apart; black is the primary
-# score's, yellow is faint on white. Dashes tell them apart once more.
+# Okabe and Ito's (2008) colours, which the colour-blind can distinguish; black is the primary
+# score's, yellow is faint on white. Dashes distinguish them too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":")
 _CHANCE = "0.6"
-_MOST_POINTS = 1000  # of a curve, along each axis
-_FIRST_POINTS = 200  # that are all drawn: a few records may be a long way
+_MOST_POINTS = 1000  # per curve, along each axis
+_FIRST_POINTS = 200  # always drawn: a few records may span a long stretch
 _WIDTH, _HEIGHT, _NAMES = 12.6, 4.9, 2.7  # inches
 
 
@@ -29,17 +29,17 @@ def ranking_curves(
     flagged: tuple[float, float] | None,
     heading: str,
 ) -> None:
-    """Writes a PNG: true by false positive rate, and precision by recall.
+    """Writes a PNG: true against false positive rate, and precision against recall.
 
     Args:
       path: the file to write.
-      curves: rankings by the scores' names, the primary one's first.
+      curves: rankings by the scores' names, the primary score's first.
       flagged: the true and the false positive rate of flags, for a mark on the primary score's
-        curves; None: there is none.
+        curves; None: no mark.
       heading: above both.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     top = 1 - 0.75 / _HEIGHT
@@ -83,7 +83,7 @@ def _draw(roc: Axes, precision: Axes, number: int, ranked: Ranked) -> Line2D:
 
 
 def _shown(true: np.ndarray, false: np.ndarray) -> np.ndarray:
-    """The places of a curve that are drawn: the first, and as many as can be told apart."""
+    """The points of a curve to draw: the first ones, and as many as can be distinguished."""
     grid = np.linspace(0, 1, _MOST_POINTS)
     last = len(true) - 1
     places = [np.minimum(np.searchsorted(rates, grid), last) for rates in (true, false)]
@@ -113,7 +113,7 @@ def _label(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def _name(axes: Axes, lines: Sequence[Line2D], names: Sequence[str]) -> None:
-    """Beside the axes. Names may be anything: one with `$` is no formula."""
+    """Adds a legend beside the axes. Names may be anything: `$` starts no formula."""
     chance = Line2D([], [], color=_CHANCE, linewidth=1)
     mark = Line2D([], [], color="black", marker="o", markerfacecolor="white", markersize=8,
                   markeredgewidth=2, linestyle="")  # fmt: skip
@@ -125,7 +125,7 @@ def _name(axes: Axes, lines: Sequence[Line2D], names: Sequence[str]) -> None:
         fontsize=TITLE_POINTS,
         frameon=False,
     )
-    told = [*names, "by chance", "what is flagged"]
+    told = [*names, "chance", "flagged records"]
     told[0] = f"{names[0]} (primary)"
     for text, name in zip(legend.get_texts(), told, strict=True):
         text.set_parse_math(False)

@@ -18,7 +18,7 @@ def reconstruction_grid(
     heading: str,
     unit: str = "scaled value",
 ) -> None:
-    """Writes a PNG: a column a record; its input, its reconstruction, their absolute difference.
+    """Writes a PNG with a column per record: input, reconstruction, and absolute difference.
 
     Args:
       path: the file to write.
@@ -29,7 +29,7 @@ def reconstruction_grid(
       unit: of the images' values.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     strips = [
         Strip("input", inputs),
@@ -49,8 +49,8 @@ def error_map_grid(
     heading: str,
     levels: tuple[float, float],
 ) -> None:
-    """Writes a PNG: a column a record; the record, the errors of its features over it, and these
-    alone.
+    """Writes a PNG with a column per record: the record, the errors of its features as an overlay,
+    and the errors alone.
 
     Args:
       path: the file to write.
@@ -58,16 +58,16 @@ def error_map_grid(
       errors: (N, H, W), of the features around each pixel.
       titles: one for each column.
       heading: above all columns.
-      levels: the least and the greatest that a pixel can have.
+      levels: the least and the greatest possible value of a pixel.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the file cannot be written.
     """
     low, high = levels
     over = heat_over((images - low) / (high - low), errors, float(errors.max()))
     strips = [
         Strip("input", images),
-        Strip("where its\nfeatures err", low + over * (high - low)),
+        Strip("feature error\nas overlay", low + over * (high - low)),
         Strip("error", errors, unit="squared error\nof features"),
     ]
     sheet = Sheet(strips, titles, heading=heading, unit="pixel level", shades=levels)

@@ -1,4 +1,4 @@
-"""Images in rows and columns, with what each row is beside it and the scales of their shades."""
+"""Images in rows and columns, with a label beside each row and scales for the shades."""
 
 import dataclasses
 import itertools
@@ -28,8 +28,8 @@ _WIDEST, _HIGHEST, _RIGHT, _EDGE = 16.0, 12.0, 1.05, 0.12
 _LARGEST, _SMALLEST, _GAP, _LINE, _HEADING_LINE = 1.6, 0.6, 0.06, 0.155, 0.22
 _BAR, _LONGEST_BAR = 0.11, 2.4
 _WIDEST_LABEL = 1.7
-_AXES_GAP, _AXES_TEXT = 0.12, 0.45  # above axes; for what is written below them
-_FLATTEST, _TALLEST = 0.25, 2.5  # height of an image by its width
+_AXES_GAP, _AXES_TEXT = 0.12, 0.45  # above axes; for the text below them
+_FLATTEST, _TALLEST = 0.25, 2.5  # height of an image divided by its width
 _MOST_LINES = 3
 _CLOSE = 0.02  # of a range
 _GREY = "gray"
@@ -41,9 +41,9 @@ class Strip:
     """A row of images.
 
     Args:
-      label: what they are, beside them.
-      images: (N, H, W, C) pixel values, or (N, H, W) to be shown as heat.
-      titles: one above each image; none where it is empty.
+      label: a label beside the row.
+      images: (N, H, W, C) pixel values, or (N, H, W) to show as heat.
+      titles: one above each image; none if empty.
       unit: of the heat.
     """
 
@@ -59,20 +59,20 @@ class Strip:
 
 
 class Sheet:
-    """A figure of strips below one another, all of N columns.
+    """A figure of strips below one another, all with N columns.
 
-    Grey images are shown in grey; of 3 or 4 channels the first three are red, green and blue; of
-    any other number the first is shown. All images share one range of shades, all heat maps of a
-    strip another, each beside a bar that says what the shades are.
+    Grey images are shown in grey. With 3 or 4 channels, the first three are red, green and blue;
+    with any other number, the first is shown. All images share one range of shades, and all heat
+    maps of a strip share another; a bar beside them explains the shades.
 
     Args:
       strips: from the top.
-      titles: one above each column, of up to three lines; none where it is empty.
-      heading: above all.
+      titles: one above each column, of up to three lines; none if empty.
+      heading: above everything.
       unit: of pixel values.
       shades: the values shown black and white; by default the least and the greatest of the images.
-      below: room for axes under the images, in inches.
-      largest: the most that an image is wide, in inches.
+      below: room for axes below the images, in inches.
+      largest: the maximum width of an image, in inches.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Sheet:
         self._draw(tops)
 
     def _tops(self) -> tuple[list[float], float]:
-        """Where each strip begins, in inches from the top, and where the last of all ends."""
+        """Where each strip begins, in inches from the top, and where the last one ends."""
         top = _EDGE + _HEADING_LINE * (1 + self._heading.count("\n")) + _EDGE
         top += _LINE * max((1 + title.count("\n") for title in self._titles), default=0)
         tops = []
@@ -119,8 +119,8 @@ class Sheet:
         return tops, top + self._below
 
     def axes_below(self, first: int, last: int) -> Axes:
-        """Axes under the images from one column to another, counted from 0; x is the column, at
-        its middle."""
+        """Axes below the images from one column to another, counted from 0; x is the column's
+        number, at its centre."""
         top = self._height - _EDGE - self._below + _AXES_GAP
         left, width = self._left(first) - _GAP / 2, (last + 1 - first) * (self._cell + _GAP)
         axes = self._axes(left, top, width, self._below - _AXES_GAP - _AXES_TEXT)
@@ -128,7 +128,7 @@ class Sheet:
         return axes
 
     def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes by inches from the upper left corner."""
+        """Axes placed in inches from the upper left corner."""
         bottom = self._height - top - height
         return self.figure.add_axes(
             (
@@ -204,7 +204,7 @@ class Sheet:
         bar.set_label(unit, fontsize=TITLE_POINTS)
 
     def _beyond(self, pictures: Sequence[np.ndarray]) -> str:
-        """At which ends of the bar there are values that it does not reach, as matplotlib says."""
+        """At which ends of the bar values lie beyond it, in matplotlib's terms."""
         slack = 0.01 * (self._high - self._low)
         below = any(images.min() < self._low - slack for images in pictures)
         above = any(images.max() > self._high + slack for images in pictures)
@@ -219,8 +219,8 @@ class Sheet:
 def shades_of(
     *images: np.ndarray, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The least and the greatest value of images, as far as they lie `within` a range; told apart
-    where all are alike. What is close to an end of the range is that end."""
+    """The least and the greatest value of images, clipped to the range `within`, and made distinct
+    if all values are equal. A value close to an end of the range becomes that end."""
     ends = [min(float(i.min()) for i in images), max(float(i.max()) for i in images)]
     low, high = np.clip(ends, *within).tolist()
     close = _CLOSE * (high - low)

@@ -1,4 +1,4 @@
-"""Text beside images: of records, which may carry anything, and no wider than its place."""
+"""Text beside images: from records, which may contain anything, and no wider than its place."""
 
 import bisect
 import textwrap
@@ -13,12 +13,12 @@ from pipelines.console.escape import shown
 
 TITLE_POINTS, LABEL_POINTS, HEADING_POINTS = 8, 9, 11
 _POINTS_PER_INCH = 72
-_AVERAGE, _NARROWEST = 0.5, 0.2  # a character's width by its height
-_DRAWN_WIDER = 1.03  # by pixels, than measured
+_AVERAGE, _NARROWEST = 0.5, 0.2  # a character's width divided by its height
+_DRAWN_WIDER = 1.03  # width as drawn in pixels, divided by the measured one
 
 
 def width_of(text: str, points: float) -> float:
-    """How wide a line is, in inches."""
+    """The width of a line, in inches."""
     with missing_glyphs():
         measured, _, _ = text_to_path.get_text_width_height_descent(
             text, FontProperties(size=points), ismath=False
@@ -28,15 +28,15 @@ def width_of(text: str, points: float) -> float:
 
 @contextmanager
 def missing_glyphs() -> Iterator[None]:
-    """No warning of scripts that matplotlib's font lacks: boxes stand for them."""
+    """Suppresses warnings about scripts that matplotlib's font lacks: boxes are drawn instead."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         yield
 
 
 def shortened(text: str, room: float, points: float, lines: int = 2) -> str:
-    """The first lines of a text, each by as much of its end as there is room for, in inches: ids
-    differ there more often than where they begin."""
+    """The first lines of a text, each reduced to as much of its end as fits into `room` inches:
+    ids differ more often at their end than at their beginning."""
     return "\n".join(_ending(shown(line), room, points) for line in text.split("\n")[:lines])
 
 
@@ -50,7 +50,7 @@ def _ending(line: str, room: float, points: float) -> str:
 
 
 def wrapped(text: str, room: float, points: float, lines: int) -> str:
-    """A text broken into at most `lines` lines that there is room for, in inches."""
+    """A text broken into at most `lines` lines that fit into `room` inches."""
     most = max(8, int(room * _POINTS_PER_INCH / (points * _AVERAGE)))
     while True:
         broken = textwrap.wrap(shown(text), most, max_lines=lines, placeholder="…")
@@ -60,5 +60,5 @@ def wrapped(text: str, room: float, points: float, lines: int) -> str:
 
 
 def signed(number: float) -> str:
-    """A number with its sign, three digits."""
+    """A number with its sign and three digits."""
     return f"{number:+.3g}".replace("-", "−")

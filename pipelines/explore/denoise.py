@@ -30,11 +30,12 @@ def denoise(
     where: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws clean inputs, the same corrupted, what the model makes of those, and what is then still
-    wrong; gives the PSNR of the two, in decibels, None where nothing differs.
+    """Draws clean inputs, their corrupted versions, the images restored from these, and the
+    remaining error; returns the PSNR of corrupted and restored images, in decibels (None if equal).
 
     Args:
-      corruption: as `model.corruption` has it; None: the model's own, which denoising ones have.
+      corruption: in the form of `model.corruption`; None: the one the model was trained with, which
+        only denoising models have.
       reading: fields of `ReadOptions`, how the inputs are read.
 
     Raises:
@@ -57,8 +58,8 @@ def denoise(
     ]
     named = "+".join(f"{name}:{amount:g}" if amount else name for name, amount in steps)
     heading = (
-        f"Images under {named}, what the {bundle.config.model.kind.upper()} restores of them, and "
-        "what is then still wrong"
+        f"Images corrupted by {named}, restored by the {bundle.config.model.kind.upper()}, and the "
+        "remaining error"
     )
     write_png(
         Sheet(strips, records.ids, heading=heading, unit=UNIT, shades=shades_of(clean)).figure,
@@ -83,7 +84,7 @@ def psnr(images: np.ndarray, others: np.ndarray, largest: float) -> np.ndarray:
 
 
 def _finite(ratio: float) -> float | None:
-    """None of images that are equal: JSON has no infinity."""
+    """None if the images are equal: JSON has no infinity."""
     return float(ratio) if np.isfinite(ratio) else None
 
 
@@ -92,19 +93,19 @@ def _decibels(ratios: np.ndarray) -> list[str]:
 
 
 def _steps(config: Configuration, corruption: str | None) -> tuple[Step, ...]:
-    """Raises ConfigError where there is no corruption, or one that such images cannot undergo."""
+    """Raises ConfigError if there is no corruption, or if it does not apply to such images."""
     if corruption is not None:
         given = DenoisingConfig(corruption=corruption)
-        Configuration(given, config.image, config.preprocessing)  # whether images can undergo it
+        Configuration(given, config.image, config.preprocessing)  # checks that it applies
         return given.corruption_steps
     if not isinstance(config.model, DenoisingConfig):
         raise ConfigError(
-            f"a model of kind {config.model.kind} has no corruption of its own: give --corruption, "
-            "such as gaussian_noise:0.3, or a denoising model (kind dae)"
+            f"a model of kind {config.model.kind} was trained without corruption: give "
+            "--corruption, for example gaussian_noise:0.3, or a denoising model (kind dae)"
         )
     if not config.model.corruption_steps:
         raise ConfigError(
-            "the model was trained on given pairs, without a corruption of its own: give "
-            "--corruption, or see by `explore reconstruct` what it makes of its inputs"
+            "the model was trained on given pairs, without a corruption: give --corruption, or "
+            "run `latentbeam explore reconstruct` to see how it restores its inputs"
         )
     return config.model.corruption_steps

@@ -1,4 +1,4 @@
-"""`latentbeam explore direction`: the way in latent space that a label stands for."""
+"""`latentbeam explore direction`: the direction in latent space that corresponds to a label."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,19 +46,19 @@ def direction(
     steps: int = 5,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws images with a label's direction taken from them and added to them, from −2 to 2 times
-    it, a row a record.
+    """Draws images with −2 to 2 times a label's direction added to their latents, one row per
+    record.
 
-    The direction is the mean latent of the run's records that meet the condition minus that of all
-    others (Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric",
-    3.3). One whose column is null counts for neither. The rows are read once, a batch at a time.
+    The direction is the mean latent of the run's records that satisfy the condition minus that of
+    all others (Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric",
+    3.3). Records whose column is null belong to neither. The rows are read once, batch by batch.
 
     Args:
       scores: a run of this model, with latents.
       label: the condition, COLUMN=VALUE[,VALUE].
-      inputs: where the records shown are; without them, the mean of all latents is.
-      ids, count, seed: which records, as `Choice` has them.
-      steps: images a row.
+      inputs: where the records to show are; without them, the mean of all latents is shown.
+      ids, count, seed: which records, as in `Choice`.
+      steps: images per row.
       reading: fields of `ReadOptions`, how the inputs are read.
 
     Raises:
@@ -84,8 +84,8 @@ def direction(
         titles = ["input", *titles]
     strips = [Strip(name, row) for name, row in zip(labels, rows, strict=True)]
     heading = (
-        f"The direction of {where}: mean latent of {found.members:,} records minus that of "
-        f"{found.others:,} others, taken from and added to images"
+        f"Direction of {where}: mean latent of {found.members:,} records minus that of "
+        f"{found.others:,} others, subtracted from and added to images"
     )
     shades = shades_of(*rows, within=explored.range)
     write_png(Sheet(strips, titles, heading=heading, unit=UNIT, shades=shades).figure, output)
@@ -101,7 +101,9 @@ def _vector(scores: str, where: Where, bundle: Bundle) -> AttributeVector:
         try:
             return attribute_vector(_parts(scores, where, progress))
         except ValueError as error:
-            raise InputError(f"{scores}: both kinds are needed for {where}: {error}") from error
+            raise InputError(
+                f"{scores}: a direction needs records with and without {where}: {error}"
+            ) from error
 
 
 def _parts(

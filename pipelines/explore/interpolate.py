@@ -1,4 +1,4 @@
-"""`latentbeam explore interpolate`: the way from one record to another through latent space."""
+"""`latentbeam explore interpolate`: the path from one record to another through latent space."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from pipelines.explore.records import Records, named_records
 from pipelines.explore.way_classes import WayClasses, way_classes
 from transforms.sources import ReadOptions
 
-_LEAST_POINTS = 96  # of the lines
+_LEAST_POINTS = 96  # per line
 _LINES_INCHES = 2.6
 
 Path = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -37,22 +37,21 @@ def interpolate(
     seed: int = 0,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws images on the way between two records: of a VAE on the great circle about the origin,
-    where its prior has its mass, of other models on the straight line. Under them, if a run and a
-    column are given, p(class) along the way.
+    """Draws images on the path between two records: for a VAE, on the great circle about the
+    origin, where its prior has its mass; for other models, on the straight line. Below them, if a
+    run and a column are given, draws p(class) along the path.
 
     Args:
       start: a record of the inputs.
-      end: another.
-      steps: images on the way, both ends among them.
+      end: another one.
+      steps: images on the path, including both ends.
       scores: a run of this model, with latents.
       label: the run's column of classes.
       seed: of the rows that the classes are fitted to.
       reading: fields of `ReadOptions`, how the inputs are read.
 
     Returns:
-      The kind of path and, if they were asked for, p(class) at each image and the p-value of its
-      evidence.
+      The kind of path and, if requested, p(class) at each image and the p-value of its evidence.
 
     Raises:
       LatentbeamError: a record, the run, the bundle or the output cannot be used.
@@ -61,7 +60,7 @@ def interpolate(
     check_range(2, MOST_STEPS_OF_A_WAY, steps=steps)
     check_range(0, seed=seed)
     if (scores is None) != (label is None):
-        raise ConfigError("--scores and --label are given together: the run, and its column")
+        raise ConfigError("give --scores and --label together: a run, and its column of classes")
     bundle = opened(model)
     if scores is not None:
         check_model(scores, bundle)
@@ -76,10 +75,10 @@ def interpolate(
     classes, between = None, -(-_LEAST_POINTS // (steps - 1))
     if scores is not None and label is not None:
         fine = np.linspace(0.0, 1.0, (steps - 1) * between + 1)
-        # Ends as uncertain as the records are, so that their probabilities are the records' own.
+        # The ends are as uncertain as the records, so that they have the records' probabilities.
         spread = None if stddevs is None else linear_path(stddevs[0], stddevs[1], fine)
         classes = way_classes(scores, label, path(first, last, fine), spread, seed)
-    heading = f"From one record to another on the {name} between their latents"
+    heading = f"From one record to another along the {name} between their latents"
     sheet = _sheet(
         records,
         images,
@@ -107,7 +106,7 @@ def _sheet(
     titles = [first, *(f"{share:.0%}" for share in shares), last]
     shades = shades_of(strip, within=within)
     if with_lines:
-        heading += ", and p(class) along the way"
+        heading += ", with p(class) along the path"
     below = _LINES_INCHES if with_lines else 0.0
     return Sheet([Strip("", strip)], titles, heading=heading, unit=UNIT, shades=shades, below=below)
 
@@ -115,7 +114,7 @@ def _sheet(
 def _draw_classes(
     sheet: Sheet, classes: WayClasses, shares: np.ndarray, between: int
 ) -> dict[str, Any]:
-    """Draws p(class) under the images; gives what it is at each of them."""
+    """Draws p(class) below the images; returns its values at each image."""
     columns = np.arange(1, len(shares) + 1)
     axes = sheet.axes_below(1, len(shares))
     positions = np.linspace(1, len(shares), len(classes.p_values))

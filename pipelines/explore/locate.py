@@ -1,4 +1,4 @@
-"""`latentbeam explore locate`: where records are anomalous, by the maps that a model gives."""
+"""`latentbeam explore locate`: where records are anomalous, according to a model's maps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -27,8 +27,8 @@ def locate(
     reading: Mapping[str, Any] | None = None,
     fpr: float | None = None,
 ) -> dict[str, Any]:
-    """Draws inputs, their maps over them with boxes around regions, and the maps alone; gives each
-    record's regions.
+    """Draws inputs, overlays of their anomaly maps with boxes around regions, and the maps alone;
+    returns each record's regions.
 
     Args:
       reading: fields of `ReadOptions`, how the inputs are read.
@@ -52,7 +52,7 @@ def locate(
                 yield record.id, record
 
     records = list(choice.look_for(look).values())
-    heading = f"Where images are anomalous: regions of p <= {rate:g}"
+    heading = f"Where images are anomalous: regions with p <= {rate:g}"
     located_grid(output, records, titles=list(map(_title, records)), heading=heading)
     return {"picture": output, "records": list(map(_told, records))}
 

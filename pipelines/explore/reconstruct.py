@@ -1,4 +1,4 @@
-"""`latentbeam explore reconstruct`: inputs beside what the model makes of them."""
+"""`latentbeam explore reconstruct`: inputs beside their reconstructions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,9 +27,9 @@ def reconstruct(
     where: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws inputs, their reconstructions and the errors between them; gives each record's mean
-    absolute error, in pixel levels. Of a model of features it draws where these are rebuilt worst,
-    and gives their mean squared error.
+    """Draws inputs, their reconstructions and the errors between them; returns each record's mean
+    absolute error, in pixel levels. For a model of features, draws where features are rebuilt
+    worst, and returns their mean squared error.
 
     Args:
       reading: fields of `ReadOptions`, how the inputs are read.
@@ -48,7 +48,7 @@ def reconstruct(
 
 
 def _draw_pixels(output: str, bundle: Bundle, records: Records) -> list[float]:
-    """Gives each record's mean absolute error, in pixel levels."""
+    """Draws the grid; returns each record's mean absolute error, in pixel levels."""
     outputs = Scorer(bundle.path, bundle.config).reconstruct(records.pixels)
     preprocessing = Preprocessing(bundle.path / TRANSFORM_OUTPUT)
     x, y = (
@@ -57,7 +57,7 @@ def _draw_pixels(output: str, bundle: Bundle, records: Records) -> list[float]:
     )
     errors: list[float] = np.abs(x - y).mean(axis=(1, 2, 3)).tolist()
     heading = (
-        f"Inputs, what the {bundle.config.model.kind.upper()} makes of them, and the absolute "
+        f"Inputs, reconstructions by the {bundle.config.model.kind.upper()}, and their absolute "
         "difference (above each column: its mean)"
     )
     titles = _titles(records, errors)
@@ -66,7 +66,7 @@ def _draw_pixels(output: str, bundle: Bundle, records: Records) -> list[float]:
 
 
 def _draw_features(output: str, bundle: Bundle, records: Records) -> list[float]:
-    """Gives the mean squared error of each record's features, in scaled units."""
+    """Draws the grid; returns the mean squared error of each record's features, in scaled units."""
     scorer = Scorer(bundle.path, bundle.config)
     maps = scorer.score(records.pixels, maps=True)[ERROR_MAP]
     errors: list[float] = maps.mean(axis=(1, 2)).tolist()

@@ -1,4 +1,4 @@
-"""The records that a picture shows: named, or chosen at random by a seed."""
+"""The records that a picture shows: named, or chosen at random with a seed."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ Look = Callable[[Sequence[str], LookedAt], Iterable[tuple[str, T]]]
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Ids, and raw pixels, (N, H, W, C) uint8 or uint16."""
+    """Ids and raw pixels, (N, H, W, C) uint8 or uint16."""
 
     ids: list[str]
     pixels: np.ndarray
@@ -31,12 +31,13 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which records of the inputs, read as `options` say, to show: `ids`, joined by commas and
-    quoted as values of a condition are, or `count` of those that meet the conditions, by the seed.
+    """Which records of the inputs, read with `options`, to show: `ids`, separated by commas and
+    quoted like the values of a condition, or `count` records that satisfy the conditions, drawn
+    with the seed.
 
     Raises:
-      ConfigError: both, ids without inputs, a quote that is not closed, or more records than a
-        picture has room for.
+      ConfigError: both are given, ids are given without inputs, a quote is not closed, or there
+        are more records than fit in a picture.
     """
 
     inputs: Sequence[str]
@@ -50,32 +51,32 @@ class Choice:
         if self.ids is not None and (self.where or not self.inputs or not self.named):
             other = " and ".join(self.where) or ("no id" if self.inputs else "no --input")
             raise ConfigError(
-                "--ids names records of --input, which --where chooses otherwise. "
+                "--ids names records of --input, and excludes --where. "
                 f"Received: --ids {self.ids!r} and {other}"
             )
         check_range(0, seed=self.seed, count=self.count)
         shown = len(self.named) or self.count
         if not 1 <= shown <= MOST_SHOWN:
-            raise ConfigError(f"a picture shows 1 to {MOST_SHOWN} records. Received: {shown}")
+            raise ConfigError(f"a picture can show 1 to {MOST_SHOWN} records. Received: {shown}")
 
     @property
     def named(self) -> list[str]:
-        """The ids that were given, each once."""
+        """The given ids, without repetitions."""
         return list(dict.fromkeys(filter(None, split_values(self.ids or ""))))
 
     def find(self, image: ImageConfig) -> Records:
-        """The records themselves. As `look_for`."""
+        """The decoded records; raises as `look_for`."""
         return _stacked(self.look_for(_decoded(self.inputs, image, self.options)))
 
     def look_for(self, look: Look[T]) -> dict[str, T]:
-        """What is found of the records, in their order.
+        """What `look` finds for the records, in their order.
 
         Args:
-          look: gives what it finds of ids, and counts what it cannot decode.
+          look: yields results for ids, and counts what it cannot decode.
 
         Raises:
-          InputError: an input or a record is not there, or none can be decoded.
-          ConfigError: a condition names a column that the inputs do not have.
+          InputError: an input or a record is missing, or no record can be decoded.
+          ConfigError: a condition names a column that the inputs lack.
         """
         if self.named:
             return _all_named(self.inputs, self.named, look)
@@ -89,7 +90,7 @@ class Choice:
             )
         if lost := len(ids) - len(found):
             say(
-                f"{lost} of {len(ids)} chosen records cannot be decoded, and are left out"
+                f"{lost} of {len(ids)} chosen records cannot be decoded and are left out"
                 f"{_why(looked_at)}"
             )
         return _in_order(ids, found)
@@ -98,10 +99,10 @@ class Choice:
 def named_records(
     inputs: Sequence[str], ids: Sequence[str], image: ImageConfig, options: ReadOptions = USUAL
 ) -> Records:
-    """The records of these ids, in their order.
+    """The records with these ids, in their order.
 
     Raises:
-      InputError: an input is not there, or a record is not in them or cannot be decoded.
+      InputError: an input is missing, or a record is not in the inputs or cannot be decoded.
     """
     return _stacked(_all_named(inputs, ids, _decoded(inputs, image, options)))
 
@@ -116,7 +117,7 @@ def _all_named(inputs: Sequence[str], ids: Sequence[str], look: Look[T]) -> dict
     for record in ids:
         if record not in found:
             raise InputError(
-                f"no record {record!r} that can be decoded is in {named(inputs)}{_why(looked_at)}"
+                f"cannot find or decode the record {record!r} in {named(inputs)}{_why(looked_at)}"
             )
     return _in_order(ids, found)
 

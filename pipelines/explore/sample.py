@@ -1,4 +1,4 @@
-"""`latentbeam explore sample`: images that a variational model draws of its own."""
+"""`latentbeam explore sample`: images sampled from a variational model."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipelines.explore.model import UNIT, opened
 
 
 def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str, Any]:
-    """Draws z from the prior and, of each, the mean of p(x | z) and an image drawn from it.
+    """Draws z from the prior and, for each, the mean of p(x | z) and an image drawn from it.
 
     Raises:
       LatentbeamError: the model is not variational, or the bundle or output cannot be used.
@@ -23,7 +23,7 @@ def sample(model: str, output: str, count: int = 10, seed: int = 0) -> dict[str,
     explored = BundleModel(bundle)
     means, drawn = explored.sampled(count, seed)
     strips = [Strip("mean of p(x|z)", means), Strip("drawn from p(x|z)", drawn)]
-    heading = f"Images of {count} draws of z from the prior: the mean image of each, and one drawn"
+    heading = f"{count} draws of z from the prior: the mean image of each, and one sampled image"
     shades = shades_of(means, within=explored.range)
     write_png(Sheet(strips, (), heading=heading, unit=UNIT, shades=shades).figure, output)
     return {"picture": output, "samples": count}

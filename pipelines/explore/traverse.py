@@ -23,7 +23,7 @@ from transforms.sources.source import bounded_batches
 
 _FURTHEST = 3.0  # standard deviations
 _MOST_DIMENSIONS = 64
-_SAMPLE = 1000  # records whose latents stand for all of an input's
+_SAMPLE = 1000  # records whose latents represent all of an input's
 
 
 def traverse(
@@ -37,22 +37,22 @@ def traverse(
     seed: int = 0,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws a row for each latent dimension, that of the greatest effect first: images as it goes
-    from −3 to 3 standard deviations and all others stay.
+    """Draws a row for each latent dimension, in order of decreasing effect: images as it moves
+    from −3 to 3 standard deviations while all others stay fixed.
 
-    Deviations are those of a VAE's prior, around its mean; of other models, which have none, of the
-    latents of up to 1,000 of the inputs' records, around theirs.
+    For a VAE, the centre and the deviations are those of its prior; for other models, which have
+    none, those of the latents of up to 1,000 of the inputs' records.
 
     Args:
-      around: a record, whose latent is the centre instead.
-      dimensions: the most rows.
-      steps: images a row.
+      around: a record whose latent is the centre instead.
+      dimensions: the maximum number of rows.
+      steps: images per row.
       seed: of the choice of records.
       reading: fields of `ReadOptions`, how the inputs are read.
 
     Returns:
-      For each dimension, in the order of the rows, its effect: how much the image at each step
-      differs from that of the centre, the mean over pixels and steps, in pixel levels.
+      For each dimension, in the order of the rows, its effect: the mean difference between the
+      image at each step and the centre's, over pixels and steps, in pixel levels.
 
     Raises:
       LatentbeamError: the inputs, the record, the bundle or the output cannot be used.
@@ -62,7 +62,7 @@ def traverse(
     check_range(0, seed=seed)
     check_range(1, _MOST_DIMENSIONS, dimensions=dimensions)
     if around is not None and not inputs:
-        raise ConfigError(f"--around names a record of --input: give both. Received: {around!r}")
+        raise ConfigError(f"--around names a record of --input; give both. Received: {around!r}")
     bundle = opened(model)
     explored, options = BundleModel(bundle), ReadOptions(**(reading or {}))
     centre, stddev, origin = _moments(explored, inputs, around, seed, options)
@@ -82,9 +82,9 @@ def traverse(
     ]
     titles = [f"{signed(value)} σ" if value else "0" for value in deviations]
     heading = (
-        f"Latent dimensions of the {bundle.config.model.kind.upper()}, {len(order)} of "
-        f"{len(centre)}, each moved by standard deviations around {origin}. Effect: mean change of "
-        "the image, in pixel levels"
+        f"{bundle.config.model.kind.upper()}: {len(order)} of {len(centre)} latent dimensions, "
+        f"each moved by standard deviations around {origin}. Effect: mean change of the image, in "
+        "pixel levels"
     )
     shades = shades_of(*rows, within=explored.range)
     write_png(Sheet(strips, titles, heading=heading, unit=UNIT, shades=shades).figure, output)
@@ -95,7 +95,7 @@ def traverse(
 def _effects(
     images: Callable[[int], np.ndarray], centre: np.ndarray, dimensions: int
 ) -> np.ndarray:
-    """One dimension after another: memory for the images of one row."""
+    """Computes one dimension after another, with memory for the images of one row."""
     return np.array([np.abs(images(k) - centre).mean() for k in range(dimensions)])
 
 
@@ -106,15 +106,17 @@ def _moments(
     seed: int,
     options: ReadOptions,
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """The mean and the standard deviation of each dimension, and what they are of."""
+    """The mean and the standard deviation of each dimension, and a name for the mean."""
     if model.has_prior:
         if inputs and around is None:
-            raise ConfigError("a VAE goes by its prior: --input needs --around, a record in it")
+            raise ConfigError(
+                "a VAE is traversed around its prior's mean: leave out --input, or add --around ID"
+            )
         return (*model.prior_moments(), "the prior's mean")
     if not inputs:
         raise ConfigError(
             f"a model of kind {model.config.model.kind} has no prior: give --input, records whose "
-            "latents say how far a dimension goes"
+            "latents determine the range of each dimension"
         )
     parts = list(_sampled_latents(model, inputs, seed, options))
     if not parts:
@@ -126,7 +128,7 @@ def _moments(
 def _sampled_latents(
     model: BundleModel, inputs: Sequence[str], seed: int, options: ReadOptions
 ) -> Iterator[np.ndarray]:
-    """Of a batch of records at a time."""
+    """The latents of one batch of records at a time."""
     image = model.config.image
     ids = choose_ids(inputs, _SAMPLE, seed, options=options)
     found = record_images(inputs, ids, image, options)

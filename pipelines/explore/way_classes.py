@@ -1,4 +1,4 @@
-"""What class the points on a way belong to, by the labels of a finished run."""
+"""The classes of points on a path, according to the labels of a finished run."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ _MOST_FITTED = 20_000
 
 
 class WayClasses(NamedTuple):
-    """Of S points: p(class), (S, C), of `classes`, and the p-value of their evidence, (S,)."""
+    """For S points: p(class), (S, C), of `classes`, and the p-value of their evidence, (S,)."""
 
     classes: tuple[str, ...]
     probabilities: np.ndarray
@@ -30,18 +30,18 @@ class WayClasses(NamedTuple):
 def way_classes(
     scores: str, label: str, points: np.ndarray, stddevs: np.ndarray | None, seed: int
 ) -> WayClasses:
-    """By Gaussians of each class (`ClassModel`), fitted to at most 20,000 rows of the run, drawn at
-    random by the seed; rows without a label are left out.
+    """Class probabilities by Gaussians per class (`ClassModel`), fitted to at most 20,000 random
+    rows of the run; rows without a label are left out.
 
     Args:
       scores: the run.
-      label: the column of the classes.
+      label: the column of classes.
       points: (S, d).
-      stddevs: (S, d), how uncertain the points are, as records of a VAE; else None.
+      stddevs: (S, d), the points' uncertainties, like those of a VAE's records; otherwise None.
 
     Raises:
-      InputError: no finished run, one without latents, or a class of too few records.
-      ConfigError: no such column, or one that holds no names or numbers.
+      InputError: there is no finished run, it has no latents, or a class has too few records.
+      ConfigError: there is no such column, or it contains neither names nor numbers.
     """
     columns = latent_columns(scores)
     check_label(scores, label)

@@ -1,1 +1,1 @@
-"""The page that `latentbeam report` writes: its plots, its pictures, its template."""
+"""The page that `latentbeam report` writes: plots, pictures and the template."""

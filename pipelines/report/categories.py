@@ -1,4 +1,4 @@
-"""Values that repeat, as numbers and colours that the colour-blind can tell apart."""
+"""Values that repeat, as numbers and as colours that the colour-blind can distinguish."""
 
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ _LONGEST = 40
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """One line of at most so many characters, which end as `text` does: paths differ there."""
+    """One line of at most `longest` characters, the last ones of `text`: paths differ there."""
     line = shown(text)
     return line if len(line) <= longest else f"…{line[len(line) - longest + 1 :]}"
 
@@ -25,8 +25,8 @@ class Categories:
     """The values of N records.
 
     Attributes:
-      names: each value once, the most frequent first; those in grey last.
-      codes: (N,) int16, places among the names.
+      names: the distinct values, most frequent first; those in grey last.
+      codes: (N,) int16, indices of the names.
       colours: one for each name.
     """
 
@@ -39,8 +39,8 @@ class Categories:
 
     @classmethod
     def of(cls, values: Sequence[str], grey: Collection[str] = ()) -> "Categories":
-        """The 14 most frequent values have colours of their own; the others, and those in `grey`,
-        share one, and from the thousandth on one name as well."""
+        """The 14 most frequent values have distinct colours. The others, and those in `grey`,
+        share one colour; from the thousandth on, they also share one name."""
         frequent = [value for value, _ in collections.Counter(values).most_common()]
         coloured = _in_order([v for v in frequent if v not in grey][: cls.MOST_COLOURS])
         taken = set(coloured)
@@ -56,7 +56,7 @@ class Categories:
 
     @property
     def key(self) -> list[tuple[str, str]]:
-        """Names and colours for people: of grey ones that are many, no names."""
+        """Names and colours for people; many grey values appear only as a number of others."""
         pairs = list(zip(self.names, self.colours, strict=True))
         grey = [pair for pair in pairs if pair[1] == _OTHER_COLOUR]
         if len(grey) > 2:
@@ -65,8 +65,7 @@ class Categories:
 
 
 def _in_order(values: Sequence[str]) -> list[str]:
-    """As people would sort them: numbers first, by their size, which their digits tell however
-    many they are."""
+    """Values in natural order: numbers first, by size, compared digit by digit at any length."""
 
     def place(value: str) -> tuple[int, int, str, str]:
         if not (value.isascii() and value.isdecimal()):
@@ -78,7 +77,7 @@ def _in_order(values: Sequence[str]) -> list[str]:
 
 
 def _palette(count: int) -> list[str]:
-    """Okabe and Ito's colours; more than eight are Tol's rainbow's."""
+    """Okabe and Ito's colours; for more than eight, Tol's rainbow."""
     if count <= 8:
         return list(Colorblind[max(3, count)][:count])
     return list(TolRainbow[count])

@@ -52,42 +52,43 @@ def report(
     anomalies: int = 24,
     order: Literal["score", "region"] = "score",
 ) -> dict[str, Any]:
-    """Writes the report of a finished run; one that is there already is replaced.
+    """Writes the report of a finished run, replacing an existing one.
 
     Args:
       scores: the run folder.
       model: the bundle that scored it.
       output: the file to write, *.html.
       clusters: the folder of the run's clusters.
-      inputs: where its images are now; empty: where `score` read them.
+      inputs: the current paths of its images; empty: where `score` read them.
       reading: fields of `ReadOptions` that differ from those of the run.
       label: a column of labels; None: `label`, if there is one.
       projection: of the latents, for the map.
-      seed: of what is drawn.
-      anomalies: how many of the most anomalous records are shown.
+      seed: of the random sample.
+      anomalies: how many of the most anomalous records to show.
       order: what is most anomalous: the highest scores, or the highest peaks of regions.
 
     Returns:
-      `report`, `bytes`, `records`, `flagged`, `map_records` and `pictures` with the numbers that
-      were `found` and `missing`.
+      `report`, `bytes`, `records`, `flagged`, `map_records` and `pictures`, with the numbers
+      `found` and `missing`.
 
     Raises:
-      LatentbeamError: a path, the bundle or a column cannot be used, or the run is another model's.
+      LatentbeamError: a path, the bundle or a column cannot be used, or another model scored the
+        run.
     """
     check_range(1, _MOST_ANOMALIES, anomalies=anomalies)
     check_range(0, 2**32 - 1, seed=seed)
     if projection not in _PROJECTIONS:
         known = ", ".join(_PROJECTIONS)
-        raise ConfigError(f"the map is one of {known}. Received: {projection!r}")
+        raise ConfigError(f"--map must be one of {known}. Received: {projection!r}")
     if order not in _ORDERS:
-        raise ConfigError(f"the order is one of {', '.join(_ORDERS)}. Received: {order!r}")
+        raise ConfigError(f"--order must be one of {', '.join(_ORDERS)}. Received: {order!r}")
     check_file(output, ".html", "report")
     bundle = open_bundle(local_bundle(model))
     if not has_regions(bundle):
-        bundle.check_not_in_tiles("the report, where no regions are told,")
+        bundle.check_not_in_tiles("a report without regions")
     given = ReadOptions(**(reading or {}))
     options = ReadOptions.from_ledger(read_ledger(scores)).with_given(given)
-    if inputs:  # those that a user names must be there
+    if inputs:  # inputs that a user names must exist
         for source in resolve_inputs(inputs, options):
             next(iter(source.tasks()), None)
     data = read_run(
@@ -122,12 +123,12 @@ def _images(data: RunData, inputs: Sequence[str], options: ReadOptions) -> Found
     ]
     order = np.argsort(-data.records[SCORE].to_numpy(), kind="stable")
     anomalous = [ids[row] for row in order[:_ANOMALOUS_THUMBNAILS]]
-    wanted = list(dict.fromkeys([*top, *galleried, *anomalous, *ids]))  # a sample is in any order
+    wanted = list(dict.fromkeys([*top, *galleried, *anomalous, *ids]))  # a sample has no order
     wanted = wanted[: _THUMBNAILS + len(galleried)]
     config = data.bundle.config.image
-    if data.is_in_tiles:  # thumbnails are of whole images
+    if data.is_in_tiles:  # thumbnails show complete images
         config = dataclasses.replace(config, tile=None, overlap=None, fit="pad")
-    with Progress("finding pictures", len(wanted)) as progress:
+    with Progress("finding images", len(wanted)) as progress:
         return find_images(_read(data, inputs), wanted, set(top), config, progress.show, options)
 
 
@@ -138,13 +139,13 @@ def _read(data: RunData, inputs: Sequence[str]) -> list[str]:
 def _located(
     data: RunData, inputs: Sequence[str], options: ReadOptions
 ) -> dict[str, Located] | None:
-    """Where the most anomalous records that are found are anomalous, by id; None where the bundle
-    tells no regions. One record's maps are in memory at a time, besides those of a batch."""
+    """Where the most anomalous records (as far as found) are anomalous, by id; None if the bundle
+    does not support regions. Memory holds the maps of one batch and of one record."""
     if not has_regions(data.bundle):
         return None
     ids = data.summary.top[ID].to_pylist()
     located: dict[str, Located] = {}
-    with Progress("locating", len(ids)) as progress, contextlib.suppress(InputError):  # it was told
+    with Progress("locating", len(ids)) as progress, contextlib.suppress(InputError):  # reported
         read = _read(data, inputs)
         for found in locate_records(read, ids, data.bundle, data.regions_fpr, options):
             located[found.id] = Located.of(found)
@@ -217,7 +218,7 @@ def _html(
 
 
 def _losses(manifest: Mapping[str, Any]) -> dict[str, LayoutDOM]:
-    """The curves of the model's training; none of a bundle from before they were kept."""
+    """The curves of the model's training; earlier bundles contain none."""
     training = manifest.get("training", {})
     if "curves" not in training:
         return {}
@@ -225,7 +226,7 @@ def _losses(manifest: Mapping[str, Any]) -> dict[str, LayoutDOM]:
 
 
 def _advice(data: RunData) -> str | None:
-    """A line where no record can be flagged, of older runs too, whose ledgers know less."""
+    """A line if no record can be flagged, also for older runs, whose ledgers record less."""
     facts = {"fpr": data.fpr, "calibration_records": len(data.primary.scores)}
     tail = {"pareto_tail": data.primary.tail}
     return flags_nothing({**data.ledger, "model": facts | tail}, _ADVICE)

@@ -1,4 +1,4 @@
-"""The images that the page shows, found again in a run's inputs."""
+"""Finds the images that the page shows in a run's inputs."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,15 +17,14 @@ _MOST_BYTES = 5_000_000  # of all thumbnails together
 
 @dataclasses.dataclass(frozen=True)
 class FoundImages:
-    """What was found of the records that were asked for.
+    """The images found for the requested records.
 
     Attributes:
-      thumbnails: data URIs by id, in the order asked for; those at the end are left out where all
-        of them would take more than 5 MB.
-      pixels: of the few that are wanted whole, (H, W, C) by id.
+      thumbnails: data URIs by id, in the requested order; the last ones are left out if all of
+        them would take more than 5 MB.
+      pixels: of the few that are needed in full, (H, W, C) by id.
       missing: how many were not found.
-      reason: why, where the inputs as a whole could not be read, or images could not be decoded;
-        else empty.
+      reason: why, if the inputs could not be read or images could not be decoded; otherwise empty.
     """
 
     thumbnails: dict[str, str]
@@ -42,20 +41,20 @@ def find_images(
     show: Callable[[int], None] = lambda _: None,
     options: ReadOptions = USUAL,
 ) -> FoundImages:
-    """Looks for the records' images. Inputs that are gone are no error: nothing is found there.
+    """Looks for the records' images. Missing inputs are not an error: nothing is found there.
 
     Args:
-      inputs: as `score` was given them.
-      ids: of the records, the most important ones first.
-      whole: those of which pixels are kept as well.
-      config: the bundle's, which images are brought to.
-      show: told how many have been found.
+      inputs: as given to `score`.
+      ids: of the records, most important first.
+      whole: ids of the records whose pixels are also returned.
+      config: the bundle's, which determines the size and kind of the images.
+      show: called with the number found so far.
       options: how the inputs are read.
     """
     wanted = list(dict.fromkeys([*whole, *ids]))
     made: dict[str, str] = {}
     pixels: dict[str, np.ndarray] = {}
-    reason = "" if inputs else "the run does not say what its inputs were"
+    reason = "" if inputs else "the run does not record its inputs; give --input"
     looked_at = LookedAt()
     try:
         for record, image in record_images(inputs, wanted, config, options, looked_at):

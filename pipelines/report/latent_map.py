@@ -1,4 +1,4 @@
-"""The map of latents: a point a record, coloured by choice, with its picture under the pointer."""
+"""The map of latents: one point per record, in selectable colours, with its image on hover."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ from ae_models.latents.projection import Projection
 from pipelines.report.categories import Categories, shortened
 
 _HEIGHT = 560
-_ID_BYTES = 4_000_000  # of all ids together: longer ones are cut
+_ID_BYTES = 4_000_000  # of all ids together; longer ids are truncated
 _ID_LENGTHS = (120, 80, 60, 40, 30, 20)
 _NO_PICTURE = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='64' height='64'%3E"
     "%3Crect width='64' height='64' fill='%23eee'/%3E%3Ctext x='32' y='36' font-size='11' "
     "text-anchor='middle' font-family='sans-serif' fill='%23555'%3Eno picture%3C/text%3E%3C/svg%3E"
 )
-# Values are escaped by Bokeh; pictures are ours, and hold no character that would be.
+# Bokeh escapes the values; pictures are ours and contain no character that needs escaping.
 _TOOLTIP = """
 <div style="max-width:130px;font:12px/1.4 system-ui,sans-serif;color:#1a1a1a">
 <img class="thumbnail" src="@thumbnail{custom}" alt="" width="64" height="64"
@@ -43,14 +43,14 @@ _TOOLTIP = """
 
 @dataclasses.dataclass(frozen=True)
 class MapRecords:
-    """What the map shows of N records.
+    """The values of N records on the map.
 
     Attributes:
       ids: of the records.
       scores: (N,) float32.
       p_values: (N,) float64.
-      categories: by name, cluster and label for instance, what else they can be coloured by.
-      thumbnails: data URIs by id, of as many as are to have one.
+      categories: further ways to colour them, by name (cluster and label, for example).
+      thumbnails: data URIs by id, for the records that have one.
     """
 
     ids: Sequence[str]
@@ -61,10 +61,10 @@ class MapRecords:
 
 
 def latent_map(records: MapRecords, projection: Projection) -> tuple[figure, RadioButtonGroup]:
-    """The plot, and the buttons that choose its colours. Where the page has an element `key-NAME`
-    for a category, it is shown along with it."""
+    """The plot, and the buttons that choose its colours. If the page has an element `key-NAME` for
+    a category, it is shown with that category."""
     uris = {record: place for place, record in enumerate(records.thumbnails)}
-    order = np.argsort(records.scores, kind="stable")  # the anomalous ones lie on top
+    order = np.argsort(records.scores, kind="stable")  # anomalous ones are drawn on top
     ids = _fitting([records.ids[row] for row in order])
     source = ColumnDataSource(
         {
@@ -99,7 +99,7 @@ def latent_map(records: MapRecords, projection: Projection) -> tuple[figure, Rad
 
 
 def _fitting(ids: Sequence[str]) -> list[str]:
-    """The ids, cut to the greatest length at which all of them fit into the page."""
+    """The ids, truncated to the greatest length at which all of them fit into the page."""
     cut: list[str] = []
     for length in _ID_LENGTHS:
         cut = [shortened(record, length) for record in ids]
@@ -113,7 +113,7 @@ def _point_size(count: int) -> float:
 
 
 def _mapper(categories: Categories) -> LinearColorMapper:
-    """Colours of codes: as many steps as there are names."""
+    """The colours of codes, one step per name."""
     last = len(categories.names) - 0.5
     return LinearColorMapper(palette=categories.colours, low=-0.5, high=last)
 

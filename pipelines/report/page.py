@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nobody for anything."""
+"""The report as one self-contained HTML file."""
 
 import base64
 import dataclasses
@@ -18,8 +18,8 @@ from transforms.results.reject_counts import Rejects
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One of the most anomalous records; `tiles` is None where its image was not found, `regions`
-    where they are not known."""
+    """One of the most anomalous records; `tiles` is None if its image was not found, `regions` if
+    they are not known."""
 
     id: str
     score: float
@@ -33,7 +33,7 @@ class Card:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """A cluster's core and edge: ids, each with its thumbnail, None where it was not found."""
+    """A cluster's core and edge: ids, each with its thumbnail (None if not found)."""
 
     name: str
     size: int
@@ -44,7 +44,7 @@ class Gallery:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of text; `caption` tells what it is."""
+    """A table of text, with a caption."""
 
     caption: str
     columns: Sequence[str]
@@ -53,7 +53,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """What colours of the map mean: names and colours."""
+    """The key of the map's colours: names and colours."""
 
     name: str
     entries: Sequence[tuple[str, str]]
@@ -61,19 +61,19 @@ class Key:
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """What the report says. Every text may be a stranger's: the template escapes all of them.
+    """The report's content. Any text may come from a stranger: the template escapes all of them.
 
     Attributes:
       title: of the page.
-      counts: what was counted, and how much.
-      rejects: by reason; None where the run did not write them.
+      counts: names and counts.
+      rejects: by reason; None if the run did not write them.
       histogram_note, anomalies_note, map_note, clusters_note, drift_note, training_note:
         sentences.
       cards: the most anomalous records.
-      kinds: of their pictures, by fields of `Tiles`, and what is written below each.
-      heat: the bar of the colours of errors or maps, and what its ends are.
+      kinds: the captions of their pictures, by fields of `Tiles`.
+      heat: the bar of the colours of errors or maps, and the labels of its ends.
       keys: of the map's colours.
-      galleries: of the largest clusters; None where the run has no clusters.
+      galleries: of the largest clusters; None if the run has no clusters.
       drift: tables.
       identity: by heading, names and values.
     """
@@ -99,13 +99,13 @@ class Page:
 def page_html(page: Page, plots: Mapping[str, LayoutDOM]) -> str:
     """The file's text.
 
-    Its content security policy lets only its own two scripts run and nothing be fetched: were a
-    text of a record ever taken for HTML, it could do nothing.
+    Its content security policy allows only its own two scripts to run, and nothing to be fetched:
+    a record's text that was ever interpreted as HTML could do nothing.
 
     Args:
-      page: what is said.
+      page: the content.
       plots: `scores`, `p_values`, `map` and `colours` if there is a map, and `losses` if the bundle
-        has them.
+        contains them.
     """
     drawing, places = components(dict(plots), wrap_script=False)
     library = "\n".join(_resources().js_raw)
@@ -126,7 +126,7 @@ def page_html(page: Page, plots: Mapping[str, LayoutDOM]) -> str:
 
 
 def _resources() -> Resources:
-    """What draws; not WebGL, which without a GPU takes twice as long for 100,000 points."""
+    """Bokeh's scripts. WebGL is off: without a GPU it takes twice as long for 100,000 points."""
     resources = Resources(mode="inline", log_level="error")
     resources.components = ["bokeh", "bokeh-widgets"]
     return resources
@@ -137,5 +137,5 @@ def _digest(script: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A count with its thousands apart, or a share or score of four digits."""
+    """A count with thousands separators, or a share or score with four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -18,8 +18,8 @@ _HEAT = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in Magma256],
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """The pictures of one record, as data URIs; None where there is no such picture, as of features
-    none is of their reconstruction."""
+    """The pictures of one record, as data URIs; None if there is no such picture (a model of
+    features has no reconstruction, for example)."""
 
     input: str
     reconstruction: str | None = None
@@ -28,9 +28,9 @@ class Tiles:
 
 
 def thumbnail(pixels: np.ndarray) -> str:
-    """A data URI of raw pixels, (H, W, C) uint8 or uint16, at most 48 pixels a side.
+    """A data URI of raw pixels, (H, W, C) uint8 or uint16, at most 48 pixels per side.
 
-    16-bit images, which seldom use all their range, are stretched to it.
+    16-bit images, which rarely use their full range, are stretched to it.
     """
     if pixels.dtype == np.uint16:
         image = _unit(pixels.astype(np.float32), float(pixels.min()), float(pixels.max()))
@@ -39,15 +39,15 @@ def thumbnail(pixels: np.ndarray) -> str:
 
 
 def tiles(inputs: np.ndarray, reconstructions: np.ndarray) -> tuple[list[Tiles], float]:
-    """Pictures of inputs, reconstructions and errors, every kind on one scale for all records.
+    """Pictures of inputs, reconstructions and errors, with one scale per kind for all records.
 
     Args:
       inputs: (N, H, W, C) scaled images.
       reconstructions: the same shape.
 
     Returns:
-      The pictures, and the error that has the brightest colour: the greatest absolute difference,
-      averaged over the channels.
+      The pictures, and the error with the brightest colour: the greatest absolute difference,
+      averaged over channels.
     """
     low, high = float(inputs.min()), float(inputs.max())
     errors = np.abs(inputs - reconstructions).mean(axis=-1)
@@ -65,14 +65,14 @@ def tiles(inputs: np.ndarray, reconstructions: np.ndarray) -> tuple[list[Tiles],
 
 
 def error_tiles(images: np.ndarray, errors: np.ndarray) -> tuple[list[Tiles], float]:
-    """Pictures of records and of the errors of their features over them, all on one scale.
+    """Pictures of records, and of the errors of their features as overlays, all on one scale.
 
     Args:
       images: (N, H, W, C) pixel levels.
       errors: (N, H, W).
 
     Returns:
-      The pictures, and the error that has the brightest colour.
+      The pictures, and the error with the brightest colour.
     """
     unit = _unit(images.astype(np.float32), float(images.min()), float(images.max()))
     worst = float(errors.max())
@@ -85,7 +85,7 @@ def error_tiles(images: np.ndarray, errors: np.ndarray) -> tuple[list[Tiles], fl
 
 
 def located_tiles(record: LocatedRecord) -> Tiles:
-    """Pictures of a record and of its map over it, with boxes around regions."""
+    """Pictures of a record, and of its anomaly map as an overlay with boxes around regions."""
     shown = (record.image[..., 0] if record.image.shape[-1] == 1 else record.image, record.overlay)
     image, overlay = (_uri(picture, _TILE, "webp") for picture in shown)
     return Tiles(image, overlay=overlay)
@@ -97,7 +97,7 @@ def heat_bar() -> str:
 
 
 def overlay_bar() -> str:
-    """The colours of maps over images, from none to the greatest, as a data URI."""
+    """The colours of overlaid maps, from none to the greatest, as a data URI."""
     colours = matplotlib.colormaps[OVER](np.arange(256))[np.newaxis, :, :3]
     return _uri(_bytes(colours), 256)
 
@@ -111,7 +111,7 @@ def _bytes(unit: np.ndarray) -> np.ndarray:
 
 
 def _shown_channels(image: np.ndarray) -> np.ndarray:
-    """Colour, or the first channel of what has neither three nor four."""
+    """The colour channels, or the first channel if there are neither three nor four."""
     return image[..., :3] if image.shape[-1] in {3, 4} else image[..., 0]
 
 
@@ -121,6 +121,6 @@ def _tile(image: np.ndarray) -> str:
 
 def _uri(image: np.ndarray, longest: int, kind: str = "png") -> str:
     picture, content = Image.fromarray(image), io.BytesIO()
-    picture.thumbnail((longest, longest))  # never larger than it was
+    picture.thumbnail((longest, longest))  # never enlarges
     picture.save(content, kind)
     return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"

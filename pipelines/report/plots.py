@@ -10,12 +10,12 @@ from bokeh.plotting import figure
 RUN, CALIBRATION, LIMIT = "#0072b2", "#1a1a1a", "#d55e00"  # Okabe and Ito's
 _HEIGHT = 360
 _FEWEST_BINS, _MOST_BINS = 10, 60
-_BEYOND = 0.005  # the share of a run's records that the histogram may leave to its end bars
+_BEYOND = 0.005  # the share of a run's records that may be beyond the axis, in the end bars
 
 
 def bin_edges(calibration: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """(B + 1,) float64: bins that hold all calibration scores and nearly all of a run's, as many
-    as the smaller of the two can fill (2 ∛n, Rice's rule), 10 to 60.
+    """(B + 1,) float64: bins that cover all calibration scores and nearly all of a run's. Their
+    number, 10 to 60, suits the smaller of the two samples (2 ∛n, Rice's rule).
 
     Args:
       calibration: (n,) scores.
@@ -39,15 +39,15 @@ def score_histogram(
     fpr: float,
     name: str,
 ) -> Tabs:
-    """Shares of records a bin, the run's as bars and the calibration records' as a line, on a
+    """Shares of records per bin, the run's as bars and the calibration records' as a line, on a
     linear and on a logarithmic scale.
 
     Args:
       edges: (B + 1,) of the bins.
       run: (B,) counts.
       calibration: (B,) counts.
-      threshold: the score that is flagged at least; infinity where none is.
-      fpr: the p-value of it.
+      threshold: the least score that is flagged; infinity if none is.
+      fpr: the p-value of the threshold.
       name: of the score.
     """
     shares = [counts / max(1, counts.sum()) for counts in (run, calibration)]
@@ -55,7 +55,7 @@ def score_histogram(
     panels = []
     for scale in ("linear", "log"):
         bottom = floor if scale == "log" else 0.0
-        plot = _figure(name, "share of the records", y_axis_type=scale)
+        plot = _figure(name, "share of records", y_axis_type=scale)
         source = ColumnDataSource(
             {"left": edges[:-1], "right": edges[1:], "run": run, "calibration": calibration}
             | {"top": np.maximum(shares[0], bottom), "bottom": np.full(len(run), bottom)}
@@ -71,7 +71,7 @@ def score_histogram(
             top = 1.05 * max(share.max() for share in shares)
             plot.line(
                 [threshold, threshold], [bottom, top], color=LIMIT, line_width=2,
-                line_dash="dashed", legend_label=f"flagged from here: p ≤ {fpr:.3g}",
+                line_dash="dashed", legend_label=f"flagged from here (p ≤ {fpr:.3g})",
             )  # fmt: skip
         _tell(plot, bars, [("score", "@left to @right"), ("this run", "@run records"),
                            ("calibration", "@calibration records")])  # fmt: skip
@@ -83,7 +83,7 @@ def score_histogram(
 
 
 def p_value_histogram(counts: np.ndarray, fpr: float) -> figure:
-    """(B,) counts of p-values from 0 to 1, and what they would be if all records were normal."""
+    """(B,) counts of p-values from 0 to 1, and their level if all records were normal."""
     edges = np.linspace(0, 1, len(counts) + 1)
     plot = _figure("p-value", "records")
     source = ColumnDataSource({"left": edges[:-1], "right": edges[1:], "run": counts})
@@ -91,17 +91,17 @@ def p_value_histogram(counts: np.ndarray, fpr: float) -> figure:
                      fill_color=RUN, fill_alpha=0.55, line_color="white",
                      legend_label="this run")  # fmt: skip
     plot.line([0, 1], [counts.mean()] * 2, color=CALIBRATION, line_width=1.5,
-              legend_label="if all were normal")  # fmt: skip
+              legend_label="expected if all are normal")  # fmt: skip
     plot.line([fpr, fpr], [0, 1.05 * counts.max()], color=LIMIT, line_width=2, line_dash="dashed",
-              legend_label=f"flagged up to {fpr:.3g}")  # fmt: skip
+              legend_label=f"flagged up to here (p ≤ {fpr:.3g})")  # fmt: skip
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     _tell(plot, bars, [("p-value", "@left{0.00} to @right{0.00}"), ("records", "@run{0,0}")])
     return plot
 
 
 def loss_curves(curves: Mapping[str, Sequence[float | None]], best_epoch: int) -> figure:
-    """The loss of each epoch from 1, the validation loss of each from 0, before the first, None
-    where there is none to draw, and the epoch that was kept."""
+    """The loss of each epoch from 1, the validation loss of each from 0 (before the first; None if
+    there is no value to draw), and the epoch that was kept."""
     losses, validation_losses = (
         np.array(curves[name], float) for name in ("loss", "validation_loss")
     )
@@ -113,7 +113,7 @@ def loss_curves(curves: Mapping[str, Sequence[float | None]], best_epoch: int) -
                      legend_label="validation loss")  # fmt: skip
     kept = f"epoch {best_epoch}" if best_epoch else "before training"
     plot.scatter([best_epoch], [validation_losses[best_epoch]], size=9, color=LIMIT,
-                 legend_label=f"{kept}, which was kept")  # fmt: skip
+                 legend_label=f"{kept} (weights kept)")  # fmt: skip
     _tell(plot, line, [("epoch", "@x"), ("validation loss", "@y{0.00000}")])
     return plot
 
@@ -131,7 +131,7 @@ def _figure(x_label: str, y_label: str, **settings: Any) -> figure:
 
 def _tell(plot: figure, bars: Any, tooltips: list[tuple[str, str]]) -> None:
     plot.add_tools(HoverTool(renderers=[bars], tooltips=tooltips, mode="vline"))
-    plot.add_layout(plot.legend[0], "above")  # where it hides nothing
+    plot.add_layout(plot.legend[0], "above")  # so that it hides nothing
     plot.legend.border_line_color = None
     plot.legend.spacing = 0
     plot.legend.label_text_font_size = "12px"

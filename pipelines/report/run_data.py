@@ -1,4 +1,4 @@
-"""What the report reads of a finished run, in passes of bounded memory."""
+"""Reads a finished run for the report, in passes of bounded memory."""
 
 import dataclasses
 from typing import Any, Literal
@@ -39,8 +39,8 @@ class RunClusters:
     """A run's clusters.
 
     Attributes:
-      sizes: of all clusters by number, the largest first; `NOISE` is among them.
-      largest: cores and edges of the largest.
+      sizes: of all clusters by number, largest first, including `NOISE`.
+      largest: cores and edges of the largest clusters.
       members: (N,) int32, the cluster of each of `RunData.records`.
     """
 
@@ -49,7 +49,7 @@ class RunClusters:
     members: np.ndarray
 
     def names(self) -> list[str]:
-        """(N,) of the records' clusters."""
+        """(N,) names of the records' clusters."""
         special = {NOISE: "noise", NO_CLUSTER: "none"}
         return [special.get(number, str(number)) for number in self.members.tolist()]
 
@@ -61,13 +61,13 @@ class RunData:
     Attributes:
       scores: its folder.
       ledger: its `run.json`.
-      bundle: that scored it.
+      bundle: the bundle that scored it.
       label: the column of labels; None if there is none.
-      primary: the calibration by the score that `score` is.
+      primary: the calibration of the primary score, which is in the column `score`.
       calibration: ascending scores of the calibration records by column, `score` first.
       sample: rows of a uniform sample of at most 100,000 records.
       summary: of all rows.
-      records: the rows of the sample, and of the most anomalous records that are not in it.
+      records: the rows of the sample, and of the most anomalous records outside it.
       clusters: None if none were given.
     """
 
@@ -84,15 +84,14 @@ class RunData:
 
     @property
     def fpr(self) -> float:
-        """The p-value that a flagged record has at most."""
+        """The greatest p-value of a flagged record."""
         found = self.ledger.get("model", {}).get("fpr")
         return float(self.bundle.config.scoring.fpr if found is None else found)
 
     @property
     def regions_fpr(self) -> float:
-        """The p-value that a region's peak has at most: `fpr`, but of a run that was relabelled,
-        which keeps the regions that it had, the rate before that; the bundle's where none is
-        known."""
+        """The greatest p-value of a region's peak: `fpr`; for a relabelled run, which keeps its
+        regions, the rate before relabelling; the bundle's if none is known."""
         relabelled = self.ledger.get("relabelled") or {}
         known = (
             relabelled.get("regions_fpr"),
@@ -103,16 +102,16 @@ class RunData:
 
     @property
     def is_in_tiles(self) -> bool:
-        """Whether the bundle looks at images in tiles."""
+        """Whether the bundle scores images in tiles."""
         return self.bundle.config.image.tile is not None
 
     @property
     def ids(self) -> list[str]:
-        """Of `records`."""
+        """The ids of `records`."""
         return list(self.records[ID].to_pylist())
 
     def labels(self, rows: pa.Table) -> list[str] | None:
-        """Of rows that have the column, as text; None where there is no such column."""
+        """The labels of rows, as text; None if there is no label column."""
         if self.label is None:
             return None
         return ["no label" if v is None else str(v) for v in rows[self.label].to_pylist()]
@@ -133,7 +132,7 @@ def read_run(
 
     Args:
       scores: the run folder.
-      bundle: that scored it.
+      bundle: the bundle that scored it.
       clusters: the folder of its clusters.
       label: a column of labels; None: `label`, if the run has it.
       most: how many of the most anomalous records to keep.
@@ -142,8 +141,9 @@ def read_run(
       map_records: how many to sample, if their latents fit in 128 MiB.
 
     Raises:
-      InputError: no finished run with scored records, one by another model, or no such clusters.
-      ConfigError: no such label column.
+      InputError: there is no finished run with scored records, another model scored it, or its
+        clusters do not exist.
+      ConfigError: there is no such label column.
     """
     rows, ledger, names = scored_count(scores), read_ledger(scores), scored_schema(scores).names
     check_model(scores, _fingerprint(ledger, bundle), bundle.fingerprint)
@@ -183,7 +183,7 @@ def read_run(
 
 
 def _fingerprint(ledger: dict[str, Any], bundle: Bundle) -> str:
-    """Of the model that the ledger names, the bundle's own where it names none: the rows tell."""
+    """The fingerprint in the ledger, or else the bundle's: rows have one too."""
     return str(ledger.get("model", {}).get("fingerprint", bundle.fingerprint))
 
 
@@ -209,5 +209,7 @@ def _read_clusters(folder: str, ids: list[str], scores: str) -> RunClusters:
         clusters, members = clusters_of(folder, largest, ids, _SHOWN)
         progress.show(2)
     if (members == NO_CLUSTER).all():
-        raise InputError(f"{folder} has none of the records of {scores}")
+        raise InputError(
+            f"{folder} contains no record of {scores}: give the clusters of this run as --clusters"
+        )
     return RunClusters(sizes, clusters, members)

@@ -38,7 +38,7 @@ _LONGEST_ID = 120
 
 @dataclasses.dataclass(frozen=True)
 class Located:
-    """What the page shows of where a record is anomalous: pictures, and its regions in words."""
+    """Where a record is anomalous, for the page: pictures, and its regions in words."""
 
     tiles: Tiles
     regions: str
@@ -53,9 +53,9 @@ class Cards:
     """The most anomalous records.
 
     Attributes:
-      cards: of the records.
-      kinds: of their pictures, and what is written below each.
-      heat: the bar of colours, and what its ends are.
+      cards: one per record.
+      kinds: the kinds of pictures, with their captions.
+      heat: the bar of colours, and the labels of its ends.
     """
 
     cards: list[Card]
@@ -64,8 +64,8 @@ class Cards:
 
 
 def cards(data: RunData, images: FoundImages, located: Mapping[str, Located] | None) -> Cards:
-    """The most anomalous records, with what is found of them; `located` is None where the bundle
-    tells no regions."""
+    """The most anomalous records, with their images; `located` is None if the bundle does not
+    support regions."""
     ids = data.summary.top[ID].to_pylist()
     rebuilt, worst = _tiles(data, {i: images.pixels[i] for i in ids if i in images.pixels})
     kinds = {"input": "input", "reconstruction": "reconstruction", "error": "error"}
@@ -106,8 +106,8 @@ def _cards(
 
 
 def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tiles], float]:
-    """Inputs with their reconstructions and errors, or the errors of their features; none where the
-    map is all that there is to see."""
+    """Inputs with their reconstructions and errors, or with the errors of their features; none if
+    the page shows only maps."""
     is_of_features = data.bundle.config.features.is_on
     if not pixels or (has_regions(data.bundle) and is_of_features) or data.is_in_tiles:
         return {}, 0.0
@@ -123,14 +123,14 @@ def _tiles(data: RunData, pixels: dict[str, np.ndarray]) -> tuple[dict[str, Tile
 def map_section(
     data: RunData, images: FoundImages, kind: Literal["pca", "umap"], seed: int
 ) -> tuple[dict[str, LayoutDOM], list[Key], list[str]]:
-    """The map and its buttons, the keys of its colours, and what is to be said of it. Of a run
-    without latents there is no map.
+    """The map and its buttons, the keys of its colours, and notes. A run without latents has no
+    map.
 
     Raises:
-      InputError: too few records for UMAP, or latents that are none.
+      InputError: there are too few records for UMAP, or latents are not finite.
     """
     if LATENT_MEAN not in data.records.column_names:
-        note = f"This run has no column {LATENT_MEAN}, so that there is no map: score with it."
+        note = f"There is no map: this run has no column {LATENT_MEAN} (see --outputs of score)."
         return {}, [], [note]
     projection = project(vectors(data.records[LATENT_MEAN]), kind, seed, _FITTED)
     categories = {}
@@ -147,24 +147,24 @@ def map_section(
     keys = [Key(name, found.key) for name, found in categories.items()]
     note = _map_note(len(ids), data.summary.records, seed)
     method = _method(kind, projection.fitted, len(ids))
-    pictures = f"Point at one to see it: {len(thumbnails):,} of the points have a picture."
-    notes = [note, f"{method} {pictures} The wheel zooms while Ctrl is held."]
+    pictures = f"Hover over a point to see its image: {len(thumbnails):,} points have one."
+    notes = [note, f"{method} {pictures} Hold Ctrl and scroll to zoom."]
     if data.label not in (None, "label"):
-        notes.append(f"Labels are those of the column {shortened(data.label or '')}.")
+        notes.append(f"Labels are from the column {shortened(data.label or '')}.")
     return {"map": plot, "colours": buttons}, keys, notes
 
 
 def _map_note(shown: int, total: int, seed: int) -> str:
     which = f"All {total:,} records of the run"
     if shown < total:
-        which = f"{shown:,} of {total:,} records, drawn by seed {seed}, and the most anomalous ones"
-    return f"{which}, each a point: those near each other have similar latents."
+        which = f"{shown:,} of {total:,} records: a sample (seed {seed}) and the most anomalous"
+    return f"{which}. Each point is a record; points near each other have similar latents."
 
 
 def _method(kind: str, fitted: int, shown: int) -> str:
     name = "UMAP" if kind == "umap" else "Principal components"
-    on = "" if fitted == shown else f", fitted on {fitted:,} of them"
-    far = " Distances between far groups mean little." if kind == "umap" else ""
+    on = "" if fitted == shown else f", fitted to {fitted:,} of them"
+    far = " Distances between distant groups mean little." if kind == "umap" else ""
     return f"{name} of the latents{on}.{far}"
 
 
@@ -177,12 +177,10 @@ def galleries(data: RunData, images: FoundImages) -> tuple[list[Gallery] | None,
     note = f"{count:,} clusters of {total:,} records"
     note += "." if len(largest) == count else f"; the {len(largest)} largest are shown."
     if NOISE in sizes:
-        note += f" {sizes[NOISE]:,} records ({sizes[NOISE] / total:.1%}) are in none: noise."
+        note += f" {sizes[NOISE]:,} records ({sizes[NOISE] / total:.1%}) are in no cluster (noise)."
     if strangers := int((data.clusters.members == NO_CLUSTER).sum()):
-        note += f" {strangers:,} records of the map are not among them."
-    note += (
-        " A core is what lies nearest to the cluster's centre, an edge what lies farthest from it."
-    )
+        note += f" {strangers:,} records of the map were not clustered."
+    note += " Core: the records nearest to the cluster's centre. Edge: those farthest from it."
 
     def with_pictures(ids: Sequence[str]) -> list[tuple[str, str | None]]:
         return [(shortened(i, _LONGEST_ID), images.thumbnails.get(i)) for i in ids]

@@ -1,4 +1,4 @@
-"""What the report says in words and tables."""
+"""The sentences and tables of the report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from transforms.maps.regions import Region
 from transforms.results.summary import RunSummary
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
-_WORDS = ((0.05, "hardly"), (0.15, "a little"), (0.3, "clearly"), (math.inf, "much"))
+_WORDS = ((0.05, "very little"), (0.15, "slightly"), (0.3, "clearly"), (math.inf, "strongly"))
 
 
 def counts(ledger: Mapping[str, Any], summary: RunSummary) -> list[tuple[str, str]]:
-    """What was counted; a count that nobody made is left out."""
+    """The run's counts, without those that are not known."""
     records = ledger.get("records", {})
     share = summary.flagged / max(1, summary.records)
     found = {
@@ -32,7 +32,7 @@ def counts(ledger: Mapping[str, Any], summary: RunSummary) -> list[tuple[str, st
 
 
 def _passed_over(ledger: Mapping[str, Any]) -> dict[str, int | None]:
-    """By cause; of earlier versions' runs the number of files alone is known."""
+    """Counts by cause; runs of earlier versions record only the number of files."""
     if "passed_over" not in ledger:
         return {"files passed over": ledger.get("files_passed_over") or None}
     return {f"passed over: {cause}": count for cause, count in ledger["passed_over"].items()}
@@ -40,24 +40,24 @@ def _passed_over(ledger: Mapping[str, Any]) -> dict[str, int | None]:
 
 def histogram_note(summary: RunSummary, name: str, threshold: float, fpr: float, n: int) -> str:
     """What the histograms show."""
-    flag = f"Flagged are records with a p-value of at most {fpr:.4g}"
+    flag = f"Records with a p-value of at most {fpr:.4g} are flagged"
     if math.isfinite(threshold):
         flag += f": those with a score ({name}) of {threshold:.4g} or more."
     else:
-        flag += f": no score has one that small, against {n:,} calibration records."
+        flag += f": with {n:,} calibration records, no p-value can be that small."
     below, above = summary.beyond
     beyond = ""
     if below or above:
-        beyond = f" The end bars also hold {below:,} scores below and {above:,} above the axis."
+        beyond = f" The end bars also include {below:,} scores below and {above:,} above the axis."
     uniform = (
-        " The p-values of normal records are uniform: all bars alike. A high first bar is "
-        "anomalies, a slope is drift."
+        " P-values of normal records are uniform: all bars have about the same height. A high "
+        "first bar indicates anomalies, a slope indicates drift."
     )
     return flag + beyond + uniform
 
 
 def anomalies_note(count: int, name: str, order: str, regions: bool) -> str:
-    """What the pictures of the most anomalous records are.
+    """Describes the pictures of the most anomalous records.
 
     Args:
       count: of the records.
@@ -67,22 +67,24 @@ def anomalies_note(count: int, name: str, order: str, regions: bool) -> str:
     """
     if order == "region" and not count:
         return "No record has a region."
-    which = f"of the highest {name}" if order == "score" else "whose regions have the highest peaks"
+    which = (
+        f"with the highest {name}" if order == "score" else "whose regions have the highest peaks"
+    )
     shown = (
-        "Heat over an image is its anomaly map: orange is the threshold, red about twice as much. "
-        "Boxes are around regions, where the map reaches the threshold."
+        "The heat over an image is its anomaly map: orange is the threshold, red about twice as "
+        "much. Boxes mark regions, where the map reaches the threshold."
         if regions
-        else "The error is the absolute difference of input and reconstruction, averaged over "
+        else "The error is the absolute difference between input and reconstruction, averaged over "
         "channels, in scaled units."
     )
     return (
-        f"The {count} records {which}, the highest first. {shown} Colours mean the same in every "
-        "picture."
+        f"The {count} records {which}, highest first. {shown} Colours have the same meaning in "
+        "every picture."
     )
 
 
 def regions_told(regions: Sequence[Region], p_values: np.ndarray) -> str:
-    """How many regions a record has, and where the highest is."""
+    """How many regions a record has, and where the one with the highest peak is."""
     if not regions:
         return "no region"
     first, count = regions[0], len(regions)
@@ -94,45 +96,45 @@ def regions_told(regions: Sequence[Region], p_values: np.ndarray) -> str:
 
 
 def drift_note(drift: Drift, flagged: float, fpr: float, name: str) -> list[str]:
-    """What the primary score's drift means."""
+    """Explains the primary score's drift."""
     if drift.beyond_chance:
         word = next(word for most, word in _WORDS if drift.distance < most)
         side = "higher" if drift.higher else "lower"
         found = (
-            f"By {name} this run differs {word} from the calibration records: its scores lie "
-            f"{side}, by a Kolmogorov-Smirnov distance of {drift.distance:.3f}, where chance alone "
-            f"exceeds {drift.by_chance:.3f} once in 100 runs."
+            f"By {name}, this run differs {word} from the calibration records: its scores are "
+            f"{side}. The Kolmogorov-Smirnov distance is {drift.distance:.3f}; chance alone "
+            f"exceeds {drift.by_chance:.3f} in 1 of 100 runs."
         )
     else:
         found = (
-            f"By {name} this run does not differ from the calibration records by more than chance "
+            f"By {name}, this run does not differ from the calibration records by more than chance "
             f"explains: the Kolmogorov-Smirnov distance is {drift.distance:.3f}, and chance alone "
-            f"exceeds {drift.by_chance:.3f} once in 100 runs."
+            f"exceeds {drift.by_chance:.3f} in 1 of 100 runs."
         )
-    share = f"{flagged:.2%} of the records are flagged; of normal ones like these it is {fpr:.2%}."
+    share = f"{flagged:.2%} of the records are flagged; if all were normal, {fpr:.2%} would be."
     caution = (
-        "The run may hold anomalies, and what is told here includes them: many anomalies look like "
-        "drift. If most of the run is normal and the p-values still slope, images have changed "
-        "(a camera, a light, a preparation): train anew, or calibrate on records of today."
+        "The run may contain anomalies, and these figures include them: many anomalies look like "
+        "drift. If most of the run is normal and the p-values still slope, the images have changed "
+        "(camera, lighting, preparation): retrain, or calibrate on current records."
     )
     return [found, share, caution]
 
 
 def training_note(manifest: Mapping[str, Any]) -> list[str]:
-    """How the model's training went, as far as its bundle knows."""
+    """How the model's training went, as far as its bundle records it."""
     training = manifest.get("training", {})
     notes = []
     if "curves" in training:
         epochs, best = training["epochs"], training["best_epoch"]
-        kept = f"number {best} was kept" if best else "none was better than before the first"
-        notes.append(f"The model was trained for {epochs:,} epochs, of which {kept}.")
+        kept = f"epoch {best} was kept" if best else "none improved on the untrained model"
+        notes.append(f"The model was trained for {epochs:,} epochs; {kept}.")
     if "control" in training:
         notes.append(
-            "{records:,} held-out records are rebuilt with a mean squared error of {model:.3g}, "
-            "{ratio:.2f} times that of {components} principal components of the training "
-            "records.".format(**training["control"])
+            "The model rebuilds {records:,} held-out records with a mean squared error of "
+            "{model:.3g}, {ratio:.2f} times that of {components} principal components of the "
+            "training records.".format(**training["control"])
         )
-    return [*notes, *(f"In training: {line}." for line in training.get("advice", ()))]
+    return [*notes, *(f"Training advice: {line}." for line in training.get("advice", ()))]
 
 
 def drift_tables(
@@ -142,24 +144,24 @@ def drift_tables(
 
     Args:
       summary: of the run.
-      calibration: ascending scores by column, the primary one's first, called `score`.
+      calibration: ascending scores by column; the primary score is first, as `score`.
       sample: scores of a uniform sample of the run, by column.
     """
     rows = []
     for name, counted in summary.counts.items():
         drift, reference = counted.drift(), calibration[name]
         limit = _quantile(reference, 0.99)
-        direction = ("higher" if drift.higher else "lower") if drift.beyond_chance else "alike"
+        direction = ("higher" if drift.higher else "lower") if drift.beyond_chance else "similar"
         rows.append([
-            "score (the primary one)" if name == "score" else name,
+            "score (primary)" if name == "score" else name,
             f"{drift.distance:.3f}", f"{drift.by_chance:.3f}", direction,
             number(float(np.median(reference))), number(_known_quantile(sample[name], 0.5)),
             f"{counted.share_above(limit):.2%}",
         ])  # fmt: skip
     distances = Table(
-        "Distance of each score's distribution from the calibration records'",
+        "Distance between each score's distributions in the run and in the calibration",
         ("score", "distance", "by chance", "run's scores", "median: calibration", "median: run",
-         "above calibration's 99%"),
+         "run above calibration's 99%"),
         rows,
     )  # fmt: skip
     return [distances, _quantile_table(summary, calibration["score"], sample["score"])]
@@ -176,14 +178,14 @@ def _quantile_table(summary: RunSummary, reference: np.ndarray, sample: np.ndarr
         ])  # fmt: skip
     return Table(
         "Quantiles of the primary score",
-        ("quantile", "calibration", "run", "run's records above calibration's",
-         "calibration records above it"),
+        ("quantile", "calibration", "run", "run above calibration's",
+         "calibration above its own"),
         rows,
     )  # fmt: skip
 
 
 def _quantile(reference: np.ndarray, level: float) -> float:
-    """One of the reference's own values, so that counts at it are exact."""
+    """A quantile that is one of the reference's values, so that counts at it are exact."""
     return float(np.quantile(reference, level, method="inverted_cdf"))
 
 
@@ -195,7 +197,7 @@ def _known_quantile(values: np.ndarray, level: float) -> float:
 def identity(
     ledger: Mapping[str, Any], manifest: Mapping[str, Any], scores: str, model: str
 ) -> dict[str, list[tuple[str, str]]]:
-    """Which model, and which run: what the two say of themselves."""
+    """The facts that identify the model and the run."""
     config, training = manifest["config"], manifest.get("training", {})
     run_model = ledger.get("model", {})
     records = {
@@ -222,8 +224,8 @@ def identity(
         "run id": ledger.get("run_id"),
         "inputs": ledger.get("inputs"),
         "where": ledger.get("where"),
-        "flagged are p-values up to": run_model.get("fpr"),
-        "flagged anew": ledger.get("relabelled"),
+        "flagged up to p-value": run_model.get("fpr"),
+        "relabelled": ledger.get("relabelled"),
         "seconds": ledger.get("seconds"),
         "options": recorded(ledger.get("options") or {}),
         "versions": ledger.get("versions"),

@@ -1,1 +1,1 @@
-"""The stages of `latentbeam train`, and the folder from which it goes on."""
+"""The stages of `latentbeam train`, and the folder from which it resumes."""

@@ -1,4 +1,4 @@
-"""What `latentbeam train` was told, and whether a bundle is what came of it."""
+"""The arguments of `latentbeam train`, and whether a bundle is their result."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from transforms.storage.paths import is_local
 
 @dataclasses.dataclass(frozen=True)
 class TrainingCommand:
-    """The images to train on, and how. What follows from them is None in `config`."""
+    """The images to train on, and how. Values to be derived from them are None in `config`."""
 
     inputs: tuple[str, ...]
     where: tuple[str, ...]
@@ -24,11 +24,11 @@ class TrainingCommand:
     config: Configuration
 
     def wheres(self) -> list[Where]:
-        """The conditions. Raises ConfigError for one that is none."""
+        """The parsed conditions. Raises ConfigError for one that cannot be parsed."""
         return [Where.parse(text) for text in self.where]
 
     def request(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """All arguments, as JSON values."""
         return {
             "inputs": list(self.inputs),
             "where": list(self.where),
@@ -38,8 +38,8 @@ class TrainingCommand:
 
 
 def finished_manifest(output: str, command: TrainingCommand) -> dict[str, Any] | None:
-    """The manifest of a local bundle that the command has made, or would make again; None where
-    there is none."""
+    """The manifest of a local bundle that this command wrote, or would write; None if there is
+    none."""
     if not is_local(output):
         return None
     try:
@@ -56,7 +56,7 @@ def finished_manifest(output: str, command: TrainingCommand) -> dict[str, Any] |
 
 
 def _agrees(asked: Any, found: Any) -> bool:
-    """Whether a configuration is what was asked for, where that left nothing open."""
+    """Whether a configuration matches the request, wherever the request sets a value."""
     if isinstance(asked, Mapping):
         return isinstance(found, Mapping) and all(
             _agrees(value, found.get(name)) for name, value in asked.items()

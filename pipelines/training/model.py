@@ -1,4 +1,4 @@
-"""What `latentbeam train` does once the records are there: a model and its SavedModel."""
+"""Trains a model on the stored records, and exports its SavedModel."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +40,8 @@ _FEW_STEPS = 500
 
 
 class Exported(NamedTuple):
-    """A configuration whose scores are those of the SavedModel, lines for people, the names of
-    scores that were left out, and what scores that know calibration records are of these."""
+    """The configuration with the SavedModel's scores, lines for people, the names of scores that
+    were left out, and the held-out values of scores that are fitted to calibration records."""
 
     config: Configuration
     advice: list[str]
@@ -52,7 +52,7 @@ class Exported(NamedTuple):
 def chosen_augmentation(
     config: Configuration, stores: dict[str, ImageStore], transform_output: Path
 ) -> str:
-    """What `training.augment` is where it is left open."""
+    """The value of `training.augment` if none is set."""
     model = config.model
     if not (
         isinstance(model, AutoencoderConfig) and model.has_linear_path and config.target is None
@@ -71,13 +71,13 @@ class Trainer:
     """A model, from untrained to exported.
 
     Args:
-      bundle: the folder that it is written to, with tf.Transform's output in it.
-      config: with the image's shape known, and all that follows from the records.
+      bundle: the folder to write the model to; it contains tf.Transform's output.
+      config: complete: the image's shape and all values derived from the records are set.
       images: of the records, by split.
       stores: what the model rebuilds of the training and validation records: images, or features.
-      features: makes them of images; None: they are the images.
-      maps: of a split's images, on the grid, then the fine ones, where these are on disk.
-      checkpoint: the file that the training is kept in; where it is there, it goes on from that.
+      features: computes them from images; None: the model rebuilds the images.
+      maps: of a split's images, on the grid, then the fine ones, if these are on disk.
+      checkpoint: the file that stores the training's state; if it exists, training resumes from it.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Trainer:
         self._training = config.training
         if features is not None:
             self._of_pixels = FeaturePreprocessing(features, self._preprocessing)
-            # Changed views are among the records already.
+            # Augmented views are already among the records.
             self._training = dataclasses.replace(config.training, augment=augmentation_text([]))
         self._model = self._untrained()
         if checkpoint is None or not checkpoint.exists():
@@ -110,16 +110,16 @@ class Trainer:
         return build_model(self._config.built_model, shape, self._config.training.seed)
 
     def rehearse(self, folder: Path) -> None:
-        """Writes the untrained model and its SavedModel to a folder that is then removed: what
-        cannot be exported is known before hours are spent on it. A training of features that takes
-        no longer than that is not rehearsed.
+        """Writes the untrained model and its SavedModel to a folder, then removes it: a model that
+        cannot be exported fails before hours are spent on it. A training on features that takes
+        no longer than the rehearsal is not rehearsed.
 
         Raises:
-          BundleError: the graph would be larger than one that is ever opened.
+          BundleError: the graph would exceed the size limit for opening bundles.
         """
         if self._config.features.is_on and self._most_steps() <= _FEW_STEPS:
             return
-        local.remove(str(folder))  # of a rehearsal that was cut off
+        local.remove(str(folder))  # left by a rehearsal that was interrupted
         folder.mkdir()
         save_model(self._model, folder / KERAS_MODEL)
         module = self._scoring(self._config)
@@ -132,7 +132,7 @@ class Trainer:
         return budget.epochs * -(-len(self._train) // budget.batch_size)
 
     def fit(self, tensorboard: TensorBoardLog | None = None) -> dict[str, Any]:
-        """Trains, and writes the Keras model; gives what the manifest says of the training."""
+        """Trains, and writes the Keras model; returns the manifest's facts on the training."""
         epochs = self._training.budget(len(self._train)).epochs
         with Progress("training", unit=" batches") as progress:
             summary = fit(
@@ -153,16 +153,16 @@ class Trainer:
         return {"records": counts, "parameters": self._model.count_params(), **vars(summary)}
 
     def scorer(self, config: Configuration) -> Scorer:
-        """The exported model, by the configuration that `export` gave."""
+        """The exported model, with the configuration that `export` returned."""
         return Scorer(self._bundle, config)
 
     def recommendation(self, scorer: Scorer) -> Recommendation:
-        """Which score of the exported model to take."""
+        """Which score of the exported model to use."""
         return recommendation(scorer, self._images[VALIDATION], self._config.training.seed)
 
     def control(self, scorer: Scorer, held_out: Iterable[np.ndarray]) -> Control:
-        """Compares the exported model with principal components, on raw pixels of records that it
-        was not trained on, (n, H, W, C), in parts."""
+        """Compares the exported model with principal components, on batches of raw pixels,
+        (n, H, W, C), of records that it was not trained on."""
         return control(
             scorer,
             self._preprocessing,
@@ -173,18 +173,18 @@ class Trainer:
         )
 
     def export(self) -> Exported:
-        """Fits the scores, and writes the SavedModel. Of scores that it does not give as Keras
-        does, it has none; but the primary one must be among them.
+        """Fits the scores, and writes the SavedModel. Scores whose values differ between the
+        SavedModel and Keras are left out, except the primary score, which must agree.
 
         Raises:
-          StageError: it does not give the primary score, or the latents, as Keras does.
+          StageError: the primary score or the latents differ between the SavedModel and Keras.
         """
         config, advice, left_out = self._config, list[str](), list[str]()
         found, held_out = self._export(config)
         while apart := [one for one in found if not one.holds]:
             config, made = _without(config, apart)
             advice += map(_left_out, apart)
-            advice += (f"{name} is made of it: the bundle does without it too" for name in made)
+            advice += (f"{name} is computed from it: the bundle omits it too" for name in made)
             left_out += (one.name.removeprefix(SCORE_PREFIX) for one in apart)
             left_out += made
             found, held_out = self._export(config)
@@ -193,7 +193,7 @@ class Trainer:
         return Exported(config, advice, left_out, held_out)
 
     def _export(self, config: Configuration) -> tuple[list[Agreement], HeldOut | None]:
-        local.remove(str(self._bundle / SCORING))  # of an earlier try
+        local.remove(str(self._bundle / SCORING))  # left by an earlier attempt
         validation = self._images[VALIDATION]
         sample = validation.read(0, min(config.batch_rows, _PARITY_RECORDS))
         module = self._scoring(config)
@@ -202,20 +202,20 @@ class Trainer:
         return found, held_out
 
     def _scoring(self, config: Configuration) -> ScoringModule:
-        """The model with scores and a map that are not fitted yet."""
+        """The model with scores and an anomaly map that are not fitted yet."""
         scores = [SCORES[name]() for name in score_names(config)]
         return ScoringModule(self._of_pixels, self._model, scores, new_map(config))
 
     def _fit(
         self, module: ScoringModule, config: Configuration, records: int | None = None
     ) -> HeldOut | None:
-        """Fits scores and map to so many records; None: to as many as help. Gives what scores are
-        of the calibration records where they know these."""
+        """Fits scores and map to at most `records` records; None: to as many as help. Returns the
+        held-out values of the calibration records if scores are fitted to these too."""
         rows, of_pixels = min(config.batch_rows, records or config.batch_rows), self._of_pixels
         if not isinstance(of_pixels, FeaturePreprocessing):
             fit_to_records(module.scores, self._model, of_pixels, self._train, rows, records)
             return None
-        # What features are like was learned from neither: the more records, the better.
+        # The backbone was trained on neither split: the more records, the better.
         splits = (VALIDATION, TRAIN)
         grouped = config.is_grouped
         scarce = records is None and sum(len(self._images[split]) for split in splits) < MOST_SEEN
@@ -237,8 +237,8 @@ class Trainer:
 
 
 def _without(config: Configuration, apart: list[Agreement]) -> tuple[Configuration, list[str]]:
-    """The configuration with fewer scores, and the same primary one if that was chosen; and the
-    names of those that it lost as they are made of others."""
+    """The configuration without the scores that disagree, with the same primary score if one was
+    set; and the names of further scores dropped because they are computed from those."""
     names = {one.name for one in apart}
     left = [name for name in score_names(config) if SCORE_PREFIX + name not in names]
     kept = tuple(name for name in left if all(part in left for part in SCORES[name].parts))
@@ -246,11 +246,13 @@ def _without(config: Configuration, apart: list[Agreement]) -> tuple[Configurati
     chosen = scoring.primary not in (None, AUTO)
     for one in apart:
         if not one.name.startswith(SCORE_PREFIX):
-            raise StageError(f"{_parted(one)}: no choice of scores mends that")
+            raise StageError(f"{_parted(one)}: no choice of scores fixes this")
         if not kept:
-            raise StageError(f"{_parted(one)}, and no score is left: name others in scoring.scores")
+            raise StageError(f"{_parted(one)}, and no score remains: set others in scoring.scores")
         if chosen and primary_score(config) not in kept:
-            raise StageError(f"{_parted(one)}: take another than {scoring.primary} with --primary")
+            raise StageError(
+                f"{_parted(one)}: --primary needs a score other than {scoring.primary}"
+            )
     if not chosen:
         first = primary_score(config, kept)
         scoring = dataclasses.replace(scoring, primary=scoring.primary or first)
@@ -265,11 +267,11 @@ def _parted(one: Agreement) -> str:
 
 
 def _left_out(one: Agreement) -> str:
-    return f"{_parted(one)}: the bundle does without it"
+    return f"{_parted(one)}: the bundle omits it"
 
 
 def _indistinct(names: list[str]) -> str:
     return (
-        "these scores cannot tell the records apart, which differ in them by rounding alone: "
+        "these scores do not distinguish the records, whose values differ only by rounding: "
         f"{', '.join(names)}; their p-values mean little"
     )

@@ -1,21 +1,21 @@
-"""How far training is, and how long it will take at most, for people."""
+"""Training progress for people, with an upper bound on the remaining time."""
 
 import time
 
 from pipelines.console.progress import Progress, say
 from pipelines.training.tensorboard_log import TensorBoardLog
 
-_LEAST_STEPS, _LEAST_SECONDS = 5, 5.0  # that are timed, once the first step has made the graph
+_LEAST_STEPS, _LEAST_SECONDS = 5, 5.0  # to time, after the first step has built the graph
 _SHOWN = {"loss": "loss", "val_loss": "validation loss"}
 
 
 class TrainingProgress:
-    """Shows each batch, and says once, after the first of them, how long all take at most.
+    """Shows each batch; after the first few, prints once how long training takes at most.
 
     Args:
-      progress: where it is shown.
-      epochs: the most there will be.
-      log: is given the losses of each epoch.
+      progress: the progress line to update.
+      epochs: the maximum number of epochs.
+      log: receives the losses of each epoch.
     """
 
     def __init__(self, progress: Progress, epochs: int, log: TensorBoardLog | None = None):
@@ -43,13 +43,13 @@ class TrainingProgress:
         self._said = True
         left = (self._epochs * steps - total) * seconds / timed
         say(
-            f"training takes {duration(left)} more at most: {self._epochs:,} epochs of {steps:,} "
+            f"training takes at most {duration(left)} more: {self._epochs:,} epochs of {steps:,} "
             "batches, fewer if the validation loss stops falling"
         )
 
 
 def duration(seconds: float) -> str:
-    """For people: 40 s, 5 min, 2 h 10 min.
+    """A duration for people: 40 s, 5 min, 2 h 10 min.
 
     >>> [duration(s) for s in (12.3, 61, 5400, 8000)]
     ['13 s', '2 min', '1 h 30 min', '2 h 14 min']

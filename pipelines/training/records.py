@@ -1,5 +1,5 @@
-"""What `latentbeam train` does before it trains: images to stores of the splits, and what is to be
-said of them."""
+"""Reads images, splits them into stores for training, validation and calibration, and reports on
+them."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -52,20 +52,21 @@ from transforms.training.prepare import (
 )
 from transforms.training.rejected import rejected_advice
 
-_READ = "records"  # shards of what was decoded
+_READ = "records"  # shards of decoded records
 
 
 class Records(NamedTuple):
     """The records of a training, on disk.
 
     Attributes:
-      stores: of the splits.
+      stores: one per split.
       calibration_ids: in the order of the store.
       rejected_by_reason: how many were not decoded.
       passed_over: what was found and not read.
       scale: the levels that the scaling `quantile` maps to 0 and 1.
-      facts: for the manifest: near-copies of training records, and of grouped ones the groups.
-      advice: lines for people, of what makes scores or flags void.
+      facts: for the manifest: near-copies of training records and, if records are grouped, the
+        groups.
+      advice: lines for people, about what makes scores or flags invalid.
     """
 
     stores: dict[str, ImageStore]
@@ -77,7 +78,7 @@ class Records(NamedTuple):
     advice: list[str]
 
     def to_keep(self) -> dict[str, Any]:
-        """What is not in the folder that they were read into, as JSON has it."""
+        """What is not stored in the folder that they were read into, as JSON values."""
         return {
             "calibration_ids": self.calibration_ids,
             "scale": list(self.scale),
@@ -87,7 +88,7 @@ class Records(NamedTuple):
 
     @classmethod
     def from_kept(cls, kept: dict[str, Any], config: Configuration, work: Path) -> Self:
-        """The records that were read into a folder, and what `to_keep` gave of them."""
+        """The records that were read into a folder, completed by what `to_keep` returned."""
         stores = {split: ImageStore(_file(work, split)) for split in SPLITS}
         for split in (TRAIN, VALIDATION) if config.target else ():
             targets = ImageStore(_file(work, split, TARGET))
@@ -103,12 +104,11 @@ class Records(NamedTuple):
 
     @property
     def calibrating(self) -> list[str]:
-        """The ids of the images that calibrate, of those in tiles too, where each is looked at as a
-        whole."""
+        """The ids of the calibration images; images in tiles are calibrated as complete images."""
         return list(dict.fromkeys(map(record_of, self.calibration_ids)))
 
     def calibration(self, rows: int) -> Iterator[Batch]:
-        """Ids and images of the calibration records, so many at a time."""
+        """Ids and images of the calibration records, in batches of `rows`."""
         for start, images in enumerate(self.stores[CALIBRATION].batches(rows)):
             yield self.calibration_ids[start * rows :][: len(images)], images
 
@@ -121,11 +121,11 @@ def read_records(
     options: PipelineOptions,
     work: Path,
 ) -> Records:
-    """Reads, decodes and splits the records, and looks at them.
+    """Reads, decodes and splits the records, and gathers statistics.
 
     Raises:
-      InputError: there are too few records, or groups of them.
-      ConfigError: there are too few to calibrate with `scoring.tail`.
+      InputError: there are too few records, or too few groups.
+      ConfigError: there are too few records to calibrate with `scoring.tail`.
     """
     folder = str(work / _READ)
     run(
@@ -140,7 +140,7 @@ def read_records(
     )
     shards = read_shards(folder)
     passed_over = read_tallies(folder).passed_over
-    warn_of_unread(passed_over.by_cause(), passed_over.names)  # before there are too few records
+    warn_of_unread(passed_over.by_cause(), passed_over.names)  # before an error about too few
     order = _split_order(shards, config)
     say(_splits_line(order, config))
     return _stored(shards, order, config, passed_over, work)
@@ -154,7 +154,7 @@ def analyse(
     output: Path,
     work: Path,
 ) -> None:
-    """Writes tf.Transform's output for what is trained on; `scale` as `Records` has it."""
+    """Writes tf.Transform's output for the training store; `scale` as in `Records`."""
     analysis = AnalyzeStore(
         train, config, output=str(output), temporary=str(work / "tft"), scale=scale
     )
@@ -171,7 +171,7 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
         order = SplitOrder(hashes, sizes, keys)
         if min(order.sizes.values()) < splits.LEAST_RECORDS:
             raise InputError(
-                f"{too_few(len(hashes), fpr)}; many have the same id"
+                f"{too_few(len(hashes), fpr)}; many share an id"
                 if training.group is None
                 else too_few_groups(order, training.group)
             )
@@ -185,8 +185,8 @@ def _split_order(shards: list[Shard], config: Configuration) -> SplitOrder:
 def _sizes(
     shards: list[Shard], records: int, keys: np.ndarray | None, config: Configuration
 ) -> dict[str, int]:
-    """How many records each split is to have. Of tiles, as many as the images have that the split
-    would have: it is images that calibrate."""
+    """How many records each split gets. A split of tiles gets the tiles of the images that it would
+    have: calibration uses complete images."""
     training, fpr = config.training, config.scoring.fpr
     shares = (training.validation_share, training.calibration_share, fpr)
     if config.image.tile is None or keys is None:
@@ -203,13 +203,13 @@ def _sizes(
 
 
 def _calibrating(order: SplitOrder, config: Configuration) -> int:
-    """How many images calibrate."""
+    """The number of calibration images."""
     whole = config.image.tile is None or config.training.group is not None
     return (order.sizes if whole else order.groups)[CALIBRATION]
 
 
 def check_calibration(records: int, scoring: ScoringConfig) -> str | None:
-    """Advice where so many calibration records let nothing be flagged.
+    """Advice if this number of calibration records is too small to flag anything.
 
     Raises:
       ConfigError: there are too few for `scoring.tail`.
@@ -218,8 +218,8 @@ def check_calibration(records: int, scoring: ScoringConfig) -> str | None:
         return none_flagged(records, scoring.fpr)
     if records < LEAST_RECORDS:
         raise ConfigError(
-            f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more, or "
-            f"raise training.calibration_share. Received: {records}"
+            f"scoring.tail 'pareto' needs {LEAST_RECORDS} calibration records: train on more "
+            f"records, or raise training.calibration_share. Received: {records}"
         )
     return None
 
@@ -240,14 +240,14 @@ def _splits_line(order: SplitOrder, config: Configuration) -> str:
     )
     what = "records"
     if of_tiles:
-        what = f"tiles of images, at most {config.training.tiles} of each" if grouped else "images"
+        what = f"tiles of images (at most {config.training.tiles} each)" if grouped else "images"
     line = f"{what}: {train} train, {validate} validate, {calibrate} calibrate"
     low, high = rate_interval(sizes[CALIBRATION], fpr)
-    if high == 0 or grouped:  # records of one group are alike: it would be too narrow
+    if high == 0 or grouped:  # records of a group are alike: the interval would be too narrow
         return line
     return (
-        f"{line}: at fpr {fpr:g}, {low:.2%} to {high:.2%} of normal records will be flagged, with "
-        "a probability of 90%"
+        f"{line}: at fpr {fpr:g}, {low:.2%} to {high:.2%} of normal records will be flagged (with "
+        "90% probability)"
     )
 
 
@@ -297,7 +297,7 @@ def _stored(
         rejected_advice(shards),
         seen.advice() if config.preprocessing.scaling == "unit" else None,
         group_advice(order, group) if group is not None else None,
-        # Tiles of nothing but background are alike, of whatever image.
+        # Tiles of background only are alike, whatever their image.
         *(found.advice(s) for s, found in copies.items() if config.image.tile is None),
     ]
     return Records(

@@ -1,4 +1,4 @@
-"""The stages of a training: each is done once, however often the command is given again."""
+"""The stages of a training: each runs once, however often the command is resumed."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ SURVEY, FEATURES, ANALYSIS, AUGMENTATION = "survey", "features", "analysis", "au
 
 
 def checked_sources(command: TrainingCommand) -> list[Source]:
-    """The inputs, once they are found to have what the command asks for."""
+    """The inputs, after checking that they have the columns that the command needs."""
     config, sources = command.config, resolve_inputs(command.inputs, command.reading)
     if config.target:
         check_target(common_carried(sources), config.target)
@@ -55,9 +55,9 @@ def with_image(
     """The configuration with the images' size and kind, and advice on them.
 
     Args:
-      work: what was done so far.
-      command: what was asked for.
-      sources: gives the inputs, which may be gone once they were read.
+      work: what has been done so far.
+      command: what was requested.
+      sources: gives the inputs, which may be gone after they were read.
     """
     kept = work.kept(SURVEY)
     config = command.config.with_image(command.config.image.of_frame())
@@ -79,7 +79,7 @@ def with_image(
             "advice": warned(advice),
         }
     config = config.on(kept["backbone"]).with_image(ImageConfig(**kept["image"]))
-    primary_score(config)  # again: some scores ask for the shape
+    primary_score(config)  # checked again: some scores depend on the shape
     check_sizes(config)
     work.keep(SURVEY, kept)
     return config, list(kept["advice"])
@@ -107,11 +107,11 @@ def stored_records(
 
 
 class StoredValues(NamedTuple):
-    """What the splits are on disk, by their names.
+    """The splits' values on disk, by the splits' names.
 
     Attributes:
       stores: what the model rebuilds: images, or features.
-      maps: what scores of features are fitted to, as `clean_features` gives it.
+      maps: what scores of features are fitted to, as returned by `clean_features`.
     """
 
     stores: dict[str, ImageStore]
@@ -125,8 +125,8 @@ def stored_values(
     config: Configuration,
     options: PipelineOptions,
 ) -> StoredValues:
-    """What is trained on, on disk: the images of the splits, or their features, and tf.Transform's
-    output of them."""
+    """The values to train on, on disk: the images of the splits, or their features. Also writes
+    tf.Transform's output for them."""
     folder, stores = work.path / "read", records.stores
     maps: dict[str, list[ImageStore]] = {}
     if features is not None:
@@ -136,12 +136,12 @@ def stored_values(
             work.keep(FEATURES, origin)
         elif kept != origin:
             raise ConfigError(
-                f"features.backbone {config.features.backbone!r} is another network than when this "
-                "training began: give that one again, or --overwrite to start anew"
+                f"features.backbone {config.features.backbone!r} is a different network than when "
+                "this training began: restore that network, or give --overwrite to start over"
             )
         stores, maps = stored_features(folder), clean_features(folder, config)
     output = work.bundle / TRANSFORM_OUTPUT
-    # A bundle that was put in its place has taken it along.
+    # A bundle that was moved to its place took this output with it.
     if work.kept(ANALYSIS) is None or not output.is_dir():
         local.remove(str(output))
         local.remove(str(folder / "tft"))
@@ -151,10 +151,10 @@ def stored_values(
 
 
 def advice_on(records: Records, config: Configuration) -> list[str]:
-    """What is to be warned of.
+    """Warnings about the records.
 
     Raises:
-      ConfigError: too few records calibrate with `scoring.tail`.
+      ConfigError: there are too few calibration records for `scoring.tail`.
     """
     in_tiles = config.image.tile is not None
     count = len(records.calibrating) if in_tiles else len(records.stores[CALIBRATION])
@@ -165,7 +165,7 @@ def advice_on(records: Records, config: Configuration) -> list[str]:
 def for_records(
     work: UnfinishedTraining, config: Configuration, stores: dict[str, ImageStore]
 ) -> Configuration:
-    """The configuration with all that follows from what is trained on."""
+    """The configuration with all values that are derived from the training records."""
     training, kept = config.training, work.kept(AUGMENTATION)
     if training.augment is None:
         if kept is None:
@@ -175,15 +175,15 @@ def for_records(
     pace = OF_FEATURES if config.features.is_on else OF_PIXELS
     training = training.for_records(len(stores[TRAIN]), pace)
     say(
-        f"batches of {training.batch_size:,}, augmentation {training.augment}, {training.epochs:,} "
-        "epochs at most"
+        f"batches of {training.batch_size:,}, augmentation {training.augment}, at most "
+        f"{training.epochs:,} epochs"
     )
     return dataclasses.replace(config, training=training)
 
 
 class Found(NamedTuple):
-    """What an exported model is found to be, for the manifest, advice on it, and what scores that
-    know calibration records are of these."""
+    """Facts on an exported model for the manifest, advice on it, and the held-out values of scores
+    that are fitted to calibration records."""
 
     facts: dict[str, Any]
     advice: list[str]
@@ -197,7 +197,7 @@ def exported(
     config, advice, left_out, held_out = trainer.export()
     scorer = trainer.scorer(config)
     facts: dict[str, Any] = {}
-    # Of features, scores know the validation records: only who asks for it chooses by these.
+    # Scores of features are fitted to validation records: these choose a score only on request.
     if config.scoring.primary == AUTO or not config.features.is_on:
         found = trainer.recommendation(scorer)
         if config.scoring.primary == AUTO:
@@ -207,7 +207,7 @@ def exported(
         facts["recommended"] = dataclasses.asdict(found)
     if left_out:
         facts["left_out"] = left_out
-    if config.target is None:  # else it rebuilds other images than it is given
+    if config.target is None:  # otherwise it rebuilds images that differ from its inputs
         images = (images for _, images in records.calibration(config.batch_rows))
         control = trainer.control(scorer, images)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}

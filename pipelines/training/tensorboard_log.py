@@ -1,4 +1,4 @@
-"""Losses as TensorBoard reads them, which need not be installed to write them."""
+"""Losses in TensorBoard's format; TensorBoard need not be installed to write them."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ class TensorBoardLog:
     """Event files in a folder, as `tf.summary.scalar` would write them.
 
     Args:
-      folder: local or remote, as TensorFlow reaches it.
+      folder: a local or remote path that TensorFlow can reach.
 
     Raises:
-      OutputError: it cannot be written.
+      OutputError: the folder cannot be written to.
     """
 
     def __init__(self, folder: str):
@@ -31,7 +31,7 @@ class TensorBoardLog:
         self._metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
 
     def add(self, epoch: int, losses: dict[str, float]) -> None:
-        """The losses, by name, of an epoch, counted from 1."""
+        """Adds the losses, by name, of an epoch, counted from 1."""
         if self._writer is None:
             return
         try:
@@ -40,6 +40,6 @@ class TensorBoardLog:
                     tensor = tf.constant(value, tf.float32)
                     tf.summary.write(f"epoch_{name}", tensor, epoch, self._metadata)
             self._writer.flush()
-        except tf.errors.OpError as error:  # no reason to end a training
-            say(f"warning: no more losses are written to {self._folder}: {error.message}")
+        except tf.errors.OpError as error:  # no reason to stop training
+            say(f"warning: losses are no longer written to {self._folder}: {error.message}")
             self._writer = None

@@ -1,4 +1,4 @@
-"""Calibration of a model that looks at images in tiles: as tiles, and as whole images."""
+"""Calibration of a model that scores images in tiles: of single tiles, and of complete images."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,26 +21,26 @@ from transforms.records.pixels import raw_images
 from transforms.records.rejects import RecordError
 from transforms.tiles.score_tiles import TiledImage, TileScorer
 
-_ROWS = 16  # images whose maps are in memory together
+_ROWS = 16  # images whose maps are in memory at the same time
 
 
 def calibrate_in_tiles(
     bundle: Path, config: Configuration, command: TrainingCommand, ids: list[str]
 ) -> dict[str, Any]:
-    """Reads held-out images again, each as a whole, and writes the scores of all of them, and of
-    all their tiles, as a run would have them.
+    """Re-reads the held-out images in full, and writes the scores of the images and of their tiles,
+    as a run would compute them.
 
     Args:
-      bundle: with the exported model.
-      config: of it.
-      command: says where the images are.
+      bundle: the folder of the exported model.
+      config: of the model.
+      command: states where the images are.
       ids: of the images.
 
     Returns:
-      What the manifest says of the calibration.
+      The manifest's facts on the calibration.
 
     Raises:
-      InputError: an input is not there any more.
+      InputError: an input no longer exists.
       StageError: no image has a finite score.
     """
     maps = [] if config.scoring.map == NO_MAP else [ANOMALY_MAP]
@@ -56,7 +56,7 @@ def calibrate_in_tiles(
             tile_names += [f"{name}#{x},{y}" for x, y in places]
             progress.show(len(names))
     if not images:
-        raise StageError(f"of {len(ids):,} calibration images, none can be read any more")
+        raise StageError(f"none of the {len(ids):,} calibration images can be read any more")
     columns = {name: np.array([one[name] for one in images], np.float32) for name in images[0]}
     of_tiles = {name: np.concatenate([one[name] for one in tiles]) for name in tiles[0]}
     write_scores(bundle / TILE_CALIBRATION, tile_names, of_tiles)
@@ -67,7 +67,7 @@ def calibrate_in_tiles(
 def _scored(
     scorer: TileScorer, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[str, TiledImage]]:
-    """Ids of images, and what is found of them."""
+    """Ids of images, and their results."""
     for batch in batches:
         for part in bounded_slices(batch, _ROWS):
             images = raw_images(part.column(IMAGE), part.schema.field(IMAGE).metadata)

@@ -1,4 +1,4 @@
-"""The folder in which a training works, from which the same command with `--resume` goes on."""
+"""The working folder of a training, from which the same command with `--resume` continues."""
 
 import contextlib
 import errno
@@ -26,17 +26,17 @@ from transforms.storage.paths import is_local
 
 _REQUEST, _PART = "request", ".part"
 RECORDS = "records"  # the stage that takes long
-# What may be another when a training goes on: it changes no weight so far.
+# These may change when a training is resumed: they have not affected any weight so far.
 _FREE = {"training": ("epochs",), "scoring": ("scores", "primary", "tail", "batch_rows")}
 _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class UnfinishedTraining:
-    """What a training has done so far, in a folder of its own.
+    """The progress of a training so far, in a separate folder.
 
     Args:
-      path: of the folder, as TensorFlow can take it.
-      place: the same for people.
+      path: of the folder, in a form that TensorFlow accepts.
+      place: the same path, as people know it.
     """
 
     def __init__(self, path: Path, place: Path):
@@ -45,20 +45,20 @@ class UnfinishedTraining:
         self.checkpoint = path / "checkpoint.npz"
 
     def kept(self, stage: str) -> Any:
-        """What a stage of the work has left for those after it; None where it is not done."""
+        """The value that a finished stage stored for later stages; None if it is not done."""
         path = self._of(stage)
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def keep(self, stage: str, value: Any) -> None:
-        """Keeps that a stage is done, and a value of JSON, not None, for those after it."""
+        """Records that a stage is done, with a JSON value (not None) for later stages."""
         _write(self._of(stage), value)
 
     def _of(self, stage: str) -> Path:
         return self.path / f"{stage}.json"
 
     def check_same(self, request: Mapping[str, Any]) -> None:
-        """Raises ConfigError, naming what differs, unless the training began with this request, but
-        for what may be another."""
+        """Raises ConfigError, naming the difference, unless the training began with this request;
+        some values may differ."""
         began = self.kept(_REQUEST)
         for name in request:
             one, other = began.get(name), json.loads(json.dumps(request[name]))
@@ -66,24 +66,24 @@ class UnfinishedTraining:
                 one, other = (_of_weights(value) for value in (one, other))
             if one != other:
                 raise ConfigError(
-                    f"{self.place} holds a training of another command: "
-                    f"{_difference(name, one, other)}; give that command again, or --overwrite "
-                    "to start anew"
+                    f"{self.place} contains the training of another command: "
+                    f"{_difference(name, one, other)}; rerun that command, or give --overwrite "
+                    "to start over"
                 )
 
     def begin(self, request: Mapping[str, Any]) -> None:
-        """Starts anew, with an empty folder."""
+        """Starts over, with an empty folder."""
         self._clear()
         self.keep(_REQUEST, request)
 
     def remove(self) -> None:
-        """The folder with all that is in it."""
+        """Removes the folder with all its contents."""
         self._clear()
         local.remove(str(self.place))
 
     def _clear(self) -> None:
-        """Removes what is in the folder. First it is no longer said to be done, and last it is no
-        longer said whose it is: whoever finds what was cut off can go on, or begin anew."""
+        """Empties the folder. The marks of finished stages go first and the request goes last, so
+        that an interrupted removal leaves a folder that can be resumed or started over."""
         if not self.path.is_dir():
             return
         last = self._of(_REQUEST)
@@ -98,11 +98,11 @@ class UnfinishedTraining:
 
     @property
     def has_read(self) -> bool:
-        """Whether the records are there, decoded."""
+        """Whether the decoded records are on disk."""
         return self.kept(RECORDS) is not None
 
     def how_to_go_on(self) -> str | None:
-        """A line for people, of a training that has weights to keep."""
+        """A line for people, if the training has weights worth keeping."""
         if (self.bundle / MANIFEST).is_file():
             return f"the bundle is kept in {self.place / self.bundle.name}"
         file = Checkpoint(self.checkpoint)
@@ -110,24 +110,23 @@ class UnfinishedTraining:
             return None
         epochs = file.standing().epoch
         kept = f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} of training"
-        told = f"{self.place} keeps {kept}: the same command with --resume"
+        told = f"{self.place} keeps {kept}: rerun the command with --resume"
         if not epochs:
-            return f"{told} goes on"
-        return f"{told} goes on, with --resume --epochs {epochs} it ends with the best of them"
+            return f"{told} to continue"
+        return f"{told} to continue, or with --resume --epochs {epochs} to end with the best epoch"
 
 
 @contextlib.contextmanager
 def unfinished_training(
     output: str, request: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> Iterator[UnfinishedTraining]:
-    """The folder in which a bundle for `output` is trained: beside it and so on its file system,
-    for a remote one in this user's cache. It is gone when the work has succeeded, and when a
-    command that begins anew is refused before there is a weight to keep.
+    """The folder in which a bundle for `output` is trained: beside `output`, and so on the same
+    file system; for a remote output, in this user's cache. It is removed when the work has
+    succeeded, and when a command that starts afresh is refused before there are weights to keep.
 
     Raises:
-      OutputError: it cannot be written, another process works in it, or what it holds would be
-        lost.
-      ConfigError: it holds a training of another command, and `resume` is set.
+      OutputError: it cannot be written, another process uses it, or its contents would be lost.
+      ConfigError: it contains the training of another command, and `resume` is set.
     """
     path = _place(output)
     with contextlib.ExitStack() as scope:
@@ -138,7 +137,7 @@ def unfinished_training(
             raise OutputError(f"cannot write {output}: {error}") from error
         work = UnfinishedTraining(scope.enter_context(plain_path(path)), path)
         _settle(work, request, resume, overwrite)
-        had_read = work.has_read  # which took long, and is as good as it was
+        had_read = work.has_read  # reading took long, and its result is still valid
         try:
             yield work
         except BaseException as error:
@@ -156,7 +155,9 @@ def _settle(
     work: UnfinishedTraining, request: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> None:
     if not work.has_begun and any(path.suffix != _PART for path in work.path.iterdir()):
-        raise OutputError(f"{work.place} exists already, and is no unfinished training: remove it")
+        raise OutputError(
+            f"{work.place} already exists and is not an unfinished training: remove or rename it"
+        )
     if resume and work.has_begun:
         try:
             work.check_same(request)
@@ -164,21 +165,24 @@ def _settle(
             if not overwrite:
                 raise
         else:
-            local.remove(str(work.bundle / MANIFEST))  # of a bundle that found no place
+            local.remove(str(work.bundle / MANIFEST))  # of a bundle that could not be moved
             return
     if work.checkpoint.is_file() and not overwrite:
         raise OutputError(
-            f"{work.place} holds a training that was not finished: give --resume to go on with "
-            "it, or --overwrite to start anew"
+            f"{work.place} contains an unfinished training: give --resume to continue it, or "
+            "--overwrite to start over"
         )
     work.begin(request)
 
 
 def _left(work: UnfinishedTraining, error: BaseException, keep_read: bool) -> None:
-    """What becomes of the folder of work that has failed, and of its error."""
+    """Keeps or removes the folder of a failed training, and completes the error."""
     told = work.how_to_go_on() if work.path.is_dir() else None
     if told is None and keep_read and work.has_read:
-        told = f"{work.place} keeps what was read: the same command with --resume goes on"
+        told = (
+            f"{work.place} keeps the records that were read: rerun the command with --resume "
+            "to continue"
+        )
     if told is None:
         work.remove()
     elif isinstance(error, LatentbeamError):
@@ -198,21 +202,21 @@ def _place(output: str) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; the system lets go when it dies."""
+    """A lock for one process at a time; the system releases it when the process dies."""
     folder = os.open(path, os.O_RDONLY)  # not inherited by worker processes
     try:
         with contextlib.suppress(OSError):  # no locks on this file system
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise OutputError(f"another training is at work in {path}") from error
+                raise OutputError(f"another training is running in {path}") from error
         yield
     finally:
         os.close(folder)
 
 
 def _write(path: Path, value: Any) -> None:
-    """A file that appears under its name at once."""
+    """Writes a file that appears under its name atomically."""
     part = path.with_suffix(_PART)
     with local.create(str(part)) as file:
         file.write(json.dumps(value, indent=2).encode())

@@ -1,4 +1,4 @@
-"""The suite of speed: its figures, the file that keeps them, the page. Nothing is timed here."""
+"""The speed suite: its figures, the file that stores them, the page. Nothing is timed here."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The suite of faults: what it keeps, its page, and that a finding can be bad."""
+"""The suite of faults: stored findings, its page, and that a finding can be bad."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The scoreboard's own arithmetic: rows that are kept, the page, controls, made anomalies."""
+"""The scoreboard's arithmetic: stored rows, the page, controls, synthetic anomalies."""
 
 import io
 from collections.abc import Mapping
@@ -111,7 +111,7 @@ def test_every_row_has_a_note_and_a_key_of_its_own(task: object, tmp_path: Path)
 
 def test_another_file_than_the_scoreboards_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=np.zeros((1, 28, 28), np.uint8))
-    with pytest.raises(ValueError, match="is another file than the scoreboard's: sha256"):
+    with pytest.raises(ValueError, match="differs from the scoreboard's file: sha256"):
         _ = Data(tmp_path).mnist
 
 

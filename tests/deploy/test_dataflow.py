@@ -1,4 +1,4 @@
-"""`deploy/dataflow`: the template's parameters, its entry, and what the image copies."""
+"""`deploy/dataflow`: the template's parameters, its entry point, and what the image copies."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _metadata() -> dict[str, Any]:
 
 
 def test_the_specification_is_one_that_the_service_takes() -> None:
-    # As `gcloud dataflow flex-template build` puts it together.
+    # In the form that `gcloud dataflow flex-template build` creates.
     parts = {"image": "registry.example/latentbeam:1", "sdkInfo": {"language": "PYTHON"}}
     spec = ContainerSpec.from_json(json.dumps({**parts, "metadata": _metadata()}))
     names = [parameter.name for parameter in spec.metadata.parameters]
@@ -85,7 +85,7 @@ def test_the_image_copies_what_is_there_and_has_the_beam_of_the_lock() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
     paths = [path for line in copied for path in line.split()]
     assert {"requirements.lock", "setup.py", "deploy/dataflow/main.py"} <= set(paths)
-    # The packages may be installed, rather than lie beside the tests.
+    # The packages may be installed instead of being beside the tests.
     missing = [path for path in paths if not (PROJECT / path).exists()]
     assert [path for path in missing if find_spec(path) is None] == []
     (locked,) = re.findall(

@@ -1,4 +1,4 @@
-"""The files of `deploy/flink`: they agree with each other and with what the engines' tests run."""
+"""The files of `deploy/flink` agree with each other and with what the engine tests run."""
 
 import re
 from typing import Any
@@ -62,7 +62,7 @@ def test_the_image_leaves_out_the_jars_that_the_local_cluster_leaves_out() -> No
 
 
 def test_kubernetes_has_the_same_configuration() -> None:
-    """The operator sets memory by resources, and Java's options itself."""
+    """The operator sets memory through resources, and sets Java's options itself."""
     spec = _yaml("flinkdeployment.yaml")["spec"]
     expected = _flat(_yaml("config.yaml"))
     del expected["env.java.opts.all"]

@@ -1,4 +1,4 @@
-"""Dataflow as far as it goes without an account: the job graph, and submissions on this machine."""
+"""Dataflow as far as possible without an account: job graphs, and submissions on this machine."""
 
 import base64
 import bz2
@@ -41,7 +41,7 @@ _MEBIBYTE = 1 << 20
 
 
 class _Dataflow(http.server.ThreadingHTTPServer):
-    """What a submission meets of the service. With `runs`, it runs the staged graph at once."""
+    """A stand-in for the service's side of submissions. With `runs`, it runs the staged graph."""
 
     def __init__(self) -> None:
         super().__init__(("localhost", 0), _Handler)
@@ -89,7 +89,7 @@ def _staged_graph(job: dict[str, Any]) -> beam_runner_api_pb2.Pipeline:
 
 
 def _run_here(graph: beam_runner_api_pb2.Pipeline) -> None:
-    """Runs a job graph in this process in place of its containers."""
+    """Runs a job graph in this process instead of in containers."""
     for environment in graph.components.environments.values():
         environment.urn, environment.payload = python_urns.EMBEDDED_PYTHON, b""
     FnApiRunner().run_via_runner_api(graph, PipelineOptions()).wait_until_finish()
@@ -123,7 +123,7 @@ def _dry_run(*more: str) -> list[str]:
 
 
 def _submission(service: _Dataflow, folder: Path, *more: str) -> list[str]:
-    """Staged files go to a folder, as Beam has it of itself for paths that are local."""
+    """Staged files go to a folder, as Beam does by default for local paths."""
     return _flags(f"--dataflow_endpoint={service.endpoint}", f"--temp_location={folder}", *more)
 
 
@@ -161,7 +161,7 @@ def test_a_dry_run_checks_the_graph_and_touches_nothing(
 def test_a_dry_run_warns_of_paths_that_workers_cannot_reach(
     bundle: Bundles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "run" / ".staging-1").mkdir(parents=True)  # of a run that may be going on
+    (tmp_path / "run" / ".staging-1").mkdir(parents=True)  # of a run that may be in progress
     flags = [flag for flag in _dry_run() if not flag.startswith("--job_name=")]
     status, out, err = run_command([*_arguments(bundle("vae"), tmp_path / "run"), *flags], capsys)
     assert (status, err.count("\n")) == (0, 1)
@@ -215,11 +215,11 @@ def test_no_bytes_of_the_bundle_are_in_the_graph(
 
 
 def _unpacked(graph: beam_runner_api_pb2.Pipeline) -> bytes:
-    """A graph's bytes, and those of its functions, which are bz2 in base64."""
+    """A graph's bytes, and those of its functions, which are base64-encoded bz2."""
     content = graph.SerializeToString()
     parts = [content]
     for found in re.findall(rb"Qlpo[A-Za-z0-9+/]+=*", content):  # base64 of bz2's magic number
-        # What follows the field may look like base64 too; bz2 knows where its stream ends.
+        # Bytes after the field may look like base64 too; bz2 detects where its stream ends.
         parts.append(bz2.decompress(base64.b64decode(found[: len(found) // 4 * 4])))
     assert len(parts) > 5
     return b"".join(parts)
@@ -282,7 +282,7 @@ def test_hints_of_a_transform_reach_its_steps_alone(bundle: Bundles) -> None:
 
 
 def _steps(graph: beam_runner_api_pb2.Pipeline, name: str) -> list[beam_runner_api_pb2.PTransform]:
-    """The transforms of that name which workers run."""
+    """The transforms of that name that workers run."""
     found = graph.components.transforms.values()
     return [step for step in found if step.environment_id and name in step.unique_name]
 
@@ -297,15 +297,18 @@ def _hints(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--dry_run=True"], "--dry_run works with DataflowRunner only"),
-        (["--runner=FlinkRunner", "--no_wait_until_finish"], "--no_wait_until_finish works with"),
-        (["--template_location=gs://some-bucket/t"], "--template_location works with"),
+        (["--dry_run=True"], "--dry_run works only with --runner=DataflowRunner"),
+        (
+            ["--runner=FlinkRunner", "--no_wait_until_finish"],
+            "--no_wait_until_finish works only with",
+        ),
+        (["--template_location=gs://some-bucket/t"], "--template_location works only with"),
         (_flags(), r"workers cannot reach the local path .*: --output needs gs://"),
         (_dry_run("--project=X"), r"Invalid Project ID \(X\)"),
         (_dry_run("--resource_hint=gpu=1"), "Unknown resource hint: gpu"),
         (
             _dry_run(*_HINTS, "--dataflow_service_options=worker_accelerator=type:nvidia-l4"),
-            "accelerators are asked for twice: give either --resource_hint",
+            "accelerators are requested twice: give either --resource_hint",
         ),
     ],
 )
@@ -323,7 +326,7 @@ def test_flags_that_cannot_be_used_are_one_line_and_status_2(
 
 
 def test_training_is_not_handed_over(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="run it to its end"):
+    with pytest.raises(ConfigError, match="leave out --dry_run, --template_location and --no_wait"):
         train(
             ["builtin:digits"],
             train_configuration("ae"),

@@ -1,4 +1,4 @@
-"""Local worker processes that die: the run ends, and says so."""
+"""Local worker processes that die: the run ends and reports it."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_one_that_is_killed_ends_the_run() -> None:
     def die(_: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(JobError, match="a worker process died before its work was done"):
+    with pytest.raises(JobError, match="a worker process died before it finished its work"):
         _run(die)
 
 

@@ -1,4 +1,4 @@
-"""Options of Beam that may be secrets: in nothing that is written, and in nothing that is said."""
+"""Beam options that may be secrets appear neither in files nor in output."""
 
 import argparse
 import json
@@ -23,13 +23,13 @@ from pipelines.report.command import report
 from tests.support.command import run_command
 
 _MARK = "SECRET"
-# Texts that Beam takes as they are, and that name a place, a kind of machine or an accelerator.
+# Texts that Beam accepts unchanged, and that name a place, a kind of machine or an accelerator.
 _FREE_TEXTS = {
     *("disk_type", "environment_cache_millis", "environment_type", "machine_type"),
     *("min_cpu_platform", "region", "resource_hints", "runner", "s3_region_name"),
     *("sdk_worker_parallelism", "worker_region", "worker_zone", "zone", "dry_run"),
 }
-# What Beam refuses where the value is a marker, or that would not run here.
+# Options that Beam refuses if the value is a marker, or with which nothing would run here.
 _REFUSED = {
     *("beam_services", "direct_test_splits", "gbek", "gcs_custom_audit_entries"),
     *("on_success_matcher", "prebuild_sdk_container_base_image"),
@@ -57,7 +57,7 @@ def _is_text(action: argparse.Action) -> bool:
 
 
 def _secret_flags() -> dict[str, str]:
-    """Every option that takes a text and is not on the list, with a text that tells where it came
+    """Every option that takes a text and is not on the list, with a text that shows where it came
     from."""
     return {
         action.dest: f"{action.option_strings[-1]}={_MARK}-{action.dest}"
@@ -91,7 +91,7 @@ def test_an_option_that_nobody_knows_counts_as_a_secret() -> None:
 
 
 def _written(folder: Path) -> str:
-    """All bytes of all files, and what the Parquet files among them hold."""
+    """All bytes of all files, and the contents of the Parquet files among them."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -109,7 +109,7 @@ def test_a_run_with_every_option_that_may_be_a_secret_tells_none(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Run, resumed, ended by its limit of rejects, relabelled and reported."""
+    """A run that is resumed, stopped by its reject limit, relabelled and reported."""
     caplog.set_level(logging.INFO)
     left_out = {*_REFUSED, "worker_harness_container_image"}  # as sdk_container_image is given
     secret = [flag for name, flag in _secret_flags().items() if name not in left_out]
@@ -231,7 +231,7 @@ def test_python_refuses_flags_that_beam_does_not_know_as_the_command_does() -> N
 def test_errors_and_logs_that_quote_a_secret_are_printed_with_the_flag_s_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The address that cannot be reached, with the password in it, for one."""
+    """For example, the address that cannot be reached, with its password."""
     secret = f"http://user:{_MARK}@localhost:1"
     command = ["score", "--input", "builtin:digits", "--output", str(tmp_path / "run")]
     command += ["--model", secret, f"--s3_endpoint_url={secret}"]

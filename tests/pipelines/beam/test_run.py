@@ -15,7 +15,7 @@ _VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
 
 def _seen_by_workers(folder: Path, flags: Sequence[str]) -> str | None:
-    """The variable as a worker has it."""
+    """The variable's value in a worker."""
     path = folder / "seen"
 
     def write(_: int) -> None:
@@ -75,7 +75,7 @@ def _numbers(pipeline: beam.Pipeline, function: Callable[[int], object]) -> obje
 
 
 def test_an_error_on_another_engine_is_one_line() -> None:
-    """PortableRunner stands for all that take jobs as Flink does."""
+    """PortableRunner represents all runners that accept jobs as Flink does."""
 
     def fail(number: int) -> int:
         raise ValueError(f"cannot use {number}")
@@ -110,7 +110,7 @@ def test_loopback_is_worker_processes_of_our_own_pool(tmp_path: Path) -> None:
             "ValueError: no [while running 'Score']\n\n\tat org.apache.beam.X(X.java:7)\n",
             "ValueError: no [while running 'Score']",
         ),
-        ("", "it gave no reason"),
+        ("", "no reason given"),
     ],
 )
 def test_the_cause_is_one_line_of_nested_tracebacks(text: str, line: str) -> None:

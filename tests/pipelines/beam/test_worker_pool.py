@@ -1,4 +1,4 @@
-"""The pool of Python workers, asked by a real runner."""
+"""The pool of Python workers, with requests from a real runner."""
 
 import os
 import time
@@ -69,7 +69,7 @@ def runner() -> Iterator[str]:
 
 
 def test_ending_one_of_two_with_the_same_id_ends_neither(runner: str, tmp_path: Path) -> None:
-    """Two TaskManagers name their workers alike; each ends with its own connection."""
+    """Two TaskManagers give their workers equal names; each worker ends with its connection."""
     pool = WorkerPool(["sh", "-c", f"touch {tmp_path}/$$; exec sleep 60"])
     request = beam_fn_api_pb2.StartWorkerRequest(
         worker_id="1-1", provision_endpoint=endpoints_pb2.ApiServiceDescriptor(url=runner)

@@ -229,7 +229,7 @@ def test_evaluate_needs_both_kinds(
     run_command(["score", *arguments], capsys)
     status, _, err = run_command(["evaluate", "--scores", run, "--anomalous", "label=11"], capsys)
     assert status == 2
-    assert "both kinds are needed" in err
+    assert "evaluation needs normal and anomalous records" in err
 
 
 def test_one_flag_takes_several_values() -> None:

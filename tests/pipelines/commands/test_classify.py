@@ -1,4 +1,4 @@
-"""`latentbeam classify`, from a run that `score` wrote to a folder of class probabilities."""
+"""`latentbeam classify`: from a run that `score` wrote to a folder of class probabilities."""
 
 import io
 import itertools
@@ -87,7 +87,7 @@ def test_every_record_has_class_probabilities(
     assert names == [str(digit) for digit in range(10)]
     assert found.schema.equals(classes_schema(names))
     assert found["id"].equals(scored["id"])
-    # What is in the file gives the same bits.
+    # The model file gives the same bits.
     model = _model(output)
     has_stddevs = "latent_stddev" in scored.column_names
     stddevs = vectors(scored["latent_stddev"]) if has_stddevs else None
@@ -97,14 +97,14 @@ def test_every_record_has_class_probabilities(
     evidence = found["log_evidence"].to_numpy()
     np.testing.assert_array_equal(evidence, again.log_evidence.astype(np.float32))
     np.testing.assert_array_equal(found["probability"].to_numpy(), probabilities.max(axis=1))
-    # The p-value is that of the definition, and says who has no class.
+    # The p-value follows the definition, and determines which records have no class.
     below = (model.calibration[:, None] >= -evidence).sum(axis=0)
     p_values = (1 + below) / (len(model.calibration) + 1)
     np.testing.assert_allclose(found["evidence_p_value"].to_numpy(), p_values)
     best = [names[index] for index in probabilities.argmax(axis=1)]
     expected = [None if p <= 0.05 else name for p, name in zip(p_values, best, strict=True)]
     assert found["class"].to_pylist() == expected
-    # What the ledger says is so.
+    # The ledger's statements are true.
     labels = scored["label"].cast(pa.string()).to_pylist()
     assert ledger["records"] == len(found) == 1797
     assert ledger["no_class"] == expected.count(None) > 0
@@ -122,7 +122,7 @@ def test_every_record_has_class_probabilities(
 def test_a_model_is_applied_to_another_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Most records of the other run are of no class, some of a class that nobody has seen."""
+    """Most records of the other run belong to no class, some to an unknown class."""
     other = _table(1, label=lambda n: [*_NAMES, "new", None][n % 5])
     far = _lists(np.full((900, 2), 50) + vectors(other["latent_mean"]))
     mixed = pa.concat_tables([other, other.set_column(2, "latent_mean", far)])
@@ -235,9 +235,12 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--seed", "-1"], "seed must be between 0 and 2^32 - 1. Received: -1"),
         (["--apply", "{run}/nowhere"], "nowhere contains no finished run"),
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
-        (["--apply", "{ae}"], "has not the same latents as"),
+        (["--apply", "{ae}"], "lacks the latent columns of"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
-        (["--runner=DataflowRunner", "--dry_run=true"], "run it to its end"),
+        (
+            ["--runner=DataflowRunner", "--dry_run=true"],
+            "leave out --dry_run, --template_location and --no_wait",
+        ),
         (["--no_such_flag"], "no_such_flag"),
     ],
 )

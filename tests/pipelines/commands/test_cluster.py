@@ -1,4 +1,4 @@
-"""`latentbeam cluster`, from a run that `score` wrote to a folder of clusters."""
+"""`latentbeam cluster`: from a run that `score` wrote to a folder of clusters."""
 
 import json
 import os
@@ -74,14 +74,14 @@ def test_every_record_has_a_cluster(
     found = _clusters(output)
     assert found.schema.equals(CLUSTERS_SCHEMA)
     assert found["id"].equals(scored["id"])
-    # What is in the file assigns just so.
+    # The model file gives the same assignments.
     with (output / "model.npz").open("rb") as file:
         clustering = read_clustering(file, "model.npz")
     latents, stddevs = vectors(scored["latent_mean"]), vectors(scored["latent_stddev"])
     again = clustering.assign(latents, stddevs)
     np.testing.assert_array_equal(found["cluster"].to_numpy(), again.cluster)
     np.testing.assert_array_equal(found["outlier_score"].to_numpy(), again.outlier_score)
-    # What the ledger says of it is so.
+    # The ledger's statements are true.
     clusters, labels = found["cluster"].to_pylist(), scored["label"].to_pylist()
     nmi = normalized_mutual_info_score(labels, clusters)
     np.testing.assert_allclose(ledger["agreement"]["normalized_mutual_information"], nmi)
@@ -127,7 +127,7 @@ def test_clusters_are_found_in_a_sample(tmp_path: Path) -> None:
 
 
 def test_uncertain_records_weigh_less(tmp_path: Path) -> None:
-    """Of four groups one is all but unknown: no cluster is spent on it."""
+    """One of four groups is almost entirely uncertain: it gets no cluster."""
     labels = make_blobs(900, centers=6 * np.eye(4, 3), cluster_std=0.5, random_state=0)[1]
     stddevs = np.where(labels[:, None] == 2, 300.0, 0.01).repeat(3, axis=1)
     scores = _blobs_run(tmp_path / "run", stddevs)
@@ -148,7 +148,7 @@ def test_a_label_that_tells_records_apart_is_none(
         }
     )
     ledger = cluster(write_run(tmp_path / "run", table), str(tmp_path / "c"), clusters=2)
-    assert "clusters are not compared with it" in capsys.readouterr().err
+    assert "clusters are not compared with the column" in capsys.readouterr().err
     assert ledger["label"] is None
     assert "agreement" not in ledger
 
@@ -180,8 +180,11 @@ def test_the_run_itself_is_safe(place: str, tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["--method", "hdbscan", "--clusters", "3"], "give --min_cluster_size instead"),
-        (["--min_cluster_size", "9"], "--min_cluster_size is of hdbscan. Received: --method"),
-        (["--label", "colour"], "no column 'colour' to compare with"),
+        (
+            ["--min_cluster_size", "9"],
+            "--min_cluster_size works only with --method hdbscan. Received: --method",
+        ),
+        (["--label", "colour"], "no column 'colour' to compare clusters with"),
         (["--clusters", "901"], "Received: 901"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
         (["--no_such_flag"], "no_such_flag"),

@@ -1,4 +1,4 @@
-"""Power failures in the middle of commands: a finished result is whole, any other is made anew."""
+"""Power failures in the middle of commands: finished results are complete, others are remade."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ Work = Callable[[Path], object]  # on a disk, in whose folder `run` the result i
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:
-    """Of a result, whatever its files."""
+    """The rows of a result, whatever its files."""
     kinds = [path for path in run.iterdir() if path.is_dir() and path.name != "passed_over"]
     tables = [pq.read_table(path).sort_by("id") for path in sorted(kinds) if any(path.iterdir())]
     return [row for table in tables for row in table.to_pylist()]
@@ -37,17 +37,17 @@ def disk(tmp_path: Path) -> Path:
 
 
 def _inputs(images: Path) -> list[str]:
-    """The folders of images apart: what a source lists at once would be one part."""
+    """The folders of images as separate inputs: one source's listing would be a single part."""
     return sorted(str(path) for path in images.iterdir() if path.is_dir())
 
 
 class _Replay:
-    """Of what a command did: every state is checked, and of some, or all, the next run is tried.
+    """Checks every state that a command left; after some or all of them, tries the next run.
 
     Args:
-      disk: where it was done; what it made there lies in its folder `run`.
-      known: results, by their runs' ids, that may be found whole.
-      again: the next run, which is to give the same rows.
+      disk: where the command ran; its result is in the folder `run`.
+      known: results, by their runs' ids, that may be found complete.
+      again: the next run, which must give the same rows.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class _Replay:
         self._names = sorted(path.name for path in (disk / "run").iterdir())
 
     def check(self, tmp_path: Path, tried: int | None) -> int:
-        """Gives the number of states; of `tried` of them, None for all, the next run is tried."""
+        """Returns the number of states; the next run is tried after `tried` of them (None: all)."""
         states: dict[str, Crash] = {}
         for crash in self._recording.crashes():
             states.setdefault(crash.digest(), crash)

@@ -1,4 +1,4 @@
-"""Runs whose files were damaged: `verify` reports it, all other readers refuse in one line."""
+"""Runs with damaged files: `verify` reports them, all other readers refuse with one line."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def _finished(folder: Path, facts: dict[str, Any], **batches: list[pa.RecordBatc
 
 
 def make(folder: Path) -> None:
-    """A run of two files of scores and one of rejects, its input, and clusters of it."""
+    """A run with two files of scores and one of rejects, its input, and its clusters."""
     records = {"read": 82, "scored": 80, "rejected": 2, "rejected_by_reason": {"corrupt": 2}}
     facts = {"records": records, "where": [], "inputs": [], "model": {"fingerprint": "abc"}}
     scores = [_scores(0), _scores(_ROWS)]
@@ -101,7 +101,7 @@ def make(folder: Path) -> None:
 
 
 def unseal(folder: Path) -> None:
-    """Makes the files and the ledger of a time without checksums and digests."""
+    """Converts the files and the ledger to those of versions without checksums and digests."""
     path = folder / "run.json"
     ledger = json.loads(path.read_text())
     for file in ledger["files"]:
@@ -111,7 +111,7 @@ def unseal(folder: Path) -> None:
     path.write_text(json.dumps(ledger))
 
 
-# Every way in which a command reads a run's rows, or those made of them.
+# Every way in which a command reads a run's rows, or rows derived from them.
 def _evaluate(folder: Path) -> None:
     evaluate(str(folder / "run"), "label=1")
 
@@ -197,8 +197,8 @@ DAMAGES = (_flipped, _flipped_near_the_end, _cut, _zeroed, _doubled)
 
 
 def try_all(folder: Path, count: int, seed: int, told: Callable[[str], None]) -> dict[str, int]:
-    """Damages each file `count` times, and reads it in every way. What is no LatentbeamError is
-    raised; so is that `verify` says ok of what is not the same, unless the run has no digests."""
+    """Damages each file `count` times, and reads it in every way. Errors other than LatentbeamError
+    are raised; so is an `ok` of `verify` for changed rows, unless the run has no digests."""
     generator, counts = np.random.default_rng(seed), {"refused": 0, "read": 0, "same": 0}
     is_sealed = "sha256" in (folder / "run" / "run.json").read_text()
     whole = {name: (folder / name).read_bytes() for name in FILES}
@@ -231,7 +231,7 @@ def _same(damaged: bytes, whole: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Runs with digests and without, which all can read."""
+    """Runs with and without digests, all readable."""
     folders = {name: tmp_path_factory.mktemp("whole") / name for name in ("sealed", "before")}
     for name, folder in folders.items():
         make(folder)
@@ -342,7 +342,7 @@ def test_something_else_in_a_file_s_place(
 
 
 def test_files_in_each_other_s_place(made: Path) -> None:
-    """Where there are no digests the rows are the same, in other files."""
+    """The run without digests has the same rows, in other files."""
     one, two = sorted((made / "run" / "scores").iterdir())
     sealed = "sha256" in (made / "run" / "run.json").read_text()
     one.rename(made / "other")

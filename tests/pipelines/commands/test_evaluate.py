@@ -1,4 +1,4 @@
-"""What `evaluate` says of every score, of each kind of anomaly, and of flags."""
+"""What `evaluate` reports about every score, each kind of anomaly, and flags."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ Runs = Callable[..., Path]
 
 
 def _run(folder: Path, rows: int = 400, **changed: Any) -> tuple[str, pa.Table]:
-    """A run of two scores; of records 0 to 29 some are anomalous, of two kinds and none."""
+    """A run with two scores; some of the records 0 to 29 are anomalous, of two kinds or of none."""
     generator = np.random.default_rng(0)
     anomalous = np.arange(rows) < 30
     primary = np.round(generator.normal(anomalous, 1), 2).astype(np.float32)
@@ -170,7 +170,7 @@ def test_what_cannot_be_evaluated(
 
 
 def test_thresholds_are_those_of_the_bundles_calibration(bundle: Bundles, digits_run: Runs) -> None:
-    """Of a normal record a p-value of at most 0.05 is as rare by every score."""
+    """For normal records, a p-value of at most 0.05 is equally rare with every score."""
     found = evaluate(str(digits_run("ae")), "label=0")
     table = pq.read_table(digits_run("ae") / "scores")
     truth = table["label"].to_numpy() == 0

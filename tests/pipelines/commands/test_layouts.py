@@ -1,4 +1,4 @@
-"""The same images in every layout, through the commands themselves: the same scores, bit by bit."""
+"""The same images in every layout, processed by the commands: the same scores, bit by bit."""
 
 import io
 import json
@@ -105,7 +105,7 @@ RAW = {"image_raw": [image.tobytes() for image in PIXELS]}
 SIDES = {"height": [32] * COUNT, "width": [32] * COUNT, "depth": [3] * COUNT}
 LISTS = pa.list_(STRUCT)
 NAMED_PATHS = [f"files/{number:03}.png" for number in range(COUNT)]
-# By name: what writes the input, what of it is given, and flags.
+# By name: the function that writes the input, the path to give, and flags.
 LAYOUTS: dict[str, tuple[Write, str, list[str]]] = {
     "no_endings": (lambda d: _images(d, ""), "", []),
     "other_endings": (lambda d: _images(d, ".img"), "*.img", []),
@@ -207,7 +207,7 @@ def test_the_same_images_have_the_same_scores_in_every_layout(
         for folder in (tmp_path / "run", images_and_bundle / "run")
     )
     assert found.tobytes() == expected.tobytes()
-    # As the run was read, without the flags.
+    # Read like the run, without the flags.
     status, out, told = run_command(["verify", "--input", uri, "--scores", run, "--json"], capsys)
     assert status == 0, told
     assert json.loads(out)["ok"]

@@ -1,4 +1,4 @@
-"""Runs with regions and maps: what they hold, `verify`, `--resume`, and `evaluate --masks`."""
+"""Runs with regions and maps: their contents, `verify`, `--resume`, and `evaluate --masks`."""
 
 import hashlib
 import io
@@ -47,13 +47,13 @@ class _Data(NamedTuple):
 
 
 def _digits() -> np.ndarray:
-    """Normal ones: the bundle is trained on all but zeros."""
+    """Normal records: the bundle is trained on all digits except zeros."""
     digits = load_digits()
     return (digits.images[digits.target != 0] * 15).astype(np.uint8)
 
 
 def _save(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
-    """Upright pixels, turned as a file of this orientation holds them: 1 or 6."""
+    """Upright pixels, rotated as stored in a file of this orientation: 1 or 6."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if orientation == 1:
         Image.fromarray(pixels).save(path)  # a plain PNG
@@ -65,8 +65,8 @@ def _save(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> _Data:
-    """Digits in `good`, and in `square` and `line` such with a white defect, each other one of them
-    three times as large and turned; their masks lie over the rows of the files."""
+    """Digits in `good`; in `square` and `line`, digits with a white defect, of which every second
+    one is rotated and three times as large. Their masks follow the rows of the files."""
 
     def make(folder: Path) -> None:
         digits = iter(_digits())
@@ -92,8 +92,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> _Data:
 def scored(
     data: _Data, bundle: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """A function that gives the folder of a finished run over the images, made once for its
-    options. What a test changes, it copies first."""
+    """A function that returns the folder of a finished run over the images, made once per set of
+    options. Tests that change it make a copy first."""
 
     def get(**options: Any) -> Path:
         def make(folder: Path) -> None:
@@ -106,7 +106,7 @@ def scored(
 
 
 def _table(run: Path, kind: str) -> pa.Table:
-    """All rows of a kind, in one order."""
+    """All rows of a kind, in a fixed order."""
     table = pq.read_table(run / kind)
     order = ["id", "y", "x"] if kind == "regions" else ["id"]
     return table.sort_by([(name, "ascending") for name in order])
@@ -124,7 +124,7 @@ def _peak_p_values(model: Path, peaks: np.ndarray) -> np.ndarray:
     return (1 + (held_out[None] >= peaks[:, None]).sum(1)) / (len(held_out) + 1)
 
 
-# What a run holds.
+# What a run contains.
 
 
 def test_regions_and_maps_are_in_the_ledger(scored: Callable[..., Path]) -> None:
@@ -171,7 +171,7 @@ def test_the_records_with_a_region_are_those_whose_peak_is_rare(
 def test_regions_lie_where_the_defects_are_in_the_files(
     scored: Callable[..., Path], data: _Data
 ) -> None:
-    """Also in those that are turned, of which the defect is in another corner of the file."""
+    """Also in rotated images, whose defect is in another corner of the file."""
     hits: dict[tuple[str, int], list[bool]] = {}
     for row in _table(scored(maps="all"), "regions").to_pylist():
         with Image.open(data.images / row["id"]) as image:
@@ -225,7 +225,7 @@ def test_a_record_has_the_same_map_whatever_it_is_scored_with(
 def test_flagged_keeps_the_maps_of_records_that_are_flagged_or_have_a_region(
     scored: Callable[..., Path],
 ) -> None:
-    """Flags by another score than that of the regions, so that many records have one alone."""
+    """Flags use a different score than regions, so that many records have only one of them."""
     run, whole = scored(**OTHERWISE), scored(maps="all", fpr=0.3)
     scores = _table(run, "scores").to_pylist()
     flagged = {row["id"] for row in scores if row["is_anomaly"]}
@@ -314,7 +314,7 @@ def test_scoring_by_category_finds_no_regions(
 
 
 def _one_line(arguments: list[str], capsys: pytest.CaptureFixture[str], status: int = 2) -> str:
-    """What a command that is refused says."""
+    """The message of a command that is refused."""
     found, out, err = run_command(arguments, capsys)
     assert (found, out) == (status, "")
     lines = [line for line in err.splitlines() if line.startswith("latentbeam: ")]
@@ -340,7 +340,7 @@ def test_maps_are_all_or_flagged(
 
 @pytest.fixture(scope="module")
 def mapless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that has no map."""
+    """A bundle without a map."""
 
     def make(path: Path) -> None:
         overrides = ["model.network=dense", "model.latent_dim=6", "scoring.map=none"]
@@ -416,8 +416,8 @@ def _png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    """Digits in three Parquet files, of each the first five with a square, and the last two of no
-    known label. Two columns are called as columns of regions and maps are."""
+    """Digits in three Parquet files; the first five of each have a square, and the last two have
+    no known label. Two columns have the names of columns of regions and maps."""
     folder = tmp_path / "rows"
     folder.mkdir()
     digits = _digits()
@@ -499,7 +499,7 @@ def _enlarged(row: dict[str, Any]) -> np.ndarray:
 
 
 def _check_measures(found: dict[str, Any], run: Path, data: _Data, kinds: set[str]) -> None:
-    """Against scikit-learn and SciPy, of the records of these kinds beside all normal ones."""
+    """Compares with scikit-learn and SciPy, for records of these kinds and all normal ones."""
     values, truth, regions, images = [], [], 0, 0
     for row in _table(run, "maps").to_pylist():
         path = data.masks / row["id"].replace(".png", "_mask.png")
@@ -623,5 +623,7 @@ def test_masks_of_other_records_are_refused(
     run = str(scored(maps="all"))
     with pytest.raises(InputError, match="contains no masks"):
         evaluate(run, "label!=good", masks=str(tmp_path))
-    with pytest.raises(InputError, match=r"square holds no mask of an anomalous record of .*line"):
+    with pytest.raises(
+        InputError, match=r"square contains no mask for any anomalous record of .*line"
+    ):
         evaluate(run, "label=line", masks=str(data.masks / "square"))

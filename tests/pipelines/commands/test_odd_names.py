@@ -1,4 +1,4 @@
-"""The commands, where paths have names that patterns, terminals or text cannot do without harm."""
+"""Commands with path names that are harmful in patterns, terminals or text."""
 
 import json
 import os
@@ -16,7 +16,7 @@ NAMES = ["run[1]", "*?", "-x \\[!a]\n~", "\udce9\u202e[a"]
 
 
 class _Place:
-    """A folder with others' results, in which commands are called with paths relative to it."""
+    """A folder with results of others, in which commands run with relative paths."""
 
     def __init__(self, folder: Path, name: str, capsys: pytest.CaptureFixture[str]):
         self._folder, self._capsys, self._own = folder, capsys, set[str]()
@@ -24,13 +24,13 @@ class _Place:
         self._before = contents(folder)
 
     def own(self, path: str) -> str:
-        """What is written by the command that is called next."""
+        """The output of the next command."""
         assert path not in self._before
         self._own.add(path)
         return path
 
     def call(self, *arguments: str, status: int = 0) -> str:
-        """Its result as JSON, or the line of its error; whatever it did, others' are as before."""
+        """The command's result as JSON, or its error line; results of others never change."""
         found, out, err = run_command([*arguments, "--json"], self._capsys)
         assert found == status, err
         assert contents(self._folder, tuple(self._own)) == self._before

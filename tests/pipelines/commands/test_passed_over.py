@@ -1,4 +1,4 @@
-"""Runs over inputs that are not read as a whole: what was passed over is counted and named."""
+"""Runs over inputs that are not read completely: what was passed over is counted and named."""
 
 import json
 from collections.abc import Callable
@@ -68,8 +68,8 @@ def test_a_run_counts_and_names_what_it_passed_over(
     (linked / "1.txt").touch()
     (linked / "0").unlink()
     assert verify(run, [str(linked)])["problems"] == [
-        f"passed over as other_kind are 2, such as {linked}/1.txt, and were 1 in the run",
-        "passed over as link are 0, and were 1 in the run",
+        f"passed over as other_kind: 2 now, such as {linked}/1.txt, 1 in the run",
+        "passed over as link: 0 now, 1 in the run",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The whole pipeline on Beam's local engine, as the command and as Python code use it."""
+"""The entire pipeline on Beam's local engine, used by the command and from Python code."""
 
 import itertools
 import json

@@ -1,5 +1,5 @@
-"""Another score than the bundle's own as the one that flags are made of: asked for when scoring,
-and afterwards."""
+"""Flags computed from a score other than the bundle's primary score: requested when scoring, and
+afterwards."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ OTHER = "latent_knn"
 
 @pytest.fixture(scope="module")
 def tailed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose p-values have tails, and whose own primary score is named."""
+    """A bundle whose p-values have tails, and whose primary score is set."""
 
     def make(path: Path) -> None:
         overrides = ["model.network=dense", "model.latent_dim=3", "scoring.tail=pareto"]
@@ -44,7 +44,7 @@ def tailed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _check_same(scored: Path, relabelled: Path) -> None:
-    """The same rows, bit for bit, and the same facts of the model."""
+    """The rows are the same, bit for bit, and so are the facts about the model."""
     one, other = (pq.read_table(run / "scores") for run in (scored, relabelled))
     assert one.schema.equals(other.schema, check_metadata=True)
     assert one.equals(other)
@@ -156,12 +156,14 @@ def test_the_bundle_is_the_runs(bundle: Bundles, digits_run: Runs, tmp_path: Pat
     ledger = json.loads((run / "run.json").read_text())
     ledger["model"]["path"] = str(tmp_path / "gone")
     (run / "run.json").write_text(json.dumps(ledger))
-    with pytest.raises(LatentbeamError, match=r"gone.*: give --model BUNDLE"):
+    with pytest.raises(
+        LatentbeamError, match=r"gone.*: if the bundle was moved, give --model BUNDLE"
+    ):
         relabel(str(run), new, fpr=0.1, score=OTHER)
     relabel(str(run), new, fpr=0.1, score=OTHER, model=str(moved))
     del ledger["model"]["fingerprint"]
     (run / "run.json").write_text(json.dumps(ledger))
-    with pytest.raises(InputError, match="the ledger names no model"):
+    with pytest.raises(InputError, match="the ledger states no model"):
         relabel(str(run), str(tmp_path / "newer"), fpr=0.1, score=OTHER, model=str(moved))
 
 
@@ -190,7 +192,7 @@ def test_a_score_that_is_no_number_cannot_be_the_primary_one(
     [
         (["score", "--input", "builtin:digits", "--primary", "latent_kn"], "did you mean 'latent_"),
         (["relabel", "--scores", "{run}", "--fpr", "0.1", "--score", "latent_kn"], "did you mean"),
-        (["relabel", "--scores", "{run}", "--fpr", "0.1"], "--model is the bundle of --score"),
+        (["relabel", "--scores", "{run}", "--fpr", "0.1"], "--model works only with --score"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(

@@ -1,4 +1,4 @@
-"""Setting the flags of a finished run anew: what changes, what stays, what is refused."""
+"""Resetting the flags of a finished run: what changes, what stays, what is refused."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ def _write_run(
     plain: bool = False,
     compression: str = "zstd",
 ) -> Path:
-    """A finished run whose files of scores have these p-values; it has one file of rejects."""
+    """A finished run whose score files have these p-values, with one file of rejects."""
     run_id = uuid.uuid4().hex
     staging = staging_folder(str(folder), run_id)
     limits = ShardLimits(group_rows=group_rows, compression=compression)
@@ -90,7 +90,7 @@ def _write_run(
 
 
 def _values(rows: int, seed: int = 0) -> np.ndarray:
-    """As conformal p-values are: some equal, some small."""
+    """Values like conformal p-values: some equal, some small."""
     generator = np.random.default_rng(seed)
     uniform = generator.uniform(size=rows) ** generator.choice([1, 4], rows)
     return np.ceil(uniform * 500) / 500
@@ -106,7 +106,7 @@ def _all_p_values(run: Path) -> np.ndarray:
 
 
 def _column_bytes(path: Path) -> list[dict[str, Any]]:
-    """Of each row group the rows, and each column's bytes as they lie in the file."""
+    """The rows of each row group, and each column's bytes as stored in the file."""
     content, metadata, groups = path.read_bytes(), pq.read_metadata(path), []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -119,7 +119,7 @@ def _column_bytes(path: Path) -> list[dict[str, Any]]:
 
 
 def _check_same_but_flags(before: Path, after: Path, threshold: float) -> None:
-    """Every file, row group, column and byte is as before, but for the flags."""
+    """Every file, row group, column and byte is unchanged, except the flags."""
     files = [sorted(p.relative_to(f) for p in f.glob("*/*")) for f in (before, after)]
     assert files[0] == files[1]
     for name in files[0]:
@@ -236,7 +236,7 @@ def test_a_run_without_scores_has_no_flags(
 
 
 def _located_files(run: Path) -> dict[str, bytes]:
-    """The bytes of all files of a run but those of its scores, by path."""
+    """The bytes of all files of a run except its scores, by path."""
     kinds = ("regions", "maps", "tiles", "map_pictures", "rejects", "passed_over")
     paths = [path for kind in kinds for path in (run / kind).rglob("*") if path.is_file()]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
@@ -246,7 +246,7 @@ def _located_files(run: Path) -> dict[str, bytes]:
 def test_regions_maps_tiles_and_pictures_are_kept_however_often(
     kind: str, anomalous: Callable[[str], Anomalous], tmp_path: Path
 ) -> None:
-    """And the rate that the regions were found at, which is not that of the flags any more."""
+    """Also the rate at which regions were found, which is no longer that of the flags."""
     images, model, usual = anomalous(kind)
     rate = read_ledger(str(usual))["model"]["fpr"]
     run, inputs = tmp_path / "run", [str(images)]
@@ -346,7 +346,7 @@ def _remove(path: Path) -> None:
 
 
 def _unseal(run: Path) -> None:
-    """Makes a ledger of a time when they had no digests."""
+    """Converts the ledger to that of versions without digests."""
     ledger = json.loads((run / "run.json").read_text())
     for file in ledger["files"]:
         file.pop("sha256")
@@ -358,7 +358,7 @@ def _cut(path: Path) -> None:
 
 
 def _spoil_page(path: Path) -> None:
-    """Within the p-values, where the footer still can be read."""
+    """Damages the p-values, so that the footer can still be read."""
     column = next(
         c
         for c in map(pq.read_metadata(path).row_group(0).column, range(20))
@@ -439,7 +439,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         return result
 
     monkeypatch.setattr("pipelines.commands.relabel.relabel_files", replace)
-    with pytest.raises(InputError, match="written anew while it was read"):
+    with pytest.raises(InputError, match="rewritten while it was being read"):
         relabel(str(run), str(tmp_path / "new"), fpr=0.3)
     assert not (tmp_path / "new").exists()
 

@@ -1,4 +1,4 @@
-"""A denoising bundle whose corruption is undone, from training to its scores."""
+"""A denoising bundle with an invertible corruption, from training to its scores."""
 
 from pathlib import Path
 

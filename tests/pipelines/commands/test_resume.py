@@ -1,4 +1,4 @@
-"""Runs in parts: what was done before a death is kept, and the result is that of one run."""
+"""Runs in parts: work done before a crash is kept, and the result is that of a single run."""
 
 import io
 import itertools
@@ -150,12 +150,12 @@ def test_resume_does_only_what_is_missing(
     scoring(tmp_path / "one")
     run = tmp_path / "run"
     scoring.interrupted(run, after=2)
-    # Of other files the next ones may get the numbers, once they are gone.
+    # Numbers of other files may be reused once those files are gone.
     before = {inode for name, (inode, _) in _state(run).items() if name.endswith(".parquet")}
     assert len(before) == 6  # scores, rejects and regions of two parts
     scoring(run, checkpoint_every=EVERY, resume=True)
     assert scoring.scored == FILES - 2
-    assert "2 parts are done, 80 records: going on" in capsys.readouterr().err
+    assert "resuming after 2 parts (80 records)" in capsys.readouterr().err
     assert _same(run, tmp_path / "one")
     kept = [inode for inode, _ in _state(run).values() if inode in before]
     assert len(kept) == 6, "the files of two parts, moved as they were"
@@ -218,7 +218,7 @@ def test_another_command_is_not_gone_on_with(scoring: _Scoring, tmp_path: Path) 
     scoring.interrupted(run, after=1)
     before = _state(run)
     for options, message in _OTHER_COMMANDS:
-        with pytest.raises(OutputError, match=f"unfinished run in .* is another one: {message}"):
+        with pytest.raises(OutputError, match=f"cannot resume the unfinished run in .*: {message}"):
             scoring(run, **{"checkpoint_every": EVERY, "resume": True, **options})
         assert _state(run) == before
 
@@ -233,7 +233,9 @@ def test_another_bundle_is_not_gone_on_with(
     scoring(tmp_path / "run", resume=True, overwrite=True, checkpoint_every=EVERY)
     assert scoring.scored == FILES
     scoring.model = str(bundle("ae"))
-    with pytest.raises(OutputError, match=r"the finished run in .* is another one: the bundle was"):
+    with pytest.raises(
+        OutputError, match=r"the finished run in .* is a different one: the bundle was"
+    ):
         scoring(tmp_path / "run", resume=True)
 
 
@@ -386,7 +388,9 @@ def test_on_an_object_store(
 def test_a_job_that_is_handed_over_has_no_parts(bundle: Bundles, tmp_path: Path) -> None:
     flags = ["--runner=DataflowRunner", "--project=abc", "--region=r", "--dry_run=True"]
     for options in ({"checkpoint_every": 5}, {"resume": True}):
-        with pytest.raises(ConfigError, match="--resume need a run that is waited for: leave out"):
+        with pytest.raises(
+            ConfigError, match="--resume need a run that finishes in this process: leave out"
+        ):
             score(["gs://abc/x"], str(bundle("ae")), "gs://abc/run", beam_flags=flags, **options)
 
 
@@ -412,7 +416,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     run = tmp_path / "run"
     kill(_command(data, bundle("ae"), run, *flags), lambda: parts_done(run) == 1)
     assert parts_done(run) == 1
-    # At once: worker processes that are still there do not hold the folder.
+    # Immediately: worker processes that still exist do not hold the folder.
     scoring(run, checkpoint_every=EVERY, resume=True)
     assert scoring.scored == FILES - 1
     scoring(tmp_path / "one")

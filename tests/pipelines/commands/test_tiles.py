@@ -67,7 +67,7 @@ def _write(folder: Path, seeds: range, painted: bool = False) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the images `train` and `test` and of a bundle, `model`."""
+    """A folder with images (`train` and `test`) and a bundle (`model`)."""
 
     def make(path: Path) -> None:
         _write(path / "train", range(TRAINED))
@@ -90,7 +90,7 @@ def run(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _rows(run: Path, kind: str, *by: str) -> pa.Table:
-    """In the order of the ids, and of what else is named."""
+    """Rows in the order of ids, and of further columns if named."""
     paths = result_files(str(run), kind)
     table = pa.concat_tables([pq.read_table(path) for path in paths])
     return table.sort_by([(name, "ascending") for name in ("id", *by)]).combine_chunks()
@@ -416,7 +416,7 @@ def _read(inputs: Path, work: Path, **training: Any) -> Records:
 
 
 def _levels(records: Records) -> dict[str, list[int]]:
-    """Of each split, that of each tile's pixels, which are all alike."""
+    """For each split, the level of each tile's pixels, which are all equal."""
     found = {}
     for split, store in records.stores.items():
         tiles = np.concatenate(list(store.batches(64)))
@@ -428,7 +428,7 @@ def _levels(records: Records) -> dict[str, list[int]]:
 
 @pytest.fixture(scope="module")
 def plain_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64 images of one level each, that of their number, four in a folder: of 1 to 12 tiles."""
+    """64 images, each of the level of its number, four per folder, with 1 to 12 tiles."""
     folder = tmp_path_factory.mktemp("plain")
     for number in range(64):
         path = folder / f"group{number // 4}" / f"{number}.png"
@@ -536,7 +536,7 @@ def test_a_wrong_tile_is_refused_before_anything_is_read(
 def test_a_convolutional_model_of_large_tiles_and_several_of_an_image(
     made: Path, tmp_path: Path
 ) -> None:
-    """Places of the map are 2 pixels wide, and scores the means of two tiles'."""
+    """Places of the map are 2 pixels wide, and scores are means of two tiles' scores."""
     folder = tmp_path / "train"
     folder.mkdir()
     for seed in range(40):

@@ -1,4 +1,4 @@
-"""Training: what is trained on, what is not, and that a seed decides the rest."""
+"""Training: what is trained on, what is not, and that a seed determines the rest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_the_manifest_tells_configuration_and_versions(bundle: Bundles) -> None:
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
-    # A learning rate that makes the loss rise again soon.
+    # A learning rate with which the loss soon rises.
     settings = [*_SMALL, "training.learning_rate=0.3", "training.patience=2"]
     config = train_configuration("ae", overrides=settings, flags={"epochs": 40})
     manifest = train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1"])
@@ -101,7 +101,7 @@ def test_too_few_records_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         train(["builtin:digits"], train_configuration("ae"), str(tmp_path), overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -140,7 +140,7 @@ def test_a_bundle_trained_in_mixed_precision_is_float32(tmp_path: Path) -> None:
 def test_an_activation_that_a_graph_rounds_otherwise_is_exported(
     tmp_path: Path, activation: str
 ) -> None:
-    """Distances to neighbours, of default scores, must not blow a last bit up."""
+    """Distances to neighbours, among default scores, must not amplify the last bit."""
     overrides = ["model.network=dense", f"model.activation={activation}"]
     config = train_configuration("ae", overrides=overrides, flags={"epochs": 1})
     manifest = train(["builtin:digits"], config, str(tmp_path / "bundle"))
@@ -177,7 +177,7 @@ def test_a_graph_that_no_bundle_may_have_is_refused_before_training(
 
 @pytest.fixture
 def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A score that is another one at each call."""
+    """A score that differs at each call."""
 
     def drawn(_: Score, x: tf.Tensor, outputs: object) -> tf.Tensor:
         del outputs
@@ -211,7 +211,7 @@ def test_a_score_that_differs_from_keras_is_left_out_and_told(
     assert again == manifest, "it is finished, but for what was left out"
     others = "scoring.scores=[reconstruction_mse, reconstruction_max]"
     config = train_configuration("ae", overrides=[*_TINY, others], flags={"epochs": 1})
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=True)
 
 
@@ -228,7 +228,7 @@ def test_what_was_trained_outlasts_a_primary_score_that_fails(tmp_path: Path) ->
         given("reconstruction_mae", False)
     assert caught.value.exit_status == 1
     unfinished = tmp_path / "m-unfinished"
-    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in str(
+    assert f"{unfinished} keeps 1 epoch of training: rerun the command with --resume" in str(
         caught.value
     )
     assert [path.name for path in tmp_path.iterdir()] == ["m-unfinished"]
@@ -258,7 +258,7 @@ def test_what_was_trained_outlasts_scores_that_all_fail(tmp_path: Path) -> None:
             ["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"], resume=resume
         )
 
-    with pytest.raises(StageError, match=r"no score is left: name others in scoring.scores; "):
+    with pytest.raises(StageError, match=r"no score remains: set others in scoring.scores; "):
         given("reconstruction_mae", False)
     manifest = given("reconstruction_mse", True)
     assert manifest["config"]["scoring"]["scores"] == ["reconstruction_mse"]
@@ -276,7 +276,7 @@ def test_a_bundle_outlasts_a_place_that_was_taken_meanwhile(
 
     monkeypatch.setattr(Trainer, "fit", taken)
     config = train_configuration("ae", overrides=[*_TINY, _SCORES], flags={"epochs": 1})
-    with pytest.raises(OutputError, match=r"exists already: .*the bundle is kept in") as caught:
+    with pytest.raises(OutputError, match=r"already exists: .*the bundle is kept in") as caught:
         train(["builtin:digits"], config, str(tmp_path / "m"), where=["label=1,2"])
     kept = str(caught.value).rpartition("kept in ")[2]
     assert open_bundle(kept).manifest["training"]["epochs"] == 1
@@ -294,7 +294,7 @@ def test_alike_images_are_trained_on_and_said_to_be(
     assert "8 calibration records give no p-value below 0.11" in flags
     assert copies.startswith("8 of 8 calibration records are near-copies")
     assert unstopped.startswith("8 of 8 validation records are near-copies")
-    assert alike.startswith("these scores cannot tell the records apart")
+    assert alike.startswith("these scores do not distinguish the records")
     assert "score_reconstruction_smoothed" in alike
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert warnings == [f"warning: {line}" for line in manifest["training"]["advice"]]
@@ -337,7 +337,7 @@ def test_sizes_and_kinds_are_told_before_training(
 def test_a_size_goes_before_the_configuration(
     size: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There are too few records to go on with."""
+    """There are too few records to continue."""
     np.savez(tmp_path / "few.npz", x=np.zeros((3, 8, 8), np.uint8))
     arguments = ["train", "--input", str(tmp_path / "few.npz"), "--model", "ae", "--size", size]
     arguments += ["--output", str(tmp_path / "m"), "--set", "image.height=9", "image.width=9"]

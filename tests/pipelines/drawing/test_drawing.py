@@ -1,4 +1,4 @@
-"""Sheets of images and lines: what shade a value gets, what text is let in, the same bytes."""
+"""Sheets of images and lines: the shades of values, the texts allowed, the same bytes."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ HOSTILE = ["$\\frac{", "\x1b[2J\nline", "漢字 🙂", "_hidden", "x" * 100_000,
 
 
 def _shown(sheet: Sheet) -> list[np.ndarray]:
-    """What matplotlib was given of each image, in the order of the sheet."""
+    """The values that matplotlib received for each image, in the order of the sheet."""
     return [axes.images[0].get_array() for axes in sheet.figure.axes if axes.images]
 
 

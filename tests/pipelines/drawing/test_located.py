@@ -1,4 +1,4 @@
-"""The picture of where records are anomalous: what becomes of images of different shapes."""
+"""The picture of where records are anomalous, with images of different shapes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ FRAME = 480
 
 
 def _record(height: int, width: int, channels: int = 1, level: int = 90) -> LocatedRecord:
-    """Of one level, so that what is not white is the image, its map 2 in places of 2 pixels."""
+    """A record of one level: all that is not white is the image, and its map is 2 throughout."""
     image = np.full((height, width, channels), level, np.uint8)
     overlay = np.full((height, width, 3), (level, 0, 0), np.uint8)
     places = np.full((max(1, height // 2), max(1, width // 2)), 2, np.float32)
@@ -28,7 +28,7 @@ def _record(height: int, width: int, channels: int = 1, level: int = 90) -> Loca
 def _drawn(
     records: Sequence[LocatedRecord], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[list[np.ndarray]]:
-    """What matplotlib was given: inputs, overlays and maps; the picture itself is at `path`."""
+    """What matplotlib received: inputs, overlays and maps; the picture is at `path`."""
     figures: list[Figure] = []
     write = located.write_png
 
@@ -95,7 +95,7 @@ def test_images_of_other_shapes_keep_their_own_within_a_white_frame(
 def test_grey_and_colour_are_drawn_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of one size, where a grey image has but one channel."""
+    """Also with one size, if a grey image has only one channel."""
     grey, colour = _record(40, 40), _record(40, 40, channels=3)
     colour.image[..., 2] = 200
     inputs, _, _ = _drawn([grey, colour], tmp_path / "a.png", monkeypatch)

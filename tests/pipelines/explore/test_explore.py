@@ -1,4 +1,4 @@
-"""`latentbeam explore`, through the command: what each picture is made of, and what is refused."""
+"""`latentbeam explore`, through the command: the contents of each picture, and refusals."""
 
 import json
 import re
@@ -105,7 +105,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     arguments = ["--input", str(image_folder), "--model", str(bundle("ae"))]
     arguments += ["--output", str(tmp_path / "a.png"), "--json"]
     status, out, err = run_command(["explore", "reconstruct", *arguments], capsys)
-    said = "4 of 6 chosen records cannot be decoded, and are left out: "
+    said = "4 of 6 chosen records cannot be decoded and are left out: "
     assert (status, err.partition("1 ")[0]) == (0, said)
     assert sorted(err.removeprefix(said).partition(";")[0].split(", ")) == sorted(
         ["1 corrupt", "1 empty", "1 not_an_image", "1 wrong_channels"]
@@ -116,7 +116,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
 def test_denoising_measures_what_is_restored(
     bundle: Bundles, tmp_path: Path, pixels: np.ndarray, capsys: Capsys
 ) -> None:
-    """Under a corruption in which nothing is random, from scikit-image's ratios."""
+    """With a corruption without randomness, compared with scikit-image's ratios."""
     flags = [*DIGITS, "--ids", "digits/1,digits/2", "--corruption", "blur:2"]
     result = _explore("denoise", bundle("dae"), tmp_path / "a.png", flags, capsys)
     model = load_keras_model(bundle("dae") / KERAS_MODEL)
@@ -141,7 +141,7 @@ def test_a_denoising_model_brings_its_corruption(
     assert results[0]["corruption"] == "gaussian_noise:0.3"
     assert results[0] == results[1]
     assert results[2] != results[3]
-    # Noise of 0.3 on images between 0 and 1, up to what 64 pixels say of it.
+    # Noise of 0.3 on images between 0 and 1, as accurately as 64 pixels show it.
     for record in results[0]["records"]:
         assert record["psnr_corrupted"] == pytest.approx(-20 * np.log10(0.3), abs=3)
 
@@ -233,7 +233,7 @@ def test_the_class_along_the_way_begins_and_ends_as_the_records_are(
     way = spherical_path(*means[ends], np.array([0.0, 0.5, 1.0]))
     uncertain = np.linspace(*stddevs[ends], 3)
     expected = model.posterior(way, uncertain)
-    # The run's latents are the SavedModel's, those of the picture Keras'.
+    # The run's latents come from the SavedModel, the picture's from Keras.
     np.testing.assert_allclose(probabilities.T, expected.probabilities, atol=1e-3)
     p_values = model.p_values(expected.log_evidence)
     np.testing.assert_allclose(result["p_values"], p_values, atol=0.01)
@@ -280,11 +280,16 @@ def test_a_direction_knows_no_record_without_a_label(
     ("name", "kind", "flags", "message"),
     [
         ("sample", "ae", [], "only a variational model .* Received: a model of kind ae"),
-        ("denoise", "vae", DIGITS, "kind vae has no corruption of its own: give --corruption"),
+        ("denoise", "vae", DIGITS, "kind vae was trained without corruption: give --corruption"),
         ("denoise", "dae", [*DIGITS, "--corruption", "nois"], "'nois' is none of"),
         ("denoise", "dae", [*DIGITS, "--corruption", "masking:2"], "between 0 and 1: 'masking:2'"),
         ("denoise", "dae", [*DIGITS, "--corruption", "greyscale"], "needs image.channels 3 or 4"),
-        ("reconstruct", "ae", [*DIGITS, "--ids", "digits/1,digits/x"], "no record 'digits/x'"),
+        (
+            "reconstruct",
+            "ae",
+            [*DIGITS, "--ids", "digits/1,digits/x"],
+            "cannot find or decode the record 'digits/x'",
+        ),
         ("reconstruct", "ae", [*DIGITS, "--ids", "digits/1", "--where", "label=1"], "--where"),
         ("reconstruct", "ae", [*DIGITS, "--ids", ","], "--ids ',' and no id"),
         (
@@ -309,16 +314,21 @@ def test_a_direction_knows_no_record_without_a_label(
             "1 to 16 records. Received: 17",
         ),
         ("traverse", "ae", [], "kind ae has no prior: give --input"),
-        ("traverse", "vae", DIGITS, "--input needs --around"),
-        ("traverse", "vae", ["--around", "digits/1"], "--input: give both. Received: 'digits/1'"),
-        ("traverse", "vae", [*DIGITS, "--around", "x"], "no record 'x'"),
-        ("interpolate", "ae", [*DIGITS, "--from", "digits/1", "--to", "x"], "no record 'x'"),
-        ("interpolate", "ae", [*DIGITS, *TWO, "--label", "label"], "given together"),
+        ("traverse", "vae", DIGITS, "leave out --input, or add --around"),
+        ("traverse", "vae", ["--around", "digits/1"], "--input; give both. Received: 'digits/1'"),
+        ("traverse", "vae", [*DIGITS, "--around", "x"], "cannot find or decode the record 'x'"),
+        (
+            "interpolate",
+            "ae",
+            [*DIGITS, "--from", "digits/1", "--to", "x"],
+            "cannot find or decode the record 'x'",
+        ),
+        ("interpolate", "ae", [*DIGITS, *TWO, "--label", "label"], "--scores and --label together"),
         (
             "interpolate",
             "ae",
             [*DIGITS, *TWO, "--label", "label", "--scores", "RUN"],
-            "another model",
+            "a different model",
         ),
         ("interpolate", "vae", [*DIGITS, *TWO, "--label", "lable", "--scores", "RUN"], "'label'"),
         (
@@ -328,11 +338,16 @@ def test_a_direction_knows_no_record_without_a_label(
             "cannot be used as categories",
         ),
         ("interpolate", "vae", [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"], "to fit to"),
-        ("direction", "vae", ["--scores", "RUN", "--label", "label=11"], "both kinds are needed"),
+        (
+            "direction",
+            "vae",
+            ["--scores", "RUN", "--label", "label=11"],
+            "a direction needs records with and without",
+        ),
         ("direction", "vae", ["--scores", "RUN", "--label", "label"], "expected COLUMN=VALUE"),
         ("direction", "vae", ["--scores", "RUN", "--label", "x=1"], "no column 'x'"),
         ("direction", "vae", ["--scores", "/nowhere", "--label", "x=1"], "no finished run"),
-        ("direction", "dae", ["--scores", "RUN", "--label", "label=1"], "another model"),
+        ("direction", "dae", ["--scores", "RUN", "--label", "label=1"], "a different model"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_status_2(

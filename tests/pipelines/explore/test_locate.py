@@ -1,4 +1,4 @@
-"""`latentbeam explore locate`, through the command: the regions that it tells, and its picture."""
+"""`latentbeam explore locate`, through the command: the regions that it prints, and its picture."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def _refused(arguments: Sequence[str], capsys: Capsys) -> str:
 
 
 def _told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a run's regions, as the command tells them, their means in single precision."""
+    """Rows of a run's regions in the command's form, with means in single precision."""
     told = [{name: row[name] for name in (*Region._fields, "p_value")} for row in rows]
     return [{**row, "mean": np.float32(row["mean"])} for row in told]
 
@@ -54,7 +54,7 @@ def _told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_records_are_in_the_order_of_their_ids_and_have_the_regions_of_a_run(
     kind: str, anomalous: Get, tmp_path: Path, capsys: Capsys
 ) -> None:
-    """Those of different shapes too, and one without a region."""
+    """Includes records of different shapes, and one without a region."""
     found = anomalous(kind)
     regions = regions_of(found.run)
     names = [path.relative_to(found.images) for path in sorted(found.images.glob("*s/*.png"))]
@@ -119,7 +119,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     some = ["--where", "label=broken,turned"]
     status, out, err = run_command(["explore", *arguments, *some], capsys)
     said = (
-        "2 of 5 chosen records cannot be decoded, and are left out: "
+        "2 of 5 chosen records cannot be decoded and are left out: "
         "1 corrupt, 1 not_an_image; the first is broken/cut.png: "
     )
     assert status == 0
@@ -129,7 +129,7 @@ def test_records_that_cannot_be_decoded_are_left_out_and_told(
     line = _refused([*arguments, "--where", "label=broken"], capsys)
     assert "none of the 2 chosen records can be decoded: 1 corrupt, 1 not_an_image" in line
     line = _refused([*arguments, "--ids", f"{TURNED[0]},{BROKEN[0]}"], capsys)
-    assert f"no record '{BROKEN[0]}' that can be decoded is in {found.images}: 1 corrupt" in line
+    assert f"cannot find or decode the record '{BROKEN[0]}' in {found.images}: 1 corrupt" in line
     assert not output.exists()
 
 
@@ -153,7 +153,7 @@ def test_the_function_gives_what_the_command_prints(
         (["--fpr", "nan"], "fpr must be .*Received: nan"),
         (["--fpr", "much"], "'much' is not a valid float"),
         (["--count", "17"], "1 to 16 records. Received: 17"),
-        (["--ids", "gone.png"], "no record 'gone.png' that can be decoded is in "),
+        (["--ids", "gone.png"], "cannot find or decode the record 'gone.png' in "),
         (["--ids", "a", "--where", "label=1"], "--ids 'a' and label=1"),
         (["--where", "label=x"], "none of the .* records .* matches label=x"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
@@ -190,5 +190,5 @@ def test_other_pictures_of_a_bundle_of_tiles_are_refused(
     arguments += ["--from", TURNED[0], "--to", TURNED[1]] if name == "interpolate" else []
     line = _refused(arguments, capsys)
     assert "tiles" in line
-    assert "explore, but for explore locate," in line
+    assert "explore (except explore locate)" in line
     assert not (tmp_path / "a.png").exists()

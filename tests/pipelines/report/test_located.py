@@ -1,4 +1,4 @@
-"""What the report shows of where records are anomalous: overlays, regions, and their order."""
+"""How the report shows where records are anomalous: overlays, regions, and their order."""
 
 import base64
 import dataclasses
@@ -48,12 +48,12 @@ def _report(found: Anomalous, page: Path, **options: Any) -> tuple[dict[str, Any
 
 
 def _cards(page: Elements) -> list[tuple[str, str]]:
-    """Ids, and what is told of regions."""
+    """Ids, and the descriptions of regions."""
     return [(card["id"], card["regions"]) for card in CARD.finditer(page.text)]
 
 
 def _told(run: Path) -> dict[str, str]:
-    """What is to be told of the records of a run that have regions."""
+    """The expected descriptions for a run's records with regions."""
     told = {}
     for record, rows in regions_of(run).items():
         first, count = rows[0], len(rows)
@@ -79,7 +79,7 @@ def _pictures(page: Elements, caption: str) -> dict[str, Image.Image]:
 
 
 def _by_peak(run: Path) -> pd.DataFrame:
-    """Ids with their highest peaks, as the cards are to be ordered."""
+    """Ids with their highest peaks, in the expected order of cards."""
     files = sorted((run / "regions").glob("*.parquet"))
     rows = pd.concat([pd.read_parquet(path) for path in files])
     peaks = rows.groupby("id", as_index=False)["peak"].max()
@@ -128,9 +128,10 @@ def test_the_legend_is_that_of_maps(anomalous: Get, tmp_path: Path) -> None:
     ((_, bar),) = [item for item in page.elements if "colours from" in (item[1].get("alt") or "")]
     assert bar["alt"] == "colours from map: low to high"
     note = (
-        "Heat over an image is its anomaly map: orange is the threshold, red about twice as much."
+        "The heat over an image is its anomaly map: orange is the threshold, red about twice as "
+        "much."
     )
-    assert f"The 24 records of the highest reconstruction_smoothed, the highest first. {note}" in (
+    assert f"The 24 records with the highest reconstruction_smoothed, highest first. {note}" in (
         page.text
     )
     assert "The error is the absolute difference" not in page.text
@@ -142,13 +143,13 @@ def test_of_a_bundle_without_a_map_errors_are_shown(without_map: Path, tmp_path:
     _, page = _report(found, tmp_path / "report.html", anomalies=3)
     kinds = Counter((attrs.get("alt") or "").split()[0] for t, attrs in page.elements if t == "img")
     assert kinds == {"colours": 1, "input": 3, "reconstruction": 3, "error": 3}
-    assert "The error is the absolute difference of input and reconstruction" in page.text
+    assert "The error is the absolute difference between input and reconstruction" in page.text
     assert "error: 0" in page.text
     assert " region" not in page.text.replace("whose regions", "")
 
 
 def test_of_features_there_is_no_reconstruction_to_be_seen(tmp_path: Path) -> None:
-    """Colour images of several shapes, which are brought to squares."""
+    """Colour images of several shapes, which are resized to squares."""
     generator = np.random.default_rng(0)
     for number in range(60):
         pixels = generator.integers(60, 120, (40, 48 + number % 3 * 8, 3)).astype(np.uint8)
@@ -180,7 +181,7 @@ def test_of_features_there_is_no_reconstruction_to_be_seen(tmp_path: Path) -> No
 def test_cards_are_in_the_order_of_the_highest_peaks(
     kind: str, anomalous: Get, tmp_path: Path
 ) -> None:
-    """Ties, as of twins, by id; records without a region are not among them."""
+    """Ties (twins) are ordered by id; records without a region are excluded."""
     found = anomalous(kind)
     expected = _by_peak(found.run)
     assert expected.peak.duplicated().any()
@@ -190,7 +191,7 @@ def test_cards_are_in_the_order_of_the_highest_peaks(
         page = _report(found, tmp_path / "a.html", order="region", anomalies=most)[1]
         ids = expected.id.head(most).to_list()
         assert _cards(page) == [(record, told[record]) for record in ids]
-        assert f"The {len(ids)} records whose regions have the highest peaks, the highest" in (
+        assert f"The {len(ids)} records whose regions have the highest peaks, highest first." in (
             page.text
         )
         assert set(_pictures(page, "map and regions")) == set(ids)
@@ -230,7 +231,7 @@ def test_a_run_without_regions_has_no_order_of_them(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of a bundle without a map, and of one with a map whose run was written before there were
+    """With a bundle without a map, and with one with a map whose run was written before there were
     regions."""
     score(["builtin:digits"], str(without_map), str(tmp_path / "run"), where=["label=1"])
     earlier = hostile_run(tmp_path / "earlier", anomalous("whole").model)
@@ -304,7 +305,7 @@ def _data(found: Anomalous, ledger: dict[str, Any]) -> RunData:
 
 
 def test_the_rate_of_regions_is_the_ledgers(anomalous: Get) -> None:
-    """Of runs from before it was there, that of the flags; of such without a rate, the bundle's."""
+    """For runs from before it was recorded: the rate of flags, or else the bundle's."""
     data = _data(anomalous("whole"), {"model": {"fpr": 0.2}, "relabelled": {"regions_fpr": 0.03}})
     assert (data.fpr, data.regions_fpr) == (0.2, 0.03)
     data = dataclasses.replace(data, ledger={"model": {"fpr": 0.2}})
@@ -335,8 +336,8 @@ def test_a_ledger_without_the_rate_of_regions_is_that_of_a_run_as_it_was_scored(
 def test_a_run_of_which_no_record_is_flagged_any_more_has_a_report(
     kept: float | None, anomalous: Get, tmp_path: Path
 ) -> None:
-    """Its threshold is 0, where Benjamini and Hochberg's rule flags none; a run that an earlier
-    version relabelled has no regions, and no rate of theirs."""
+    """The threshold is 0 if the Benjamini-Hochberg rule flags none; a run that an earlier version
+    relabelled has neither regions nor their rate."""
     found = anomalous("whole")._replace(run=tmp_path / "run")
     ledger = relabel(str(anomalous("whole").run), str(found.run), fdr=0.0001)
     assert ledger["model"]["fpr"] == 0

@@ -48,7 +48,7 @@ def test_errors_share_one_scale() -> None:
     bar = _decoded(heat_bar())[0]
 
     def pixel(uri: str | None, row: int) -> np.ndarray:
-        """On the diagonal of a small image, which is shown 43 times as large."""
+        """Values on the diagonal of a small image that is enlarged 43 times."""
         assert uri is not None
         shown = _decoded(uri)
         assert shown.shape == (258, 258, 3)

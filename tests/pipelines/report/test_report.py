@@ -1,4 +1,4 @@
-"""The report of a run: what its page holds, and what it never does."""
+"""The report of a run: what its page contains, and what it never does."""
 
 import json
 import re
@@ -130,7 +130,7 @@ def test_a_large_run_is_sampled(run_of_vae: Path, bundle: Bundles) -> None:
     assert 100 < shown <= 105
     assert data.summary.records == 1797
     _, _, notes = map_section(data, FoundImages({}, {}, 0, ""), "pca", seed=3)
-    assert f"{shown} of 1,797 records, drawn by seed 3" in notes[0]
+    assert f"{shown} of 1,797 records: a sample (seed 3)" in notes[0]
 
 
 def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_run_without_latents_has_no_map(bundle: Bundles, tmp_path: Path) -> No
         (["--label", "labl"], "has no column 'labl'.*did you mean .*label"),
         (["--scores", "nowhere"], "nowhere contains no finished run"),
         (["--clusters", "nowhere"], "nowhere contains no finished run"),
-        (["--clusters", "STRANGERS"], "has none of the records"),
+        (["--clusters", "STRANGERS"], "contains no record of"),
         (["--input", "/nowhere"], "no such file or folder: /nowhere"),
     ],
 )
@@ -190,7 +190,7 @@ def test_categories_have_distinct_colours_and_an_end() -> None:
 
 
 def test_numbers_are_in_order_however_many_digits_they_have() -> None:
-    """Python itself makes no number of more than 4,300 digits."""
+    """Python does not parse numbers of more than 4,300 digits."""
     values = ["b", "9" * 5000, "10", "007", "²", "1" + "0" * 5000, "9", "0"]
     assert Categories.of(values).names == [
         shortened(name) for name in ["0", "007", "9", "10", "9" * 5000, "1" + "0" * 5000, "b", "²"]

@@ -1,4 +1,4 @@
-"""Training on a backbone's features, from image files to a bundle and what is made of it."""
+"""Training on a backbone's features, from image files to a bundle and its use."""
 
 import dataclasses
 import errno
@@ -53,7 +53,7 @@ _TINY = (
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Colour images of a soft spot on a ground, in JPEG."""
+    """Colour JPEGs of a soft spot on a plain background."""
     folder = tmp_path_factory.mktemp("photographs") / "spot"
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def test_stored_features_score_as_pixels_do(
 def test_scores_are_fitted_to_half_floats_as_to_exact_features(
     photographs: Path, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is on disk changes no score by more than a hundredth of its deviation."""
+    """The stored features change no score by more than a hundredth of its deviation."""
     _trained(photographs, backbone, tmp_path / "stored")
     monkeypatch.setattr("pipelines.training.stages.clean_features", lambda *_: {})
     _trained(photographs, backbone, tmp_path / "exact")
@@ -164,7 +164,7 @@ def test_scores_are_fitted_to_half_floats_as_to_exact_features(
 def test_features_that_half_floats_do_not_hold_are_stored_as_single_ones(
     photographs: Path, backbone: str, tmp_path: Path
 ) -> None:
-    """As they are standardised, scores are those of the same features in other units."""
+    """Scores do not depend on the features' units, because features are standardised."""
     network = tiny_network()
     maps = [network.get_layer(name).output for name in ("first", "second")]
     units = [keras.layers.Rescaling(1e5)(layer) for layer in maps]
@@ -199,7 +199,7 @@ def test_few_calibration_records_are_known_to_densities_and_scored_as_if_left_ou
 def test_a_calibration_record_without_finite_features_calibrates_nothing(
     photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And costs no training: a backbone may give no numbers of one image in a thousand."""
+    """It does not fail the training: a backbone may give no finite values for one in a thousand."""
 
     def maps(network: keras.Model, x: tf.Tensor) -> dict[str, tf.Tensor]:
         white = tf.reduce_all(tf.equal(x, 255.0), axis=(1, 2, 3), keepdims=True)
@@ -236,8 +236,8 @@ def test_records_of_groups_are_never_both_known_and_calibrating(
 def _calibrated(
     photographs: Path, bundle: Path, run: Path
 ) -> tuple[list[str], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The ids of the calibration records, their scores as the bundle has them, and as `score` gives
-    them."""
+    """The ids of the calibration records, their scores in the bundle, and their scores from
+    `score`."""
     kept = pq.read_table(bundle / "calibration.parquet").to_pandas().set_index("id")
     score([str(photographs)], str(bundle), str(run))
     scored = pq.read_table(run / "scores").to_pandas().set_index("id").loc[kept.index]
@@ -397,7 +397,7 @@ def test_a_disk_that_is_full_of_features_keeps_what_was_read(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And so does a backbone that is gone when the training goes on."""
+    """So does a backbone that is missing when the training is resumed."""
     backbone, place = Path(tiny_backbone(tmp_path)), tmp_path / "bundle-unfinished"
     write = ImageStore.write
 
@@ -410,12 +410,12 @@ def test_a_disk_that_is_full_of_features_keeps_what_was_read(
         patched.setattr(ImageStore, "write", full)
         with pytest.raises(OutputError) as caught:
             _trained(photographs, str(backbone), tmp_path / "bundle")
-    kept = f"{place} keeps what was read: the same command with --resume goes on"
+    kept = f"{place} keeps the records that were read: rerun the command with --resume to continue"
     assert str(caught.value).endswith(f"No space left on device; {kept}")
     assert "\n" not in str(caught.value)
     network = backbone.read_bytes()
     backbone.unlink()
-    with pytest.raises(ConfigError, match=r"features.backbone must be one of .* keeps what was"):
+    with pytest.raises(ConfigError, match=r"features.backbone must be one of .* keeps the rec"):
         _trained(photographs, str(backbone), tmp_path / "bundle", resume=True)
     backbone.write_bytes(network)
     capsys.readouterr()
@@ -429,7 +429,7 @@ def test_a_disk_that_is_full_of_features_keeps_what_was_read(
 def test_photographs_are_trained_on_features_where_nothing_was_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a bundle of less than 40 MB."""
+    """The bundle has less than 40 MB."""
     generator = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for index in range(60):
@@ -544,7 +544,7 @@ def test_a_training_does_not_go_on_with_another_network(
         with pytest.raises(_CutOffError):
             _trained(photographs, backbone, tmp_path / "bundle")
     tiny_backbone(tmp_path, seed=1)
-    with pytest.raises(ConfigError, match="is another network than when this training began"):
+    with pytest.raises(ConfigError, match="is a different network than when this training"):
         _trained(photographs, backbone, tmp_path / "bundle", resume=True)
 
 
@@ -590,7 +590,7 @@ def test_photographs_are_in_colour_or_large(image: Looked, expected: bool) -> No
 
 @pytest.mark.parametrize(("side", "usual"), [(200, 24), (320, 24), (500, 4), (1000, 2)])
 def test_batches_of_features_are_what_kernels_take_at_once(side: int, usual: int) -> None:
-    """They were seen to round the rest of a batch of 8, 12 or 13 otherwise than its beginning."""
+    """They were observed to round the end of a batch of 8, 12 or 13 differently from its start."""
     config = train_configuration("ae").on("efficientnet_lite0")
     image = ImageConfig(side, side, 3, 8)
     for asked, expected in ((None, usual), (13, min(usual, 4)), (4, min(usual, 4)), (3, 2)):

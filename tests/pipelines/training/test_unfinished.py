@@ -1,4 +1,4 @@
-"""A training that was cut off, and the same command with --resume."""
+"""An interrupted training, and the same command with --resume."""
 
 import errno
 import itertools
@@ -52,7 +52,7 @@ def _weights(bundle: Path) -> list[np.ndarray]:
 
 @pytest.fixture
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Trainings end with an error within their second epoch, until it is undone."""
+    """Trainings fail within their second epoch until this is undone."""
 
     def cut(self: TrainingProgress, epoch: int, done: int, steps: int, losses: dict) -> None:
         del self, done, steps, losses
@@ -71,7 +71,7 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
     unfinished = tmp_path / "m-unfinished"
     assert Checkpoint(unfinished / "checkpoint.npz").standing().epoch == 1
     told = capsys.readouterr().err
-    assert f"{unfinished} keeps 1 epoch of training: the same command with --resume" in told
+    assert f"{unfinished} keeps 1 epoch of training: rerun the command with --resume" in told
     cut_off.undo()
 
     def read_again(*_: Any) -> None:
@@ -94,7 +94,7 @@ def test_it_ends_as_if_it_had_not_been_cut_off_and_reads_nothing_again(
 def test_it_may_be_cut_off_in_any_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """What a stage has left behind that was killed in its middle is in nobody's way."""
+    """Leftovers of a stage that was killed halfway do no harm."""
     work = tmp_path / "m-unfinished"
 
     def killed(*arguments: Any, **more: Any) -> None:
@@ -119,9 +119,11 @@ def test_it_may_be_cut_off_in_any_stage(
 def test_what_was_trained_is_not_lost_without_resume(tmp_path: Path) -> None:
     with pytest.raises(_CutOffError):
         _train(tmp_path / "m")
-    with pytest.raises(OutputError, match=r"was not finished: give --resume .* or --overwrite"):
+    with pytest.raises(
+        OutputError, match=r"an unfinished training: give --resume .* or --overwrite"
+    ):
         _train(tmp_path / "m")
-    with pytest.raises(ConfigError, match=r"training.learning_rate is 0.001, not 0.5; give that"):
+    with pytest.raises(ConfigError, match=r"training.learning_rate is 0.001, not 0.5; rerun that"):
         _train(tmp_path / "m", "training.learning_rate=0.5", resume=True)
     config = train_configuration("ae", overrides=_TINY, flags={"epochs": 3})
     with pytest.raises(ConfigError, match=r"its where is \['label=1,2'\], not \[\]"):
@@ -158,8 +160,8 @@ def test_a_finished_bundle_is_left_alone(
     before = (tmp_path / "m" / "manifest.json").stat()
     assert _train(tmp_path / "m", epochs=1, resume=True) == manifest
     assert (tmp_path / "m" / "manifest.json").stat() == before
-    assert "is finished already" in capsys.readouterr().err
-    with pytest.raises(OutputError, match="exists already"):
+    assert "is already finished" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="already exists"):
         _train(tmp_path / "m", "model.latent_dim=3", epochs=1, resume=True)
 
 
@@ -169,7 +171,7 @@ def test_two_trainings_do_not_work_in_one_folder(
     fit = Trainer.fit
 
     def meanwhile(self: Trainer, log: None = None) -> dict:
-        with pytest.raises(OutputError, match="another training is at work in"):
+        with pytest.raises(OutputError, match="another training is running in"):
             _train(tmp_path / "m", resume=True)
         return fit(self, log)
 
@@ -181,7 +183,7 @@ def test_a_folder_of_that_name_that_is_none_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "m-unfinished").mkdir()
     (tmp_path / "m-unfinished" / "thesis.txt").write_text("mine")
     for flags in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(OutputError, match="is no unfinished training: remove it"):
+        with pytest.raises(OutputError, match="is not an unfinished training: remove or rename it"):
             _train(tmp_path / "m", **flags)
     assert (tmp_path / "m-unfinished" / "thesis.txt").read_text() == "mine"
 
@@ -231,7 +233,7 @@ def test_a_folder_that_was_being_emptied_is_in_nobodys_way(
 def test_a_bundle_that_has_left_its_folder_can_be_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process died when the bundle was in its place, before the folder was removed."""
+    """The process died after the bundle was in place, before the folder was removed."""
     with monkeypatch.context() as patched:
         patched.setattr(unfinished.UnfinishedTraining, "remove", lambda self: None)
         _train(tmp_path / "m")
@@ -251,8 +253,8 @@ def test_a_full_disk_keeps_what_was_read(tmp_path: Path, monkeypatch: pytest.Mon
             _train(tmp_path / "m")
     place = tmp_path / "m-unfinished"
     assert str(caught.value) == (
-        f"cannot write {place}: No space left on device; {place} keeps what was read: the same "
-        "command with --resume goes on"
+        f"cannot write {place}: No space left on device; {place} keeps the records that were "
+        "read: rerun the command with --resume to continue"
     )
     assert _train(tmp_path / "m", resume=True)["training"]["epochs"] == 3
 
@@ -290,7 +292,7 @@ def test_another_tail_is_checked_as_a_training_goes_on(
 
 @pytest.mark.usefixtures("cut_off")
 def test_its_place_is_told_as_the_user_knows_it(tmp_path: Path) -> None:
-    """Not by the link that TensorFlow is given where a name looks like a pattern."""
+    """Not by the link given to TensorFlow if a name looks like a pattern."""
     for _ in range(2):
         with pytest.raises((_CutOffError, OutputError)) as caught:
             _train(tmp_path / "m[1]")
@@ -330,7 +332,7 @@ def test_a_log_that_cannot_be_written_ends_no_training(
     monkeypatch.setattr(tf.summary, "write", full)
     manifest = _train(tmp_path / "m", tensorboard=str(tmp_path / "log"))
     assert manifest["training"]["epochs"] == 3
-    told = f"no more losses are written to {tmp_path / 'log'}: No space left on device"
+    told = f"losses are no longer written to {tmp_path / 'log'}: No space left on device"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -345,7 +347,7 @@ def _command(output: Path, more: Sequence[str]) -> list[str]:
 
 
 def _interrupted(output: Path, how: signal.Signals) -> str:
-    """What the command says that is hit by a signal once it has trained for an epoch."""
+    """The output of a command that receives a signal after an epoch of training."""
     checkpoint = output.with_name(f"{output.name}-unfinished") / "checkpoint.npz"
     with subprocess.Popen(
         _command(output, ()), stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -168,7 +168,7 @@ def test_an_interrupted_replacement_is_told_and_protected(bundle: Bundles, tmp_p
     earlier = _copied(bundle("ae"), earlier_place(place))
     with pytest.raises(BundleError, match=f"no such model bundle: {place}; the one .* {earlier}:"):
         open_bundle(place)
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         train(["builtin:digits"], train_configuration("ae"), str(place))
     assert open_bundle(place).fingerprint == open_bundle(bundle("ae")).fingerprint
     assert not earlier.exists()

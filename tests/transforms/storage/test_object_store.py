@@ -513,7 +513,7 @@ def test_training_writes_a_bundle_there_and_keeps_it_if_it_cannot(
     for path in objects(MODEL):
         _remove(path)
 
-    with pytest.raises(OutputError, match="was not finished: give --resume"):
+    with pytest.raises(OutputError, match="an unfinished training: give --resume"):
         train(["builtin:digits"], config, MODEL, where=["label=1,2"])
     manifest = train(["builtin:digits"], config, MODEL, where=["label=1,2"], resume=True)
     assert manifest["files"].keys() == kept.manifest["files"].keys()

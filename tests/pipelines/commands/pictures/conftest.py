@@ -1,4 +1,4 @@
-"""Images and runs that tests of maps' pictures share."""
+"""Images and runs shared by the tests of map pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ _GOOD, _DEFECTS = 12, 8
 
 
 def _save(path: Path, upright: np.ndarray, orientation: int) -> None:
-    """A PNG file that holds an upright image as it is, or turned: 1 or 6."""
+    """A PNG file with an upright image, stored unchanged (1) or rotated (6)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[_ORIENTATION_TAG] = orientation
@@ -28,8 +28,8 @@ def _save(path: Path, upright: np.ndarray, orientation: int) -> None:
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of digits, some with a white square, each other one of these three times as large
-    and turned; of wide ones, of which the frame has padding; and of two that are no images."""
+    """A folder of digits, some with a white square, of which every second one is rotated and three
+    times as large; of wide images, whose frame has padding; and of two files that are no images."""
 
     def make(folder: Path) -> None:
         known = load_digits()
@@ -55,8 +55,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(
     images: Path, bundle: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """A function that gives the folder of a finished run over the images, made once for its
-    options. What a test changes, it copies first."""
+    """A function that returns the folder of a finished run over the images, made once per set of
+    options. Tests that change it make a copy first."""
 
     def get(**options: Any) -> Path:
         def make(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs with pictures, read again: `verify`, and `relabel`, which makes another of one."""
+"""Runs with pictures, re-read by `verify`, and by `relabel`, which rewrites them."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def _cut(path: Path) -> None:
 
 
 def _swap(path: Path) -> None:
-    """A picture of the run, and a whole one, but of another record."""
+    """A picture of the run, undamaged, but of another record."""
     path.write_bytes(_one_of(path.parents[1], path.name.split(".")[-2], -1).read_bytes())
 
 
@@ -177,7 +177,7 @@ def test_relabel_refuses_pictures_that_are_not_as_written(
 
 
 def _with_rows(run: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """The run with other rows of maps, sealed as if it had been written so."""
+    """The run with other rows of maps, sealed as if it had been written with them."""
     (path,) = (run / "maps").iterdir()
     pq.write_table(change(pq.read_table(path)), path, write_page_checksum=True)
     ledger = json.loads((run / "run.json").read_text())
@@ -189,7 +189,7 @@ def _with_rows(run: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def _renamed(column: str, values: list[Any]) -> Callable[[pa.Table], pa.Table]:
-    """The table with other values at the beginning of a column."""
+    """The table with different values at the beginning of a column."""
 
     def change(table: pa.Table) -> pa.Table:
         index = table.schema.get_field_index(column)
@@ -200,7 +200,7 @@ def _renamed(column: str, values: list[Any]) -> Callable[[pa.Table], pa.Table]:
 
 
 def test_relabel_writes_nothing_outside_its_folder(run: Path, tmp_path: Path) -> None:
-    """Whatever the rows of a run say that someone else has made."""
+    """Whatever the rows claim in a run that someone else has made."""
     content = b"anything"
     (tmp_path / "outside.png").write_bytes(content)
     change = _renamed("map_file", ["../outside.png"])

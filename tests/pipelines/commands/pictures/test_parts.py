@@ -1,5 +1,5 @@
-"""Runs with pictures in parts, that die and are gone on with, and on an object store: the pictures
-are those of a run that was done at once."""
+"""Runs with pictures in parts, interrupted and resumed, and on an object store: the pictures are
+those of an uninterrupted run."""
 
 import contextlib
 import io
@@ -46,8 +46,8 @@ def _png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits in three Parquet files, the first of each with a square. The last of a file is in the
-    next one once more, by the same id."""
+    """Digits in three Parquet files, the first of each with a square. The last record of a file is
+    repeated in the next file, with the same id."""
 
     def make(folder: Path) -> None:
         digits = (load_digits().images * 15).astype(np.uint8)
@@ -110,7 +110,7 @@ def _rows(run: Path, kind: str) -> list[str]:
 
 
 def _check_same(run: Path, whole: Path) -> None:
-    """Pictures, names and bytes, and rows; and nothing is left of the work."""
+    """Names and bytes of pictures, and rows; no temporary files remain."""
     assert picture_bytes(run) == picture_bytes(whole)
     assert len(drawn(run)) == PARTS * ROWS
     for kind in ("scores", "regions", "maps"):
@@ -151,12 +151,12 @@ def test_another_map_format_is_not_gone_on_with(
     run = tmp_path / "run"
     scoring.interrupted(run, after=1)
     told = r'--map_format was "png" and is "parquet"'
-    with pytest.raises(OutputError, match=f"unfinished run in .* is another one: {told}"):
+    with pytest.raises(OutputError, match=f"cannot resume the unfinished run in .*: {told}"):
         scoring(run, map_format="parquet", resume=True)
     with pytest.raises(OutputError, match=r"--maps was .*; --map_format was "):
         scoring(run, maps=None, map_format="parquet", resume=True)
     finished = Path(shutil.copytree(whole, tmp_path / "finished"))
-    with pytest.raises(OutputError, match=f"finished run in .* is another one: {told}"):
+    with pytest.raises(OutputError, match=f"finished run in .* is a different one: {told}"):
         scoring(finished, map_format="parquet", resume=True)
     assert picture_bytes(finished) == picture_bytes(whole)
     assert scoring(finished, resume=True) == read_ledger(str(whole))
@@ -169,7 +169,7 @@ def test_another_map_format_is_not_gone_on_with(
 def test_a_finished_run_of_an_earlier_version_had_numbers(
     scoring: _Scoring, tmp_path: Path
 ) -> None:
-    """Its ledger says nothing of a format."""
+    """Its ledger states no format."""
     run = tmp_path / "run"
     scoring(run, map_format="parquet")
     ledger = json.loads((run / "run.json").read_text())
@@ -197,7 +197,7 @@ def test_a_part_whose_pictures_are_lost_is_done_anew(
 
 
 def _finishing(scoring: _Scoring, run: Path, changes: int, **options: Any) -> bool:
-    """Goes on with a run that dies after so many changes; whether it did."""
+    """Resumes a run that dies after this many changes; returns whether it died."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish_module, "changes", Dies(changes))
         with contextlib.suppress(KeyboardInterrupt):
@@ -207,8 +207,8 @@ def _finishing(scoring: _Scoring, run: Path, changes: int, **options: Any) -> bo
 
 
 def _moments(run: Path, scoring: _Scoring, tmp_path: Path, **options: Any) -> Iterator[Path]:
-    """Copies of a run all of whose parts are done, each of which died at another moment of its
-    end: some of them, for what finishes a run has tests of its own of every moment."""
+    """Copies of a run whose parts are all done, each of which died at a different moment while
+    finishing. Only some moments: finishing has separate tests of every moment."""
     for changes in itertools.count(1, 9):
         copy = Path(shutil.copytree(run, tmp_path / f"died-{changes}"))
         died = _finishing(scoring, copy, changes, **options)
@@ -224,7 +224,7 @@ def _moments(run: Path, scoring: _Scoring, tmp_path: Path, **options: Any) -> It
 def test_a_run_that_dies_while_it_finishes_is_finished(
     scoring: _Scoring, whole: Path, finished: Callable[..., Path], tmp_path: Path, overwrite: bool
 ) -> None:
-    """Also in place of another run with pictures: at no time is there a mixture."""
+    """Also when replacing another run with pictures: there never is a mixture."""
     base = tmp_path / "base"
     scoring.interrupted(base, after=PARTS - 1)
     if overwrite:
@@ -265,7 +265,7 @@ def test_a_killed_run_is_gone_on_with_to_the_same_pictures(
 def test_a_run_that_is_killed_between_pictures(
     scoring: _Scoring, data: Path, bundle: Bundles, whole: Path, tmp_path: Path, least: int
 ) -> None:
-    """In the middle of a part, and so with pictures that no row names."""
+    """In the middle of a part, so there are pictures that no row names."""
     run = tmp_path / "run"
 
     def written() -> bool:

@@ -1,4 +1,4 @@
-"""Whole runs with `--map_format png`: what their pictures show, and which there are."""
+"""Complete runs with `--map_format png`: which pictures they have, and what these show."""
 
 import io
 import shutil
@@ -32,11 +32,11 @@ Runs = Callable[..., Path]
 PNG = {"maps": "all", "map_format": "png"}
 IMAGES = 23
 FPR = 0.05  # of the bundle
-# Flags by another score than that of the regions, so that some records have one alone.
+# Flags use a different score than regions, so that some records have only one of them.
 OTHERWISE = {"fpr": 0.3, "primary": "typicality", "map_format": "png"}
 
 
-# What a run holds.
+# What a run contains.
 
 
 def test_every_map_has_its_two_files_and_there_are_no_others(finished: Runs, images: Path) -> None:
@@ -81,7 +81,7 @@ def test_levels_are_those_of_the_maps_that_are_kept_as_numbers(finished: Runs) -
             assert own.row[name] == row[name]
         values = np.array(row["map"], np.float64).reshape(own.levels.shape)
         exact = np.clip(values / own.row["value_per_level"], 0, 65535)
-        # As half floats are rounded, and levels.
+        # Half floats and levels are rounded.
         assert (np.abs(own.levels - exact) <= 0.51 + exact / 2000).all()
     for kind in ("scores", "regions"):
         assert rows_of(finished(**PNG), kind) == rows_of(finished(maps="all"), kind)
@@ -106,14 +106,14 @@ def test_mid_grey_is_the_threshold_of_the_regions(finished: Runs) -> None:
 
 
 def _grey(own: Drawn) -> np.ndarray:
-    """(H, W) bool, where no heat and no box is seen."""
+    """(H, W) bool, true where neither heat nor a box is visible."""
     return (own.overlay == own.overlay[..., :1]).all(axis=-1)
 
 
 def test_overlays_show_their_own_images_with_heat_and_boxes(
     finished: Runs, images: Path, bundle: Bundles
 ) -> None:
-    """Whatever was rejected beside them."""
+    """Whatever else was rejected."""
     run, config = finished(**PNG), open_bundle(bundle("ae")).config.image
     with_region = {row["id"] for row in rows_of(run, "regions")}
     for own in drawn(run):
@@ -297,7 +297,7 @@ def test_overwriting_takes_earlier_pictures_away(
 
 
 def _one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command that is refused says."""
+    """The message of a command that is refused."""
     status, out, err = run_command(arguments, capsys)
     assert (status, out) == (2, "")
     lines = [line for line in err.splitlines() if line.startswith("latentbeam: ")]
@@ -362,8 +362,8 @@ def _textured(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of a bundle that looks at images in tiles, `model`, of images with something bright
-    in them, turned in each of the ways, `test`, and of the run over these, `run`."""
+    """A folder with a bundle that scores images in tiles (`model`), images with something bright
+    in them, in every orientation (`test`), and the run over these (`run`)."""
 
     def make(path: Path) -> None:
         for seed in range(40):
@@ -399,7 +399,7 @@ def test_images_in_tiles_are_drawn_at_the_size_of_their_maps(tiled: Path) -> Non
         seen = _grey(own)
         assert seen.mean() > 0.3
         np.testing.assert_array_equal(own.overlay[seen][:, 0], large[seen])
-        # The painted square is hot, as the file holds it, and a box is around it.
+        # The painted square is hot, as stored in the file, and has a box around it.
         assert own.levels[_PAINTED].max() == own.levels.max() > 32768
         assert own.has_box
         top, left = (axis.start * times for axis in _PAINTED)
