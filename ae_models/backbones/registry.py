@@ -42,7 +42,7 @@ def check_installed(name: str | None) -> None:
     Raises:
       MissingExtraError: there is one, and it is not installed.
     """
-    if name in PACKAGES:
+    if name is not None and name in PACKAGES:
         require(f"features of {name}", PACKAGES[name])
 
 
