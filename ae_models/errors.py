@@ -15,6 +15,10 @@ class ConfigError(LatentbeamError):
     """A configuration, flag or column name that cannot be used; the message contains the value."""
 
 
+class MissingExtraError(LatentbeamError):
+    """An extra of this package that is not installed; the message names it."""
+
+
 class InputError(LatentbeamError):
     """An input that does not exist, cannot be read at all, or contains no image."""
 

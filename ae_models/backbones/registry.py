@@ -1,10 +1,10 @@
 """Backbones by name. Imports Keras only when one is opened."""
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ae_models.config.extras import is_installed, require
 from ae_models.config.family import Family
 from ae_models.config.features import NONE
 from ae_models.errors import ConfigError
@@ -32,7 +32,17 @@ _SOURCES: Family[_Open] = Family(
 
 def installed_backbone() -> str | None:
     """The name of the default backbone, or None if none is installed."""
-    return next((n for n, package in PACKAGES.items() if importlib.util.find_spec(package)), None)
+    return next((n for n, package in PACKAGES.items() if is_installed(package)), None)
+
+
+def check_installed(name: str | None) -> None:
+    """Checks for the package of a backbone, before images are read for it.
+
+    Raises:
+      MissingExtraError: it has a package, which is not installed.
+    """
+    if name is not None and name in PACKAGES:
+        require(f"features of {name}", PACKAGES[name])
 
 
 def usual_side(name: str) -> int:
@@ -56,8 +66,8 @@ def open_backbone(
       detail: as in `FeaturesConfig`.
 
     Raises:
-      ConfigError: there is no such backbone or layer, a package that it needs is not installed, or
-        images are too small.
+      ConfigError: there is no such backbone or layer, or images are too small.
+      MissingExtraError: the package of its weights is not installed.
       InputError: its weights are unavailable, differ from the expected ones, or contain code.
     """
     return _SOURCES[_source(name)](name, size, layers, detail)

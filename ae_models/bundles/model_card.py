@@ -122,7 +122,7 @@ A variational auto-encoder: its encoder returns the parameters of a distribution
 }
 
 
-def model_card(facts: Mapping[str, Any]) -> str:
+def model_card(facts: Mapping[str, Any], *, has_curves: bool = True) -> str:
     """The card of a bundle.
 
     What users gave (paths, conditions, names) is put in code spans that it cannot end: it is shown
@@ -130,6 +130,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
 
     Args:
       facts: the manifest's facts about the bundle: `config`, `versions`, `training`, `calibration`.
+      has_curves: whether `curves.png` is stored beside the card.
     """
     config = configuration_from_mapping(facts["config"])
     trained, calibration = facts["training"], facts["calibration"]
@@ -142,7 +143,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         kept=_kept(trained["best_epoch"]),
         backbone=_backbone(config, trained.get("backbone")),
         control=_control(trained.get("control")),
-        curves=_CURVES.format(file=CURVES) if "curves" in trained else "",
+        curves=_CURVES.format(file=CURVES) if has_curves and "curves" in trained else "",
         recommended=_recommended(trained.get("recommended")),
         calibration=calibration,
         kind=_kind(config),

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from sklearn.decomposition import PCA
 
+from ae_models.config.extras import require
 from ae_models.errors import InputError
 
 _NEIGHBOURS = 15
@@ -40,6 +41,7 @@ def project(
 
     Raises:
       InputError: UMAP has too few records to find neighbours.
+      MissingExtraError: UMAP is not installed.
     """
     generator = np.random.default_rng(seed)
     chosen = np.arange(len(latents))
@@ -67,6 +69,7 @@ def _pca(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray
 def _umap(latents: np.ndarray, chosen: np.ndarray, seed: int) -> tuple[np.ndarray, tuple[str, str]]:
     if len(chosen) <= _NEIGHBOURS:
         raise InputError(f"UMAP needs more than {_NEIGHBOURS} records. Received: {len(chosen)}")
+    require("UMAP projections", "umap")
     from umap import UMAP  # noqa: PLC0415 - compiles for seconds, and is rarely requested
 
     mapper = UMAP(n_neighbors=_NEIGHBOURS, random_state=seed, n_jobs=1)

@@ -3,6 +3,7 @@
 Nothing here imports Keras or Beam before a command runs.
 """
 
+import contextlib
 import functools
 import importlib
 import json
@@ -125,7 +126,8 @@ def load_program(name: str, *later: str) -> Any:
     with native_lines_hidden():
         program = importlib.import_module(name)
         for module in later:
-            importlib.import_module(module)
+            with contextlib.suppress(ModuleNotFoundError):  # of an extra, which the program names
+                importlib.import_module(module)
     from pipelines.console.progress import configure_logging
 
     configure_logging()

@@ -111,6 +111,7 @@ def cluster(
 def _check_flags(method: str, sample: int | None, min_cluster_size: int | None) -> None:
     if method not in CLUSTERINGS:
         raise ConfigError(f"--method must be one of {', '.join(CLUSTERINGS)}. Received: {method}")
+    CLUSTERINGS[method].check_installed()
     if sample is not None:
         check_range(1, sample=sample)
     if min_cluster_size is not None and method != "hdbscan":

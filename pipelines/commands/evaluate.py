@@ -10,6 +10,7 @@ import numpy as np
 from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.calibration.ranking import Ranked
 from ae_models.calibration.ranking_intervals import measured_auroc, measured_average_precision
+from ae_models.config.extras import require
 from ae_models.errors import InputError
 from pipelines.console.output_file import check_file
 from pipelines.console.progress import Progress, say
@@ -59,10 +60,12 @@ def evaluate(
       InputError: there is no finished run, or no normal or no anomalous record.
       ConfigError: the condition or `by` names no column of the scores, or one with too many values.
       OutputError: the picture cannot be written.
+      MissingExtraError: a picture is wanted, and matplotlib is not installed.
     """
     where = Where.parse(anomalous)
     if plot is not None:
         check_file(plot, ".png", "picture")
+        require("plots", "matplotlib")
     ledger, truth = read_ledger(scores), read_truth(scores, where, by)
     records, found = int(truth.labelled.sum()), int(truth.anomalous.sum())
     if found in (0, records):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ae_models.backbones.registry import installed_backbone
+from ae_models.backbones.registry import check_installed, installed_backbone
 from ae_models.bundles.bundle import Bundle, seal_bundle
 from ae_models.bundles.calibration_file import write_calibration
 from ae_models.bundles.model_card import model_card
@@ -21,13 +21,13 @@ from ae_models.config.configuration import (
     read_mapping,
     with_overrides,
 )
+from ae_models.config.extras import is_installed, missing
 from ae_models.config.features import NONE
 from ae_models.errors import ConfigError, OutputError
 from ae_models.scores import primary_score
 from pipelines.beam.dataflow import is_handed_over
 from pipelines.beam.run import pipeline_options, versions
 from pipelines.console.progress import say, warned
-from pipelines.drawing.loss_curves import draw_curves
 from pipelines.training.command import TrainingCommand, finished_manifest
 from pipelines.training.features import opened_features
 from pipelines.training.model import Trainer
@@ -133,6 +133,7 @@ def train(
     if resume and (finished := finished_manifest(output, command)) is not None:
         say(f"{output} is already finished")
         return finished
+    check_installed(config.features.backbone)
     _check_output(output, overwrite)
     log = None if tensorboard is None else TensorBoardLog(tensorboard)
     sources = functools.cache(lambda: checked_sources(command))
@@ -187,12 +188,23 @@ def train(
             },
             "calibration": calibration,
         }
-        draw_curves(work.bundle / CURVES, training["curves"], training["best_epoch"])
-        (work.bundle / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
+        card = model_card(facts, has_curves=_draw_curves(work.bundle / CURVES, training))
+        (work.bundle / MODEL_CARD).write_text(card, encoding="utf-8")
         sealed = seal_bundle(work.bundle, facts)
         _check_output(output, overwrite)  # hours have passed
         _put_in_place(sealed, output)
     return sealed.manifest
+
+
+def _draw_curves(path: Path, training: Mapping[str, Any]) -> bool:
+    """Whether the losses were drawn: hours of training are not lost for the lack of a package."""
+    if not is_installed("matplotlib"):
+        say(f"warning: {path.name} was not drawn: {missing('pictures', 'matplotlib')}")
+        return False
+    from pipelines.drawing.loss_curves import draw_curves  # noqa: PLC0415 - of an extra
+
+    draw_curves(path, training["curves"], training["best_epoch"])
+    return True
 
 
 def _check_output(output: str, overwrite: bool) -> None:

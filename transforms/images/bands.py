@@ -3,13 +3,13 @@ image is in memory at a time."""
 
 import contextlib
 import functools
-import importlib.util
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ae_models.config.configuration import ImageConfig
+from ae_models.config.extras import is_installed, missing
 from transforms.execution.memory import give_back
 from transforms.images.decoding import blaming_the_record, decode_stored
 from transforms.images.fitting import converted
@@ -25,7 +25,6 @@ _MOST_PIXELS = 1 << 30
 _BANDS_TO_TRIM = 4  # libvips allocates and frees blocks whose size depends on the row length
 _PLAIN = ("srgb", "b-w")
 _LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "tiff": "tiffload_source"}
-_ADVICE = "; to read JPEG, PNG and TIFF in bands: pip install 'latentbeam[tiles]'"
 
 
 class Bands(NamedTuple):
@@ -90,7 +89,8 @@ def _whole(data: memoryview, config: ImageConfig, rows: int) -> Bands:
         pixels, stored = decode_stored(bytes(data), _as_it_is(config))
     except RecordError as error:
         if error.reason == Reason.TOO_LARGE and not _has_vips():
-            raise RecordError(error.reason, f"{error}{_ADVICE}") from error
+            advice = missing("larger JPEGs, PNGs and TIFFs", "pyvips")
+            raise RecordError(error.reason, f"{error}; {advice}") from error
         raise
     return _cut(turned_back(pixels, stored.orientation), stored, rows)
 
@@ -108,7 +108,7 @@ def _as_it_is(config: ImageConfig) -> ImageConfig:
 
 @functools.cache
 def _has_vips() -> bool:
-    return importlib.util.find_spec("pyvips") is not None
+    return is_installed("pyvips")
 
 
 def _large(data: memoryview) -> Any:

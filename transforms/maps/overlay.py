@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ae_models.config.extras import require
 from transforms.images.orientation import Stored
 from transforms.maps.pictures import Shades
 from transforms.maps.placement import Placement
@@ -34,7 +35,11 @@ def heat_over(images: np.ndarray, errors: np.ndarray, worst: float) -> np.ndarra
 
     Returns:
       (N, H, W, 3) float32, from 0 to 1.
+
+    Raises:
+      MissingExtraError: matplotlib is not installed.
     """
+    require("overlays", "matplotlib")
     import matplotlib  # noqa: PLC0415 - slow to import, and few runs draw
 
     grey = (images[..., :3] if images.shape[-1] >= 3 else images[..., :1]).mean(axis=-1)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from ae_models.config.extras import require
 from ae_models.config.validated import Validated
 from transforms.maps.pictures import MapFormat
 
@@ -27,6 +28,7 @@ class ScoreOptions(Validated):
 
     Raises:
       ConfigError: `fpr` is not above 0 and below 1, or a value has the wrong type.
+      MissingExtraError: pictures are requested, and matplotlib is not installed.
     """
 
     fpr: float | None = None
@@ -45,3 +47,5 @@ class ScoreOptions(Validated):
         self.require(
             self.maps is not None or self.map_format == "parquet", "map_format", needs_maps
         )
+        if self.map_format == "png":
+            require("pictures of anomaly maps", "matplotlib")

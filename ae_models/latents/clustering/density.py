@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
-from hdbscan import HDBSCAN
-from hdbscan.prediction import PredictionData, approximate_predict, approximate_predict_scores
 
+from ae_models.config.extras import require
 from ae_models.errors import ConfigError
 from ae_models.latents.clustering.model import (
     NOISE,
@@ -17,6 +16,14 @@ from ae_models.latents.clustering.model import (
     ClusteringConfig,
     check_enough,
     squared_distances,
+)
+
+require("HDBSCAN clusters", "hdbscan")
+from hdbscan import HDBSCAN  # noqa: E402 - what it is needed for is said first
+from hdbscan.prediction import (  # noqa: E402
+    PredictionData,
+    approximate_predict,
+    approximate_predict_scores,
 )
 
 _LEAST_SIZE, _SHARE = 5, 0.01

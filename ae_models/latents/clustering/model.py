@@ -61,6 +61,10 @@ class Clustering(abc.ABC):
     criterion: ClassVar[str]  # by which the number of clusters is chosen
     sample_records: ClassVar[int] = 50_000  # a suitable number, given the time that fitting takes
 
+    @classmethod  # noqa: B027 - most methods need no extra
+    def check_installed(cls) -> None:
+        """Raises MissingExtraError if `fit` needs a package that is not installed."""
+
     @classmethod
     @abc.abstractmethod
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
@@ -76,6 +80,7 @@ class Clustering(abc.ABC):
         Raises:
           ConfigError: there are fewer records than clusters, or the configuration sets an option
             that this method does not support.
+          MissingExtraError: a package that this method needs is not installed.
         """
 
     @abc.abstractmethod

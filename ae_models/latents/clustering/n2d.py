@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from ae_models.config.extras import require
 from ae_models.latents.clustering.choice import by_silhouette
 from ae_models.latents.clustering.gaussian_mixture import (
     MIXTURE_ARRAYS,
@@ -71,7 +72,12 @@ class ManifoldClustering(Clustering):
     radii: np.ndarray
 
     @classmethod
+    def check_installed(cls) -> None:
+        require("N2D clusters", "umap")
+
+    @classmethod
     def fit(cls, latents: np.ndarray, config: ClusteringConfig) -> tuple[Self, dict[int, float]]:
+        cls.check_installed()
         check_enough(len(latents), max(2 * _NEIGHBOURS, config.clusters or 1))
         places = _places(latents, config.seed)
 

@@ -9,9 +9,9 @@ from sklearn.datasets import load_sample_image
 
 from ae_models.backbones import efficientnet_lite0
 from ae_models.backbones.efficientnet_lite0 import LAYERS, weights_path
-from ae_models.backbones.registry import installed_backbone, open_backbone
+from ae_models.backbones.registry import check_installed, installed_backbone, open_backbone
 from ae_models.backbones.torch_file import read_tensors
-from ae_models.errors import ConfigError, InputError
+from ae_models.errors import ConfigError, InputError, MissingExtraError
 
 _NAME = "efficientnet_lite0"
 _PALACE, _DAISY = 698, 985  # ImageNet classes
@@ -72,8 +72,13 @@ def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert installed_backbone() == _NAME
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert installed_backbone() is None
-    with pytest.raises(ConfigError, match=r"pip install 'latentbeam\[photos\]'"):
+    needed = rf"features of {_NAME} need the extra 'photos': pip install 'latentbeam\[photos\]'$"
+    with pytest.raises(MissingExtraError, match=needed):
         open_backbone(_NAME, (64, 64))
+    with pytest.raises(MissingExtraError, match=needed):
+        check_installed(_NAME)
+    for other in (None, "none", "keras:MobileNetV2"):
+        check_installed(other)
 
 
 def test_an_image_may_be_too_small() -> None:

@@ -108,6 +108,13 @@ def test_the_card_tells_of_rejects_and_of_pairs(facts: dict[str, Any]) -> None:
     )
 
 
+def test_the_card_shows_curves_only_if_there_are_any(facts: dict[str, Any]) -> None:
+    assert "](curves.png)" in model_card(facts)
+    assert "curves.png" not in model_card(facts, has_curves=False)
+    del facts["training"]["curves"]
+    assert "curves.png" not in model_card(facts)
+
+
 def test_the_card_tells_of_copies_of_groups_and_of_rates(facts: dict[str, Any]) -> None:
     facts["calibration"]["records"], facts["config"]["scoring"]["fpr"] = 1000, 0.01
     text = _text(model_card(facts))

@@ -398,7 +398,10 @@ def test_without_vips_a_large_image_is_refused_with_advice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
-    told = r"image.max_pixels = 2000; to read JPEG, .*: pip install 'latentbeam\[tiles\]'"
+    told = (
+        "more than image.max_pixels = 2000; larger JPEGs, PNGs and TIFFs need the extra 'tiles': "
+        r"pip install 'latentbeam\[tiles\]'$"
+    )
     with pytest.raises(RecordError, match=told) as caught:
         image_bands(memoryview(_plain("png")), ImageConfig(max_pixels=2000), 32)
     assert caught.value.reason == Reason.TOO_LARGE

