@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from ae_models.config.key import choices_of
 from ae_models.errors import ConfigError
 
 T = TypeVar("T", bound="Validated")
@@ -29,7 +30,11 @@ class Validated:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = _checked(getattr(self, field.name), hints[field.name], self._path(field.name))
+            path = self._path(field.name)
+            value = _checked(getattr(self, field.name), hints[field.name], path)
+            choices = choices_of(field)
+            if choices and value is not None:
+                _check_choice(value, choices, path)
             object.__setattr__(self, field.name, value)
         self.validate()
 
@@ -135,10 +140,7 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
         (hint,) = (argument for argument in arguments if argument is not type(None))
         return _checked(value, hint, path)
     if origin is typing.Literal:
-        if not any(value == choice and type(value) is type(choice) for choice in arguments):
-            raise ConfigError(
-                f"{path} must be one of {', '.join(map(str, arguments))}. Received: {value!r}"
-            )
+        _check_choice(value, arguments, path)
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
@@ -149,6 +151,13 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{path} must be of type {hint.__name__}. Received: {value!r}")
     return value
+
+
+def _check_choice(value: Any, choices: tuple[Any, ...], path: str) -> None:
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        raise ConfigError(
+            f"{path} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
+        )
 
 
 def _finite(value: Any, path: str) -> float:
