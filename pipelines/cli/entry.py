@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import PROGRAM
 from pipelines.cli.commands import cli
 from pipelines.console.concealed import concealed
 from pipelines.console.escape import shown
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _FAULT = 1
 _LONGEST = 4000  # characters of a line for people
-_SEVERAL_VALUES = ("--input", "--where", "--set")
+_SEVERAL_VALUES = ("--input", "-i", "--where", "--set")
 
 
 def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
     try:
-        status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
+        status = cli.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except click.Abort:
@@ -75,5 +76,5 @@ def _fail(message: str, status: int) -> None:
     line = shown(concealed(" ".join(message.split())))
     if len(line) > _LONGEST:  # a value as long as a command line may be
         line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
-    print(f"latentbeam: {line}", file=sys.stderr)
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
     sys.exit(status)

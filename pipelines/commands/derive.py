@@ -38,7 +38,10 @@ def new_folder(
       OutputError: the folder cannot be used.
     """
     if is_handed_over(options):
-        raise ConfigError(f"{command} needs what its pipeline gives: run it to its end")
+        raise ConfigError(
+            f"{command} needs the result of its pipeline: leave out --dry_run, "
+            "--template_location and --no_wait_until_finish"
+        )
     check_reachable(options, {"--scores": scores, "--output": [output]})
     folder = DerivedFolder(output.rstrip("/"), kind, overwrite)
     for path in scores:

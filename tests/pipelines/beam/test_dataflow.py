@@ -297,7 +297,6 @@ def _hints(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--dry_run=True"], "--dry_run works with DataflowRunner only"),
         (["--runner=FlinkRunner", "--no_wait_until_finish"], "--no_wait_until_finish works with"),
         (["--template_location=gs://some-bucket/t"], "--template_location works with"),
         (_flags(), r"workers cannot reach the local path .*: --output needs gs://"),
@@ -305,7 +304,7 @@ def _hints(
         (_dry_run("--resource_hint=gpu=1"), "Unknown resource hint: gpu"),
         (
             _dry_run(*_HINTS, "--dataflow_service_options=worker_accelerator=type:nvidia-l4"),
-            "accelerators are asked for twice: give either --resource_hint",
+            "accelerators are requested twice: give either --resource_hint",
         ),
     ],
 )
@@ -323,7 +322,7 @@ def test_flags_that_cannot_be_used_are_one_line_and_status_2(
 
 
 def test_training_is_not_handed_over(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="run it to its end"):
+    with pytest.raises(ConfigError, match="leave out --dry_run"):
         train(
             ["builtin:digits"],
             train_configuration("ae"),

@@ -237,7 +237,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
         (["--apply", "{ae}"], "has not the same latents as"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
-        (["--runner=DataflowRunner", "--dry_run=true"], "run it to its end"),
+        (["--runner=DataflowRunner", "--dry_run=true"], "leave out --dry_run"),
         (["--no_such_flag"], "no_such_flag"),
     ],
 )
