@@ -29,7 +29,7 @@ class Flag(click.Option):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         if self._completes:
-            return [CompletionItem(incomplete, type=self._completes)]
+            return left_to_the_shell(self._completes, incomplete)
         return super().shell_complete(ctx, incomplete)
 
 
@@ -70,7 +70,7 @@ class Command(click.Command):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Flags, also where they are begun with hyphens; further files of `--input a b`."""
         if incomplete[:1] != "-":
-            return [CompletionItem(incomplete, type=FILE)]
+            return left_to_the_shell(FILE, incomplete)
         return super().shell_complete(ctx, with_underscores(incomplete))
 
 
@@ -91,6 +91,13 @@ class Group(click.Group):
         for command in commands:
             self.add_command(command)
         self._sections[title] = [str(command.name) for command in commands]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without arguments, prints the help; click would make an error's one line of it."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the help, rather than click's alphabetical one."""
@@ -117,6 +124,11 @@ def with_underscores(flag: str) -> str:
         return flag
     name, equals, value = flag[2:].partition("=")
     return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def left_to_the_shell(kind: str, incomplete: str = "") -> list[CompletionItem]:
+    """The answer to a shell that is to complete a `FILE` or a `FOLDER` by itself."""
+    return [CompletionItem(incomplete, type=kind)]
 
 
 def write_sections(

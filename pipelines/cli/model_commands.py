@@ -7,7 +7,16 @@ from typing import Any, Literal
 import click
 
 from pipelines.cli import summaries
-from pipelines.cli.command import FILE, FOLDER, MODEL, OUTPUT, RUN, Command, option
+from pipelines.cli.command import (
+    FILE,
+    FOLDER,
+    MODEL,
+    OUTPUT,
+    RUN,
+    Command,
+    left_to_the_shell,
+    option,
+)
 from pipelines.cli.options import (
     SizeType,
     beam_flags,
@@ -326,7 +335,7 @@ def score(
     short_help="Show what is in a model bundle, and check that it is intact.",
     example="latentbeam inspect bundle/",
 )
-@click.argument("bundle")
+@click.argument("bundle", shell_complete=lambda *_: left_to_the_shell(FOLDER))
 @json_option
 def inspect(bundle: str, as_json: bool) -> None:
     """Show a model bundle's manifest, after checking that no byte of the bundle has changed."""

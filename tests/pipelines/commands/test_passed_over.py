@@ -95,7 +95,7 @@ def test_the_command_says_what_it_passed_over(
         main(["score", *arguments, "--exclude", "*.tmp", "--exclude", "bad/"])
     assert ended.value.code == 0
     told = "passed over: 1 hidden, 1 other_kind, 1 link, 2 excluded"
-    assert f"{told}; named in passed_over/" in capsys.readouterr().out.splitlines()
+    assert f"{told}; listed in passed_over/" in capsys.readouterr().out.splitlines()
     with pytest.raises(SystemExit):
         main(["verify", "--scores", run, "--input", str(linked)])
     assert f"{told} in the run" in capsys.readouterr().out.splitlines()
