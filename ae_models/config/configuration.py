@@ -1,4 +1,4 @@
-"""The configuration of a training run: frozen, validated, and the same through YAML and back."""
+"""The configuration of a training: frozen, validated, and unchanged by a trip through YAML."""
 
 import dataclasses
 import typing
@@ -32,14 +32,14 @@ from ae_models.errors import ConfigError
 from ae_models.likelihoods import options
 from ae_models.losses import expression
 
-# Of raw pixels in one call of the network, whose activations may take some fifty times as much.
+# Raw pixels in one call of the network, whose activations may take about fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
 _LEAST_TILE = 16  # pixels
-# What oneDNN's kernels of matrices take at once, 6 rows with AVX2 and 8 with AVX-512, divides this:
-# they round the rest of other batches otherwise than their beginning.
+# A multiple of the rows that oneDNN's matrix kernels process at once, 6 with AVX2 and 8 with
+# AVX-512: in other batches, they round the last rows differently from the first.
 _TILE_ROWS = 24
-# Of tiles, where memory counts more: 24 take 290 MiB more, and 95% of the time.
+# Tiles need more memory: 24 rows take 290 MiB more, and 95% of the time.
 _ROWS_OF_TILES = 4
 
 
@@ -112,40 +112,42 @@ class ImageConfig(Validated):
             return
         self.require(self.tile >= _LEAST_TILE, "tile", f"null, or at least {_LEAST_TILE}")
         place = self.tile_place
-        self.require(self.tile % place == 0, "tile", f"a multiple of {place}, a place of its map")
+        self.require(
+            self.tile % place == 0, "tile", f"a multiple of {place}, the pixels of a place"
+        )
         for field in ("height", "width"):
             fits = getattr(self, field) in (None, self.tile)
             self.require(fits, field, f"null, or image.tile, {self.tile}")
         fits = 0 <= self.tile_overlap <= self.tile // 2 and self.tile_overlap % place == 0
-        rule = f"null, or 0 to half of image.tile, a multiple of {place}, a place of the map"
+        rule = f"null, or 0 to half of image.tile, a multiple of {place}, the pixels of a place"
         self.require(fits, "overlap", rule)
 
     @property
     def tile_side(self) -> int:
-        """Pixels of a tile's side, where images are looked at in tiles."""
+        """The side of a tile in pixels, for images in tiles."""
         if self.tile is None:
-            raise ConfigError(f"images are not looked at in tiles. Received: {self}")
+            raise ConfigError(f"image.tile is not set. Received: {self}")
         return self.tile
 
     @property
     def tile_place(self) -> int:
-        """Pixels of a tile that a place of its map is wide and high."""
+        """The side of one place of a tile's map, in pixels."""
         return place_pixels(self.tile_side)
 
     @property
     def tile_overlap(self) -> int:
-        """What `overlap` says, or an eighth of a tile, in whole places."""
+        """`overlap`, or an eighth of a tile, in complete places."""
         if self.overlap is not None:
             return self.overlap
         return self.tile_side // 8 // self.tile_place * self.tile_place
 
     @property
     def tile_step(self) -> int:
-        """Pixels from a tile to the next."""
+        """Pixels from one tile to the next."""
         return self.tile_side - self.tile_overlap
 
     def of_frame(self) -> "ImageConfig":
-        """The same with the height and width of a tile, where there are tiles."""
+        """The same with the height and width of a tile, if there are tiles."""
         if self.tile is None:
             return self
         return dataclasses.replace(self, height=self.tile, width=self.tile)
@@ -197,8 +199,8 @@ class PreprocessingConfig(Validated):
 
     @property
     def bounded(self) -> bool:
-        """Whether the training records' scaled values lie between 0 and 1, all or all but one in
-        ten thousand; where nothing is set, as of pixels."""
+        """Whether the training records' scaled values are between 0 and 1, all or all but one in
+        ten thousand. Assumes pixels if nothing is set."""
         return self.scaling != "standard"
 
 
@@ -307,15 +309,15 @@ class TrainingConfig(Validated):
 
     @property
     def augmentation_steps(self) -> tuple[Step, ...]:
-        """What `augment` names, in its order; none where it is None."""
+        """The steps of `augment`, in order; none if it is None."""
         return () if self.augment is None else self.parsed("augment", parse_augmentation)
 
     def budget(self, records: int) -> Budget:
-        """How long to train on so many records."""
+        """How long to train on this number of records."""
         return Budget.for_records(records, self.batch_size, self.epochs, self.patience)
 
     def for_records(self, records: int, pace: Pace = OF_PIXELS) -> "TrainingConfig":
-        """The same with the budget for so many training records filled in."""
+        """The same with the budget for this number of training records filled in."""
         budget = Budget.for_records(records, self.batch_size, self.epochs, self.patience, pace=pace)
         return dataclasses.replace(self, **budget._asdict())
 
@@ -370,7 +372,7 @@ class ScoringConfig(Validated):
 
 
 def _whole_tiles(rows: int) -> int:
-    """So many rows, or the next fewer that kernels round alike: at least 2."""
+    """The greatest number of rows, at most `rows` and at least 2, that kernels round alike."""
     if rows >= _TILE_ROWS:
         return rows // _TILE_ROWS * _TILE_ROWS
     return 4 if rows >= 4 else 2
@@ -378,7 +380,7 @@ def _whole_tiles(rows: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Configuration(Validated):
-    """Everything that `latentbeam train` is told, and that the bundle's manifest records."""
+    """All settings of `latentbeam train`, as the model bundle's manifest records them."""
 
     model: ModelConfig
     image: ImageConfig = ImageConfig()
@@ -395,7 +397,9 @@ class Configuration(Validated):
             )
         self._require_map()
         if self.image.tile is not None and self.target is not None:
-            raise ConfigError("model.target: pairs of images are not looked at in tiles")
+            raise ConfigError(
+                "model.target and image.tile cannot be combined: leave out one of them"
+            )
         if isinstance(self.model, VariationalConfig):
             self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):
@@ -438,8 +442,8 @@ class Configuration(Validated):
         for step in model.corruption_steps:
             if step.name == "clip" and self.features.is_on:
                 raise ConfigError(
-                    "model.corruption 'clip' is of pixels, which features.backbone "
-                    f"{self.features.backbone!r} takes the place of"
+                    "model.corruption 'clip' needs pixels: leave it out, or give "
+                    f"features.backbone none. Received: {self.features.backbone!r}"
                 )
             if FACTS[step.name].needs_unit_scaling and not self.features.is_on:
                 self._require_bounded(f"model.corruption {step.name!r}")
@@ -450,7 +454,7 @@ class Configuration(Validated):
                 )
 
     def _require_levels(self, model: VariationalConfig) -> None:
-        """The cells of a discretised likelihood are the levels of a pixel, no others."""
+        """The cells of a discretised likelihood must be the levels of a pixel."""
         if self.preprocessing.scaling != "full_range":
             raise ConfigError(
                 f"model.likelihood {model.likelihood!r} needs preprocessing.scaling 'full_range'. "
@@ -458,29 +462,29 @@ class Configuration(Validated):
             )
         if self.image.bits not in (None, model.likelihood_bits):
             raise ConfigError(
-                f"model.likelihood_bits must be {self.image.bits}, as the images have. "
+                f"model.likelihood_bits must be {self.image.bits}, like image.bits. "
                 f"Received: {model.likelihood_bits}"
             )
 
     @property
     def target(self) -> str | None:
-        """The column of the images that those of `image` are to become, or None."""
+        """The column of target images, or None."""
         return self.model.target if isinstance(self.model, DenoisingConfig) else None
 
     @property
     def is_grouped(self) -> bool:
-        """Whether records stay together in the splits: those of one group, or an image's tiles."""
+        """Whether splits keep records together: those of a group, or the tiles of an image."""
         return self.training.group is not None or self.image.tile is not None
 
     @property
     def corruption_of_images(self) -> tuple[Step, ...]:
-        """What an image undergoes before the backbone: none of it where pixels are rebuilt."""
+        """The corruptions of an image before the backbone; none if pixels are rebuilt."""
         return self._corruption(of_images=True) if self.features.is_on else ()
 
     @property
     def built_model(self) -> ModelConfig:
-        """The model section with what the network itself does in training: where features are
-        rebuilt, images have been corrupted before they come to it."""
+        """The model section that the network needs in training: without the corruptions that images
+        undergo before the backbone."""
         if not (self.corruption_of_images and isinstance(self.model, DenoisingConfig)):
             return self.model
         left = corruption_text(self._corruption(of_images=False))
@@ -492,11 +496,11 @@ class Configuration(Validated):
 
     @property
     def batch_rows(self) -> int:
-        """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
-        dense network, whose activations are small, 256 of any other, and 24 of one of features, of
-        tiles 4.
-        Where 4 MiB of raw pixels hold fewer, of features 8 MiB, and of features always, they are a
-        multiple of 24, or 4 or 2: then a record's bits do not depend on its place in the batch."""
+        """Rows of one call of the scoring graph: `scoring.batch_rows`, or by default 1,024 for a
+        dense network, whose activations are small, 256 for others, 24 for features and 4 for tiles
+        of features. At most 4 MiB of raw pixels, 8 MiB for features. If that limit applies, and
+        always for features, the number is a multiple of 24, or 4 or 2, so that a record's bits do
+        not depend on its place in the batch."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
         most = _BATCH_BYTES // self.image.image_bytes
         if self.features.is_on:
@@ -511,11 +515,11 @@ class Configuration(Validated):
         return dataclasses.replace(self, image=image)
 
     def on(self, backbone: str) -> "Configuration":
-        """The same for a model of a backbone's features, or with `none` for one of pixels, and all
-        that follows from that.
+        """The same for a model of a backbone's features, or of pixels if it is `none`, with the
+        defaults that depend on that filled in.
 
         Raises:
-          ConfigError: something that was set makes no sense of features.
+          ConfigError: a setting cannot be combined with features.
         """
         if backbone == NONE:
             return self._on(backbone, _OF_PIXELS)
@@ -536,7 +540,7 @@ class Configuration(Validated):
 
 
 class Usual(NamedTuple):
-    """What is taken where nothing is set; None: it follows from the records."""
+    """Defaults where nothing is set; None if the records determine the value."""
 
     latent_dim: int
     likelihood: str
@@ -546,13 +550,13 @@ class Usual(NamedTuple):
 
 
 _OF_PIXELS = Usual(LATENT_OF_PIXELS, LIKELIHOOD_OF_PIXELS, "pad", "unit", None)
-# Mirrored images were found to add nothing to what frozen features know.
+# Mirrored images were found to add nothing to frozen features.
 _OF_FEATURES = Usual(16, "gaussian", "stretch", "standard", "none")
 _Section = TypeVar("_Section", bound=Validated)
 
 
 def _filled(section: _Section, **usual: Any) -> _Section:
-    """The section, where its fields are None as they usually are."""
+    """The section, with these defaults in place of None."""
     missing = {name: value for name, value in usual.items() if getattr(section, name) is None}
     return dataclasses.replace(section, **missing)
 
@@ -561,7 +565,7 @@ def configuration_from_mapping(mapping: Any) -> Configuration:
     """Builds the configuration; `model.kind` chooses the class of its `model` section.
 
     Raises:
-      ConfigError: an unknown key, a wrong type or a value out of range, named with its path.
+      ConfigError: an unknown key, a wrong type or a value out of range; the message has its path.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"the configuration must be a mapping. Received: {mapping!r}")
@@ -597,22 +601,23 @@ def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, A
     """The mapping in a YAML file, changed by overrides such as `model.latent_dim=16`.
 
     Raises:
-      ConfigError: the file cannot be read, is no YAML mapping, or an override has no `=`.
+      ConfigError: the file cannot be read, is not a YAML mapping, or an override has no `=`.
     """
     try:
         mapping = load_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, no UTF-8
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, not UTF-8
         reason = " ".join(str(error).split())
-        raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+        hint = "" if Path(path).exists() else f"; `latentbeam config > {path}` writes one"
+        raise ConfigError(f"cannot read the configuration {path}: {reason}{hint}") from error
     if mapping is None:  # an empty file
         mapping = {}
     if not isinstance(mapping, dict):
-        raise ConfigError(f"{path} must hold a mapping. Received: {mapping!r}")
+        raise ConfigError(f"{path} must contain a mapping. Received: {mapping!r}")
     return with_overrides(mapping, overrides)
 
 
 def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """`mapping` with each SECTION.KEY=VALUE applied; VALUE is read as YAML."""
+    """`mapping` with each SECTION.KEY=VALUE applied; VALUE is parsed as YAML."""
     result = {
         key: dict(value) if isinstance(value, dict) else value for key, value in mapping.items()
     }
@@ -620,7 +625,10 @@ def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[st
         path, equals, text = override.partition("=")
         section, dot, key = path.partition(".")
         if not (equals and dot and key):
-            raise ConfigError(f"--set takes SECTION.KEY=VALUE. Received: {override!r}")
+            raise ConfigError(
+                f"--set takes SECTION.KEY=VALUE, such as model.latent_dim=16; `latentbeam config` "
+                f"lists all keys. Received: {override!r}"
+            )
         try:
             value = load_yaml(text)
         except (ValueError, yaml.YAMLError) as error:

@@ -45,14 +45,14 @@ class ModelConfig(Validated):
 
     def validate(self) -> None:
         gated = self.network == "residual" and self.activation == "glu"
-        self.require(not gated, "activation", "another than glu in a residual network")
+        self.require(not gated, "activation", "other than glu in a residual network")
         self.require(self.latent_size >= 1, "latent_dim", "at least 1")
         widths_fit = self.widths is None or (len(self.widths) > 0 and min(self.widths) >= 1)
         self.require(widths_fit, "widths", "a list of at least one number, each at least 1")
 
     @property
     def latent_size(self) -> int:
-        """What `latent_dim` says, or else that of pixels."""
+        """`latent_dim`, or its default for pixels."""
         return LATENT_OF_PIXELS if self.latent_dim is None else self.latent_dim
 
 
@@ -97,12 +97,12 @@ class AutoencoderConfig(ModelConfig):
 
     @property
     def sigmoid_output(self) -> bool:
-        """Whether an image is the sigmoid of what the decoder gives."""
+        """Whether an image is the sigmoid of the decoder's output."""
         return self.output == "sigmoid" or self.loss_terms.on_logits
 
     @property
     def has_linear_path(self) -> bool:
-        """What `linear_path` says, or else the output."""
+        """`linear_path`, or its default, which depends on the output."""
         return not self.sigmoid_output if self.linear_path is None else self.linear_path
 
 
@@ -111,7 +111,7 @@ _DEFAULT_CORRUPTION = "gaussian_noise:0.3"
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingConfig(AutoencoderConfig):
-    """The denoising auto-encoder. With `target`, it learns from given pairs: the shape, channels
+    """The denoising auto-encoder. With `target`, it learns from given pairs; shape, channels
     and bits of the targets are those of the inputs."""
 
     kind: ClassVar[str] = "dae"
@@ -137,13 +137,13 @@ class DenoisingConfig(AutoencoderConfig):
         self.require(
             not collapses,
             "output",
-            "linear, or null, without bce in model.loss: a denoising model with a sigmoid and no "
-            "bce was seen to give black images alone; add bce to the loss to have a sigmoid",
+            "linear, or null, without bce in model.loss: denoising models with a sigmoid and no "
+            "bce were seen to produce only black images; add bce to the loss to use a sigmoid",
         )
 
     @property
     def corruption_steps(self) -> tuple[Step, ...]:
-        """The corruptions in the order in which they act."""
+        """The corruptions in the order in which they are applied."""
         if self.corruption is None:
             return () if self.target else parse_corruption(_DEFAULT_CORRUPTION)
         return self.parsed("corruption", parse_corruption)
@@ -222,15 +222,15 @@ class VariationalConfig(ModelConfig):
             self._require_plain_bound()
 
     def _require_plain_bound(self) -> None:
-        """The importance-weighted bound has no KL term of its own to weigh."""
-        rule = "{} with objective iwae, which has no KL term by itself"
+        """The importance-weighted bound has no separate KL term to weigh."""
+        rule = "{} with objective iwae, which has no separate KL term"
         self.require(self.beta == 1.0, "beta", rule.format(1))
         self.require(self.kl_warmup_epochs == 0, "kl_warmup_epochs", rule.format(0))
         self.require(self.free_bits == 0.0, "free_bits", rule.format(0))
 
     @property
     def known_likelihood(self) -> str:
-        """What `likelihood` says, or else that of pixels."""
+        """`likelihood`, or its default for pixels."""
         return self.likelihood or LIKELIHOOD_OF_PIXELS
 
     @property
@@ -244,7 +244,7 @@ MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
 
 
 def model_config_from_mapping(mapping: Any) -> ModelConfig:
-    """The `model` section, of the class that its `kind` names."""
+    """The `model` section, as the class that its `kind` selects."""
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"model must be a mapping with a kind. Received: {mapping!r}")
     values = dict(mapping)
@@ -262,7 +262,7 @@ def model_config_to_mapping(config: ModelConfig) -> dict[str, Any]:
 
 
 def as_trained(mapping: Any) -> Any:
-    """A model section from before there was a `linear_path`, whatever its default is now."""
+    """A model section written before `linear_path` existed: models had none then."""
     if isinstance(mapping, Mapping) and mapping.get("kind") in (
         AutoencoderConfig.kind,
         DenoisingConfig.kind,

@@ -27,6 +27,11 @@ class Flag(click.Option):
         super().__init__(*args, **kwargs)
         self.group, self._completes = group, completes
 
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The name in messages: the long one alone."""
+        del ctx
+        return f"'{self.opts[0]}'"
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         if self._completes:
             return left_to_the_shell(self._completes, incomplete)
@@ -98,6 +103,17 @@ class Group(click.Group):
             click.echo(ctx.get_help())
             ctx.exit()
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; an unknown one that is in a group below is named with its group."""
+        name = args[0]
+        if name not in self.commands and not ctx.resilient_parsing:
+            for group in self.commands.values():
+                if isinstance(group, click.Group) and name in group.commands:
+                    ctx.fail(f"No such command {name!r}. Did you mean '{group.name} {name}'?")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the help, rather than click's alphabetical one."""

@@ -17,6 +17,7 @@ from pipelines.cli.command import (
     left_to_the_shell,
     option,
 )
+from pipelines.cli.folders import checked_bundle
 from pipelines.cli.options import (
     SizeType,
     beam_flags,
@@ -335,7 +336,9 @@ def score(
     short_help="Show what is in a model bundle, and check that it is intact.",
     example="latentbeam inspect bundle/",
 )
-@click.argument("bundle", shell_complete=lambda *_: left_to_the_shell(FOLDER))
+@click.argument(
+    "bundle", callback=checked_bundle, shell_complete=lambda *_: left_to_the_shell(FOLDER)
+)
 @json_option
 def inspect(bundle: str, as_json: bool) -> None:
     """Show a model bundle's manifest, after checking that no byte of the bundle has changed."""

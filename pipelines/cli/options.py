@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from pipelines.cli.command import FILE, FOLDER, INPUT, MODEL, OUTPUT, RUN, option, with_underscores
+from pipelines.cli.folders import checked_bundle, checked_run
 from pipelines.cli.tables import Item, rendered
 from pipelines.console.escape import shown
 from pipelines.console.native_lines import native_lines_hidden
@@ -81,6 +82,7 @@ def bundle_option(required: bool = True, text: str = "Model bundle that train wr
         required=required,
         group=MODEL,
         completes=FOLDER,
+        callback=checked_bundle,
         help=text,
     )
 
@@ -88,7 +90,13 @@ def bundle_option(required: bool = True, text: str = "Model bundle that train wr
 def scores_option(required: bool = True, text: str = "Run: the folder that score wrote.") -> Any:
     """`--scores`, the folder of a run."""
     return option(
-        "--scores", metavar="DIR", required=required, group=INPUT, completes=FOLDER, help=text
+        "--scores",
+        metavar="DIR",
+        required=required,
+        group=INPUT,
+        completes=FOLDER,
+        callback=checked_run,
+        help=text,
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from pipelines.cli import summaries
 from pipelines.cli.command import FILE, FOLDER, INPUT, OUTPUT, Command, option
+from pipelines.cli.folders import checked_bundle, checked_clusters, checked_run
 from pipelines.cli.options import (
     beam_flags,
     bundle_option,
@@ -103,6 +104,7 @@ def evaluate(
     metavar="BUNDLE",
     group=_RULE,
     completes=FOLDER,
+    callback=checked_bundle,
     help="Model bundle, for --score.  [default: the one that score used]",
 )
 @output_option("Folder of the relabelled run to write.")
@@ -232,6 +234,7 @@ def cluster(
     metavar="DIR",
     group=INPUT,
     completes=FOLDER,
+    callback=checked_run,
     help="Run to classify, scored by the same bundle.  [default: that of --scores]",
 )
 @option(
@@ -303,6 +306,7 @@ def classify(
     metavar="DIR",
     group=INPUT,
     completes=FOLDER,
+    callback=checked_clusters,
     help="Folder of the run's clusters, which cluster wrote.",
 )
 @option(

@@ -112,7 +112,7 @@ def test_train_names_the_links_that_leave_it_too_few_records(
     (inputs / "more").symlink_to(elsewhere)
     with pytest.raises(InputError, match="too few records to train on: 15"):
         train([str(inputs)], train_configuration("ae"), str(tmp_path / "m"))
-    assert f"(--follow_links follows the first kind): {inputs}/more" in capfd.readouterr().err
+    assert f"(--follow_links follows those that lead out): {inputs}/more" in capfd.readouterr().err
 
 
 def test_a_folder_of_links_alone_says_how_to_read_them(tmp_path: Path) -> None:
