@@ -1,1 +1,1 @@
-"""The configuration of a training run. Imports neither Keras nor TensorFlow."""
+"""The configuration of a training run. Importing it loads neither Keras nor TensorFlow."""

@@ -15,19 +15,19 @@ _NOTHING = "none"
 
 
 def parse_augmentation(text: str) -> tuple[Step, ...]:
-    """The steps of an expression, in their order; of `none` there are none.
+    """The steps of an expression, in order; `none` gives no steps.
 
     Raises:
-      ValueError: an unknown name, one that comes twice, or an amount out of its range.
+      ValueError: an unknown name, a repeated name, or an amount out of range.
     """
     if text.strip() == _NOTHING:
         return ()
     steps = parse_steps(text, AMOUNTS)
     if len({step.name for step in steps}) < len(steps):
-        raise ValueError(f"a name comes twice: {text!r}")
+        raise ValueError(f"a name is repeated: {text!r}")
     return steps
 
 
 def augmentation_text(names: Iterable[str]) -> str:
-    """The inverse, of names alone."""
+    """The inverse of `parse_augmentation`, for names without amounts."""
     return "+".join(names) or _NOTHING

@@ -1,5 +1,5 @@
-"""How long a model is trained, where that is left open: few records are trained on for as many
-steps as it takes."""
+"""How long a model is trained, unless the configuration says so: with few records, for more epochs,
+so that there are enough steps."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ _MOST_EPOCHS = 400
 
 
 class Pace(NamedTuple):
-    """How long a model is trained: for so many epochs, or as many as make so many steps where that
-    is more; so long it may go without getting better.
+    """Limits on the length of a training.
 
     Attributes:
-      epochs, steps: at most, but 400 epochs whatever they are.
-      patience, patient_steps: of waiting.
+      epochs, steps: the maximum is the larger of `epochs` and the epochs that make `steps`, but
+        never more than 400 epochs.
+      patience, patient_steps: training stops without progress after the longer of the two.
     """
 
     epochs: int
@@ -23,17 +23,17 @@ class Pace(NamedTuple):
 
 
 OF_PIXELS = Pace(60, 1500, 8, 200)
-# A frozen network has learned most of what there is to learn.
+# Most of the learning is already done by the frozen network.
 OF_FEATURES = Pace(8, 240, 3, 80)
 
 
 class Budget(NamedTuple):
-    """Of one training.
+    """The length of one training.
 
     Attributes:
       batch_size: in records.
-      epochs: the most there will be.
-      patience: how many of them the validation loss may go without falling.
+      epochs: the maximum.
+      patience: the number of epochs without a lower validation loss after which training stops.
     """
 
     batch_size: int
@@ -49,10 +49,10 @@ class Budget(NamedTuple):
         patience: int | None = None,
         pace: Pace = OF_PIXELS,
     ) -> "Budget":
-        """What is None follows the number of training records.
+        """Fills in what is None, by the number of training records.
 
-        The batch is the greatest power of two from 16 to 128 of which 30 make an epoch. Epochs and
-        patience are those of the pace.
+        The batch size is the greatest power of two from 16 to 128 that gives at least 30 batches
+        per epoch. Epochs and patience follow the pace.
         """
         batch = batch_size or _power_of_two(records // _LEAST_STEPS)
         steps = -(-records // batch)
@@ -64,6 +64,6 @@ class Budget(NamedTuple):
 
 
 def _power_of_two(most: int) -> int:
-    """The greatest one that is at most `most`, as far as batches go."""
+    """The greatest power of two that is at most `most`, within the bounds of batch sizes."""
     bounded = min(_GREATEST_BATCH, max(_LEAST_BATCH, most))
     return int(1 << (bounded.bit_length() - 1))

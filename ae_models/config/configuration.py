@@ -1,4 +1,4 @@
-"""The configuration of a training run: frozen, validated, and the same through YAML and back."""
+"""The configuration of a training: frozen, validated, and unchanged by a trip through YAML."""
 
 import dataclasses
 import typing
@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import yaml
 
-from ae_models.config.augmentation import parse_augmentation
+from ae_models.config.augmentation import AMOUNTS, parse_augmentation
 from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
+from ae_models.config.key import key
 from ae_models.config.maps import DENSITY, LIKELIHOOD, place_pixels
 from ae_models.config.model import (
     LATENT_OF_PIXELS,
@@ -31,50 +32,70 @@ from ae_models.errors import ConfigError
 from ae_models.likelihoods import options
 from ae_models.losses import expression
 
-# Of raw pixels in one call of the network, whose activations may take some fifty times as much.
+# Raw pixels in one call of the network, whose activations may take about fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
 _LEAST_TILE = 16  # pixels
-# What oneDNN's kernels of matrices take at once, 6 rows with AVX2 and 8 with AVX-512, divides this:
-# they round the rest of other batches otherwise than their beginning.
+# A multiple of the rows that oneDNN's matrix kernels process at once, 6 with AVX2 and 8 with
+# AVX-512: in other batches, they round the last rows differently from the first.
 _TILE_ROWS = 24
-# Of tiles, where memory counts more: 24 take 290 MiB more, and 95% of the time.
+# Tiles need more memory: 24 rows take 290 MiB more, and 95% of the time.
 _ROWS_OF_TILES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageConfig(Validated):
-    """The shape that every image is brought to, in training and in scoring alike.
+    """The size and pixel type that every image is converted to, in training and in scoring alike.
 
-    A field that is None is chosen by a sample of the images: channels and bits are those of most;
-    height and width have the median aspect ratio, at most 64 · 64 pixels, and no side greater than
-    the median image's; of a model of features they are `features.size`. `fit` says how an image of
-    another size is brought to it: `pad`, scaled to fit inside and padded with zeros; `crop`, scaled
-    to cover and cropped around the centre; `stretch`, each side by itself, its aspect ratio lost.
-    None: `stretch` for features, else `pad`. An image with another number of
-    channels or bits is rejected, or converted if `convert` is set. `bits` of 9 to 15 are those of
-    cameras that write so many into files of 16: levels stay as they are, white is 2^bits − 1, and
-    an image with a greater level is rejected. With `reduce`, a JPEG of four times that size a side,
-    or more, is decoded at a half, a quarter or an eighth of its own, which is faster and moves
-    pixels by about a level.
+    A field that is None is chosen from a sample of the images: channels and bits are those of most
+    images; height and width have the median aspect ratio, at most 64 · 64 pixels, and no side
+    greater than the median image's. With features, both are `features.size`.
 
-    With `tile`, images of any size are looked at in square tiles of so many pixels a side, in full
-    resolution, `overlap` of which each shares with its neighbour; None: an eighth. `height` and
-    `width` are those of a tile then.
+    With `bits` of 9 to 15, levels are used unchanged, white is 2^bits − 1, and an image with a
+    greater level is rejected. With `tile`, `height` and `width` are those of a tile.
     """
 
     section: ClassVar[str] = "image"
 
-    height: int | None = None
-    width: int | None = None
-    channels: int | None = None
-    bits: int | None = None
-    fit: Literal["pad", "crop", "stretch"] | None = None
-    convert: bool = False
-    reduce: bool = True
-    max_pixels: int = 89_478_485
-    tile: int | None = None
-    overlap: int | None = None
+    height: int | None = key(
+        None,
+        "Height in pixels that images are resized to. null: chosen from a sample of the images "
+        "(median aspect ratio, at most 64 x 64 pixels), or features.size with features.",
+    )
+    width: int | None = key(
+        None, "Width in pixels that images are resized to. null: chosen like the height."
+    )
+    channels: int | None = key(None, "Number of channels. null: that of most images in the sample.")
+    bits: int | None = key(
+        None,
+        "Bits per channel, 8 to 16; 9 to 15 are for cameras that store fewer levels in 16-bit "
+        "files. null: those of most images in the sample.",
+    )
+    fit: Literal["pad", "crop", "stretch"] | None = key(
+        None,
+        "How an image of another size is resized: pad scales it to fit inside and pads with zeros, "
+        "crop scales it to cover and crops around the centre, stretch scales each side separately. "
+        "null: pad for pixels, stretch for features.",
+    )
+    convert: bool = key(
+        False, "Convert images with other channels or bits instead of rejecting them."
+    )
+    reduce: bool = key(
+        True,
+        "Decode a JPEG of at least four times the target size per side at a half, a quarter or an "
+        "eighth of its size, which is faster and changes pixels by about one level.",
+    )
+    max_pixels: int = key(
+        89_478_485, "Maximum number of pixels per image; larger images are rejected."
+    )
+    tile: int | None = key(
+        None,
+        "Side in pixels of square tiles, with which images of any size are trained on and scored "
+        "at full resolution. null: no tiles.",
+    )
+    overlap: int | None = key(
+        None, "Pixels that neighbouring tiles share. null: an eighth of image.tile."
+    )
 
     def validate(self) -> None:
         for field in ("height", "width", "channels"):
@@ -91,40 +112,42 @@ class ImageConfig(Validated):
             return
         self.require(self.tile >= _LEAST_TILE, "tile", f"null, or at least {_LEAST_TILE}")
         place = self.tile_place
-        self.require(self.tile % place == 0, "tile", f"a multiple of {place}, a place of its map")
+        self.require(
+            self.tile % place == 0, "tile", f"a multiple of {place}, the pixels of a place"
+        )
         for field in ("height", "width"):
             fits = getattr(self, field) in (None, self.tile)
             self.require(fits, field, f"null, or image.tile, {self.tile}")
         fits = 0 <= self.tile_overlap <= self.tile // 2 and self.tile_overlap % place == 0
-        rule = f"null, or 0 to half of image.tile, a multiple of {place}, a place of the map"
+        rule = f"null, or 0 to half of image.tile, a multiple of {place}, the pixels of a place"
         self.require(fits, "overlap", rule)
 
     @property
     def tile_side(self) -> int:
-        """Pixels of a tile's side, where images are looked at in tiles."""
+        """The side of a tile in pixels, for images in tiles."""
         if self.tile is None:
-            raise ConfigError(f"images are not looked at in tiles. Received: {self}")
+            raise ConfigError(f"image.tile is not set. Received: {self}")
         return self.tile
 
     @property
     def tile_place(self) -> int:
-        """Pixels of a tile that a place of its map is wide and high."""
+        """The side of one place of a tile's map, in pixels."""
         return place_pixels(self.tile_side)
 
     @property
     def tile_overlap(self) -> int:
-        """What `overlap` says, or an eighth of a tile, in whole places."""
+        """`overlap`, or an eighth of a tile, in complete places."""
         if self.overlap is not None:
             return self.overlap
         return self.tile_side // 8 // self.tile_place * self.tile_place
 
     @property
     def tile_step(self) -> int:
-        """Pixels from a tile to the next."""
+        """Pixels from one tile to the next."""
         return self.tile_side - self.tile_overlap
 
     def of_frame(self) -> "ImageConfig":
-        """The same with the height and width of a tile, where there are tiles."""
+        """The same with the height and width of a tile, if there are tiles."""
         if self.tile is None:
             return self
         return dataclasses.replace(self, height=self.tile, width=self.tile)
@@ -159,80 +182,114 @@ class ImageConfig(Validated):
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessingConfig(Validated):
-    """What tf.Transform computes over all training records, and applies to each.
+    """What tf.Transform computes over all training records and applies to every record.
 
-    `unit`: (x − min) / (max − min) over all pixels; `full_range`: x / (2^bits − 1), whatever the
-    records hold; `standard`: (x − mean) / stddev per channel; `quantile`: as `unit`, but between
-    the levels that leave out one value in ten thousand, half of them low and half high, which are
-    cut to −1 and 2: a few hot or dead pixels set no scale. None: `unit` of pixels, `standard` of
-    features, which it alone suits.
+    `quantile` cuts values to −1 and 2, so that a few hot or dead pixels do not set the scale.
     """
 
     section: ClassVar[str] = "preprocessing"
 
-    scaling: Literal["unit", "full_range", "standard", "quantile"] | None = None
+    scaling: Literal["unit", "full_range", "standard", "quantile"] | None = key(
+        None,
+        "How levels are scaled: unit, (x - min) / (max - min) over all pixels; full_range, "
+        "x / (2^bits - 1); standard, (x - mean) / stddev per channel; quantile, like unit, but "
+        "between the levels that leave out 0.005% of the values at either end. null: unit for "
+        "pixels, standard for features.",
+    )
 
     @property
     def bounded(self) -> bool:
-        """Whether the training records' scaled values lie between 0 and 1, all or all but one in
-        ten thousand; where nothing is set, as of pixels."""
+        """Whether the training records' scaled values are between 0 and 1, all or all but one in
+        ten thousand. Assumes pixels if nothing is set."""
         return self.scaling != "standard"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Validated):
-    """How Keras trains. Shares are of all records, by the ranks of the hashes of their ids, and
-    exact; each split has at least 8 records.
+    """How Keras trains.
 
-    `batch_size`, `epochs` and `patience` None follow the number of records: `Budget` has the rule.
-    `epochs` is the most there will be, `patience` how many of them the validation loss may go
-    without falling.
+    Shares are of all records, exact, by the ranks of the hashes of their ids; each split has at
+    least 8 records. `Budget` has the rule for `batch_size`, `epochs` and `patience` of None.
 
-    `augment` is NAME[:AMOUNT] joined by `+`, such as `flip+shift`: what may be done to an image,
-    input and target alike, anew each time it is seen; where features are rebuilt, once, to a
-    further record. None: what helps principal components to
-    rebuild validation records, for a model that starts from them; `none`: nothing.
+    `augment` None chooses what helps principal components to rebuild validation records, for a
+    model that starts from them. Where features are rebuilt, an augmentation is applied once, to
+    make a further record.
 
-    `calibration_share` None: a tenth of the records, or as many as it takes to flag any at
-    `scoring.fpr`, where that is more and leaves 55 in a hundred of them: with fpr 0.01, 99 records
-    of 220 to 990, a tenth of any other number. `group` names a column: records of one value, as of
-    one part, video or batch, stay on one side of every split, by the ranks of the values' hashes,
-    and held-out splits end with the group that fills them. `source` is the file that a record is
-    of; a record without a value is a group of its own.
+    `calibration_share` None is a tenth of the records, or as many as flagging at `scoring.fpr`
+    takes, if that is more and leaves 55% of them for training: with fpr 0.01, 99 records of 220 to
+    990, a tenth of any other number. With `group`, splits follow the ranks of the values' hashes,
+    and a held-out split ends with the group that fills it; a record without a value is a group on
+    its own.
 
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
-    the `learning_rate`: fewer, costlier steps, and rates some ten times those of `adam`.
-    `shuffle_mebibytes` of raw pixels are shuffled in memory at a time.
-
-    `schedule` cosine lets the learning rate fall to 0 over the `epochs`. `binarise` draws every
-    value as 0 or 1, anew each time it is seen, with its grey level as the probability (dynamic
-    binarisation, Salakhutdinov and Murray 2008): in training alone.
-
-    `precision` is that of the networks' layers in training, by the name of Keras' dtype policy;
-    weights, losses and all of the bundle are float32. Of images in tiles, up to `tiles` of each are
-    trained on, drawn by its id and the seed. `devices` all shares every batch among the
-    GPUs where there are several.
+    the `learning_rate`: fewer but costlier steps, at rates about ten times those of `adam`.
+    `binarise` is dynamic binarisation (Salakhutdinov and Murray 2008).
     """
 
     section: ClassVar[str] = "training"
 
-    epochs: int | None = None
-    batch_size: int | None = None
-    optimizer: Literal["adam", "muon"] = "adam"
-    learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
-    patience: int | None = None
-    augment: str | None = None
-    validation_share: float = 0.1
-    calibration_share: float | None = None
-    group: str | None = None
-    shuffle_mebibytes: int = 256
-    binarise: bool = False
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    devices: Literal["one", "all"] = "one"
-    tiles: int = 8
-    seed: int = 0
+    epochs: int | None = key(
+        None,
+        "Maximum number of epochs; early stopping may end training sooner. null: 60 for pixels and "
+        "8 for features, more for few records.",
+    )
+    batch_size: int | None = key(
+        None, "Records per batch. null: 16 to 128, chosen by the number of training records."
+    )
+    optimizer: Literal["adam", "muon"] = key(
+        "adam",
+        "Optimiser: adam, or muon, which updates the matrices of dense layers by their "
+        "orthogonalised momentum.",
+    )
+    learning_rate: float = key(1e-3, "Learning rate; muon needs about ten times that of adam.")
+    schedule: Literal["constant", "cosine"] = key(
+        "constant", "Learning-rate schedule; cosine falls to 0 over training.epochs."
+    )
+    patience: int | None = key(
+        None,
+        "Number of epochs without a lower validation loss after which training stops. null: 8 for "
+        "pixels and 3 for features, more for few records.",
+    )
+    augment: str | None = key(
+        None,
+        "Random changes of each training image, NAME[:AMOUNT] joined by +, such as flip+shift:0.1; "
+        f"names: {', '.join(AMOUNTS)}, or none. null: chosen by an experiment on the validation "
+        "records for pixels, none for features.",
+    )
+    validation_share: float = key(
+        0.1, "Share of all records used for validation (at least 8 records)."
+    )
+    calibration_share: float | None = key(
+        None,
+        "Share of all records held out for calibration. null: a tenth, or as many as flagging at "
+        "scoring.fpr takes.",
+    )
+    group: str | None = key(
+        None,
+        "Column of groups (of one part, video or batch): all records with the same value are in "
+        "the same split. source groups records by file. null: no groups.",
+    )
+    shuffle_mebibytes: int = key(
+        256, "Amount of raw pixels that are shuffled in memory at a time, in MiB."
+    )
+    binarise: bool = key(
+        False,
+        "Draw every value as 0 or 1 each time it is used in training, with its grey level as the "
+        "probability.",
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = key(
+        "float32",
+        "Precision of the networks' layers in training, a Keras dtype policy; weights, losses and "
+        "the model bundle are float32.",
+    )
+    devices: Literal["one", "all"] = key(
+        "one", "Train on one GPU, or share every batch among all GPUs."
+    )
+    tiles: int = key(
+        8, "Maximum number of tiles per image to train on, drawn at random (with image.tile)."
+    )
+    seed: int = key(0, "Random seed; the same seed on the same machine gives the same weights.")
 
     def validate(self) -> None:
         for field in ("epochs", "batch_size", "patience"):
@@ -252,47 +309,58 @@ class TrainingConfig(Validated):
 
     @property
     def augmentation_steps(self) -> tuple[Step, ...]:
-        """What `augment` names, in its order; none where it is None."""
+        """The steps of `augment`, in order; none if it is None."""
         return () if self.augment is None else self.parsed("augment", parse_augmentation)
 
     def budget(self, records: int) -> Budget:
-        """How long to train on so many records."""
+        """How long to train on this number of records."""
         return Budget.for_records(records, self.batch_size, self.epochs, self.patience)
 
     def for_records(self, records: int, pace: Pace = OF_PIXELS) -> "TrainingConfig":
-        """The same with the budget for so many training records filled in."""
+        """The same with the budget for this number of training records filled in."""
         budget = Budget.for_records(records, self.batch_size, self.epochs, self.patience, pace=pace)
         return dataclasses.replace(self, **budget._asdict())
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoringConfig(Validated):
-    """Which scores a bundle holds. `scores` None: those of the kind of model, but for costly ones;
-    `primary` None: `reconstruction_smoothed`, of
-    features `combined`; `auto`: the one that finds most of the anomalies made
-    of held-out records. `batch_rows` is the one shape that every batch is
-    padded to, of features brought to a multiple of 24, or 4 or 2; None: what suits the network.
-
-    `map` is what anomaly maps show: `error`, what the model fails to rebuild; `likelihood`, of a
-    VAE, what it finds unlikely; `density`, where features are unusual; `none`: the bundle has no
-    maps. None: `density` of features, else `error`.
-
-    Of images in tiles, each score is the mean of the `top_tiles` greatest that its tiles have, and
-    where no `primary` is set it is `map_peak`.
-
-    `tail` says what p-value a score above all n calibration scores has: `none`, the conformal
-    1 / (n + 1); `pareto`, less by a generalised Pareto tail, which is an extrapolation.
-    """
+    """Which scores a model bundle contains, and how they are calibrated and mapped."""
 
     section: ClassVar[str] = "scoring"
 
-    scores: tuple[str, ...] | None = None
-    primary: str | None = None
-    map: Literal["error", "likelihood", "density", "none"] | None = None
-    fpr: float = 0.01
-    tail: Literal["none", "pareto"] = "none"
-    batch_rows: int | None = None
-    top_tiles: int = 1
+    scores: tuple[str, ...] | None = key(
+        None,
+        "Anomaly scores that the model bundle contains. null: those of the kind of model, except "
+        "costly ones.",
+    )
+    primary: str | None = key(
+        None,
+        "Primary score, from which p-values and flags are computed; auto: the score that finds the "
+        "most anomalies made from held-out images. null: reconstruction_smoothed for pixels, "
+        "combined for features, map_peak for tiles.",
+    )
+    map: Literal["error", "likelihood", "density", "none"] | None = key(
+        None,
+        "What anomaly maps show: error, what the model fails to rebuild; likelihood, what it finds "
+        "unlikely (vae only); density, where features are unusual (features only); none, no maps. "
+        "null: error for pixels, density for features.",
+    )
+    fpr: float = key(
+        0.01, "Expected share of normal records that are flagged: those with p_value <= fpr."
+    )
+    tail: Literal["none", "pareto"] = key(
+        "none",
+        "p-value of a score above all n calibration scores: none, the conformal 1 / (n + 1); "
+        "pareto, extrapolated from a generalised Pareto tail.",
+    )
+    batch_rows: int | None = key(
+        None,
+        "Number of records in a scoring batch; other batches are padded. For features, rounded to "
+        "a multiple of 24, or 4 or 2. null: chosen for the network.",
+    )
+    top_tiles: int = key(
+        1, "Number of highest tile scores whose mean is the image's score (with image.tile)."
+    )
 
     def validate(self) -> None:
         self.require(0 < self.fpr < 1, "fpr", "between 0 and 1")
@@ -304,7 +372,7 @@ class ScoringConfig(Validated):
 
 
 def _whole_tiles(rows: int) -> int:
-    """So many rows, or the next fewer that kernels round alike: at least 2."""
+    """The greatest number of rows, at most `rows` and at least 2, that kernels round alike."""
     if rows >= _TILE_ROWS:
         return rows // _TILE_ROWS * _TILE_ROWS
     return 4 if rows >= 4 else 2
@@ -312,7 +380,7 @@ def _whole_tiles(rows: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Configuration(Validated):
-    """Everything that `latentbeam train` is told, and that the bundle's manifest records."""
+    """All settings of `latentbeam train`, as the model bundle's manifest records them."""
 
     model: ModelConfig
     image: ImageConfig = ImageConfig()
@@ -329,7 +397,9 @@ class Configuration(Validated):
             )
         self._require_map()
         if self.image.tile is not None and self.target is not None:
-            raise ConfigError("model.target: pairs of images are not looked at in tiles")
+            raise ConfigError(
+                "model.target and image.tile cannot be combined: leave out one of them"
+            )
         if isinstance(self.model, VariationalConfig):
             self._require_range_of_likelihood(self.model)
         if isinstance(self.model, AutoencoderConfig):
@@ -372,8 +442,8 @@ class Configuration(Validated):
         for step in model.corruption_steps:
             if step.name == "clip" and self.features.is_on:
                 raise ConfigError(
-                    "model.corruption 'clip' is of pixels, which features.backbone "
-                    f"{self.features.backbone!r} takes the place of"
+                    "model.corruption 'clip' needs pixels: leave it out, or give "
+                    f"features.backbone none. Received: {self.features.backbone!r}"
                 )
             if FACTS[step.name].needs_unit_scaling and not self.features.is_on:
                 self._require_bounded(f"model.corruption {step.name!r}")
@@ -384,7 +454,7 @@ class Configuration(Validated):
                 )
 
     def _require_levels(self, model: VariationalConfig) -> None:
-        """The cells of a discretised likelihood are the levels of a pixel, no others."""
+        """The cells of a discretised likelihood must be the levels of a pixel."""
         if self.preprocessing.scaling != "full_range":
             raise ConfigError(
                 f"model.likelihood {model.likelihood!r} needs preprocessing.scaling 'full_range'. "
@@ -392,29 +462,29 @@ class Configuration(Validated):
             )
         if self.image.bits not in (None, model.likelihood_bits):
             raise ConfigError(
-                f"model.likelihood_bits must be {self.image.bits}, as the images have. "
+                f"model.likelihood_bits must be {self.image.bits}, like image.bits. "
                 f"Received: {model.likelihood_bits}"
             )
 
     @property
     def target(self) -> str | None:
-        """The column of the images that those of `image` are to become, or None."""
+        """The column of target images, or None."""
         return self.model.target if isinstance(self.model, DenoisingConfig) else None
 
     @property
     def is_grouped(self) -> bool:
-        """Whether records stay together in the splits: those of one group, or an image's tiles."""
+        """Whether splits keep records together: those of a group, or the tiles of an image."""
         return self.training.group is not None or self.image.tile is not None
 
     @property
     def corruption_of_images(self) -> tuple[Step, ...]:
-        """What an image undergoes before the backbone: none of it where pixels are rebuilt."""
+        """The corruptions of an image before the backbone; none if pixels are rebuilt."""
         return self._corruption(of_images=True) if self.features.is_on else ()
 
     @property
     def built_model(self) -> ModelConfig:
-        """The model section with what the network itself does in training: where features are
-        rebuilt, images have been corrupted before they come to it."""
+        """The model section that the network needs in training: without the corruptions that images
+        undergo before the backbone."""
         if not (self.corruption_of_images and isinstance(self.model, DenoisingConfig)):
             return self.model
         left = corruption_text(self._corruption(of_images=False))
@@ -426,11 +496,11 @@ class Configuration(Validated):
 
     @property
     def batch_rows(self) -> int:
-        """Rows of one call of the scoring graph: `scoring.batch_rows`, where it is None 1,024 of a
-        dense network, whose activations are small, 256 of any other, and 24 of one of features, of
-        tiles 4.
-        Where 4 MiB of raw pixels hold fewer, of features 8 MiB, and of features always, they are a
-        multiple of 24, or 4 or 2: then a record's bits do not depend on its place in the batch."""
+        """Rows of one call of the scoring graph: `scoring.batch_rows`, or by default 1,024 for a
+        dense network, whose activations are small, 256 for others, 24 for features and 4 for tiles
+        of features. At most 4 MiB of raw pixels, 8 MiB for features. If that limit applies, and
+        always for features, the number is a multiple of 24, or 4 or 2, so that a record's bits do
+        not depend on its place in the batch."""
         default = _DENSE_ROWS if self.model.network == "dense" else _OTHER_ROWS
         most = _BATCH_BYTES // self.image.image_bytes
         if self.features.is_on:
@@ -445,11 +515,11 @@ class Configuration(Validated):
         return dataclasses.replace(self, image=image)
 
     def on(self, backbone: str) -> "Configuration":
-        """The same for a model of a backbone's features, or with `none` for one of pixels, and all
-        that follows from that.
+        """The same for a model of a backbone's features, or of pixels if it is `none`, with the
+        defaults that depend on that filled in.
 
         Raises:
-          ConfigError: something that was set makes no sense of features.
+          ConfigError: a setting cannot be combined with features.
         """
         if backbone == NONE:
             return self._on(backbone, _OF_PIXELS)
@@ -470,7 +540,7 @@ class Configuration(Validated):
 
 
 class Usual(NamedTuple):
-    """What is taken where nothing is set; None: it follows from the records."""
+    """Defaults where nothing is set; None if the records determine the value."""
 
     latent_dim: int
     likelihood: str
@@ -480,13 +550,13 @@ class Usual(NamedTuple):
 
 
 _OF_PIXELS = Usual(LATENT_OF_PIXELS, LIKELIHOOD_OF_PIXELS, "pad", "unit", None)
-# Mirrored images were found to add nothing to what frozen features know.
+# Mirrored images were found to add nothing to frozen features.
 _OF_FEATURES = Usual(16, "gaussian", "stretch", "standard", "none")
 _Section = TypeVar("_Section", bound=Validated)
 
 
 def _filled(section: _Section, **usual: Any) -> _Section:
-    """The section, where its fields are None as they usually are."""
+    """The section, with these defaults in place of None."""
     missing = {name: value for name, value in usual.items() if getattr(section, name) is None}
     return dataclasses.replace(section, **missing)
 
@@ -495,14 +565,14 @@ def configuration_from_mapping(mapping: Any) -> Configuration:
     """Builds the configuration; `model.kind` chooses the class of its `model` section.
 
     Raises:
-      ConfigError: an unknown key, a wrong type or a value out of range, named with its path.
+      ConfigError: an unknown key, a wrong type or a value out of range; the message has its path.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"the configuration must be a mapping. Received: {mapping!r}")
     known = [field.name for field in dataclasses.fields(Configuration)]
-    for key in mapping:
-        if key not in known:
-            raise ConfigError(f"unknown section {key!r}{suggestion(key, known)}")
+    for name in mapping:
+        if name not in known:
+            raise ConfigError(f"unknown section {name!r}{suggestion(name, known)}")
     hints = typing.get_type_hints(Configuration)
     sections = {
         name: from_mapping(hints[name], mapping[name]) for name in mapping if name != "model"
@@ -531,22 +601,23 @@ def read_mapping(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, A
     """The mapping in a YAML file, changed by overrides such as `model.latent_dim=16`.
 
     Raises:
-      ConfigError: the file cannot be read, is no YAML mapping, or an override has no `=`.
+      ConfigError: the file cannot be read, is not a YAML mapping, or an override has no `=`.
     """
     try:
         mapping = load_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, no UTF-8
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no such date, not UTF-8
         reason = " ".join(str(error).split())
-        raise ConfigError(f"cannot read the configuration {path}: {reason}") from error
+        hint = "" if Path(path).exists() else f"; `latentbeam config > {path}` writes one"
+        raise ConfigError(f"cannot read the configuration {path}: {reason}{hint}") from error
     if mapping is None:  # an empty file
         mapping = {}
     if not isinstance(mapping, dict):
-        raise ConfigError(f"{path} must hold a mapping. Received: {mapping!r}")
+        raise ConfigError(f"{path} must contain a mapping. Received: {mapping!r}")
     return with_overrides(mapping, overrides)
 
 
 def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """`mapping` with each SECTION.KEY=VALUE applied; VALUE is read as YAML."""
+    """`mapping` with each SECTION.KEY=VALUE applied; VALUE is parsed as YAML."""
     result = {
         key: dict(value) if isinstance(value, dict) else value for key, value in mapping.items()
     }
@@ -554,7 +625,10 @@ def with_overrides(mapping: dict[str, Any], overrides: Iterable[str]) -> dict[st
         path, equals, text = override.partition("=")
         section, dot, key = path.partition(".")
         if not (equals and dot and key):
-            raise ConfigError(f"--set takes SECTION.KEY=VALUE. Received: {override!r}")
+            raise ConfigError(
+                f"--set takes SECTION.KEY=VALUE, such as model.latent_dim=16; `latentbeam config` "
+                f"lists all keys. Received: {override!r}"
+            )
         try:
             value = load_yaml(text)
         except (ValueError, yaml.YAMLError) as error:

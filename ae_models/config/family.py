@@ -1,4 +1,4 @@
-"""Families of which a configuration names a member: their names are known without Keras."""
+"""Families whose members a configuration names. Listing the names does not import Keras."""
 
 import pkgutil
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Family(Mapping[str, T_co]):
-    """Members by name, each imported when it is asked for.
+    """Members by name, each imported on first use.
 
     >>> family = Family({"floor": "math:floor", "ceil": "math:ceil"})
     >>> list(family), family["floor"](2.5)
     (['floor', 'ceil'], 2)
 
     Args:
-      members: where each is, as MODULE:ATTRIBUTE, or MODULE where the module itself is the member.
+      members: the location of each, as MODULE:ATTRIBUTE, or MODULE if the module is the member.
     """
 
     def __init__(self, members: Mapping[str, str]):

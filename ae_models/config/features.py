@@ -1,8 +1,9 @@
-"""The configuration of what is rebuilt: pixels, or what a frozen network makes of them."""
+"""The configuration of what is rebuilt: pixels, or features of a frozen network."""
 
 import dataclasses
 from typing import ClassVar
 
+from ae_models.config.key import key
 from ae_models.config.validated import Validated
 
 NONE = "none"  # as a backbone: pixels themselves
@@ -10,28 +11,35 @@ NONE = "none"  # as a backbone: pixels themselves
 
 @dataclasses.dataclass(frozen=True)
 class FeaturesConfig(Validated):
-    """What a model encodes and rebuilds: pixels, or feature maps of a frozen network.
-
-    `backbone` is `efficientnet_lite0`, `keras:NAME` of `keras.applications`, the path of a `.keras`
-    file or of a SavedModel's folder, or `none` for pixels. None: a backbone that is installed,
-    where the images are photographs: in colour, or with a side of more than 96 pixels, and with
-    none of less than 32.
-
-    `layers` are those whose maps are taken; None: those that are usual for the backbone. All are
-    brought to one grid and laid over each other. `detail` is a layer of more places, which only
-    anomaly maps look at; None: that of about a quarter of the image's sides, where the backbone has
-    one; `none`: none. `size` is the side of the square that images are
-    stretched to where `image.height` and `image.width` are not set; None: the backbone's own.
-    `pool` is the side of the grid; None: that of the coarsest map.
-    """
+    """What a model encodes and rebuilds: pixels, or feature maps of a frozen network."""
 
     section: ClassVar[str] = "features"
 
-    backbone: str | None = None
-    layers: tuple[str, ...] | None = None
-    detail: str | None = None
-    size: int | None = None
-    pool: int | None = None
+    backbone: str | None = key(
+        None,
+        "Frozen network whose features are rebuilt: efficientnet_lite0, keras:NAME of "
+        "keras.applications, the path of a .keras file or of a SavedModel folder, or none for "
+        "pixels. null: an installed backbone if the images are photographs (in colour, or with a "
+        "side of more than 96 pixels, and none with a side of less than 32), otherwise pixels.",
+    )
+    layers: tuple[str, ...] | None = key(
+        None,
+        "Backbone layers whose feature maps are stacked, resized to one grid. null: the backbone's "
+        "usual layers.",
+    )
+    detail: str | None = key(
+        None,
+        "Backbone layer with a finer grid, used by anomaly maps only, or none. null: the layer "
+        "with about a quarter of the image's sides, if the backbone has one.",
+    )
+    size: int | None = key(
+        None,
+        "Side in pixels of the square that images are stretched to where image.height and "
+        "image.width are null. null: the backbone's own.",
+    )
+    pool: int | None = key(
+        None, "Side of the grid of features. null: that of the coarsest feature map."
+    )
 
     def validate(self) -> None:
         self.require(self.backbone != "", "backbone", "null, or the name of a backbone")
@@ -43,5 +51,5 @@ class FeaturesConfig(Validated):
 
     @property
     def is_on(self) -> bool:
-        """Whether it is known that there is a backbone."""
+        """Whether a backbone is set."""
         return self.backbone not in (None, NONE)

@@ -1,13 +1,13 @@
-"""The names of anomaly maps, which configurations hold."""
+"""The names of anomaly maps in a configuration, and the size of their places."""
 
 ERROR, LIKELIHOOD, DENSITY = "error", "likelihood", "density"
 NO_MAP = "none"
-_LEAST_PLACES = 64  # of the shorter side, where the image has as many pixels
+_LEAST_PLACES = 64  # along the shorter side, if the image has that many pixels
 
 
 def place_pixels(shorter: int) -> int:
-    """How many pixels wide and high a place of the map of a frame is, by the frame's shorter side:
-    the greatest power of two that leaves 64 places or more, or 1."""
+    """The side in pixels of one place of a frame's map, from the frame's shorter side: the greatest
+    power of two that leaves at least 64 places, or 1."""
     pixels = 1
     while shorter // (2 * pixels) >= _LEAST_PLACES:
         pixels *= 2
@@ -15,7 +15,7 @@ def place_pixels(shorter: int) -> int:
 
 
 def map_size(frame: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of the map of a frame, (height, width) in pixels."""
+    """(h, w) of the map of a frame of (height, width) pixels."""
     pixels = place_pixels(min(frame))
     height, width = frame
     return -(-height // pixels), -(-width // pixels)

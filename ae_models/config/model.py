@@ -1,72 +1,86 @@
 """The configuration of the three kinds of model."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from ae_models.config.key import key
 from ae_models.config.steps import Step
 from ae_models.config.validated import Validated, from_mapping, to_mapping
 from ae_models.corruptions.expression import parse_corruption
+from ae_models.corruptions.families import FACTS
 from ae_models.errors import ConfigError
 from ae_models.likelihoods import LIKELIHOODS
 from ae_models.likelihoods.options import LikelihoodOptions
-from ae_models.losses.expression import Loss, parse_loss
+from ae_models.losses.expression import LOSSES, Loss, parse_loss
 from ae_models.networks import ACTIVATIONS, NETWORKS
 from ae_models.posteriors import POSTERIORS
 from ae_models.priors import PRIORS
 
 LATENT_OF_PIXELS, LIKELIHOOD_OF_PIXELS = 32, "bernoulli"
+KIND_MEANING = "Kind of auto-encoder: ae (plain), dae (denoising) or vae (variational)."
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Validated):
-    """What the three kinds of model share. `widths` None: chosen for the image's shape.
-    `latent_dim` None: 32 of pixels, 16 of features."""
+    """What the three kinds of model have in common."""
 
     section: ClassVar[str] = "model"
     kind: ClassVar[str] = ""
 
-    network: str = "convolutional"
-    latent_dim: int | None = None
-    widths: tuple[int, ...] | None = None
-    activation: str = "relu"
+    network: str = key("convolutional", "Architecture of encoder and decoder.", NETWORKS)
+    latent_dim: int | None = key(
+        None, "Number of latent dimensions. null: 32 for pixels, 16 for features."
+    )
+    widths: tuple[int, ...] | None = key(
+        None,
+        "Filters of each stage, each of which halves the image, or units of each layer of a dense "
+        "network. null: chosen for the image's shape.",
+    )
+    activation: str = key(
+        "relu",
+        "Activation of the hidden layers; glu is gated and doubles their units.",
+        ACTIVATIONS,
+    )
 
     def validate(self) -> None:
-        self.require_known("network", NETWORKS)
-        self.require_known("activation", ACTIVATIONS)
         gated = self.network == "residual" and self.activation == "glu"
-        self.require(not gated, "activation", "another than glu in a residual network")
+        self.require(not gated, "activation", "other than glu in a residual network")
         self.require(self.latent_size >= 1, "latent_dim", "at least 1")
         widths_fit = self.widths is None or (len(self.widths) > 0 and min(self.widths) >= 1)
         self.require(widths_fit, "widths", "a list of at least one number, each at least 1")
 
     @property
     def latent_size(self) -> int:
-        """What `latent_dim` says, or else that of pixels."""
+        """`latent_dim`, or its default for pixels."""
         return LATENT_OF_PIXELS if self.latent_dim is None else self.latent_dim
-
-    def require_known(self, field: str, known: Iterable[str]) -> None:
-        """Raises ConfigError unless the field's value is one of `known`."""
-        self.require(getattr(self, field) in known, field, f"one of {', '.join(known)}")
 
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(ModelConfig):
     """The plain auto-encoder.
 
-    `loss` is [WEIGHT*]NAME joined by `+`, such as `mse` or `0.5*bce+ssim`. `output` is what the
-    decoder's last layer goes through; None: a sigmoid where `bce` is in the loss, else nothing.
-
-    `linear_path` puts beside encoder and decoder what principal components of the training records
-    make of an image, for the networks to add what these lack: it is as good as they are before the
-    first step. None: where the output is linear.
+    The linear path starts as the principal components of the training records, and the networks
+    learn to add what these lack: before the first step, the model is as good as the components.
     """
 
     kind: ClassVar[str] = "ae"
 
-    loss: str = "mse"
-    output: Literal["linear", "sigmoid"] | None = None
-    linear_path: bool | None = None
+    loss: str = key(
+        "mse",
+        "Training loss, [WEIGHT*]NAME joined by +, such as mse or 0.5*bce+ssim; names: "
+        f"{', '.join(LOSSES)}.",
+    )
+    output: Literal["linear", "sigmoid"] | None = key(
+        None,
+        "Activation of the decoder's last layer. null: sigmoid if the loss contains bce, otherwise "
+        "linear.",
+    )
+    linear_path: bool | None = key(
+        None,
+        "Add a linear path, initialised by principal components of the training records, beside "
+        "encoder and decoder. null: true if the output is linear.",
+    )
 
     def validate(self) -> None:
         super().validate()
@@ -83,12 +97,12 @@ class AutoencoderConfig(ModelConfig):
 
     @property
     def sigmoid_output(self) -> bool:
-        """Whether an image is the sigmoid of what the decoder gives."""
+        """Whether an image is the sigmoid of the decoder's output."""
         return self.output == "sigmoid" or self.loss_terms.on_logits
 
     @property
     def has_linear_path(self) -> bool:
-        """What `linear_path` says, or else the output."""
+        """`linear_path`, or its default, which depends on the output."""
         return not self.sigmoid_output if self.linear_path is None else self.linear_path
 
 
@@ -97,20 +111,22 @@ _DEFAULT_CORRUPTION = "gaussian_noise:0.3"
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingConfig(AutoencoderConfig):
-    """The denoising auto-encoder.
-
-    `corruption` is what its input undergoes in training: NAME[:AMOUNT] joined by `+`, applied from
-    left to right, such as `rotation`, `greyscale+rotation` or `gaussian_noise:0.5+clip`.
-
-    `target` is the column that holds what each image is to become, in pairs that are given: its
-    shape, channels and bits are those of the inputs. `corruption` None: none where there is a
-    target, else gaussian_noise:0.3.
-    """
+    """The denoising auto-encoder. With `target`, it learns from given pairs; shape, channels
+    and bits of the targets are those of the inputs."""
 
     kind: ClassVar[str] = "dae"
 
-    corruption: str | None = None
-    target: str | None = None
+    corruption: str | None = key(
+        None,
+        "Corruptions of the input in training, NAME[:AMOUNT] joined by + and applied from left to "
+        f"right, such as gaussian_noise:0.5+clip; names: {', '.join(FACTS)}. null: "
+        f"{_DEFAULT_CORRUPTION}, or none with model.target.",
+    )
+    target: str | None = key(
+        None,
+        "Column with the image that each input should be turned into (pairs). null: the input "
+        "itself.",
+    )
 
     def validate(self) -> None:
         super().validate()
@@ -121,13 +137,13 @@ class DenoisingConfig(AutoencoderConfig):
         self.require(
             not collapses,
             "output",
-            "linear, or null, without bce in model.loss: a denoising model with a sigmoid and no "
-            "bce was seen to give black images alone; add bce to the loss to have a sigmoid",
+            "linear, or null, without bce in model.loss: denoising models with a sigmoid and no "
+            "bce were seen to produce only black images; add bce to the loss to use a sigmoid",
         )
 
     @property
     def corruption_steps(self) -> tuple[Step, ...]:
-        """The corruptions in the order in which they act."""
+        """The corruptions in the order in which they are applied."""
         if self.corruption is None:
             return () if self.target else parse_corruption(_DEFAULT_CORRUPTION)
         return self.parsed("corruption", parse_corruption)
@@ -137,44 +153,60 @@ class DenoisingConfig(AutoencoderConfig):
 class VariationalConfig(ModelConfig):
     """The variational auto-encoder.
 
-    `likelihood` is the decoder's distribution over images; None: `bernoulli` of pixels, `gaussian`
-    of features. Of one with a scale, `scale` says
-    whether that is learned for each pixel (twice the decoder outputs), learned once for all, or
-    fixed at `scale_value`; `likelihood_bits` are those of a discretised likelihood's levels.
-    `prior_components` are those of a learned mixture.
-
-    Training: `objective` elbo maximises E_q[log p(x | z)] − beta·KL, with `samples` draws of z;
-    `kl_warmup_epochs` raise the weight of the KL term to beta linearly, and `free_bits` (Kingma
-    et al. 2016), a dimension, are what it may reach at no cost. `iwae` maximises the
-    importance-weighted bound with `samples` draws (Burda et al. 2016).
-
-    Scores: `noise_samples` draws of z from a table that is saved with the weights, and
-    `regret_steps` of optimising q(z | x) alone for a likelihood regret.
+    Objective elbo maximises E_q[log p(x | z)] − beta·KL, iwae the importance-weighted bound (Burda
+    et al. 2016). `free_bits` is due to Kingma et al. 2016. The draws of `noise_samples` are a table
+    that is saved with the weights; a likelihood regret optimises q(z | x) alone.
     """
 
     kind: ClassVar[str] = "vae"
 
-    posterior: str = "diagonal_gaussian"
-    prior: str = "standard"
-    prior_components: int = 64
-    likelihood: str | None = None
-    scale: Literal["per_pixel", "shared", "fixed"] = "per_pixel"
-    scale_value: float = 0.1
-    min_scale: float = 0.01
-    likelihood_bits: int = 8
-    objective: Literal["elbo", "iwae"] = "elbo"
-    samples: int = 1
-    beta: float = 1.0
-    kl_warmup_epochs: int = 0
-    free_bits: float = 0.0
-    noise_samples: int = 8
-    regret_steps: int = 50
+    posterior: str = key(
+        "diagonal_gaussian",
+        "Family of the posterior q(z | x), the distribution over latents.",
+        POSTERIORS,
+    )
+    prior: str = key(
+        "standard",
+        "Prior over latents: standard is N(0, I), vamp a mixture of the posteriors of learned "
+        "images.",
+        PRIORS,
+    )
+    prior_components: int = key(64, "Number of components of the mixture (prior vamp only).")
+    likelihood: str | None = key(
+        None,
+        "Family of the likelihood p(x | z), the decoder's distribution over images. null: "
+        f"{LIKELIHOOD_OF_PIXELS} for pixels, gaussian for features.",
+        LIKELIHOODS,
+    )
+    scale: Literal["per_pixel", "shared", "fixed"] = key(
+        "per_pixel",
+        "Scale of a gaussian, laplace or discretised_logistic likelihood: per_pixel, learned for "
+        "each pixel (twice the decoder outputs); shared, one learned number; fixed, "
+        "model.scale_value.",
+    )
+    scale_value: float = key(0.1, "The fixed scale, or the initial value of a shared one.")
+    min_scale: float = key(0.01, "Minimum of a learned scale.")
+    likelihood_bits: int = key(
+        8, "Bits of the images' levels, 8 to 16 (likelihood discretised_logistic only)."
+    )
+    objective: Literal["elbo", "iwae"] = key(
+        "elbo",
+        "Training objective: elbo, or iwae, the importance-weighted bound, for which model.beta "
+        "must be 1, and model.kl_warmup_epochs and model.free_bits 0.",
+    )
+    samples: int = key(1, "Number of draws of z per record in training.")
+    beta: float = key(1.0, "Weight of the KL term.")
+    kl_warmup_epochs: int = key(
+        0, "Number of epochs over which the weight of the KL term rises linearly to model.beta."
+    )
+    free_bits: float = key(0.0, "KL divergence, in bits per latent dimension, that costs nothing.")
+    noise_samples: int = key(
+        8, "Number of draws of z per record in scoring; an even number (antithetic pairs)."
+    )
+    regret_steps: int = key(50, "Number of optimisation steps of the score likelihood_regret.")
 
     def validate(self) -> None:
         super().validate()
-        for field, known in _FAMILIES.items():
-            if getattr(self, field) is not None:
-                self.require_known(field, known)
         self.require(8 <= self.likelihood_bits <= 16, "likelihood_bits", "8 to 16")
         for field in ("prior_components", "samples", "regret_steps"):
             self.require(getattr(self, field) >= 1, field, "at least 1")
@@ -190,15 +222,15 @@ class VariationalConfig(ModelConfig):
             self._require_plain_bound()
 
     def _require_plain_bound(self) -> None:
-        """The importance-weighted bound has no KL term of its own to weigh."""
-        rule = "{} with objective iwae, which has no KL term by itself"
+        """The importance-weighted bound has no separate KL term to weigh."""
+        rule = "{} with objective iwae, which has no separate KL term"
         self.require(self.beta == 1.0, "beta", rule.format(1))
         self.require(self.kl_warmup_epochs == 0, "kl_warmup_epochs", rule.format(0))
         self.require(self.free_bits == 0.0, "free_bits", rule.format(0))
 
     @property
     def known_likelihood(self) -> str:
-        """What `likelihood` says, or else that of pixels."""
+        """`likelihood`, or its default for pixels."""
         return self.likelihood or LIKELIHOOD_OF_PIXELS
 
     @property
@@ -206,19 +238,13 @@ class VariationalConfig(ModelConfig):
         return LikelihoodOptions(self.scale, self.scale_value, self.min_scale, self.likelihood_bits)
 
 
-_FAMILIES: dict[str, Iterable[str]] = {
-    "posterior": POSTERIORS,
-    "prior": PRIORS,
-    "likelihood": LIKELIHOODS,
-}
-
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
     config.kind: config for config in (AutoencoderConfig, DenoisingConfig, VariationalConfig)
 }
 
 
 def model_config_from_mapping(mapping: Any) -> ModelConfig:
-    """The `model` section, of the class that its `kind` names."""
+    """The `model` section, as the class that its `kind` selects."""
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"model must be a mapping with a kind. Received: {mapping!r}")
     values = dict(mapping)
@@ -236,7 +262,7 @@ def model_config_to_mapping(config: ModelConfig) -> dict[str, Any]:
 
 
 def as_trained(mapping: Any) -> Any:
-    """A model section from before there was a `linear_path`, whatever its default is now."""
+    """A model section written before `linear_path` existed: models had none then."""
     if isinstance(mapping, Mapping) and mapping.get("kind") in (
         AutoencoderConfig.kind,
         DenoisingConfig.kind,

@@ -1,5 +1,5 @@
 """Expressions of steps as the configuration writes them: NAME[:AMOUNT] joined by `+`, such as
-`flip+shift:0.1`. Imports no Keras."""
+`flip+shift:0.1`. Does not import Keras."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Amounts(NamedTuple):
-    """What a step's `amount` may be."""
+    """The amounts that a step accepts."""
 
     default: float
     rule: str
@@ -21,21 +21,21 @@ class Amounts(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One of an expression; `amount` 0 where there is nothing to choose."""
+    """One step of an expression; `amount` is 0 if the step takes none."""
 
     name: str
     amount: float
 
 
 def parse_steps(text: str, known: Mapping[str, Amounts | None]) -> tuple[Step, ...]:
-    """The steps, in their order, amounts filled in.
+    """The steps, in order, with default amounts filled in.
 
     Args:
       text: the expression.
-      known: what amounts each name takes; None: it takes none.
+      known: the amounts that each name takes; None if it takes none.
 
     Raises:
-      ValueError: an unknown name, or an amount that is out of its range.
+      ValueError: an unknown name, or an amount out of range.
     """
     return tuple(_step(part.strip(), known) for part in text.split("+"))
 
@@ -43,7 +43,7 @@ def parse_steps(text: str, known: Mapping[str, Amounts | None]) -> tuple[Step, .
 def _step(text: str, known: Mapping[str, Amounts | None]) -> Step:
     name, colon, amount = (part.strip() for part in text.partition(":"))
     if name not in known:
-        raise ValueError(f"{name!r} is none of {', '.join(known)}")
+        raise ValueError(f"{name!r} is not one of {', '.join(known)}")
     amounts = known[name]
     if amounts is None:
         if colon:

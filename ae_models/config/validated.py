@@ -1,4 +1,4 @@
-"""Frozen dataclasses that check the type of every field, to and from plain mappings."""
+"""Frozen dataclasses that check the type of every field, and convert to and from plain mappings."""
 
 import contextlib
 import dataclasses
@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from ae_models.config.key import choices_of
 from ae_models.errors import ConfigError
 
 T = TypeVar("T", bound="Validated")
@@ -18,10 +19,10 @@ P = TypeVar("P")
 
 @dataclasses.dataclass(frozen=True)
 class Validated:
-    """Base of the configuration classes: a wrong type fails at construction, with the value.
+    """Base of the configuration classes: construction fails on a wrong type, and names the value.
 
     Raises:
-      ConfigError: a field's value is not of its declared type, or is not one of its choices.
+      ConfigError: a field's value does not have its declared type, or is not one of its choices.
     """
 
     section: ClassVar[str] = ""
@@ -29,12 +30,16 @@ class Validated:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = _checked(getattr(self, field.name), hints[field.name], self._path(field.name))
+            path = self._path(field.name)
+            value = _checked(getattr(self, field.name), hints[field.name], path)
+            choices = choices_of(field)
+            if choices and value is not None:
+                _check_choice(value, choices, path)
             object.__setattr__(self, field.name, value)
         self.validate()
 
     def validate(self) -> None:
-        """Checks that no type can express; subclasses override it and call `require`."""
+        """Checks that types cannot express; subclasses override it and call `require`."""
 
     def require(self, condition: bool, field: str, rule: str) -> None:
         """Raises ConfigError with the field's path and value unless `condition` holds."""
@@ -44,7 +49,7 @@ class Validated:
             )
 
     def parsed(self, field: str, parse: Callable[[str], P]) -> P:
-        """The field's expression as `parse` reads it.
+        """The field's expression, parsed.
 
         Raises:
           ConfigError: `parse` raised a ValueError.
@@ -60,8 +65,8 @@ class Validated:
 
 
 def check_range(least: int, most: int | None = None, /, **values: Any) -> None:
-    """Raises ConfigError, with name and value, for the first that is no whole number from `least`
-    to `most`."""
+    """Raises ConfigError, with name and value, for the first value that is not a whole number from
+    `least` to `most`."""
     rule = f"of at least {least}" if most is None else f"from {least} to {most}"
     for name, value in values.items():
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -70,8 +75,8 @@ def check_range(least: int, most: int | None = None, /, **values: Any) -> None:
 
 
 def check_rate(**values: Any) -> None:
-    """Raises ConfigError, with name and value, for the first that is no number above 0 and below
-    1."""
+    """Raises ConfigError, with name and value, for the first value that is not a number between 0
+    and 1."""
     for name, value in values.items():
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not (number and 0 < value < 1):
@@ -79,11 +84,10 @@ def check_rate(**values: Any) -> None:
 
 
 def from_mapping(cls: type[T], mapping: Any) -> T:
-    """Builds `cls` from a plain mapping, nested classes included.
+    """Builds `cls` from a plain mapping, including nested classes.
 
     Raises:
-      ConfigError: `mapping` is no mapping, or lacks a key, or has one that `cls` does not
-        know.
+      ConfigError: `mapping` is not a mapping, lacks a required key, or has an unknown one.
     """
     name = cls.section or "the configuration"
     if not isinstance(mapping, Mapping):
@@ -96,7 +100,7 @@ def from_mapping(cls: type[T], mapping: Any) -> T:
     for field in dataclasses.fields(cls):
         absent = field.default is field.default_factory is dataclasses.MISSING
         if absent and field.name not in mapping:
-            raise ConfigError(f"{name} must have {field.name!r}. Received: {mapping!r}")
+            raise ConfigError(f"{name} must have the key {field.name!r}. Received: {mapping!r}")
     values = {
         key: from_mapping(hints[key], value) if _is_section(hints[key]) else value
         for key, value in mapping.items()
@@ -105,7 +109,7 @@ def from_mapping(cls: type[T], mapping: Any) -> T:
 
 
 def to_mapping(config: Validated) -> dict[str, Any]:
-    """The inverse of `from_mapping`, of types that YAML and JSON hold (tuples become lists)."""
+    """The inverse of `from_mapping`, with types that YAML and JSON have (tuples become lists)."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -116,7 +120,7 @@ def to_mapping(config: Validated) -> dict[str, Any]:
 
 
 def suggestion(word: Any, known: typing.Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    """The end of a message about an unknown word: the nearest known word, or all known words."""
     known = list(known)
     close = difflib.get_close_matches(str(word), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
@@ -127,7 +131,7 @@ def _is_section(hint: Any) -> bool:
 
 
 def _checked(value: Any, hint: Any, path: str) -> Any:
-    """`value` as the type of `hint`: an int serves as a float, a list as a tuple."""
+    """`value` as the type of `hint`: ints are accepted as floats, lists as tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
@@ -135,10 +139,7 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
         (hint,) = (argument for argument in arguments if argument is not type(None))
         return _checked(value, hint, path)
     if origin is typing.Literal:
-        if not any(value == choice and type(value) is type(choice) for choice in arguments):
-            raise ConfigError(
-                f"{path} must be one of {', '.join(map(str, arguments))}. Received: {value!r}"
-            )
+        _check_choice(value, arguments, path)
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
@@ -151,8 +152,15 @@ def _checked(value: Any, hint: Any, path: str) -> Any:
     return value
 
 
+def _check_choice(value: Any, choices: tuple[Any, ...], path: str) -> None:
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        raise ConfigError(
+            f"{path} must be one of {', '.join(map(str, choices))}. Received: {value!r}"
+        )
+
+
 def _finite(value: Any, path: str) -> float:
-    """A number; YAML 1.1 takes 1e-3 for text."""
+    """A finite number, or text that is one: YAML 1.1 reads 1e-3 as text."""
     number = math.nan
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""YAML from anywhere, as plain values of bounded size."""
+"""YAML from untrusted sources, as plain values of bounded size."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ _MOST_NODES = 10_000
 
 
 def load_yaml(text: str) -> Any:
-    """The value that a YAML document holds: mappings, lists and scalars, no other objects.
+    """The value of a YAML document: mappings, lists and scalars, no other objects.
 
-    Aliases make few lines into values without end (`&a [*a]`), or of exponential size, which only
-    shows once something goes through them: what a value holds is counted before it is made.
+    Aliases turn a few lines into endless values (`&a [*a]`), or values of exponential size, which
+    only shows when they are traversed. The size is therefore counted before the value is built.
 
     Raises:
-      yaml.YAMLError: it is no YAML, or too much of it.
-      ValueError: it has a date or a number that there is not.
+      yaml.YAMLError: it is not YAML, or it is too large.
+      ValueError: it contains an impossible date or number.
     """
     if len(text) > _MOST_CHARACTERS:
         raise yaml.YAMLError(f"more than {_MOST_CHARACTERS} characters")
@@ -37,7 +37,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values there are with every alias written out; RecursionError if without end."""
+    """The number of values with every alias written out; RecursionError if it is endless."""
     if id(node) not in known:
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):

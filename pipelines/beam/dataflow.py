@@ -1,4 +1,4 @@
-"""Dataflow jobs, which can be submitted without waiting for them to finish."""
+"""Dataflow jobs, which can be submitted without waiting for them to finish, and dry runs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,25 +21,26 @@ from pipelines.console.progress import say
 from transforms.storage.paths import is_local
 
 _DATAFLOW = "dataflow"
+_DRY_RUN = "dry_run"
 _EMBEDDED = "builtin:"
 _CONSOLE = "https://console.cloud.google.com/dataflow/jobs"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A job that was handed over: its result is not known here.
+    """A job that was not run to its end here, so that no result is known.
 
-    state: `checked`: only its graph was built; `template`: written to `location`, to be submitted
-      later; `submitted`: accepted by the service.
-    name: the job's name.
-    id: the service's job id; None if the job was not submitted.
-    location: path of the template, or else the address of the service's page for the job.
+    state: `checked`, if only its graph was built; `template`, if it was written to `location`, for
+      others to submit; `submitted`, if the service has it.
+    name: of the job; None for a dry run without Dataflow.
+    id: the service's; None if it was not submitted.
+    location: of the template, or of the service's page for the job.
     graph_bytes: size of the job graph.
-    environments: where its steps run: the workers' image and the resource hints.
+    environments: what Dataflow runs its steps in: the workers' image and the resource hints.
     """
 
     state: str
-    name: str
+    name: str | None
     id: str | None
     location: str | None
     graph_bytes: int
@@ -47,11 +48,14 @@ class Job:
 
 
 def check_flags(options: PipelineOptions) -> None:
-    """Raises ConfigError for flags that would hand a job over where the runner is not Dataflow and
-    would ignore them, and for accelerators that are requested in two ways."""
+    """Raises ConfigError for flags that hand a job over, with a runner other than Dataflow, which
+    ignores them, and for accelerators that are requested in two ways."""
     for name, given in _handing_over(options).items():
-        if given and not _is_dataflow(options):
-            raise ConfigError(f"--{name} works only with --runner=DataflowRunner")
+        if given and not is_on_dataflow(options) and name != _DRY_RUN:
+            raise ConfigError(
+                f"--{name} works with DataflowRunner only: leave it out, or give "
+                "--runner=DataflowRunner"
+            )
     services = options.view_as(GoogleCloudOptions).dataflow_service_options or []
     accelerators = [option for option in services if option.startswith("worker_accelerator")]
     if accelerators and resource_hints.ACCELERATOR.urn in _hints(options):
@@ -71,9 +75,9 @@ def _hints(options: PipelineOptions) -> dict[str, bytes]:
 def check_reachable(options: PipelineOptions, paths: Mapping[str, Sequence[str]]) -> None:
     """Raises ConfigError for local paths, naming the flag: Dataflow's workers are other machines.
 
-    A dry run reads and writes nothing there, so it only warns.
+    A dry run only warns, as it reads and writes nothing there.
     """
-    if not _is_dataflow(options):
+    if not is_on_dataflow(options):
         return
     for flag, values in paths.items():
         for path in values:
@@ -85,17 +89,19 @@ def check_reachable(options: PipelineOptions, paths: Mapping[str, Sequence[str]]
 
 
 def is_handed_over(options: PipelineOptions) -> bool:
-    """Whether the flags request a job that this process does not wait for."""
+    """Whether the flags ask for a job that does not run to its end here."""
     return any(_handing_over(options).values())
 
 
 def is_dry_run(options: PipelineOptions) -> bool:
-    """Whether only the job's graph is built, without touching anything outside this process."""
+    """Whether the job's graph is built and nothing else is done."""
     return bool(options.view_as(TestOptions).dry_run)
 
 
 def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
-    """Checks, writes or submits the job, without waiting for it to finish."""
+    """Checks, writes or submits the job, without waiting for its result."""
+    if not is_on_dataflow(options):  # a dry run: all other flags of this kind were refused
+        return Job("checked", None, None, None, pipeline.to_runner_api().ByteSize(), [])
     result: Any = pipeline.run()
     runner: Any = pipeline.runner
     graph, name = runner.proto_pipeline, runner.job.proto.name
@@ -113,21 +119,22 @@ def hand_over(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
 
 
 def announce(result: Any, options: PipelineOptions) -> None:
-    """Prints which job is waited for: it continues if this process is stopped."""
-    if _is_dataflow(options):
+    """Prints which job is waited for: it continues when this process is stopped."""
+    if is_on_dataflow(options):
         page = _page(options.view_as(GoogleCloudOptions), result.job_id())
         say(f"submitted job {result.job_id()}: {page}")
 
 
 def _handing_over(options: PipelineOptions) -> dict[str, Any]:
     return {
-        "dry_run": is_dry_run(options),
+        _DRY_RUN: is_dry_run(options),
         "template_location": options.view_as(GoogleCloudOptions).template_location,
         "no_wait_until_finish": options.view_as(StandardOptions).no_wait_until_finish,
     }
 
 
-def _is_dataflow(options: PipelineOptions) -> bool:
+def is_on_dataflow(options: PipelineOptions) -> bool:
+    """Whether Dataflow runs the pipeline."""
     return runner_name(options) == _DATAFLOW
 
 

@@ -1,4 +1,4 @@
-"""Flags that are left over for Beam."""
+"""Flags that are passed on to Beam."""
 
 import argparse
 import contextlib
@@ -15,42 +15,42 @@ from ae_models.errors import ConfigError
 from pipelines.beam.recorded import RECORDED
 
 _OF_A_FLAG = re.compile(r"argument (?P<names>[^:]+): (?P<complaint>.*)", re.DOTALL)
-# What comes of Beam's own ways to make a value of a text, where they do not check it.
+# Raised by Beam's own conversions of text to values, which do not check it.
 _UNREADABLE = (AssertionError, AttributeError, RecursionError, TypeError, ValueError)
-_HOOK = "_add_argparse_args"  # what Beam's documentation has its users define; to call it is ours
+_HOOK = "_add_argparse_args"  # documented for users to define, though not to call
 
 
 def check_beam_flags(flags: Sequence[str], own: Sequence[click.Parameter] = ()) -> None:
-    """Raises ConfigError for a flag that neither this command nor Beam knows, or a value that Beam
-    cannot read. Values that may be secrets are in no message.
+    """Raises ConfigError for a flag that neither this command nor Beam supports, or a value that
+    Beam cannot read. No message contains values that may be secrets.
 
     Args:
-      flags: what this command did not know.
-      own: its own parameters, to suggest from.
+      flags: the arguments that this command does not have.
+      own: the command's own parameters, for suggestions.
     """
-    unknown, known = _told_apart(flags)
+    unknown, known = _unknown_and_known(flags)
     if unknown:
         name = unknown[0].partition("=")[0]
         if not name.startswith("-"):
             raise ConfigError(f"unexpected argument {_stray(unknown[0], flags)}")
         known = [*(option for parameter in own for option in parameter.opts), *known]
         hint = suggestion(name, known)
-        # Beam knows hundreds of flags: none of them is listed without a near match.
+        # Beam has hundreds of flags: they are not listed if there is no near match.
         raise ConfigError(f"unknown flag {name}{hint if 'did you mean' in hint else ''}")
 
 
 def runner_name(options: PipelineOptions) -> str:
-    """`flink` of `--runner=FlinkRunner`: Beam takes names in any case, with or without their module
-    and the ending."""
+    """`flink` for `--runner=FlinkRunner`: Beam accepts names in any case, with or without the
+    module and the ending."""
     name = options.view_as(StandardOptions).runner or "direct"
     return name.rpartition(".")[2].lower().removesuffix("runner")
 
 
-def _told_apart(flags: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments that Beam does not know, and the flags that it does.
+def _unknown_and_known(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that Beam does not support, and the flags that it does.
 
-    Beam itself passes over unknown ones. Its classes of options fill a parser of our own, by a hook
-    of theirs; a Beam without that hook is asked what it makes of the flags.
+    Beam itself ignores unknown flags. Its option classes fill our own parser through a hook; with a
+    version of Beam without that hook, Beam parses the flags.
     """
     parser = _Parser()
     try:
@@ -68,7 +68,7 @@ def _told_apart(flags: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _culprit(parser: argparse.ArgumentParser, flags: Sequence[str]) -> str:
-    """The first flag that cannot be read by itself, without its value."""
+    """The name of the first flag that cannot be read on its own."""
     for flag in flags:
         try:
             with contextlib.suppress(ConfigError):
@@ -91,26 +91,26 @@ def _asked_of_beam(flags: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _stray(argument: str, flags: Sequence[str]) -> str:
-    """The argument, but only the flag that it stands behind where it can be part of its value."""
+    """The argument; or only the flag before it, if the argument can be part of its value."""
     place = flags.index(argument) if argument in flags else 0
     before = [flag.partition("=")[0] for flag in flags[:place] if flag.startswith("-")]
-    return f"behind {before[-1]}" if before else repr(argument)
+    return f"after {before[-1]}" if before else repr(argument)
 
 
 def _without_secrets(complaint: str) -> str:
-    """What argparse says of a flag, less the value unless it may be recorded."""
+    """argparse's complaint about a flag, without the value unless that may be recorded."""
     if "'" not in complaint:
         return complaint
     match = _OF_A_FLAG.fullmatch(complaint)
     if match is None:
-        return "a value of a flag of Beam cannot be used"
+        return "the value of one of Beam's flags cannot be used"
     if not RECORDED.isdisjoint(name.lstrip("-") for name in match["names"].split("/")):
         return complaint
     return f"argument {match['names']}: this value cannot be used"
 
 
 class _Parser(argparse.ArgumentParser):
-    """As much of Beam's own parser as its options ask of it. Errors are ConfigErrors."""
+    """The part of Beam's own parser that its options need. Errors are ConfigErrors."""
 
     def __init__(self) -> None:
         super().__init__(add_help=False, allow_abbrev=False)
@@ -128,7 +128,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _all_subclasses(cls: type[PipelineOptions]) -> set[type[PipelineOptions]]:
-    """Of Beam itself: other packages may define options of their own, which do not count."""
+    """The subclasses in Beam itself; those of other packages do not count."""
     found: set[type[PipelineOptions]] = set()
     for subclass in cls.__subclasses__():
         if subclass.__module__.startswith("apache_beam."):

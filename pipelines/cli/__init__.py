@@ -1,4 +1,4 @@
-"""The command line: flags in, one call, results out.
+"""The command line: parses flags, makes one call, prints results.
 
 Keras and Beam are imported when a command runs, never for `--help`.
 """

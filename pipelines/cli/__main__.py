@@ -1,4 +1,4 @@
-"""`python -m pipelines.cli`: the command, from an environment without its script."""
+"""`python -m pipelines.cli`: the command, where its script is not installed."""
 
 from pipelines.cli.entry import main
 

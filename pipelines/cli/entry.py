@@ -1,4 +1,4 @@
-"""The entry point: arguments in, one line on stderr for an error, an exit status."""
+"""The entry point: runs a command; an error is one line on stderr and an exit status."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import PROGRAM
 from pipelines.cli.commands import cli
 from pipelines.console.concealed import concealed
 from pipelines.console.escape import shown
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
     from ae_models.errors import LatentbeamError
 
 _FAULT = 1
-_LONGEST = 4000  # characters of a line for people
-_SEVERAL_VALUES = ("--input", "--where", "--set")
+_LONGEST = 4000  # characters of a message
+_SEVERAL_VALUES = ("--input", "-i", "--where", "--set")
 
 
 def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
-    """`--input a b c` as `--input a --input b --input c`, so that a shell's glob works.
+    """`--input a b c` as `--input a --input b --input c`, so that a shell's globs work.
 
     Args:
       arguments: the command line.
-      flags: those that take several values.
+      flags: the flags that take several values.
     """
     result: list[str] = []
     current, has_value = "", False
@@ -41,18 +42,18 @@ def repeat_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command; a `LatentbeamError` gives one line on stderr and its exit status."""
+    """Runs the command; a `LatentbeamError` becomes one line on stderr and its exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
     try:
-        status = cli.main(args=list(arguments), prog_name="latentbeam", standalone_mode=False)
+        status = cli.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except click.Abort:
         _fail("interrupted", 130)
     except Exception as error:
         known = _known_error(error)
-        if known is None:  # a fault of ours
+        if known is None:  # a bug
             sys.stderr.write(concealed(traceback.format_exc()))
             sys.exit(_FAULT)
         _fail(str(known), known.exit_status)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _known_error(error: BaseException | None) -> "LatentbeamError | None":
-    """The `LatentbeamError`, also where Beam has wrapped it, else None."""
+    """The `LatentbeamError`, even if Beam has wrapped it, or None."""
     from ae_models.errors import LatentbeamError
 
     while error is not None:
@@ -73,7 +74,7 @@ def _known_error(error: BaseException | None) -> "LatentbeamError | None":
 
 def _fail(message: str, status: int) -> None:
     line = shown(concealed(" ".join(message.split())))
-    if len(line) > _LONGEST:  # a value as long as a command line may be
+    if len(line) > _LONGEST:  # it quotes a very long value
         line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
-    print(f"latentbeam: {line}", file=sys.stderr)
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
     sys.exit(status)

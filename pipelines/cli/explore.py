@@ -1,50 +1,58 @@
-"""The flags of `latentbeam explore`."""
+"""The commands of `latentbeam explore`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
+from pipelines.cli.command import INPUT, Command, Group, option
 from pipelines.cli.options import (
-    WithExample,
+    bundle_option,
     inputs_option,
-    inputs_option_of,
     json_option,
     load_program,
+    output_option,
     print_result,
     reading_options,
+    scores_option,
+    seed_option,
     where_option,
 )
+from pipelines.cli.tables import Fact, Item
 from pipelines.explore import MOST_SHOWN, MOST_STEPS, MOST_STEPS_OF_A_WAY
 
-_model = click.option("--model", metavar="BUNDLE", required=True, help="Folder that train wrote.")
-_output = click.option(
-    "--output", metavar="FILE.png", required=True, help="The picture; an earlier one is replaced."
-)
-_ids = click.option(
+_PICTURE = "Picture"
+_model = bundle_option()
+_output = output_option("Picture to write; an existing one is replaced.", metavar="FILE.png")
+_seed = seed_option("Random seed; the same seed gives the same picture.")
+_ids = option(
     "--ids",
     metavar="ID[,ID]",
-    help="Records to show; one with a comma is quoted as in CSV.  [default: chosen at random]",
+    group=INPUT,
+    help="Records to show; quote an id that contains a comma as in CSV.  [default: chosen at "
+    "random]",
 )
 
 
 def _count_of(default: int) -> Any:
-    return click.option(
+    return option(
         "--count",
         type=int,
         default=default,
         show_default=True,
-        help=f"How many to show, {MOST_SHOWN} at most.",
+        group=INPUT,
+        help=f"Number of records to show (at most {MOST_SHOWN}).",
     )
 
 
 _count = _count_of(10)
-_seed = click.option(
-    "--seed",
+_count_of_samples = option(
+    "--count",
     type=int,
-    default=0,
+    default=10,
     show_default=True,
-    help="Same seed, same picture.",
+    group=_PICTURE,
+    help=f"Number of images to generate (at most {MOST_SHOWN}).",
 )
 
 
@@ -52,181 +60,199 @@ def _flags(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Options of a command, in the order of its help."""
 
     def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
+        for add in reversed(options):
+            command = add(command)
         return command
 
     return decorate
 
 
-_records = _flags(inputs_option, reading_options, _ids, _count, where_option, _seed)
+_records = _flags(inputs_option(), where_option, reading_options, _ids, _count)
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    example="latentbeam explore locate --model bundle/ --input images/ --output where.png",
+)
 def explore() -> None:
-    """Pictures, as PNG files, of what a model does."""
+    """Draw pictures, as PNG files, of what a model does."""
 
 
 @explore.command(
-    cls=WithExample,
+    cls=Command,
     example="latentbeam explore reconstruct --model bundle/ --input images/ --output seen.png",
 )
-@_flags(_model, _records, _output, json_option)
+@_flags(_records, _model, _output, json_option, _seed)
 def reconstruct(as_json: bool, **flags: Any) -> None:
-    """Inputs, what the model makes of them, and the errors."""
+    """Draw inputs, their reconstructions and the errors."""
     _draw("reconstruct", flags, as_json)
 
 
 @explore.command(
-    cls=WithExample,
+    cls=Command,
+    short_help="Draw where images are anomalous, with boxes and anomaly maps.",
     example="latentbeam explore locate --model bundle/ --input images/ --output where.png",
 )
 @_flags(
-    _model,
-    inputs_option,
+    inputs_option(),
+    where_option,
     reading_options,
     _ids,
     _count_of(5),
-    where_option,
-    _seed,
-    click.option(
+    _model,
+    option(
         "--fpr",
         type=float,
-        help="Regions are where p_value <= FPR.  [default: the bundle's]",
+        group=_PICTURE,
+        help="Draw regions where p_value <= FPR.  [default: the bundle's]",
     ),
     _output,
     json_option,
+    _seed,
 )
 def locate(as_json: bool, **flags: Any) -> None:
-    """Where images are anomalous: inputs, overlays with boxes around regions, and maps."""
+    """Draw where images are anomalous: inputs, overlays with boxed regions, anomaly maps."""
     _draw("locate", flags, as_json)
 
 
 @explore.command(
-    cls=WithExample,
-    example="latentbeam explore denoise --model bundle/ --input images/ --output denoised.png \\\n"
-    "    --corruption gaussian_noise:0.5",
+    cls=Command,
+    short_help="Draw what the model restores from corrupted inputs.",
+    example="latentbeam explore denoise --model bundle/ --input images/ \\\n"
+    "    --output denoised.png --corruption gaussian_noise:0.5",
 )
 @_flags(
-    _model,
     _records,
-    click.option(
+    _model,
+    option(
         "--corruption",
         metavar="EXPRESSION",
-        help="NAME[:AMOUNT] joined by +, as model.corruption.  [default: the model's own]",
+        group=_PICTURE,
+        help="NAME[:AMOUNT] joined by +, as in model.corruption.  [default: the model's]",
     ),
     _output,
     json_option,
+    _seed,
 )
 def denoise(as_json: bool, **flags: Any) -> None:
-    """Clean inputs, the same corrupted, and what the model restores of them."""
+    """Draw clean inputs, corrupted inputs and what the model restores."""
     _draw("denoise", flags, as_json)
 
 
 @explore.command(
-    cls=WithExample,
+    cls=Command,
     example="latentbeam explore sample --model bundle/ --output samples.png --seed 7",
 )
-@_flags(_model, _count, _seed, _output, json_option)
+@_flags(_model, _count_of_samples, _output, json_option, _seed)
 def sample(as_json: bool, **flags: Any) -> None:
-    """Images that a variational model draws of its own."""
+    """Draw images that a variational model generates."""
     _draw("sample", flags, as_json)
 
 
 def _steps(default: int, most: int = MOST_STEPS) -> Any:
-    return click.option(
+    return option(
         "--steps",
         type=int,
         default=default,
         show_default=True,
-        help=f"Images a row, 2 to {most}.",
+        group=_PICTURE,
+        help=f"Number of images per row, from 2 to {most}.",
     )
 
 
 @explore.command(
-    cls=WithExample,
+    cls=Command,
     example="latentbeam explore traverse --model bundle/ --output dimensions.png\n"
-    "latentbeam explore traverse --model ae_bundle/ --input images/ --output dimensions.png",
+    "latentbeam explore traverse --model ae_bundle/ --input images/ \\\n"
+    "    --output dimensions.png",
 )
 @_flags(
-    _model,
-    inputs_option_of(required=False),
+    inputs_option(required=False),
     reading_options,
-    click.option(
+    _model,
+    option(
         "--around",
         metavar="ID",
+        group=_PICTURE,
         help="Start from this record of --input.  [default: the mean latent]",
     ),
-    click.option(
+    option(
         "--dimensions",
         type=int,
         default=10,
         show_default=True,
-        help="At most so many rows, 64 of them.",
+        group=_PICTURE,
+        help="Maximum number of rows (at most 64).",
     ),
     _steps(7),
-    _seed,
     _output,
     json_option,
+    _seed,
 )
 def traverse(as_json: bool, **flags: Any) -> None:
-    """What each latent dimension does to the image, the most effective first.
+    """Draw what each latent dimension changes in the image.
 
-    A VAE's prior says how far a dimension goes; any other model needs --input for that.
+    The most effective dimensions come first. A VAE's prior determines their range; other models
+    need --input for that.
     """
     _draw("traverse", flags, as_json)
 
 
 @explore.command(
-    cls=WithExample,
-    example="latentbeam explore interpolate --model bundle/ --input images/ --from good/1.png \\\n"
-    "    --to good/2.png --output way.png --scores run/ --label label",
+    cls=Command,
+    example="latentbeam explore interpolate --model bundle/ --input images/ \\\n"
+    "    --from good/1.png --to good/2.png --output way.png --scores run/ --label label",
 )
 @_flags(
-    _model,
-    inputs_option,
+    inputs_option(),
+    option("--from", "start", metavar="ID", required=True, group=INPUT, help="First record."),
+    option("--to", "end", metavar="ID", required=True, group=INPUT, help="Last record."),
     reading_options,
-    click.option("--from", "start", metavar="ID", required=True, help="The first record."),
-    click.option("--to", "end", metavar="ID", required=True, help="The last one."),
+    scores_option(required=False, text="Run of this model, to show p(class) along the way."),
+    option("--label", metavar="COLUMN", group=INPUT, help="Column of classes in --scores."),
+    _model,
     _steps(9, MOST_STEPS_OF_A_WAY),
-    click.option("--scores", metavar="DIR", help="Folder that score wrote, for p(class)."),
-    click.option("--label", metavar="COLUMN", help="Its column of classes."),
-    _seed,
     _output,
     json_option,
+    _seed,
 )
 def interpolate(as_json: bool, **flags: Any) -> None:
-    """The way from one record to another: spherical of a VAE, else straight."""
+    """Draw the way from one record to another through latent space.
+
+    The way is spherical for a VAE and straight for other models.
+    """
     _draw("interpolate", flags, as_json)
 
 
 @explore.command(
-    cls=WithExample,
-    example="latentbeam explore direction --model bundle/ --scores run/ --label slanted=true \\\n"
-    "    --input images/ --output slant.png",
+    cls=Command,
+    short_help="Draw what a label changes in images.",
+    example="latentbeam explore direction --model bundle/ --scores run/ \\\n"
+    "    --label slanted=true --input images/ --output slant.png",
 )
 @_flags(
-    _model,
-    click.option("--scores", metavar="DIR", required=True, help="Folder that score wrote."),
-    click.option(
+    scores_option(text="Run of this model: the folder that score wrote."),
+    option(
         "--label",
         metavar="COLUMN=VALUE[,VALUE]",
         required=True,
-        help="Which records have what the direction stands for.",
+        group=INPUT,
+        help="Records that have the attribute whose direction is drawn.",
     ),
-    inputs_option_of(required=False),
+    inputs_option(required=False),
     reading_options,
     _ids,
     _count_of(5),
-    _seed,
+    _model,
     _steps(5),
     _output,
     json_option,
+    _seed,
 )
 def direction(as_json: bool, **flags: Any) -> None:
-    """A label's direction in latent space, taken from and added to images.
+    """Draw images with a label's direction in latent space subtracted and added.
 
-    Without --input, to the mean of the run's records.
+    Without --input, starts from the mean of the run's records.
     """
     _draw("direction", flags, as_json)
 
@@ -236,5 +262,5 @@ def _draw(name: str, flags: Mapping[str, Any], as_json: bool) -> None:
     print_result(getattr(program, name)(**flags), as_json, _lines)
 
 
-def _lines(result: Mapping[str, Any]) -> Sequence[str]:
-    return [f"picture: {result['picture']}"]
+def _lines(result: Mapping[str, Any]) -> Sequence[Item]:
+    return [Fact("picture", result["picture"])]

@@ -1,4 +1,4 @@
-"""What the commands share: flags, an example at the end of the help, results on stdout.
+"""What the commands share: options, the programs behind them, results on stdout.
 
 Nothing here imports Keras or Beam before a command runs.
 """
@@ -8,27 +8,19 @@ import functools
 import importlib
 import json
 import re
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
+from pipelines.cli.command import FILE, FOLDER, INPUT, MODEL, OUTPUT, RUN, option, with_underscores
+from pipelines.cli.folders import checked_bundle, checked_run
+from pipelines.cli.tables import Item, rendered
 from pipelines.console.escape import shown
 from pipelines.console.native_lines import native_lines_hidden
 
-
-class WithExample(click.Command):
-    """A command whose help ends with an example, its lines kept as they are."""
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._example = example
-
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        del context
-        if self._example:
-            formatter.write("\nExample:\n\n")
-            for line in self._example.splitlines():
-                formatter.write(f"  {line}\n")
+_DRY_RUN = "--dry_run"
 
 
 class SizeType(click.ParamType):
@@ -50,70 +42,177 @@ class SizeType(click.ParamType):
         return height, width
 
 
-def inputs_option_of(required: bool) -> Any:
+def inputs_option(required: bool = True, text: str = "") -> Any:
     """`--input`, which some commands can do without."""
-    return click.option(
+    usual = (
+        "Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, or "
+        "builtin:digits."
+    )
+    return option(
         "--input",
+        "-i",
         "inputs",
         metavar="URI...",
         multiple=True,
         required=required,
-        help="Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, "
-        "builtin:digits.",
+        group=INPUT,
+        completes=FILE,
+        help=text or usual,
     )
 
 
-inputs_option = inputs_option_of(required=True)
-where_option = click.option(
+def output_option(text: str, metavar: str = "DIR", **settings: Any) -> Any:
+    """`--output`, a folder or a file."""
+    return option(
+        "--output",
+        "-o",
+        metavar=metavar,
+        group=OUTPUT,
+        completes=FILE if metavar.startswith("FILE") else FOLDER,
+        help=text,
+        **{"required": True, **settings},
+    )
+
+
+def bundle_option(required: bool = True, text: str = "Model bundle that train wrote.") -> Any:
+    """`--model`, the folder of a bundle."""
+    return option(
+        "--model",
+        "-m",
+        metavar="BUNDLE",
+        required=required,
+        group=MODEL,
+        completes=FOLDER,
+        callback=checked_bundle,
+        help=text,
+    )
+
+
+def scores_option(required: bool = True, text: str = "Run: the folder that score wrote.") -> Any:
+    """`--scores`, the folder of a run."""
+    return option(
+        "--scores",
+        metavar="DIR",
+        required=required,
+        group=INPUT,
+        completes=FOLDER,
+        callback=checked_run,
+        help=text,
+    )
+
+
+where_option = option(
     "--where",
     metavar="COLUMN=VALUE[,VALUE]",
     multiple=True,
-    help="Only records whose column is, or with != is not, one of the values. One with a comma is "
-    "quoted as in CSV: 'label=\"a,b\",c'.",
+    group=INPUT,
+    help="Only records whose column is (with !=, is not) one of the values. Quote a value that "
+    "contains a comma as in CSV: 'label=\"a,b\",c'.",
 )
 # How inputs are read, by the names of `transforms.ReadOptions`.
 _READING = {
-    "format": click.option(
+    "format": option(
         "--format",
         type=click.Choice(["images", "parquet", "tfrecord", "webdataset", "npz"]),
-        help="The kind of every input.  [default: by its name and first bytes]",
+        group=INPUT,
+        help="Format of every input.  [default: by its name and first bytes]",
     ),
-    "image_column": click.option(
-        "--image_column", metavar="NAME", help="Column, feature or array of images."
+    "image_column": option(
+        "--image_column", metavar="NAME", group=INPUT, help="Column, feature or array of images."
     ),
-    "id_column": click.option("--id_column", metavar="NAME", help="Column or feature of ids."),
-    "label_column": click.option(
-        "--label_column", metavar="NAME", help="Column, feature or array of labels."
+    "id_column": option(
+        "--id_column", metavar="NAME", group=INPUT, help="Column or feature of ids."
     ),
-    "exclude": click.option(
+    "label_column": option(
+        "--label_column", metavar="NAME", group=INPUT, help="Column, feature or array of labels."
+    ),
+    "exclude": option(
         "--exclude",
         metavar="PATTERN",
         multiple=True,
+        group=INPUT,
         help="Leave out files whose path in the input matches: '*.tmp', 'old/**'.",
     ),
-    "follow_links": click.option(
-        "--follow_links", is_flag=True, help="Follow links that lead out of the input's folder."
+    "follow_links": option(
+        "--follow_links",
+        is_flag=True,
+        group=INPUT,
+        help="Follow links that lead out of the input's folder.",
     ),
 }
 
 
 def reading_options(command: Any) -> Any:
-    """The flags of how inputs are read, given to the command as one mapping, `reading`."""
+    """The options of how inputs are read, given to the command as one mapping, `reading`."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **flags: Any) -> Any:
         reading = {name: flags.pop(name) for name in _READING}
         return command(*args, reading=reading, **flags)
 
-    for option in reversed(_READING.values()):
-        gathered = option(gathered)
+    for add in reversed(_READING.values()):
+        gathered = add(gathered)
     return gathered
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace what --output holds, once the work has succeeded."
+json_option = option(
+    "--json", "as_json", is_flag=True, group=OUTPUT, help="Print the result as JSON."
 )
+overwrite_option = option(
+    "--overwrite",
+    is_flag=True,
+    group=OUTPUT,
+    help="Replace the contents of --output once the work has succeeded.",
+)
+
+
+def seed_option(text: str, **settings: Any) -> Any:
+    """`--seed`."""
+    defaults = {"default": 0, "show_default": True}
+    return option("--seed", type=int, group=RUN, help=text, **{**defaults, **settings})
+
+
+def dry_run_option(hidden: bool = False) -> Any:
+    """`--dry_run`, a switch here, to which Beam gives a value."""
+    return option(
+        _DRY_RUN,
+        type=bool,
+        is_flag=False,
+        flag_value="true",
+        default=False,
+        expose_value=False,
+        callback=_note_dry_run,
+        metavar="",
+        hidden=hidden,
+        group=RUN,
+        help="Check inputs, bundle and options without scoring or writing anything.",
+    )
+
+
+def _note_dry_run(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    context.meta[_DRY_RUN] = value
+
+
+def beam_flags(context: click.Context) -> list[str]:
+    """The options that the command does not have, in Beam's spelling.
+
+    Raises:
+      ConfigError: one that Beam does not have either, or a value that it cannot read.
+    """
+    from pipelines.beam.flags import check_beam_flags
+
+    flags = _underscored(context.args)
+    if context.meta.get(_DRY_RUN):
+        flags.insert(0, f"{_DRY_RUN}=True")
+    check_beam_flags(flags, context.command.params)
+    return flags
+
+
+def _underscored(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the names of their flags as Beam spells them; none follow `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*map(with_underscores, arguments[:end]), *arguments[end:]]
 
 
 def load_program(name: str, *later: str) -> Any:
@@ -121,7 +220,7 @@ def load_program(name: str, *later: str) -> Any:
 
     Args:
       name: of the module.
-      later: modules that it imports while it works, and that print lines of native code.
+      later: modules that it imports while it works, and whose native code prints lines.
     """
     with native_lines_hidden():
         program = importlib.import_module(name)
@@ -134,6 +233,10 @@ def load_program(name: str, *later: str) -> Any:
     return program
 
 
-def print_result(result: Any, as_json: bool, lines: Any) -> None:
-    """The result as JSON, or as the lines that `lines` makes of it, on stdout."""
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(map(shown, lines(result))))
+def print_result(result: Any, as_json: bool, summary: Callable[[Any], Sequence[Item]]) -> None:
+    """The result on stdout: as JSON, or what `summary` says of it, aligned on a terminal."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    lines = rendered(summary(result), aligned=sys.stdout.isatty())
+    click.echo("\n".join(map(shown, lines)))

@@ -39,8 +39,8 @@ def new_folder(
     """
     if is_handed_over(options):
         raise ConfigError(
-            f"{command} needs its pipeline's result: leave out --dry_run, --template_location and "
-            "--no_wait_until_finish"
+            f"{command} needs the result of its pipeline: leave out --dry_run, "
+            "--template_location and --no_wait_until_finish"
         )
     check_reachable(options, {"--scores": scores, "--output": [output]})
     folder = DerivedFolder(output.rstrip("/"), kind, overwrite)

@@ -13,7 +13,12 @@ from ae_models.bundles.names import SCORE_PREFIX
 from ae_models.bundles.scorer import check_outputs
 from ae_models.config.validated import check_range
 from ae_models.errors import ConfigError, EmptyRunError
-from pipelines.beam.dataflow import check_reachable, is_dry_run, is_handed_over
+from pipelines.beam.dataflow import (
+    check_reachable,
+    is_dry_run,
+    is_handed_over,
+    is_on_dataflow,
+)
 from pipelines.beam.run import decoding_threads, described_options, pipeline_options, run, versions
 from pipelines.commands.resume import finished_or_plan
 from pipelines.commands.score_in_parts import PartedRun, score_in_parts
@@ -66,8 +71,8 @@ def score(
     `checkpoint_every` divides the run into parts of at least that many records; each finished part
     is kept. `resume` scores the missing parts (`pipelines.commands.resume`).
 
-    If the Beam flags hand the job over instead, returns `{"job": ...}`, the fields of
-    `pipelines.beam.dataflow.Job`: the result is not known then.
+    If the Beam flags hand the job over, or ask for a dry run, there is no result yet: gives `job`,
+    the fields of `pipelines.beam.dataflow.Job`, and what it scores.
 
     Raises:
       LatentbeamError: a path, a condition, the bundle, a flag or the output folder cannot be used.
@@ -90,7 +95,9 @@ def score(
     options = pipeline_options(beam_flags)
     check_reachable(options, {"--input": inputs, "--output": [output]})
     _check_checkpoints(checkpoint_every, resume, options)
-    if not is_dry_run(options) and not resume:
+    # A dry run on Dataflow does not look outside.
+    looks = not (is_dry_run(options) and is_on_dataflow(options))
+    if looks and not resume:
         check_free(output, overwrite)
     bundle = open_bundle(local_bundle(model))
     located = asked_of(bundle, asked)
@@ -129,7 +136,8 @@ def score(
 
     if is_handed_over(options):  # the job outlives this process and any lock it could hold
         job = run(whole, options, "scoring", counter=RECORDS_READ)
-        return {"job": dataclasses.asdict(job)} if job else {}
+        asked_for = {name: facts[name] for name in ("inputs", "where", "model")}
+        return {"job": dataclasses.asdict(job), **asked_for} if job else {}
     with held(output) as check_held:
         finished, plan = finished_or_plan(output, facts, checkpoint_every, resume, overwrite)
         if finished is not None:
@@ -187,7 +195,7 @@ def _warn(output: str, ledger: Mapping[str, Any]) -> None:
 def _check_checkpoints(every: int | None, resume: bool, options: PipelineOptions) -> None:
     if every is not None:
         check_range(1, checkpoint_every=every)
-    if (every is not None or resume) and is_handed_over(options):
+    if (every is not None or resume) and is_handed_over(options) and is_on_dataflow(options):
         raise ConfigError(
             "--checkpoint_every and --resume need a run that finishes in this process: leave out "
             "--dry_run, --template_location and --no_wait_until_finish"

@@ -126,8 +126,8 @@ def train(
     options = pipeline_options(beam_flags)
     if is_handed_over(options):
         raise ConfigError(
-            "train needs its pipeline's result on this machine: leave out --dry_run, "
-            "--template_location and --no_wait_until_finish"
+            "train needs the result of its pipeline: leave out --dry_run, --template_location and "
+            "--no_wait_until_finish"
         )
     command = TrainingCommand(tuple(inputs), tuple(where), ReadOptions(**(reading or {})), config)
     if resume and (finished := finished_manifest(output, command)) is not None:

@@ -1,1 +1,1 @@
-"""What people see of a program: progress, text that does no harm, files replaced as a whole."""
+"""What people see of a program: progress, harmless text, files that are replaced as a whole."""

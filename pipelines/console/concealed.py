@@ -1,16 +1,16 @@
-"""Texts that no line on the console may hold: the values of flags that can be secrets.
+"""Texts that must not appear on the console: the values of flags that can be secrets.
 
-What others raise or log quotes what they were given: an address with its password, for one.
+Messages of other packages quote what they were given, such as an address with its password.
 """
 
 from collections.abc import Mapping
 
-_SHORTEST = 6  # what is shorter guards nothing, and stands in other words
+_SHORTEST = 6  # shorter texts protect nothing, and are parts of other words
 _names: dict[str, str] = {}
 
 
 def conceal(values: Mapping[str, str]) -> None:
-    """From now on `concealed` leaves these texts out, and no others.
+    """Makes `concealed` replace these texts, and no others, from now on.
 
     Args:
       values: each text with the name of its flag.
@@ -20,7 +20,7 @@ def conceal(values: Mapping[str, str]) -> None:
 
 
 def concealed(line: str) -> str:
-    """The line with the name of its flag in place of each concealed text."""
+    """The line with each concealed text replaced by the name of its flag."""
     for text in sorted(_names, key=len, reverse=True):
         line = line.replace(text, f"(--{_names[text]})")
     return line

@@ -1,11 +1,11 @@
-"""Text for a terminal, which takes some characters for orders."""
+"""Text for a terminal, which interprets some characters as commands."""
 
 
 def shown(text: str) -> str:
-    """`text` with every character that does not print, a space apart, as Python writes it: `\\x1b`.
+    """`text` with every unprintable character except spaces as Python escapes it: `\\x1b`.
 
-    Names of files and columns, ids and the text of a bundle may hold anything: escape sequences
-    that rewrite the screen, ends of lines that make one message into two, marks that turn the
+    Names of files and columns, ids and the text of a bundle may contain anything: escape sequences
+    that rewrite the screen, line breaks that split one message into two, marks that reverse the
     direction of writing.
     """
     if text.isprintable():

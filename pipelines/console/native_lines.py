@@ -1,4 +1,4 @@
-"""Lines that native code prints on stderr, past Python and all logging."""
+"""Lines that native code prints on stderr, bypassing Python and all logging."""
 
 import contextlib
 import os
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def native_lines_hidden() -> Iterator[None]:
-    """No stderr in the block, where TensorFlow may be imported: no setting of its own keeps off
-    what its native code prints on the way, and where it first looks for devices."""
+    """Discards stderr in the block, which may import TensorFlow: no setting of TensorFlow silences
+    what its native code prints on import, and when it first looks for devices."""
     sys.stderr.flush()
     stderr = os.dup(2)
     try:

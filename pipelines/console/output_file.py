@@ -1,4 +1,4 @@
-"""One file as a command's output, here or on an object store."""
+"""One file as a command's output, local or on an object store."""
 
 import os
 import posixpath
@@ -10,16 +10,16 @@ from transforms.storage.staging import output_errors
 
 
 def check_file(path: str, ending: str, what: str) -> None:
-    """Whether a file can be written there; one that is there already is replaced.
+    """Checks that a file can be written there. An existing file will be replaced.
 
     Args:
-      path: of the file.
-      ending: that its name must have, such as `.png`.
-      what: it is, for people.
+      path: the file's path.
+      ending: the required ending of its name, such as `.png`.
+      what: what the file is, for messages.
 
     Raises:
-      OutputError: the name has another ending, is a folder's, its folder is not there, or an object
-        store would take it for a pattern.
+      OutputError: the name has another ending, it is an existing folder, its folder does not exist,
+        or an object store would interpret it as a pattern.
     """
     if not path.lower().endswith(ending):
         raise OutputError(f"a {what}'s name must end in {ending}. Received: {path!r}")
@@ -27,14 +27,16 @@ def check_file(path: str, ending: str, what: str) -> None:
         check_no_pattern(path)
         return
     if os.path.isdir(path):
-        raise OutputError(f"{path} is a folder")
+        raise OutputError(
+            f"{path} is a folder: give the path of a file, such as {path}/new{ending}"
+        )
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(folder):
-        raise OutputError(f"cannot write {path}: there is no folder {folder}")
+        raise OutputError(f"cannot write {path}: there is no folder {folder}; create it first")
 
 
 def write_file(path: str, content: bytes, mime_type: str) -> None:
-    """Writes a file, which appears under its name at once: of two, one is always there.
+    """Writes a file atomically: its name always refers to the earlier file or to the new one.
 
     Raises:
       OutputError: it cannot be written.

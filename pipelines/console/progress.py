@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines otherwise."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
 
 import logging
 import sys
@@ -15,20 +15,20 @@ from pipelines.console.escape import shown
 from transforms.execution.timing import LOGGER, parse_progress
 
 _SECONDS_BETWEEN_LINES = 10.0
-# Beam 2.77 imports `resource` too late for its own check, and warns at each model that it loads. It
-# warns, too, of each job server that it starts and stops.
+# Beam 2.77 imports `resource` too late for its own check, and warns for each model that it loads.
+# It also warns about each job server that it starts and stops.
 _NOT_WARNINGS = (
     "Resource module is not available",
     "Really starting service",
     "Really destroying service",
     "Waiting for grpc channel to be ready",
 )
-_OF_A_RETRY = " Traceback for above exception"  # which Beam puts into the message of a warning
+_OF_A_RETRY = " Traceback for above exception"  # Beam adds it to the message of a warning
 _ERRORS = f"{LatentbeamError.__module__}."  # in the tracebacks that workers send as text
 
 
 class Progress:
-    """Shows how far a stage of work is. `total` None: how much there is to do is not known."""
+    """Shows the progress of a stage of work. `total` is None if the amount of work is unknown."""
 
     def __init__(self, label: str, total: int | None = None, unit: str = " records"):
         self._label, self._total, self._unit = label, total, unit
@@ -55,7 +55,7 @@ class Progress:
             self._line()
 
     def show(self, done: int, note: str = "") -> None:
-        """`done` of `total` are done; `note` is added to the line."""
+        """Shows that `done` of `total` are done; `note` is added to the line."""
         if self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
@@ -77,7 +77,7 @@ class Progress:
 
 
 class WorkerProgress(logging.Handler):
-    """Feeds a `Progress` from the lines that workers log, wherever they run."""
+    """Updates a `Progress` from the lines that workers log, wherever they run."""
 
     def __init__(self, progress: Progress):
         super().__init__(logging.INFO)
@@ -99,19 +99,19 @@ class WorkerProgress(logging.Handler):
 
 
 def say(line: str) -> None:
-    """A line for people, on stderr: stdout is for results."""
+    """Prints a line for people on stderr; stdout is for results."""
     print(shown(line), file=sys.stderr, flush=True)
 
 
 def warned(lines: Sequence[str]) -> list[str]:
-    """The same lines, each of which was said to be a warning."""
+    """The same lines, after printing each as a warning."""
     for line in lines:
         say(f"warning: {line}")
     return list(lines)
 
 
 class _OneLine(logging.Formatter):
-    """Messages may hold what records carry; the lines of a traceback below one stay apart."""
+    """Escapes messages, which may contain text of records. Lines of a traceback stay separate."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         message = super().formatMessage(record).partition(_OF_A_RETRY)[0].rstrip()
@@ -122,14 +122,14 @@ class _OneLine(logging.Formatter):
 
 
 def _is_unknown(record: logging.LogRecord) -> bool:
-    """Whether a record is of no error of the user: Beam logs the traceback of any, at every level
-    that it goes through, and the command prints the one line of it."""
+    """Whether a log record is not about an error of the user. Beam logs the traceback of such an
+    error at every level that it passes, and the command prints it in one line anyway."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, LatentbeamError) or _ERRORS in record.getMessage())
 
 
 def configure_logging() -> None:
-    """Warnings to stderr; progress lines to whoever shows them, and nowhere else."""
+    """Sends warnings to stderr, and progress lines only to the handler that shows them."""
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     console.setFormatter(_OneLine("%(levelname)s: %(message)s"))
@@ -137,5 +137,5 @@ def configure_logging() -> None:
     console.addFilter(_is_unknown)
     logging.basicConfig(level=logging.INFO, handlers=[console], force=True)
     LOGGER.setLevel(logging.INFO)
-    tensorflow = logging.getLogger("tensorflow")  # it has a handler of its own, for stderr
+    tensorflow = logging.getLogger("tensorflow")  # it has its own handler for stderr
     tensorflow.setLevel(logging.WARNING)

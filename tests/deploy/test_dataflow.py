@@ -42,7 +42,7 @@ def test_every_parameter_is_a_flag_and_every_required_flag_a_parameter() -> None
     known = {option.removeprefix("--") for parameter in own for option in parameter.opts}
     check_beam_flags([f"--{name}=x" for name in names - known], own)
     assert {"input", "model", "output"} <= names & known
-    needed = {option for parameter in own if parameter.required for option in parameter.opts}
+    needed = {parameter.opts[0] for parameter in own if parameter.required}
     assert {name.removeprefix("--") for name in needed} <= names
 
 

@@ -152,7 +152,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": {"output": "tanh"}}, ["model.output must be one of linear, sigmoid", "'tanh'"]),
     (
         {"model": {"kind": "dae", "corruption": "blur+rain"}},
-        ["model.corruption: 'rain' is none of gaussian_noise", "Received: 'blur+rain'"],
+        ["model.corruption: 'rain' is not one of gaussian_noise", "Received: 'blur+rain'"],
     ),
     (
         {"model": {"kind": "dae", "corruption": "masking:1"}},

@@ -267,10 +267,10 @@ def test_defaults_are_amounts_that_are_allowed(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is none of gaussian_noise"),
-        ("rain", "'rain' is none of gaussian_noise, .*rotation"),
-        ("masking+", "'' is none of"),
-        ("masking,blur", "'masking,blur' is none of"),
+        ("", "'' is not one of gaussian_noise"),
+        ("rain", "'rain' is not one of gaussian_noise, .*rotation"),
+        ("masking+", "'' is not one of"),
+        ("masking,blur", "'masking,blur' is not one of"),
         ("masking:", "must be a number: 'masking:'"),
         ("masking:few", "must be a number: 'masking:few'"),
         ("blur:nan", "must be a number: 'blur:nan'"),

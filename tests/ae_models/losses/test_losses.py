@@ -212,7 +212,7 @@ def test_cross_entropy_has_no_linear_output() -> None:
 
 
 def test_a_denoising_model_with_a_sigmoid_and_no_cross_entropy_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"black images alone; add bce to the loss.*'sigmoid'"):
+    with pytest.raises(ConfigError, match=r"only black images; add bce to the loss.*'sigmoid'"):
         DenoisingConfig(loss="mse", output="sigmoid")
     assert DenoisingConfig(loss="mse+bce", output="sigmoid").sigmoid_output
     assert AutoencoderConfig(loss="mse", output="sigmoid").sigmoid_output

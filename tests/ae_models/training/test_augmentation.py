@@ -108,12 +108,12 @@ def test_expressions(text: str, steps: tuple[Step, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mirror", "'mirror' is none of flip"),
+        ("mirror", "'mirror' is not one of flip"),
         ("flip:0.5", "flip takes no amount"),
         ("shift:0", "greater than 0 and at most 0.5"),
         ("shift:x", "must be a number"),
-        ("flip+flip", "comes twice"),
-        ("", "'' is none of"),
+        ("flip+flip", "is repeated"),
+        ("", "'' is not one of"),
     ],
 )
 def test_wrong_expressions_are_refused(text: str, message: str) -> None:

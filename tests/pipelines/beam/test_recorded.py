@@ -199,9 +199,9 @@ def test_a_value_that_beam_refuses_is_not_repeated(
     [
         ([f"--s3_secret_access_kye={_MARK}"], "did you mean '--s3_secret_access_key'?"),
         (["--s3_secret_access_kye", _MARK], "did you mean '--s3_secret_access_key'?"),
-        (["--s3_secret_access_key", "a", _MARK], "argument behind --s3_secret_access_key"),
+        (["--s3_secret_access_key", "a", _MARK], "argument after --s3_secret_access_key"),
         (["--s3_session_token", f"-{_MARK}"], "--s3_session_token: expected one argument"),
-        ([f"--gcs_custom_audit_entry={_MARK * 20}"], "a value of a flag of Beam cannot be used"),
+        ([f"--gcs_custom_audit_entry={_MARK * 20}"], "one of Beam's flags cannot be used"),
         (["--sdk_harness_log_level_overrides=[1]"], "sdk_harness_log_level_overrides"),
         ([f"--direct_test_splits={'[' * 100_000}"], "--direct_test_splits"),
     ],

@@ -142,8 +142,8 @@ def test_a_model_is_applied_to_another_run(
     assert (ledger["scores"]["path"], ledger["applied_to"]["path"]) == (scores, applied)
     assert ledger["sample"] == {"records": 900, "labelled": 900, "fitted": 720, "calibration": 180}
     assert out.splitlines()[:2] == [f"run: {output}", "classes: 3, fitted to 720 records"]
-    assert f"records: 1800, {ledger['no_class']} of no class (evidence_p_value <= 0.01)" in out
-    assert "by label, of 1080 records: accuracy " in out
+    assert f"records: 1800, {ledger['no_class']} without a class (evidence_p_value <= 0.01)" in out
+    assert "agreement with label: accuracy " in out
 
 
 def test_without_labels_there_is_no_evaluation(
@@ -237,10 +237,7 @@ def test_a_run_that_is_replaced_meanwhile_is_refused(
         (["--apply", "{other}"], "latents of 2 numbers. Received: (3,)"),
         (["--apply", "{ae}"], "lacks the latent columns of"),
         (["--runner=DaskRunner"], "DaskRunner loses records"),
-        (
-            ["--runner=DataflowRunner", "--dry_run=true"],
-            "leave out --dry_run, --template_location and --no_wait",
-        ),
+        (["--runner=DataflowRunner", "--dry_run=true"], "leave out --dry_run"),
         (["--no_such_flag"], "no_such_flag"),
     ],
 )

@@ -95,7 +95,7 @@ def test_the_command_says_what_it_passed_over(
         main(["score", *arguments, "--exclude", "*.tmp", "--exclude", "bad/"])
     assert ended.value.code == 0
     told = "passed over: 1 hidden, 1 other_kind, 1 link, 2 excluded"
-    assert f"{told}; named in passed_over/" in capsys.readouterr().out.splitlines()
+    assert f"{told}; listed in passed_over/" in capsys.readouterr().out.splitlines()
     with pytest.raises(SystemExit):
         main(["verify", "--scores", run, "--input", str(linked)])
     assert f"{told} in the run" in capsys.readouterr().out.splitlines()
@@ -112,7 +112,7 @@ def test_train_names_the_links_that_leave_it_too_few_records(
     (inputs / "more").symlink_to(elsewhere)
     with pytest.raises(InputError, match="too few records to train on: 15"):
         train([str(inputs)], train_configuration("ae"), str(tmp_path / "m"))
-    assert f"(--follow_links follows the first kind): {inputs}/more" in capfd.readouterr().err
+    assert f"(--follow_links follows those that lead out): {inputs}/more" in capfd.readouterr().err
 
 
 def test_a_folder_of_links_alone_says_how_to_read_them(tmp_path: Path) -> None:

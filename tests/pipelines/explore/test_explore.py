@@ -281,7 +281,7 @@ def test_a_direction_knows_no_record_without_a_label(
     [
         ("sample", "ae", [], "only a variational model .* Received: a model of kind ae"),
         ("denoise", "vae", DIGITS, "kind vae was trained without corruption: give --corruption"),
-        ("denoise", "dae", [*DIGITS, "--corruption", "nois"], "'nois' is none of"),
+        ("denoise", "dae", [*DIGITS, "--corruption", "nois"], "'nois' is not one of"),
         ("denoise", "dae", [*DIGITS, "--corruption", "masking:2"], "between 0 and 1: 'masking:2'"),
         ("denoise", "dae", [*DIGITS, "--corruption", "greyscale"], "needs image.channels 3 or 4"),
         (

@@ -1,0 +1,170 @@
+"""Commands whose help groups its options and ends with an example."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+INPUT, MODEL, OUTPUT, RUN, OTHER = "Input", "Model", "Output", "Run", "Other options"
+FILE, FOLDER = "file", "dir"  # click's names of what a shell itself completes
+_FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
+PROGRAM = "latentbeam"
+_PASSED_ON = "Options that are not listed here are passed on to Beam."
+_WIDEST = 26  # characters of a flag that has its text beside it
+
+
+class Flag(click.Option):
+    """An option of a group.
+
+    Args:
+      group: heading of the options that stand together in the help.
+      completes: what a shell offers for its value: `FILE`, `FOLDER`, or nothing.
+    """
+
+    def __init__(self, *args: Any, group: str = OTHER, completes: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.group, self._completes = group, completes
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The name in messages: the long one alone."""
+        del ctx
+        return f"'{self.opts[0]}'"
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if self._completes:
+            return left_to_the_shell(self._completes, incomplete)
+        return super().shell_complete(ctx, incomplete)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """`click.option` of a `Flag`. The long name comes first: messages name a flag by it."""
+    return click.option(*names, cls=Flag, **settings)
+
+
+class Command(click.Command):
+    """A command with grouped options.
+
+    Args:
+      example: the end of its help, the lines as they are.
+      for_beam: options that the command does not have are left in the context's `args`.
+    """
+
+    def __init__(self, *args: Any, example: str = "", for_beam: bool = False, **kwargs: Any):
+        if for_beam:
+            kwargs.setdefault("context_settings", _FOR_BEAM)
+            kwargs["help"] = f"{inspect.cleandoc(kwargs.get('help') or '')}\n\n{_PASSED_ON}"
+        super().__init__(*args, **kwargs)
+        self._example = example
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(context):
+            is_option = isinstance(parameter, click.Option)  # the usage has the arguments
+            if is_option and (record := parameter.get_help_record(context)):
+                groups.setdefault(getattr(parameter, "group", OTHER), []).append(record)
+        if OTHER in groups:  # the last one
+            groups[OTHER] = groups.pop(OTHER)
+        write_sections(formatter, groups)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        del context
+        write_example(formatter, self._example)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Flags, also where they are begun with hyphens; further files of `--input a b`."""
+        if incomplete[:1] != "-":
+            return left_to_the_shell(FILE, incomplete)
+        return super().shell_complete(ctx, with_underscores(incomplete))
+
+
+class Group(click.Group):
+    """A group of commands, which its help shows section by section.
+
+    Args:
+      example: the end of its help, the lines as they are.
+    """
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._example = example
+        self._sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, commands: Sequence[click.Command]) -> None:
+        """Adds commands under a heading, in this order."""
+        for command in commands:
+            self.add_command(command)
+        self._sections[title] = [str(command.name) for command in commands]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without arguments, prints the help; click would make an error's one line of it."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; an unknown one that is in a group below is named with its group."""
+        name = args[0]
+        if name not in self.commands and not ctx.resilient_parsing:
+            for group in self.commands.values():
+                if isinstance(group, click.Group) and name in group.commands:
+                    ctx.fail(f"No such command {name!r}. Did you mean '{group.name} {name}'?")
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the help, rather than click's alphabetical one."""
+        del ctx
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = self._sections or {"Commands": self.list_commands(ctx)}
+        width = formatter.width - formatter.current_indent
+        rows = {
+            title: [(name, self.commands[name].get_short_help_str(width)) for name in names]
+            for title, names in sections.items()
+        }
+        write_sections(formatter, rows)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        del context
+        write_example(formatter, self._example)
+
+
+def with_underscores(flag: str) -> str:
+    """`--max-rejects=1%` as `--max_rejects=1%`: the name of a flag, never its value."""
+    if not flag.startswith("--"):
+        return flag
+    name, equals, value = flag[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def left_to_the_shell(kind: str, incomplete: str = "") -> list[CompletionItem]:
+    """The answer to a shell that is to complete a `FILE` or a `FOLDER` by itself."""
+    return [CompletionItem(incomplete, type=kind)]
+
+
+def write_sections(
+    formatter: click.HelpFormatter, sections: dict[str, list[tuple[str, str]]]
+) -> None:
+    """Definition lists under their headings, the second column of all at the same place."""
+    widths = [len(name) for rows in sections.values() for name, _ in rows]
+    widest = max((width for width in widths if width <= _WIDEST), default=0)
+    for title, rows in sections.items():
+        (name, text), *others = rows
+        with formatter.section(title):
+            # A list's first column is as wide as its widest cell.
+            formatter.write_dl([(name.ljust(widest), text), *others], col_max=widest)
+
+
+def write_example(formatter: click.HelpFormatter, example: str) -> None:
+    """Lines that are not wrapped, so that they can be copied."""
+    if example:
+        _, *others = example.splitlines()
+        several = any(line[:1] != " " for line in others)
+        formatter.write("\nExamples:\n\n" if several else "\nExample:\n\n")
+        for line in example.splitlines():
+            formatter.write(f"  {line}\n")
