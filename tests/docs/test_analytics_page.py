@@ -1,4 +1,4 @@
-"""The examples of docs/how-to/analytics.md, as they stand there: programs find the same answers.
+"""The examples of docs/how-to/analytics.md, as they stand there: every program finds the same answers.
 PySpark's is among the tests of engines."""
 
 import os

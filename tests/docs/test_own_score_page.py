@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
+from sklearn.datasets import load_digits
 
 import ae_models.scores
 from ae_models.scores import SCORES
 from tests.support.command import run_command
 from tests.support.pages import code_blocks
-from tests.support.photos import write_photos
 
 PAGE = "how-to/own_score.md"
 _NAME = "latent_deviation"
@@ -54,7 +55,10 @@ def test_a_bundle_has_it_as_primary_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_photos(tmp_path / "photos")
+    for index, digit in enumerate(load_digits().images[:240]):
+        path = tmp_path / "photos" / ("scratched" if index % 12 == 0 else "good") / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digit * 15).astype(np.uint8)).save(path)
     (block,) = (block for block in code_blocks(PAGE, "sh") if f"--primary {_NAME}" in block)
     for line in block.replace("\\\n", " ").splitlines():
         command = shlex.split(line)[1:]
