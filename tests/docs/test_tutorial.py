@@ -38,7 +38,8 @@ def test_the_tutorial(
         for line in block.replace("\\\n", " ").splitlines()
     ]
     assert [command[1] for command in commands] == [
-        *("train", "explore", "score", "verify", "evaluate", "cluster", "report")
+        *("train", "explore", "score", "verify", "explore", "evaluate", "relabel"),
+        *("cluster", "report"),
     ]
     for command in commands:
         more = _QUICKLY if command[1] == "train" else []
