@@ -1,5 +1,5 @@
-"""The examples of docs/how-to/analytics.md, as they stand there: every program finds the same answers.
-PySpark's is among the tests of engines."""
+"""The examples of docs/how-to/analytics.md, as they stand there: every program finds the same
+answers. PySpark's is among the tests of engines."""
 
 import os
 

@@ -168,7 +168,7 @@ def test_every_column_of_the_page_is_in_some_result(runs: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["scores", "rejects", "regions", "maps"])
 def test_portable_types_are_those_of_the_page(runs: Path, kind: str) -> None:
-    other = {name: portable for name, portable in _rows("Portable types", "type")}
+    other = _keys("Portable types", "type")
     portable = dict(_columns(runs / "portable" / kind))
     for name, own in _columns(runs / "maps" / kind):
         if name != "error_map":
@@ -220,7 +220,9 @@ def test_a_failure_is_that_of_the_page(
     assert documented.keys() <= found.keys()
 
 
-@pytest.mark.parametrize(("kind", "section"), [("clusters", "Clusters"), ("classes", "Class probabilities")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "section"), [("clusters", "Clusters"), ("classes", "Class probabilities")]
+)
 def test_ledgers_of_latents_are_those_of_the_page(runs: Path, kind: str, section: str) -> None:
     ledger, documented = _ledger(runs / kind), _keys(section, "key of `run.json`")
     assert set(documented) == set(ledger)

@@ -103,7 +103,9 @@ def _indented(lines: list[str]) -> list[tuple[int, int]]:
         if line.strip() and not line.startswith("    "):
             in_list = bool(_ITEM.match(line)) or (in_list and line.startswith(" "))
         elif line.strip() and not in_list:
-            joined = found and all(not between.strip() for between in lines[found[-1][1] + 1 : number])
+            joined = found and all(
+                not between.strip() for between in lines[found[-1][1] + 1 : number]
+            )
             if joined:
                 found[-1] = (found[-1][0], number)
             elif not before.strip():
