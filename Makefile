@@ -6,10 +6,10 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
-SOURCES := ae_models transforms pipelines benchmarks deploy tests setup.py
+SOURCES := ae_models transforms pipelines benchmarks deploy docs/tools tests setup.py
 
 .PHONY: help locked demo test test-all long-test flink-up flink-test flink-down engines-test lint types format bench bench-flink
-.PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard dist lock clean
+.PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard docs reference dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -98,6 +98,13 @@ scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours),
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)"
 	$(BIN)/python -m benchmarks.quality --data "$(DATA)" --page docs/reference/scoreboard.md
 
+docs: $(READY) ## the documentation's site, without a network: site/index.html
+	$(BIN)/python -m docs.tools.reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+reference: $(READY) ## pages of docs/reference that follow from the code
+	$(BIN)/python -m docs.tools.reference
+
 dist: $(READY) ## sdist and wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
@@ -107,4 +114,4 @@ lock: $(READY) ## resolve the newest versions that pyproject.toml allows
 		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
 clean: ## everything that can be built again
-	rm -rf $(VENV) build dist *.egg-info latentbeam-demo
+	rm -rf $(VENV) build dist site *.egg-info latentbeam-demo

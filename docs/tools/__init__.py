@@ -1,0 +1,1 @@
+"""Tools of the documentation: its generated pages, and how its site is built."""
