@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from ae_models.errors import OutputError
 from pipelines.cli.summaries import demo_lines
+from pipelines.cli.tables import rendered
 from pipelines.commands.demo import demo
 from tests.support.project import PROJECT
 
@@ -73,11 +74,12 @@ def test_readme_has_the_demo_s_figures_and_picture(result: dict[str, Any]) -> No
 
 
 def test_what_to_run_next_is_what_readme_says(result: dict[str, Any]) -> None:
-    commands = [line.strip() for line in demo_lines(result) if line.startswith("  latentbeam ")]
+    lines = rendered(demo_lines(result), aligned=False)
+    commands = [line.strip() for line in lines if line.startswith("  latentbeam ")]
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert len(commands) == 3
     for command in commands:
-        assert f"    {command}\n" in readme
+        assert f"\n{command}\n" in readme
 
 
 def test_it_writes_to_local_folders_alone() -> None:
