@@ -45,8 +45,8 @@ class SizeType(click.ParamType):
 def inputs_option(required: bool = True, text: str = "") -> Any:
     """`--input`, which is optional for some commands."""
     usual = (
-        "Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, or "
-        "builtin:digits."
+        "Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, builtin:parts "
+        "or builtin:digits."
     )
     return option(
         "--input",
