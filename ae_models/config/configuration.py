@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import yaml
 
-from ae_models.config.augmentation import AMOUNTS, parse_augmentation
-from ae_models.config.budget import OF_PIXELS, Budget, Pace
 from ae_models.config.features import NONE, FeaturesConfig
+from ae_models.config.image import ImageConfig
 from ae_models.config.key import key
-from ae_models.config.maps import DENSITY, LIKELIHOOD, place_pixels
+from ae_models.config.maps import DENSITY, LIKELIHOOD
 from ae_models.config.model import (
     LATENT_OF_PIXELS,
     LIKELIHOOD_OF_PIXELS,
@@ -24,6 +23,7 @@ from ae_models.config.model import (
     model_config_to_mapping,
 )
 from ae_models.config.steps import Step
+from ae_models.config.training import TrainingConfig
 from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
 from ae_models.config.yaml_text import load_yaml
 from ae_models.corruptions.expression import corruption_text
@@ -32,152 +32,28 @@ from ae_models.errors import ConfigError
 from ae_models.likelihoods import options
 from ae_models.losses import expression
 
+__all__ = [
+    "Configuration",
+    "ImageConfig",
+    "PreprocessingConfig",
+    "ScoringConfig",
+    "TrainingConfig",
+    "configuration_from_mapping",
+    "configuration_from_yaml",
+    "configuration_to_mapping",
+    "configuration_to_yaml",
+    "read_mapping",
+    "with_overrides",
+]
+
 # Raw pixels in one call of the network, whose activations may take about fifty times as much.
 _BATCH_BYTES = 4 << 20
 _DENSE_ROWS, _OTHER_ROWS = 1024, 256
-_LEAST_TILE = 16  # pixels
 # A multiple of the rows that oneDNN's matrix kernels process at once, 6 with AVX2 and 8 with
 # AVX-512: in other batches, they round the last rows differently from the first.
 _TILE_ROWS = 24
 # Tiles need more memory: 24 rows take 290 MiB more, and 95% of the time.
 _ROWS_OF_TILES = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageConfig(Validated):
-    """The size and pixel type that every image is converted to, in training and in scoring alike.
-
-    A field that is None is chosen from a sample of the images: channels and bits are those of most
-    images; height and width have the median aspect ratio, at most 64 · 64 pixels, and no side
-    greater than the median image's. With features, both are `features.size`.
-
-    With `bits` of 9 to 15, levels are used unchanged, white is 2^bits − 1, and an image with a
-    greater level is rejected. With `tile`, `height` and `width` are those of a tile.
-    """
-
-    section: ClassVar[str] = "image"
-
-    height: int | None = key(
-        None,
-        "Height in pixels that images are resized to. null: chosen from a sample of the images "
-        "(median aspect ratio, at most 64 x 64 pixels), or features.size with features.",
-    )
-    width: int | None = key(
-        None, "Width in pixels that images are resized to. null: chosen like the height."
-    )
-    channels: int | None = key(None, "Number of channels. null: that of most images in the sample.")
-    bits: int | None = key(
-        None,
-        "Bits per channel, 8 to 16; 9 to 15 are for cameras that store fewer levels in 16-bit "
-        "files. null: those of most images in the sample.",
-    )
-    fit: Literal["pad", "crop", "stretch"] | None = key(
-        None,
-        "How an image of another size is resized: pad scales it to fit inside and pads with zeros, "
-        "crop scales it to cover and crops around the centre, stretch scales each side separately. "
-        "null: pad for pixels, stretch for features.",
-    )
-    convert: bool = key(
-        False, "Convert images with other channels or bits instead of rejecting them."
-    )
-    reduce: bool = key(
-        True,
-        "Decode a JPEG of at least four times the target size per side at a half, a quarter or an "
-        "eighth of its size, which is faster and changes pixels by about one level.",
-    )
-    max_pixels: int = key(
-        89_478_485, "Maximum number of pixels per image; larger images are rejected."
-    )
-    tile: int | None = key(
-        None,
-        "Side in pixels of square tiles, with which images of any size are trained on and scored "
-        "at full resolution. null: no tiles.",
-    )
-    overlap: int | None = key(
-        None, "Pixels that neighbouring tiles share. null: an eighth of image.tile."
-    )
-
-    def validate(self) -> None:
-        for field in ("height", "width", "channels"):
-            value = getattr(self, field)
-            self.require(value is None or value >= 1, field, "at least 1")
-        self.require(self.bits is None or 8 <= self.bits <= 16, "bits", "null, or 8 to 16")
-        # Pillow itself refuses twice its limit against decompression bombs.
-        self.require(1 <= self.max_pixels <= 178_956_970, "max_pixels", "1 to 178956970")
-        self._validate_tile()
-
-    def _validate_tile(self) -> None:
-        if self.tile is None:
-            self.require(self.overlap is None, "overlap", "null without image.tile")
-            return
-        self.require(self.tile >= _LEAST_TILE, "tile", f"null, or at least {_LEAST_TILE}")
-        place = self.tile_place
-        self.require(
-            self.tile % place == 0, "tile", f"a multiple of {place}, the pixels of a place"
-        )
-        for field in ("height", "width"):
-            fits = getattr(self, field) in (None, self.tile)
-            self.require(fits, field, f"null, or image.tile, {self.tile}")
-        fits = 0 <= self.tile_overlap <= self.tile // 2 and self.tile_overlap % place == 0
-        rule = f"null, or 0 to half of image.tile, a multiple of {place}, the pixels of a place"
-        self.require(fits, "overlap", rule)
-
-    @property
-    def tile_side(self) -> int:
-        """The side of a tile in pixels, for images in tiles."""
-        if self.tile is None:
-            raise ConfigError(f"image.tile is not set. Received: {self}")
-        return self.tile
-
-    @property
-    def tile_place(self) -> int:
-        """The side of one place of a tile's map, in pixels."""
-        return place_pixels(self.tile_side)
-
-    @property
-    def tile_overlap(self) -> int:
-        """`overlap`, or an eighth of a tile, in complete places."""
-        if self.overlap is not None:
-            return self.overlap
-        return self.tile_side // 8 // self.tile_place * self.tile_place
-
-    @property
-    def tile_step(self) -> int:
-        """Pixels from one tile to the next."""
-        return self.tile_side - self.tile_overlap
-
-    def of_frame(self) -> "ImageConfig":
-        """The same with the height and width of a tile, if there are tiles."""
-        if self.tile is None:
-            return self
-        return dataclasses.replace(self, height=self.tile, width=self.tile)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C), once all three are known."""
-        if self.height is None or self.width is None or self.channels is None:
-            raise ConfigError(f"the image's shape is not known yet. Received: {self}")
-        return (self.height, self.width, self.channels)
-
-    @property
-    def dtype(self) -> str:
-        """NumPy's name of the pixel type, once `bits` is known."""
-        if self.bits is None:
-            raise ConfigError(f"the image's bits are not known yet. Received: {self}")
-        return "uint8" if self.bits == 8 else "uint16"
-
-    @property
-    def greatest_level(self) -> int:
-        """White: 2^bits − 1, once `bits` is known."""
-        if self.bits is None:
-            raise ConfigError(f"the image's bits are not known yet. Received: {self}")
-        return (1 << self.bits) - 1
-
-    @property
-    def image_bytes(self) -> int:
-        """The size of one image's raw pixels."""
-        height, width, channels = self.shape
-        return height * width * channels * (2 if (self.bits or 8) > 8 else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,124 +78,6 @@ class PreprocessingConfig(Validated):
         """Whether the training records' scaled values are between 0 and 1, all or all but one in
         ten thousand. Assumes pixels if nothing is set."""
         return self.scaling != "standard"
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig(Validated):
-    """How Keras trains.
-
-    Shares are of all records, exact, by the ranks of the hashes of their ids; each split has at
-    least 8 records. `Budget` has the rule for `batch_size`, `epochs` and `patience` of None.
-
-    `augment` None chooses what helps principal components to rebuild validation records, for a
-    model that starts from them. Where features are rebuilt, an augmentation is applied once, to
-    make a further record.
-
-    `calibration_share` None is a tenth of the records, or as many as flagging at `scoring.fpr`
-    takes, if that is more and leaves 55% of them for training: with fpr 0.01, 99 records of 220 to
-    990, a tenth of any other number. With `group`, splits follow the ranks of the values' hashes,
-    and a held-out split ends with the group that fills it; a record without a value is a group on
-    its own.
-
-    `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
-    (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of
-    the `learning_rate`: fewer but costlier steps, at rates about ten times those of `adam`.
-    `binarise` is dynamic binarisation (Salakhutdinov and Murray 2008).
-    """
-
-    section: ClassVar[str] = "training"
-
-    epochs: int | None = key(
-        None,
-        "Maximum number of epochs; early stopping may end training sooner. null: 60 for pixels and "
-        "8 for features, more for few records.",
-    )
-    batch_size: int | None = key(
-        None, "Records per batch. null: 16 to 128, chosen by the number of training records."
-    )
-    optimizer: Literal["adam", "muon"] = key(
-        "adam",
-        "Optimiser: adam, or muon, which updates the matrices of dense layers by their "
-        "orthogonalised momentum.",
-    )
-    learning_rate: float = key(1e-3, "Learning rate; muon needs about ten times that of adam.")
-    schedule: Literal["constant", "cosine"] = key(
-        "constant", "Learning-rate schedule; cosine falls to 0 over training.epochs."
-    )
-    patience: int | None = key(
-        None,
-        "Number of epochs without a lower validation loss after which training stops. null: 8 for "
-        "pixels and 3 for features, more for few records.",
-    )
-    augment: str | None = key(
-        None,
-        "Random changes of each training image, NAME[:AMOUNT] joined by +, such as flip+shift:0.1; "
-        f"names: {', '.join(AMOUNTS)}, or none. null: chosen by an experiment on the validation "
-        "records for pixels, none for features.",
-    )
-    validation_share: float = key(
-        0.1, "Share of all records used for validation (at least 8 records)."
-    )
-    calibration_share: float | None = key(
-        None,
-        "Share of all records held out for calibration. null: a tenth, or as many as flagging at "
-        "scoring.fpr takes.",
-    )
-    group: str | None = key(
-        None,
-        "Column of groups (of one part, video or batch): all records with the same value are in "
-        "the same split. source groups records by file. null: no groups.",
-    )
-    shuffle_mebibytes: int = key(
-        256, "Amount of raw pixels that are shuffled in memory at a time, in MiB."
-    )
-    binarise: bool = key(
-        False,
-        "Draw every value as 0 or 1 each time it is used in training, with its grey level as the "
-        "probability.",
-    )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = key(
-        "float32",
-        "Precision of the networks' layers in training, a Keras dtype policy; weights, losses and "
-        "the model bundle are float32.",
-    )
-    devices: Literal["one", "all"] = key(
-        "one", "Train on one GPU, or share every batch among all GPUs."
-    )
-    tiles: int = key(
-        8, "Maximum number of tiles per image to train on, drawn at random (with image.tile)."
-    )
-    seed: int = key(0, "Random seed; the same seed on the same machine gives the same weights.")
-
-    def validate(self) -> None:
-        for field in ("epochs", "batch_size", "patience"):
-            value = getattr(self, field)
-            self.require(value is None or value >= 1, field, "at least 1")
-        self.require(self.tiles >= 1, "tiles", "at least 1")
-        self.require(self.shuffle_mebibytes >= 1, "shuffle_mebibytes", "at least 1")
-        if self.augment is not None:
-            self.parsed("augment", parse_augmentation)
-        self.require(self.learning_rate > 0, "learning_rate", "greater than 0")
-        self.require(0 < self.validation_share < 0.5, "validation_share", "between 0 and 0.5")
-        share = self.calibration_share
-        usable = share is None or 0 < share < 0.5
-        self.require(usable, "calibration_share", "null, or between 0 and 0.5")
-        self.require(self.group != "", "group", "null, or the name of a column")
-        self.require(self.seed >= 0, "seed", "at least 0")
-
-    @property
-    def augmentation_steps(self) -> tuple[Step, ...]:
-        """The steps of `augment`, in order; none if it is None."""
-        return () if self.augment is None else self.parsed("augment", parse_augmentation)
-
-    def budget(self, records: int) -> Budget:
-        """How long to train on this number of records."""
-        return Budget.for_records(records, self.batch_size, self.epochs, self.patience)
-
-    def for_records(self, records: int, pace: Pace = OF_PIXELS) -> "TrainingConfig":
-        """The same with the budget for this number of training records filled in."""
-        budget = Budget.for_records(records, self.batch_size, self.epochs, self.patience, pace=pace)
-        return dataclasses.replace(self, **budget._asdict())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -383,9 +141,9 @@ class Configuration(Validated):
     """All settings of `latentbeam train`, as the model bundle's manifest records them."""
 
     model: ModelConfig
-    image: ImageConfig = ImageConfig()
+    image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
     preprocessing: PreprocessingConfig = PreprocessingConfig()
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     scoring: ScoringConfig = ScoringConfig()
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
 

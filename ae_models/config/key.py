@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 _MEANING, _CHOICES = "meaning", "choices"
 T = TypeVar("T")
@@ -18,7 +18,7 @@ def key(default: T, meaning: str, choices: Iterable[str] = ()) -> T:
         `Literal` names its own.
     """
     metadata = {_MEANING: meaning, _CHOICES: tuple(choices)}
-    return cast(T, dataclasses.field(default=default, metadata=metadata))
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def meaning_of(field: "dataclasses.Field[Any]") -> str:

@@ -7,20 +7,20 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-INPUT, MODEL, OUTPUT, RUN, OTHER = "Input", "Model", "Output", "Run", "Other options"
-FILE, FOLDER = "file", "dir"  # click's names of what a shell itself completes
-_FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
 PROGRAM = "latentbeam"
+INPUT, MODEL, OUTPUT, RUN, OTHER = "Input", "Model", "Output", "Run", "Other options"
+FILE, FOLDER = "file", "dir"  # click's names for values that the shell completes
+_FOR_BEAM = {"ignore_unknown_options": True, "allow_extra_args": True}
 _PASSED_ON = "Options that are not listed here are passed on to Beam."
-_WIDEST = 26  # characters of a flag that has its text beside it
+_WIDEST = 26  # characters; the text of a longer flag starts on the next line
 
 
 class Flag(click.Option):
-    """An option of a group.
+    """An option that belongs to a group.
 
     Args:
-      group: heading of the options that stand together in the help.
-      completes: what a shell offers for its value: `FILE`, `FOLDER`, or nothing.
+      group: the heading of its group in the help.
+      completes: what the shell completes as its value: `FILE`, `FOLDER`, or nothing.
     """
 
     def __init__(self, *args: Any, group: str = OTHER, completes: str = "", **kwargs: Any):
@@ -28,7 +28,7 @@ class Flag(click.Option):
         self.group, self._completes = group, completes
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """The name in messages: the long one alone."""
+        """The name in messages: only the long one."""
         del ctx
         return f"'{self.opts[0]}'"
 
@@ -47,8 +47,8 @@ class Command(click.Command):
     """A command with grouped options.
 
     Args:
-      example: the end of its help, the lines as they are.
-      for_beam: options that the command does not have are left in the context's `args`.
+      example: command lines that end its help.
+      for_beam: leaves options that the command does not have in the context's `args`.
     """
 
     def __init__(self, *args: Any, example: str = "", for_beam: bool = False, **kwargs: Any):
@@ -61,10 +61,10 @@ class Command(click.Command):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(context):
-            is_option = isinstance(parameter, click.Option)  # the usage has the arguments
+            is_option = isinstance(parameter, click.Option)  # the usage line shows arguments
             if is_option and (record := parameter.get_help_record(context)):
                 groups.setdefault(getattr(parameter, "group", OTHER), []).append(record)
-        if OTHER in groups:  # the last one
+        if OTHER in groups:  # comes last
             groups[OTHER] = groups.pop(OTHER)
         write_sections(formatter, groups)
 
@@ -73,17 +73,17 @@ class Command(click.Command):
         write_example(formatter, self._example)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Flags, also where they are begun with hyphens; further files of `--input a b`."""
+        """Completes flags, even if begun with hyphens, and further files after `--input a`."""
         if incomplete[:1] != "-":
             return left_to_the_shell(FILE, incomplete)
         return super().shell_complete(ctx, with_underscores(incomplete))
 
 
 class Group(click.Group):
-    """A group of commands, which its help shows section by section.
+    """A group of commands with a help in sections.
 
     Args:
-      example: the end of its help, the lines as they are.
+      example: command lines that end its help.
     """
 
     def __init__(self, *args: Any, example: str = "", **kwargs: Any):
@@ -98,7 +98,7 @@ class Group(click.Group):
         self._sections[title] = [str(command.name) for command in commands]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without arguments, prints the help; click would make an error's one line of it."""
+        """Prints the help if there are no arguments; click raises it as an error message."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
@@ -107,7 +107,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command; an unknown one that is in a group below is named with its group."""
+        """Finds the command. Suggests the group of an unknown command that a group contains."""
         name = args[0]
         if name not in self.commands and not ctx.resilient_parsing:
             for group in self.commands.values():
@@ -116,7 +116,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the help, rather than click's alphabetical one."""
+        """The commands in the order of the help; click sorts them."""
         del ctx
         return list(self.commands)
 
@@ -135,7 +135,7 @@ class Group(click.Group):
 
 
 def with_underscores(flag: str) -> str:
-    """`--max-rejects=1%` as `--max_rejects=1%`: the name of a flag, never its value."""
+    """`--max_rejects=1%` for `--max-rejects=1%`: changes a flag's name, never its value."""
     if not flag.startswith("--"):
         return flag
     name, equals, value = flag[2:].partition("=")
@@ -143,14 +143,14 @@ def with_underscores(flag: str) -> str:
 
 
 def left_to_the_shell(kind: str, incomplete: str = "") -> list[CompletionItem]:
-    """The answer to a shell that is to complete a `FILE` or a `FOLDER` by itself."""
+    """The answer that makes the shell complete a `FILE` or a `FOLDER`."""
     return [CompletionItem(incomplete, type=kind)]
 
 
 def write_sections(
     formatter: click.HelpFormatter, sections: dict[str, list[tuple[str, str]]]
 ) -> None:
-    """Definition lists under their headings, the second column of all at the same place."""
+    """Writes definition lists under headings, with their second columns aligned."""
     widths = [len(name) for rows in sections.values() for name, _ in rows]
     widest = max((width for width in widths if width <= _WIDEST), default=0)
     for title, rows in sections.items():
@@ -161,7 +161,7 @@ def write_sections(
 
 
 def write_example(formatter: click.HelpFormatter, example: str) -> None:
-    """Lines that are not wrapped, so that they can be copied."""
+    """Writes command lines without wrapping them, so that they can be copied."""
     if example:
         _, *others = example.splitlines()
         several = any(line[:1] != " " for line in others)

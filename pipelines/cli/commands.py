@@ -1,4 +1,4 @@
-"""The command `latentbeam` and its commands, as its help shows them."""
+"""The command `latentbeam`, with its commands in the order of its help."""
 
 import click
 
@@ -11,7 +11,7 @@ from pipelines.cli.run_commands import classify, cluster, evaluate, relabel, rep
 
 
 def _normalised(token: str) -> str:
-    """What click compares: the name of a flag without its dashes, or a choice."""
+    """The form in which click compares names of flags (without their dashes) and choices."""
     return token.replace("-", "_")
 
 

@@ -1,4 +1,4 @@
-"""`latentbeam completion`: what a shell needs to complete commands, options and files."""
+"""`latentbeam completion`: scripts that make a shell complete commands, options and files."""
 
 import click
 from click.shell_completion import get_completion_class

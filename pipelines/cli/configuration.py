@@ -59,8 +59,8 @@ def config(model: str, as_json: bool, as_yaml: bool) -> None:
 
 
 def _yaml(keys: Sequence["ConfigurationKey"], kind: str) -> Iterator[str]:
-    """A configuration file of all defaults, each below its meaning."""
-    yield f"# Defaults of `latentbeam train --model {kind}`. Deleted keys keep them."
+    """A configuration file with all defaults, each below its meaning."""
+    yield f"# Defaults of `latentbeam train --model {kind}`. You can delete keys: they keep these."
     for section, members in groupby(keys, key=lambda found: found.section):
         yield f"\n{section}:"
         for key in members:
@@ -85,5 +85,5 @@ def _table(keys: Sequence["ConfigurationKey"], width: int) -> Iterator[str]:
 
 
 def _as_yaml(value: Any) -> str:
-    """A default as YAML writes it, which is as JSON does but for the quotes of names."""
+    """A default in YAML: as in JSON, except that names have no quotes."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,7 +1,6 @@
-"""Folders that are not what an option asks for: what they are, and which command writes the right
-one.
+"""Recognises folders of the wrong kind, such as a run given as a model bundle.
 
-Only local folders are looked at; the programs check all others, and everything else.
+Only local folders are examined. The programs make all other checks.
 """
 
 import os
@@ -58,7 +57,7 @@ def checked_clusters(
 
 
 def _kind(path: str) -> str | None:
-    """What a local folder is; None if that is unknown."""
+    """The kind of a local folder; None if it is unknown."""
 
     def has(name: str) -> bool:
         return os.path.exists(os.path.join(path, name))

@@ -1,4 +1,4 @@
-"""What the commands share: options, the programs behind them, results on stdout.
+"""What the commands have in common: options, loading programs, printing results.
 
 Nothing here imports Keras or Beam before a command runs.
 """
@@ -43,10 +43,10 @@ class SizeType(click.ParamType):
 
 
 def inputs_option(required: bool = True, text: str = "") -> Any:
-    """`--input`, which some commands can do without."""
+    """`--input`, which is optional for some commands."""
     usual = (
-        "Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, or "
-        "builtin:digits."
+        "Folder, glob or file of images, Parquet, TFRecord or tar, FILE.npz#test, builtin:parts "
+        "or builtin:digits."
     )
     return option(
         "--input",
@@ -109,7 +109,7 @@ where_option = option(
     help="Only records whose column is (with !=, is not) one of the values. Quote a value that "
     "contains a comma as in CSV: 'label=\"a,b\",c'.",
 )
-# How inputs are read, by the names of `transforms.ReadOptions`.
+# Options for reading inputs, by their names in `transforms.ReadOptions`.
 _READING = {
     "format": option(
         "--format",
@@ -143,7 +143,7 @@ _READING = {
 
 
 def reading_options(command: Any) -> Any:
-    """The options of how inputs are read, given to the command as one mapping, `reading`."""
+    """Options for reading inputs, passed to the command as one mapping, `reading`."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **flags: Any) -> Any:
@@ -173,7 +173,7 @@ def seed_option(text: str, **settings: Any) -> Any:
 
 
 def dry_run_option(hidden: bool = False) -> Any:
-    """`--dry_run`, a switch here, to which Beam gives a value."""
+    """`--dry_run`, a switch here; as a flag of Beam's, it needs a value, which is accepted too."""
     return option(
         _DRY_RUN,
         type=bool,
@@ -195,10 +195,10 @@ def _note_dry_run(context: click.Context, parameter: click.Parameter, value: boo
 
 
 def beam_flags(context: click.Context) -> list[str]:
-    """The options that the command does not have, in Beam's spelling.
+    """The options that the command passes on, as Beam spells them.
 
     Raises:
-      ConfigError: one that Beam does not have either, or a value that it cannot read.
+      ConfigError: Beam does not have such an option, or cannot read its value.
     """
     from pipelines.beam.flags import check_beam_flags
 
@@ -210,17 +210,17 @@ def beam_flags(context: click.Context) -> list[str]:
 
 
 def _underscored(arguments: Sequence[str]) -> list[str]:
-    """Arguments with the names of their flags as Beam spells them; none follow `--`."""
+    """Arguments with underscores in the names of flags, of which there are none after `--`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return [*map(with_underscores, arguments[:end]), *arguments[end:]]
 
 
 def load_program(name: str, *later: str) -> Any:
-    """The module behind a command.
+    """Imports the module of a command.
 
     Args:
-      name: of the module.
-      later: modules that it imports while it works, and whose native code prints lines.
+      name: the module's name.
+      later: modules that it imports only while it works, whose native code prints lines.
     """
     with native_lines_hidden():
         program = importlib.import_module(name)
@@ -234,7 +234,7 @@ def load_program(name: str, *later: str) -> Any:
 
 
 def print_result(result: Any, as_json: bool, summary: Callable[[Any], Sequence[Item]]) -> None:
-    """The result on stdout: as JSON, or what `summary` says of it, aligned on a terminal."""
+    """Prints a result: as JSON, or what `summary` makes of it, aligned on a terminal."""
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return

@@ -1,4 +1,4 @@
-"""What a result says, as lines: aligned on a terminal, plain everywhere else."""
+"""Results as lines of text: aligned on a terminal, plain elsewhere."""
 
 import re
 from collections.abc import Sequence
@@ -25,17 +25,16 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-Item: TypeAlias = str | Fact | Table  # a str is a line of its own
+Item: TypeAlias = str | Fact | Table  # a str is one line
 
 
 def rendered(items: Sequence[Item], aligned: bool) -> list[str]:
     """The lines of a result.
 
     Args:
-      items: what it says.
+      items: the content of the result.
       aligned: for a terminal: facts in two columns, numbers flush right, a rule under each heading.
-        Otherwise, `name: text` and columns flush left, which stay as they are from one version to
-        the next.
+        Otherwise, `name: text` and columns flush left, a format that scripts may rely on.
     """
     width = max((len(shown(item.name)) for item in items if isinstance(item, Fact)), default=0)
     lines: list[str] = []
@@ -77,7 +76,7 @@ def _columns(rows: Sequence[Sequence[str]], flush_right: Sequence[bool]) -> list
 
 
 def _spaced_once(lines: Sequence[str]) -> list[str]:
-    """The lines without empty ones at either end, and one where several follow one another."""
+    """The lines, without empty lines at either end and without repeated empty lines."""
     runs = [list(run) for _, run in groupby(lines, key=bool)]
     kept = [line for run in runs for line in (run if run[0] else [""])]
     return kept[not (kept and kept[0]) : len(kept) - (bool(kept) and not kept[-1])]

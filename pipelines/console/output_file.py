@@ -27,9 +27,7 @@ def check_file(path: str, ending: str, what: str) -> None:
         check_no_pattern(path)
         return
     if os.path.isdir(path):
-        raise OutputError(
-            f"{path} is a folder: give the path of a file, such as {path}/new{ending}"
-        )
+        raise OutputError(f"{path} is a folder: give the path of a file")
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(folder):
         raise OutputError(f"cannot write {path}: there is no folder {folder}; create it first")

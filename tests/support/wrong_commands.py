@@ -220,7 +220,8 @@ def _set(given: Given, parameter: click.Parameter, value: str) -> None:
 
 def _misspelt(draw: random.Random, places: Places, command: click.Command, given: Given) -> None:
     del places
-    flag = draw.choice([p.opts[0] for p in command.params if p.opts[0].startswith("--")])
+    flags = [p.opts[0] for p in command.params if p.opts[0].startswith("--")]
+    flag = draw.choice(flags or ["--help"])
     place = draw.randrange(2, len(flag))
     given.append([flag[:place] + draw.choice(("", "x", "_", "=", "\udcff")) + flag[place + 1 :]])
 
