@@ -72,9 +72,7 @@ _NOT_RUN = (
     NotRun("docs/how-to/dataflow.md", "", _ELSEWHERE),
     NotRun("docs/how-to/engines.md", "latentbeam", _ELSEWHERE),
     NotRun("docs/how-to/object_stores.md", "", "a store of the tests': tests/transforms/storage"),
-    NotRun("docs/how-to/own_score.md", "latent_deviation", "follows a change of latentbeam itself"),
-    NotRun("docs/how-to/own_score.md", "ORACLES", "a change of latentbeam itself"),
-    NotRun("docs/how-to/own_score.md", "deviation-run", "follows a change of latentbeam itself"),
+    NotRun("docs/how-to/own_score.md", "deviation", _TESTED.format("own_score")),
     NotRun("docs/reference/cli.md", "latentbeam demo", "takes minutes: .ci/run"),
     NotRun("docs/reference/configuration.md", "kind:", "test_configuration_examples_are_valid"),
     NotRun("docs/reference/install.md", "latentbeam demo", "takes minutes: .ci/run"),
@@ -136,8 +134,9 @@ def test_the_examples_of_a_page_run(
 
 def _assert_as_the_tutorial_says() -> None:
     assert pq.read_table("clusters/clusters").num_rows == 220
-    with Image.open("reconstructions.png") as picture:
-        assert picture.width > 300
+    for name in ("reconstructions.png", "where.png"):
+        with Image.open(name) as picture:
+            assert picture.width > 300
     assert "scratched/" in Path("report.html").read_text()
 
 

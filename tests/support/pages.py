@@ -103,10 +103,10 @@ def _indented(lines: list[str]) -> list[tuple[int, int]]:
         if line.strip() and not line.startswith("    "):
             in_list = bool(_ITEM.match(line)) or (in_list and line.startswith(" "))
         elif line.strip() and not in_list:
-            joined = found and all(
-                not between.strip() for between in lines[found[-1][1] + 1 : number]
-            )
-            if joined:
+            end = found[-1][1] if found else number
+            near = not "".join(lines[end + 1 : number]).strip()
+            begins = not before.strip() and line[4:].startswith((*_SHELL, *_PYTHON))
+            if found and near and not begins:
                 found[-1] = (found[-1][0], number)
             elif not before.strip():
                 found.append((number, number))
