@@ -65,6 +65,7 @@ _NOT_RUN = (
     NotRun("CONTRIBUTING.md", ".ci/run", "runs these tests"),
     NotRun("deploy/dataflow/README.md", "", _ELSEWHERE),
     NotRun("deploy/flink/README.md", "", _ELSEWHERE),
+    NotRun("deploy/slim/README.md", "uv pip", "installs gigabytes: tests/deploy"),
     NotRun("docs/how-to/analytics.md", "CREATE VIEW", _TESTED.format("analytics")),
     NotRun("docs/how-to/analytics.md", "import ", _TESTED.format("analytics")),
     NotRun("docs/how-to/analytics.md", "bq load", "needs an account; the page says it was not run"),

@@ -11,7 +11,18 @@ DOCS = PROJECT / "docs"
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,})\s*([\w+-]*)\s*$")
 _ITEM = re.compile(r"^\s*([-*+]|[0-9]+\.)\s")
 # How lines begin that a shell runs, in blocks that name no language.
-_SHELL = ("latentbeam ", "$ ", "make ", "pip ", "python ", "docker ", "gcloud ", "bq ", "IMAGE=")
+_SHELL = (
+    "latentbeam ",
+    "$ ",
+    "make ",
+    "pip ",
+    "uv ",
+    "python ",
+    "docker ",
+    "gcloud ",
+    "bq ",
+    "IMAGE=",
+)
 _PYTHON = ("import ", "from ")
 
 
