@@ -68,6 +68,7 @@ lint: $(READY) ## ruff: rules and format
 
 types: $(READY) ## mypy
 	$(BIN)/mypy ae_models transforms pipelines benchmarks deploy/local
+	$(BIN)/mypy -p docs.tools
 
 format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -100,7 +101,7 @@ scoreboard: $(READY) ## measure missing rows on the data in DATA=FOLDER (hours),
 
 docs: $(READY) ## the documentation's site, without a network: site/index.html
 	$(BIN)/python -m docs.tools.reference --check
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 reference: $(READY) ## pages of docs/reference that follow from the code
 	$(BIN)/python -m docs.tools.reference

@@ -20,12 +20,10 @@ _PRIORITY = 5
 
 
 class _NamedFiles(Treeprocessor):
-    """Changes the page that was announced last."""
+    """Changes links of the page that was announced last."""
 
-    def __init__(self, docs: Path):
-        super().__init__()
-        self._docs = docs
-        self.page = ""
+    docs = Path("docs")
+    page = ""
 
     def run(self, root: ET.Element) -> None:
         for link in root.iter("a"):
@@ -49,33 +47,30 @@ class _NamedFiles(Treeprocessor):
         url = urlsplit(target)
         if url.scheme or url.netloc or not url.path:
             return None
-        folder = posixpath.dirname(f"{self._docs.name}/{self.page}")
+        folder = posixpath.dirname(f"{self.docs.name}/{self.page}")
         path = posixpath.normpath(f"{folder}/{unquote(url.path)}")
-        inside = path.startswith((f"{self._docs.name}/", ".."))
-        return None if inside or not (self._docs.parent / path).exists() else path
+        inside = path.startswith((f"{self.docs.name}/", ".."))
+        return None if inside or not (self.docs.parent / path).exists() else path
 
 
 class _NamedFilesExtension(Extension):
-    def __init__(self, processor: _NamedFiles):
-        super().__init__()
-        self._processor = processor
+    """For each page MkDocs makes a `Markdown` that has it."""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
-        md.treeprocessors.register(self._processor, "named_files", _PRIORITY)
+        md.treeprocessors.register(_LINKS, "named_files", _PRIORITY)
 
 
-class _Hook:
-    processor: _NamedFiles
+_LINKS = _NamedFiles()
 
 
 def on_config(config: Any) -> Any:
     """Adds the change of links to how pages are rendered."""
-    _Hook.processor = _NamedFiles(Path(config.docs_dir))
-    config.markdown_extensions.append(_NamedFilesExtension(_Hook.processor))
+    _LINKS.docs = Path(config.docs_dir)
+    config.markdown_extensions.append(_NamedFilesExtension())
     return config
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Says which page is rendered next."""
-    _Hook.processor.page = page.file.src_uri
+    """Notes which page is rendered next; its text stays as it is."""
+    _LINKS.page = page.file.src_uri
     return markdown

@@ -152,10 +152,11 @@ def api_text() -> str:
     for package in ("transforms", "ae_models"):
         module = griffe.load(package, search_paths=[str(PROJECT)])
         names = [str(name).strip("'\"") for name in module.exports or ()]
-        paths = [f"{package}.{name}" for name in names]
-        paths += [path for path in _ALSO if path.startswith(f"{package}.")]
-        objects = {path: module[path.removeprefix(f"{package}.")] for path in paths}
-        rows = [(f"`{path}`", _summary(found)) for path, found in objects.items()]
+        also = [path for path in _ALSO if path.startswith(f"{package}.")]
+        paths = [*(f"{package}.{name}" for name in names), *also]
+        objects = [module[path.removeprefix(f"{package}.")] for path in paths]
+        shown = [f"`{name}`" for name in (*names, *also)]
+        rows = zip(shown, map(_summary, objects), strict=True)
         parts += [f"## `{package}`\n", table(("name", "what it is"), rows)]
         parts += [f"::: {path}\n" for path in paths]
     return "\n".join(parts)

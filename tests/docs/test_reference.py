@@ -11,6 +11,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from docs.tools import reference
@@ -18,10 +19,11 @@ from pipelines.commands.classify import ClassConfig, classify
 from pipelines.commands.cluster import cluster
 from pipelines.commands.relabel import relabel
 from pipelines.commands.score import score
+from pipelines.commands.train import train_configuration
 from tests.support.anomalous import Anomalous
 from tests.support.command import run_command
 from tests.support.made_once import made_once
-from tests.support.pages import DOCS
+from tests.support.pages import DOCS, code_blocks
 from transforms.records.passed_over import Cause
 from transforms.records.rejects import Reason
 
@@ -43,6 +45,13 @@ def test_every_command_and_flag_is_on_the_page() -> None:
         section = page.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
         flags = [o.opts[0] for o in command.params if isinstance(o, click.Option) and not o.hidden]
         assert [flag for flag in flags if f"`{flag}`" not in section] == []
+
+
+def test_configuration_examples_are_valid(tmp_path: Path) -> None:
+    for number, text in enumerate(code_blocks("reference/configuration.md", "yaml")):
+        (tmp_path / f"{number}.yaml").write_text(text, encoding="utf-8")
+        kind = yaml.safe_load(text)["model"]["kind"]
+        train_configuration(kind, str(tmp_path / f"{number}.yaml"))
 
 
 def _rows(section: str, first: str) -> list[list[str]]:

@@ -11,7 +11,18 @@ DOCS = PROJECT / "docs"
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,})\s*([\w+-]*)\s*$")
 _ITEM = re.compile(r"^\s*([-*+]|[0-9]+\.)\s")
 # How lines begin that a shell runs, in blocks that name no language.
-_SHELL = ("latentbeam ", "$ ", "make ", "pip ", "python ", "docker ", "gcloud ", "bq ", "IMAGE=")
+_SHELL = (
+    "latentbeam ",
+    "$ ",
+    "make ",
+    "pip ",
+    "uv ",
+    "python ",
+    "docker ",
+    "gcloud ",
+    "bq ",
+    "IMAGE=",
+)
 _PYTHON = ("import ", "from ")
 
 
@@ -103,10 +114,10 @@ def _indented(lines: list[str]) -> list[tuple[int, int]]:
         if line.strip() and not line.startswith("    "):
             in_list = bool(_ITEM.match(line)) or (in_list and line.startswith(" "))
         elif line.strip() and not in_list:
-            joined = found and all(
-                not between.strip() for between in lines[found[-1][1] + 1 : number]
-            )
-            if joined:
+            end = found[-1][1] if found else number
+            near = not "".join(lines[end + 1 : number]).strip()
+            begins = not before.strip() and line[4:].startswith((*_SHELL, *_PYTHON))
+            if found and near and not begins:
                 found[-1] = (found[-1][0], number)
             elif not before.strip():
                 found.append((number, number))
