@@ -166,7 +166,7 @@ class _Read(beam.DoFn):
 
 
 class ReadImages(Composite):
-    """Reads images from files, Parquet, TFRecord, WebDataset, NumPy archives or `builtin:digits`.
+    """Reads images from files, Parquet, TFRecord, WebDataset, NumPy archives, or embedded data.
 
     Args:
       inputs: one path or several, of the kinds that README lists.
