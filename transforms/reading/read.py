@@ -169,7 +169,7 @@ class ReadImages(Composite):
     """Reads images from files, Parquet, TFRecord, WebDataset, NumPy archives, or embedded data.
 
     Args:
-      inputs: one path or several, of the kinds that README lists.
+      inputs: one path or several, of the kinds in docs/reference/inputs.md.
       where: conditions on carried columns, as text or `Where`; all must hold.
       limits: limits of one batch.
       options: how to read the inputs.
