@@ -107,6 +107,7 @@ def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         return pixels
     mode, target = _MODE_OF_CHANNELS.get(channels), _MODE_OF_CHANNELS.get(config.channels)
     if not config.convert or not mode or not target:
+        # `transforms.training.rejected` parses this message.
         raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, not {config.channels}")
     if pixels.dtype == np.uint8:
         squeezed = pixels[..., 0] if channels == 1 else pixels
