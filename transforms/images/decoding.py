@@ -84,7 +84,7 @@ def blaming_the_record() -> Iterator[None]:
     """
     try:
         yield
-    except (RecordError, LatentbeamError, MemoryError):  # the data may not cause a MemoryError
+    except (RecordError, LatentbeamError, MemoryError):  # a MemoryError is not the data's fault
         raise
     except Exception as error:
         check_decoders(anew=True)

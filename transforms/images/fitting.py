@@ -95,7 +95,7 @@ def _with_bits(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         check_levels(pixels, config)
         return pixels
     if not config.convert:
-        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, expected {config.bits}")
+        raise RecordError(Reason.WRONG_BITS, f"{bits} bits, not {config.bits}")
     if config.bits == 8:
         return (pixels // 257).astype(np.uint8)
     return ((pixels.astype(np.uint32) * config.greatest_level + 127) // 255).astype(np.uint16)
@@ -107,7 +107,8 @@ def _with_channels(pixels: np.ndarray, config: ImageConfig) -> np.ndarray:
         return pixels
     mode, target = _MODE_OF_CHANNELS.get(channels), _MODE_OF_CHANNELS.get(config.channels)
     if not config.convert or not mode or not target:
-        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, expected {config.channels}")
+        # `transforms.training.rejected` parses this message.
+        raise RecordError(Reason.WRONG_CHANNELS, f"{channels} channels, not {config.channels}")
     if pixels.dtype == np.uint8:
         squeezed = pixels[..., 0] if channels == 1 else pixels
         converted = np.asarray(Image.fromarray(squeezed, mode).convert(target))

@@ -65,7 +65,7 @@ class ImageFiles(Source):
         images: bool = True,
         passed_over: PassedOver | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        del passed_over  # further pages of an image are counted when it is decoded
+        del passed_over  # what is passed over within an image is counted elsewhere
         paths = _unpacked(task)
         first, data, rejects, size = 0, [], [], 0
         with contextlib.closing(self._contents(paths, images, limits.record_bytes)) as contents:

@@ -46,7 +46,7 @@ _TAKEN = (
 
 
 def resolve_inputs(uris: Sequence[str], options: ReadOptions = USUAL) -> list[Source]:
-    """The source of each URI. `options` determine its kind, then its name, then its content.
+    """The source of each URI. Its kind is given by `options`, otherwise by its name or content.
 
     Ids are relative to the folder given. If the URIs are in different folders, they are relative to
     the deepest folder that contains them all, so that they stay unique.

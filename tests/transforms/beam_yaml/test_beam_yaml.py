@@ -258,8 +258,8 @@ def test_rows_that_do_not_fit_are_refused(bundle: Bundles, tmp_path: Path) -> No
     writing = lambda: yaml_transforms.WriteScores(str(tmp_path / "run"))  # noqa: E731
     for rows, transform, message in (
         (numbers, scoring(), "expected rows with a schema"),
-        (nameless, scoring(), "need a field 'id' of string"),
-        (text, scoring(), "need a field 'image' of binary. Received: string"),
+        (nameless, scoring(), "need a field 'id' of type string"),
+        (text, scoring(), "need a field 'image' of type binary. Received: string"),
         (nameless, writing(), "rows of scores need a field 'id'"),
         ({"rejects": text}, writing(), "needs an input `scores`"),
         ({"score": text}, writing(), "no input 'score'; did you mean 'scores'?"),

@@ -60,7 +60,7 @@ def test_raw_pixels_beyond_the_bits_are_rejected_alone() -> None:
 
 def test_8_bits_are_refused_or_stretched_to_all_levels() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    with pytest.raises(RecordError, match="8 bits, expected 12"):
+    with pytest.raises(RecordError, match="8 bits, not 12"):
         fit_image(pixels, ImageConfig(bits=12))
     found = fit_image(pixels, ImageConfig(bits=12, convert=True))
     np.testing.assert_array_equal(found, np.rint(pixels * (4095 / 255)))
