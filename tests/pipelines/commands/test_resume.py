@@ -361,7 +361,7 @@ def test_on_an_object_store(
     place = tmp_path / "objects" / quote("b/data/0.parquet", safe="")
     times = place.stat()
     object_store.put("bucket://b/data/0.parquet", b"other")
-    with pytest.raises(InputError, match=r"with: bucket://b/data/0\.parquet was changed"):
+    with pytest.raises(InputError, match=r"started: bucket://b/data/0\.parquet was changed"):
         scoring(run, resume=True)
     assert object_store.objects(run) == left
     place.write_bytes((data / "0.parquet").read_bytes())
