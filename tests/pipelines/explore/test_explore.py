@@ -322,7 +322,12 @@ def test_a_direction_knows_no_record_without_a_label(
             [*DIGITS, *TWO, "--label", "latent_mean", "--scores", "RUN"],
             "no category",
         ),
-        ("interpolate", "vae", [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"], "to fit to"),
+        (
+            "interpolate",
+            "vae",
+            [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"],
+            "0 records to fit",
+        ),
         ("direction", "vae", ["--scores", "RUN", "--label", "label=11"], "both kinds are needed"),
         ("direction", "vae", ["--scores", "RUN", "--label", "label"], "expected COLUMN=VALUE"),
         ("direction", "vae", ["--scores", "RUN", "--label", "x=1"], "no column 'x'"),
