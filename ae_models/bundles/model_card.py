@@ -64,8 +64,8 @@ Also computed: {others}.
 {recommended}
 ## Calibration
 
-p-values of the primary score are computed against {calibration[records]:,} held-out records, on
-which {unseen}: the share of them, including the record itself, whose score is at least as
+p-values of the primary score are computed against {calibration[records]:,} held-out records,
+on which {unseen}: the share of them, including the record itself, whose score is at least as
 high (split conformal). A record is flagged if its p-value is
 at most {config.scoring.fpr:g}.{warning}{rate}{known}
 

@@ -179,7 +179,7 @@ def test_the_run_itself_is_safe(place: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method", "hdbscan", "--clusters", "3"], "give --min_cluster_size instead"),
+        (["--method", "hdbscan", "--clusters", "3"], "use --min_cluster_size instead"),
         (
             ["--min_cluster_size", "9"],
             "--min_cluster_size works only with --method hdbscan. Received: --method",
