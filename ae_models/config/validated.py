@@ -7,14 +7,38 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ae_models.config.key import choices_of
 from ae_models.errors import ConfigError
 
+_MEANING, _CHOICES = "meaning", "choices"
 T = TypeVar("T", bound="Validated")
 P = TypeVar("P")
+V = TypeVar("V")
+
+
+def key(default: V, meaning: str, choices: Iterable[str] = ()) -> V:
+    """A dataclass field with its meaning.
+
+    Args:
+      default: its value where nothing is set.
+      meaning: a sentence for people, which says what null means where that is the default.
+      choices: the values that a field of type `str` accepts, apart from null; empty: any. A
+        `Literal` names its own.
+    """
+    metadata = {_MEANING: meaning, _CHOICES: tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def meaning_of(field: "dataclasses.Field[Any]") -> str:
+    """The field's meaning; empty where it was not made by `key`."""
+    return str(field.metadata.get(_MEANING, ""))
+
+
+def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """The field's choices; empty where any value of its type will do."""
+    return tuple(field.metadata.get(_CHOICES, ()))
 
 
 @dataclasses.dataclass(frozen=True)
