@@ -22,22 +22,22 @@ def key(default: V, meaning: str, choices: Iterable[str] = ()) -> V:
     """A dataclass field with its meaning.
 
     Args:
-      default: its value where nothing is set.
-      meaning: a sentence for people, which says what null means where that is the default.
-      choices: the values that a field of type `str` accepts, apart from null; empty: any. A
-        `Literal` names its own.
+      default: the value of a key that is not set.
+      meaning: one or two sentences, which say what null means if that is the default.
+      choices: the values that a field of type `str` accepts besides null; empty if it accepts any.
+        Fields of type `Literal` need none.
     """
     metadata = {_MEANING: meaning, _CHOICES: tuple(choices)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def meaning_of(field: "dataclasses.Field[Any]") -> str:
-    """The field's meaning; empty where it was not made by `key`."""
+    """The field's meaning; empty if `key` did not make it."""
     return str(field.metadata.get(_MEANING, ""))
 
 
 def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
-    """The field's choices; empty where any value of its type will do."""
+    """The field's choices; empty if it accepts any value of its type."""
     return tuple(field.metadata.get(_CHOICES, ()))
 
 
