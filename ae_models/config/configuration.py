@@ -10,7 +10,6 @@ import yaml
 
 from ae_models.config.features import NONE, FeaturesConfig
 from ae_models.config.image import ImageConfig
-from ae_models.config.key import key
 from ae_models.config.maps import DENSITY, LIKELIHOOD
 from ae_models.config.model import (
     LATENT_OF_PIXELS,
@@ -24,7 +23,7 @@ from ae_models.config.model import (
 )
 from ae_models.config.steps import Step
 from ae_models.config.training import TrainingConfig
-from ae_models.config.validated import Validated, from_mapping, suggestion, to_mapping
+from ae_models.config.validated import Validated, from_mapping, key, suggestion, to_mapping
 from ae_models.config.yaml_text import load_yaml
 from ae_models.corruptions.expression import corruption_text
 from ae_models.corruptions.families import FACTS

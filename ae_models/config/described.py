@@ -5,9 +5,8 @@ import typing
 from typing import Any, NamedTuple
 
 from ae_models.config.configuration import Configuration
-from ae_models.config.key import choices_of, meaning_of
 from ae_models.config.model import KIND_MEANING, MODEL_CONFIGS, ModelConfig
-from ae_models.config.validated import Validated
+from ae_models.config.validated import Validated, choices_of, meaning_of
 from ae_models.errors import ConfigError
 
 _KIND = "kind"

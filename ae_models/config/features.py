@@ -3,8 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from ae_models.config.key import key
-from ae_models.config.validated import Validated
+from ae_models.config.validated import Validated, key
 
 NONE = "none"  # as a backbone: pixels themselves
 

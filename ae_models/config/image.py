@@ -3,9 +3,8 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from ae_models.config.key import key
 from ae_models.config.maps import place_pixels
-from ae_models.config.validated import Validated
+from ae_models.config.validated import Validated, key
 from ae_models.errors import ConfigError
 
 _LEAST_TILE = 16  # pixels

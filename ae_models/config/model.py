@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from ae_models.config.key import key
 from ae_models.config.steps import Step
-from ae_models.config.validated import Validated, from_mapping, to_mapping
+from ae_models.config.validated import Validated, from_mapping, key, to_mapping
 from ae_models.corruptions.expression import parse_corruption
 from ae_models.corruptions.families import FACTS
 from ae_models.errors import ConfigError

@@ -5,9 +5,8 @@ from typing import ClassVar, Literal
 
 from ae_models.config.augmentation import AMOUNTS, parse_augmentation
 from ae_models.config.budget import OF_PIXELS, Budget, Pace
-from ae_models.config.key import key
 from ae_models.config.steps import Step
-from ae_models.config.validated import Validated
+from ae_models.config.validated import Validated, key
 
 
 @dataclasses.dataclass(frozen=True)

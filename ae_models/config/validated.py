@@ -7,14 +7,38 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ae_models.config.key import choices_of
 from ae_models.errors import ConfigError
 
+_MEANING, _CHOICES = "meaning", "choices"
 T = TypeVar("T", bound="Validated")
 P = TypeVar("P")
+V = TypeVar("V")
+
+
+def key(default: V, meaning: str, choices: Iterable[str] = ()) -> V:
+    """A dataclass field with its meaning.
+
+    Args:
+      default: the value of a key that is not set.
+      meaning: one or two sentences, which say what null means if that is the default.
+      choices: the values that a field of type `str` accepts besides null; empty if it accepts any.
+        Fields of type `Literal` need none.
+    """
+    metadata = {_MEANING: meaning, _CHOICES: tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def meaning_of(field: "dataclasses.Field[Any]") -> str:
+    """The field's meaning; empty if `key` did not make it."""
+    return str(field.metadata.get(_MEANING, ""))
+
+
+def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """The field's choices; empty if it accepts any value of its type."""
+    return tuple(field.metadata.get(_CHOICES, ()))
 
 
 @dataclasses.dataclass(frozen=True)

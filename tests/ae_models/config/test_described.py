@@ -12,9 +12,8 @@ from ae_models.config.configuration import (
     configuration_to_mapping,
 )
 from ae_models.config.described import configuration_keys
-from ae_models.config.key import key
 from ae_models.config.model import MODEL_CONFIGS
-from ae_models.config.validated import Validated
+from ae_models.config.validated import Validated, key
 from ae_models.errors import ConfigError
 
 KINDS = sorted(MODEL_CONFIGS)
