@@ -343,7 +343,12 @@ def test_a_direction_knows_no_record_without_a_label(
             [*DIGITS, *TWO, "--label", "id", "--scores", "RUN"],
             "0 records to fit",
         ),
-        ("direction", "vae", ["--scores", "RUN", "--label", "label=11"], "needs records with and without"),
+        (
+            "direction",
+            "vae",
+            ["--scores", "RUN", "--label", "label=11"],
+            "needs records with and without",
+        ),
         ("direction", "vae", ["--scores", "RUN", "--label", "label"], "expected COLUMN=VALUE"),
         ("direction", "vae", ["--scores", "RUN", "--label", "x=1"], "no column 'x'"),
         ("direction", "vae", ["--scores", "/nowhere", "--label", "x=1"], "no finished run"),
