@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -28,6 +27,7 @@ from pipelines.explore.sample import sample
 from pipelines.explore.traverse import traverse
 from pipelines.report.command import report
 from tests.support.command import run_command
+from tests.support.pages import blocks
 from tests.support.project import PROJECT
 from transforms import (
     AutoencoderModelHandler,
@@ -53,9 +53,8 @@ def test_what_is_public_is_named_and_typed(package: types.ModuleType) -> None:
 
 @pytest.mark.slow
 def test_readme_example_passes_strict_type_checks(tmp_path: Path) -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    blocks = (textwrap.dedent(block) for block in re.findall(r"(?:^(?: {4}.*)?\n)+", readme, re.M))
-    example = next(block for block in blocks if "import ReadImages" in block)
+    texts = (block.text for block in blocks(PROJECT / "README.md"))
+    example = next(text for text in texts if "import ReadImages" in text)
     checked = """
         from apache_beam.pvalue import PCollection
         from ae_models import Bundle, open_bundle

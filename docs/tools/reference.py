@@ -89,8 +89,7 @@ def _paragraphs(text: str) -> str:
 
 def _option_row(option: click.Option, context: click.Context) -> tuple[str, ...]:
     names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len))
-    metavar = option.make_metavar(context)
-    value = f"`{metavar}`" if metavar and not option.is_flag else ""
+    value = "" if option.is_flag else _value(option.make_metavar(context))
     text = option.help or ""
     default = ""
     if found := _DEFAULT.search(text):
@@ -102,6 +101,13 @@ def _option_row(option: click.Option, context: click.Context) -> tuple[str, ...]
     if option.multiple:
         text += " Repeatable."
     return names, value, default, _plain(text)
+
+
+def _value(metavar: str) -> str:
+    """What may be given, each alternative by itself: in code, a bar cannot be escaped so that both
+    code hosts and MkDocs show it."""
+    words = re.sub(r"^\[(.*)\]$", r"\1", metavar).split("|")
+    return ", ".join(f"`{word}`" for word in words if word)
 
 
 def _example(command: click.Command, context: click.Context) -> str:

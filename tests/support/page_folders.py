@@ -32,19 +32,33 @@ class Made(NamedTuple):
         return made_once(self.factory, "page-images", _write_images)
 
     @property
-    def run(self) -> Path:
-        """These images, scored by the bundle of a VAE."""
+    def table(self) -> Path:
+        """The same images as Parquet, with a further column."""
 
         def make(folder: Path) -> None:
-            score([str(self.images)], str(self.bundle("vae")), str(folder))
+            rows = [
+                {"id": path.relative_to(self.images).as_posix(), "label": path.parent.name,
+                 "slanted": number % 2 == 0, "image": path.read_bytes()}
+                for number, path in enumerate(sorted(self.images.glob("*/*.png")))
+            ]  # fmt: skip
+            folder.mkdir()
+            pq.write_table(pa.Table.from_pylist(rows), folder / "images.parquet")
+
+        return made_once(self.factory, "page-table", make)
+
+    @property
+    def run(self) -> Path:
+        """These, scored by the bundle of a VAE."""
+
+        def make(folder: Path) -> None:
+            score([str(self.table)], str(self.bundle("vae")), str(folder))
 
         return made_once(self.factory, "page-run", make)
 
 
 def images_alone(made: Made) -> None:
-    """`images` in the current folder, and the same as `new_images`."""
-    for name in ("images", "new_images"):
-        shutil.copytree(made.images, name)
+    """`images`, a folder of files."""
+    shutil.copytree(made.images, "images")
 
 
 def images_and_bundle(made: Made) -> None:
@@ -53,11 +67,12 @@ def images_and_bundle(made: Made) -> None:
 
 
 def finished_run(made: Made) -> None:
-    """`run` by `bundle` over `images`, which `photos` are too, `new_run`, and `clusters`."""
-    images_and_bundle(made)
-    Path("photos").symlink_to("images")
-    Path("run").symlink_to(made.run)
-    Path("new_run").symlink_to(made.run)
+    """`run` by `bundle` over `images`, which `photos` are too, `new_run`, `clusters`, and
+    `ae_bundle` of another kind."""
+    there = {"images": made.table, "photos": made.table, "run": made.run, "new_run": made.run,
+             "bundle": made.bundle("vae"), "ae_bundle": made.bundle("ae")}  # fmt: skip
+    for name, path in there.items():
+        Path(name).symlink_to(path)
     clusters_of_run(Path("clusters"), pq.read_table("run/scores")["id"].to_pylist(), 3)
 
 
@@ -71,20 +86,6 @@ def good_and_new_images(made: Made) -> None:
     """What README's commands read, before any of them has run."""
     shutil.copytree(made.images / "good", "good_images")
     shutil.copytree(made.images, "new_images")
-
-
-def slanted_images(made: Made) -> None:
-    """`images` as Parquet with a further column, and their run."""
-    images_and_bundle(made)
-    rows = [
-        {"id": path.relative_to(made.images).as_posix(), "label": path.parent.name,
-         "slanted": number % 2 == 0, "image": path.read_bytes()}
-        for number, path in enumerate(sorted(made.images.glob("*/*.png")))
-    ]  # fmt: skip
-    shutil.rmtree("images")
-    Path("images").mkdir()
-    pq.write_table(pa.Table.from_pylist(rows), "images/images.parquet")
-    score(["images/"], "bundle/", "run")
 
 
 def training_tables(made: Made) -> None:
