@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 SOURCES := ae_models transforms pipelines benchmarks deploy docs/tools tests setup.py
 
 .PHONY: help locked demo test test-all long-test flink-up flink-test flink-down engines-test lint types format bench bench-flink
-.PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard docs reference dist lock clean
+.PHONY: browser-test bench-clusters bench-report faults fuzz scoreboard docs reference pictures dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -105,6 +105,9 @@ docs: $(READY) ## the documentation's site, without a network: site/index.html
 
 reference: $(READY) ## pages of docs/reference that follow from the code
 	$(BIN)/python -m docs.tools.reference
+
+pictures: demo ## docs/images, from the demo and Chromium (apt-get install chromium chromium-driver)
+	$(BIN)/python -m docs.tools.pictures latentbeam-demo
 
 dist: $(READY) ## sdist and wheel into dist/
 	rm -rf dist
