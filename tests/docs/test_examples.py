@@ -204,7 +204,9 @@ def _quickly(page: str, arguments: Sequence[str]) -> list[str]:
         more += ["--set", "model.noise_samples=2"]
     if any(argument.startswith("image.tile") for argument in arguments):
         more += ["--set", "image.tile=32", "--set", "image.overlap=8"]
-    if "--features" not in arguments and page != "docs/how-to/photographs.md":
+    if page == "docs/how-to/photographs.md":
+        more += ["--set", "features.size=96"]
+    elif "--features" not in arguments:
         more += ["--features", "none"]
     return more
 
