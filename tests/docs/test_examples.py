@@ -58,6 +58,7 @@ _SLOW = (
 # Pages whose examples do not follow from one another.
 _UNRELATED = ("docs/reference/cli.md",)
 _TESTED = "run by tests/docs/test_{}_page.py"
+_DEMO = "takes minutes: tests/pipelines/commands/test_demo.py"
 _ELSEWHERE = "needs another engine or account: tests/engines, tests/pipelines/beam"
 
 
@@ -83,9 +84,9 @@ _NOT_RUN = (
     NotRun("docs/how-to/engines.md", "latentbeam", _ELSEWHERE),
     NotRun("docs/how-to/object_stores.md", "", "a store of the tests': tests/transforms/storage"),
     NotRun("docs/how-to/own_score.md", "deviation", _TESTED.format("own_score")),
-    NotRun("docs/reference/cli.md", "latentbeam demo", "takes minutes: .ci/run"),
+    NotRun("docs/reference/cli.md", "latentbeam demo", _DEMO),
     NotRun("docs/reference/configuration.md", "kind:", "test_configuration_examples_are_valid"),
-    NotRun("docs/reference/install.md", "latentbeam demo", "takes minutes: .ci/run"),
+    NotRun("docs/reference/install.md", "latentbeam demo", _DEMO),
 )
 _NEVER = ("text", "")  # no examples: file trees, output, formulas
 _FOLDERS_OF_TESTS = re.compile(r"(?:\.venv/bin/)?python -m pytest (\S+)")
