@@ -14,10 +14,9 @@ SOURCES := ae_models transforms pipelines benchmarks deploy docs/tools tests set
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# The lock holds everything. Were an installer to resolve as well, it could come upon a newer release
-# through another package's extras, of which the lock has no hash. uv, which is in the lock too, takes
-# a quarter of pip's time; it knows of pip's configuration what it is told, so where it finds no
-# registry, pip goes on.
+# The lock is complete. An installer that also resolved could find a newer release through another
+# package's extras, and the lock has no hash of that. uv, also in the lock, takes a quarter of pip's
+# time, but does not read pip's configuration: the index is passed to it, and pip is the fallback.
 $(LOCKED): requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
@@ -59,7 +58,7 @@ engines-test: flink-up ## the same rows from the local engine, Prism (Go), Flink
 flink-down: $(READY) ## stop the cluster
 	$(BIN)/python -m deploy.local.flink_cluster down
 
-browser-test: $(READY) ## the report's page in Chromium (apt-get install chromium chromium-driver)
+browser-test: $(READY) ## the report and the documentation in Chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(READY) ## ruff: rules and format
@@ -70,7 +69,7 @@ types: $(READY) ## mypy
 	$(BIN)/mypy ae_models transforms pipelines benchmarks deploy/local
 	$(BIN)/mypy -p docs.tools
 
-format: $(READY) ## ruff: mend what it can
+format: $(READY) ## ruff: fix what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 

@@ -17,8 +17,11 @@ from tests.support.wrong_commands import commands
 _FOR_USERS = {"clusters", "photos", "report", "tiles", "yaml"}
 
 
-def _line(what: str, extra: str) -> str:
-    return f"latentbeam: {what} need the extra '{extra}': pip install 'latentbeam[{extra}]'\n"
+def _line(what: str, *extras: str) -> str:
+    named = " and ".join(f"'{extra}'" for extra in extras)
+    noun = "extra" if len(extras) == 1 else "extras"
+    listed = ",".join(extras)
+    return f"latentbeam: {what} need the {noun} {named}: pip install 'latentbeam[{listed}]'\n"
 
 
 def _names(requirements: list[str]) -> set[str]:
@@ -45,7 +48,7 @@ def test_what_needs_an_extra_says_so_before_it_works(
     scored = ["score", "--input", "builtin:digits", "--model", model, "--output", str(made)]
     clustered = ["cluster", "--scores", run, "--output", str(made)]
     needed = {
-        ("demo", "--output", str(made)): ("pictures", "report"),
+        ("demo", "--output", str(made)): ("demos", "photos", "report"),
         (*scored, "--maps", "all", "--map_format", "png"): ("pictures of anomaly maps", "report"),
         (
             *("evaluate", "--scores", run, "--anomalous", "label=0"),
@@ -84,6 +87,13 @@ def test_a_map_by_umap_says_what_it_needs_before_the_run_is_read(tmp_path: Path)
     clusters = {package for package, extra in EXTRA_OF.items() if extra == "clusters"}
     (done,) = run_without(clusters, [*command, "--map", "umap"])
     assert done == (2, _line("UMAP projections", "clusters"))
+
+
+def test_the_demo_names_the_one_extra_that_is_missing(tmp_path: Path) -> None:
+    weights = {package for package, extra in EXTRA_OF.items() if extra == "photos"}
+    (done,) = run_without(weights, ["demo", "--output", f"{tmp_path}/made"])
+    assert done == (2, _line("demos", "photos"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ _MOST_BYTES = {
 }
 # File systems' clocks are coarse: a file changed just now may change again without a new timestamp.
 _SETTLED_NS = 2_000_000_000
+_NEXT = "; give the folder that train wrote"
 
 
 def read_manifest(path: Path, name: str) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def read_manifest(path: Path, name: str) -> dict[str, Any]:
         earlier, hint = earlier_place(path), ""
         if earlier.is_dir() and not path.exists():
             hint = f"; the bundle being replaced is in {earlier}: move it back, or train again"
-        raise BundleError(f"no such model bundle: {name}{hint}")
+        raise BundleError(f"no such model bundle: {name}{hint or _NEXT}")
+    if not (path / MANIFEST).exists():
+        raise BundleError(f"{name} is not a model bundle: it has no {MANIFEST}{_NEXT}")
     try:
         _check_file(path / MANIFEST, MANIFEST, name)
         data = (path / MANIFEST).read_bytes()

@@ -23,30 +23,31 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def missing(what: str, package: str) -> str:
-    """The message where a package is not installed.
+def missing(what: str, *packages: str) -> str:
+    """The message where packages are not installed.
 
     >>> missing("reports", "bokeh")
     "reports need the extra 'report': pip install 'latentbeam[report]'"
 
     Args:
-      what: needs it, in the plural.
-      package: one of `EXTRA_OF`.
+      what: those that need it, in the plural.
+      packages: of `EXTRA_OF`; at least one.
     """
-    extra = EXTRA_OF[package]
-    return f"{what} need the extra '{extra}': pip install 'latentbeam[{extra}]'"
+    extras = sorted({EXTRA_OF[package] for package in packages})
+    named = " and ".join(f"'{extra}'" for extra in extras)
+    noun = "extra" if len(extras) == 1 else "extras"
+    return f"{what} need the {noun} {named}: pip install 'latentbeam[{','.join(extras)}]'"
 
 
 def require(what: str, *packages: str) -> None:
     """Checks for packages before they are imported, or before work that would be lost.
 
     Args:
-      what: needs them, in the plural.
+      what: those that need them, in the plural.
       packages: of `EXTRA_OF`.
 
     Raises:
       MissingExtraError: one of them is not installed.
     """
-    for package in packages:
-        if not is_installed(package):
-            raise MissingExtraError(missing(what, package))
+    if absent := [package for package in packages if not is_installed(package)]:
+        raise MissingExtraError(missing(what, *absent))

@@ -29,7 +29,7 @@ class FeaturesConfig(Validated):
     detail: str | None = key(
         None,
         "Backbone layer with a finer grid, used by anomaly maps only, or none. null: the layer "
-        "with about a quarter of the image's sides, if the backbone has one.",
+        "with at least a fifth of the image's sides, if it is finer than `layers`.",
     )
     size: int | None = key(
         None,

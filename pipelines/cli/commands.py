@@ -18,7 +18,7 @@ def _normalised(token: str) -> str:
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _normalised},
-    example="latentbeam train --input good_images/ --model vae --output bundle/\n"
+    example="latentbeam train --input good_images/ --model ae --output bundle/\n"
     "latentbeam score --input new_images/ --model bundle/ --output run/\n"
     "latentbeam report --scores run/ --model bundle/ --output report.html",
 )

@@ -12,9 +12,10 @@ COMPLETE_VARIABLE = f"_{PROGRAM.upper()}_COMPLETE"  # by which the script asks f
     cls=Command,
     example='eval "$(latentbeam completion bash)"     # in ~/.bashrc (bash 4.4 or later)\n'
     'eval "$(latentbeam completion zsh)"      # in ~/.zshrc, after compinit\n'
+    "mkdir -p ~/.config/fish/completions\n"
     "latentbeam completion fish > ~/.config/fish/completions/latentbeam.fish",
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell.

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = repeat_flags(sys.argv[1:] if arguments is None else arguments, _SEVERAL_VALUES)
     try:
         status = cli.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except click.UsageError as error:
+        _fail(_usage_message(error), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except click.Abort:
@@ -59,6 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(known), known.exit_status)
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    """What is wrong, and where to look if the message itself suggests nothing."""
+    message = error.format_message()
+    is_value = isinstance(error, click.BadParameter) and not isinstance(
+        error, click.MissingParameter
+    )
+    if error.ctx is None or is_value or "Did you mean" in message:
+        return message
+    return f"{message.rstrip('.')}; see `{error.ctx.command_path} --help`"
 
 
 def _known_error(error: BaseException | None) -> "LatentbeamError | None":

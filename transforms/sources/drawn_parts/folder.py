@@ -9,7 +9,7 @@ from PIL import Image
 from transforms.sources.drawn_parts.album import PICTURES, PartPicture, jpeg
 from transforms.sources.drawn_parts.part import GOOD
 
-_AT_ONCE = 2  # drawing leaves the interpreter free
+_AT_ONCE = 2  # drawing releases the interpreter lock
 
 
 def write_parts(folder: Path) -> Iterator[int]:
