@@ -21,10 +21,10 @@ class TrainingConfig(Validated):
     make a further record.
 
     `calibration_share` None is a tenth of the records, or as many as flagging at `scoring.fpr`
-    takes, if that is more and leaves 55% of them for the other splits: with fpr 0.01, 99 records of 220 to
-    990, a tenth of any other number. With `group`, splits follow the ranks of the values' hashes,
-    and a held-out split ends with the group that fills it; a record without a value is a group on
-    its own.
+    takes, if that is more and leaves 55% of them for the other splits: with fpr 0.01, 99
+    records of 220 to 990, a tenth of any other number. With `group`, splits follow the ranks of the
+    values' hashes, and a held-out split ends with the group that fills it; a record without a value
+    is a group of its own.
 
     `optimizer` muon moves the matrices of dense layers by the orthogonal factor of their momentum
     (Jordan et al. 2024; scaled as in Liu et al. 2025), and all other weights by Adam at a tenth of

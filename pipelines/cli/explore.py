@@ -80,7 +80,8 @@ def explore() -> None:
 
 @explore.command(
     cls=Command,
-    example="latentbeam explore reconstruct --model bundle/ --input images/ --output reconstructions.png",
+    example="latentbeam explore reconstruct --model bundle/ --input images/ \\\n"
+    "    --output reconstructions.png",
 )
 @_flags(_records, _model, _output, json_option, _seed)
 def reconstruct(as_json: bool, **flags: Any) -> None:
