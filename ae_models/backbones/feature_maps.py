@@ -1,4 +1,4 @@
-"""Raw pixels to the maps of a frozen network, the input of models that rebuild features."""
+"""Raw pixels to the maps of a frozen network, the input of models that reconstruct features."""
 
 from collections.abc import Mapping, Sequence
 

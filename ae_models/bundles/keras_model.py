@@ -25,7 +25,7 @@ class BundleModel:
     bundle's scaling. Values outside that range are not clipped.
 
     Raises:
-      ConfigError: the model rebuilds features, from which it cannot make images.
+      ConfigError: the model reconstructs features, from which it cannot make images.
       BundleError: it cannot be loaded.
     """
 
@@ -33,8 +33,8 @@ class BundleModel:
         self.config = bundle.config
         if self.config.features.is_on:
             raise ConfigError(
-                f"{bundle.path} rebuilds features of {self.config.features.backbone} and cannot "
-                "decode latents to images: use explore reconstruct to see where records differ "
+                f"{bundle.path} reconstructs features of {self.config.features.backbone} and "
+                "cannot decode latents to images: use explore reconstruct to see where records differ "
                 "from what it expects"
             )
         try:

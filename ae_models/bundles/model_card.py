@@ -111,7 +111,7 @@ _QUANTILES = {
     "maximum": "maximum",
 }
 _KINDS = {
-    "ae": "An auto-encoder: it learns to rebuild an image from its latent. Loss: `{model.loss}`.",
+    "ae": "An auto-encoder: it learns to reconstruct images from latents. Loss: `{model.loss}`.",
     "dae": """\
 A denoising auto-encoder: it learns to produce {aim} from a corrupted input. Corruption:
 {corruption}. Loss: `{model.loss}`.""",

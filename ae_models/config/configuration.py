@@ -98,8 +98,8 @@ class ScoringConfig(Validated):
     )
     map: Literal["error", "likelihood", "density", "none"] | None = key(
         None,
-        "What anomaly maps show: error, what the model fails to rebuild; likelihood, what it finds "
-        "unlikely (vae only); density, where features are unusual (features only); none, no maps. "
+        "What anomaly maps show: error, what the model fails to reconstruct; likelihood, what it "
+        "finds unlikely (vae only); density, where features are unusual (features only); none, no maps. "
         "null: error for pixels, density for features.",
     )
     fpr: float = key(
@@ -235,7 +235,7 @@ class Configuration(Validated):
 
     @property
     def corruption_of_images(self) -> tuple[Step, ...]:
-        """The corruptions of an image before the backbone; none if pixels are rebuilt."""
+        """The corruptions of an image before the backbone; none if pixels are reconstructed."""
         return self._corruption(of_images=True) if self.features.is_on else ()
 
     @property

@@ -1,4 +1,4 @@
-"""The configuration of what is rebuilt: pixels, or features of a frozen network."""
+"""The configuration of what is reconstructed: pixels, or features of a frozen network."""
 
 import dataclasses
 from typing import ClassVar
@@ -10,13 +10,13 @@ NONE = "none"  # as a backbone: pixels themselves
 
 @dataclasses.dataclass(frozen=True)
 class FeaturesConfig(Validated):
-    """What a model encodes and rebuilds: pixels, or feature maps of a frozen network."""
+    """What a model encodes and reconstructs: pixels, or feature maps of a frozen network."""
 
     section: ClassVar[str] = "features"
 
     backbone: str | None = key(
         None,
-        "Frozen network whose features are rebuilt: efficientnet_lite0, keras:NAME of "
+        "Frozen network whose features are reconstructed: efficientnet_lite0, keras:NAME of "
         "keras.applications, the path of a .keras file or of a SavedModel folder, or none for "
         "pixels. null: an installed backbone if the images are photographs (in colour, or with a "
         "side of more than 96 pixels, and none with a side of less than 32), otherwise pixels.",

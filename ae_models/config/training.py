@@ -16,9 +16,9 @@ class TrainingConfig(Validated):
     Shares are of all records, exact, by the ranks of the hashes of their ids; each split has at
     least 8 records. `Budget` has the rule for `batch_size`, `epochs` and `patience` of None.
 
-    `augment` None chooses what helps principal components to rebuild validation records, for a
-    model that starts from them. Where features are rebuilt, an augmentation is applied once, to
-    make a further record.
+    `augment` None chooses what helps principal components to reconstruct validation records, for a
+    model that starts from them. Where features are reconstructed, an augmentation is applied once,
+    to make a further record.
 
     `calibration_share` None is a tenth of the records, or as many as flagging at `scoring.fpr`
     takes, if that is more and leaves 55% of them for the other splits: with fpr 0.01, 99

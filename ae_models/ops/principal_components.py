@@ -41,7 +41,7 @@ class PrincipalComponents:
         return np.asarray(centred @ self.components.T)
 
     def squared_errors(self, images: np.ndarray) -> np.ndarray:
-        """The mean squared error of rebuilding each image from its code, (N,), by Pythagoras."""
+        """The mean squared error of each image reconstructed from its code, (N,), by Pythagoras."""
         centred = images.reshape(len(images), -1) - self.mean
         squares = np.square(centred, dtype=np.float64).sum(axis=1)
         kept = np.square(centred @ self.components.T, dtype=np.float64).sum(axis=1)

@@ -1,4 +1,4 @@
-"""How usual the part of a record is that the model fails to rebuild."""
+"""How usual the part of a record is that the model fails to reconstruct."""
 
 import numpy as np
 from keras import ops

@@ -74,8 +74,8 @@ class FeaturePreprocessing(tf.Module):
 
     def prepared(self, pixels: Any) -> tuple[tf.Tensor, Mapping[str, Quantity]]:
         """The scaled maps, and the quantities `layers`, each layer's channels; `coarse_residual`,
-        the part of the coarsest layers that the model fails to rebuild; `fine_maps`, the result of
-        `FeatureMaps.fine` without the detail layer's map; `detail_maps`, that map, or none.
+        the part of the coarsest layers that the model fails to reconstruct; `fine_maps`, the result
+        of `FeatureMaps.fine` without the detail layer's map; `detail_maps`, that map, or none.
         """
         maps = self.features.maps(pixels)
         return self.prepared_maps(self.features.on_grid(maps), *self.features.fine(maps))

@@ -23,7 +23,7 @@ NOTES = {
 AUROC, in per cent, of a set's test images, after training on its normal images with `latentbeam
 train`, setting only the kind of model and `--features none`: first the score that training
 recommends, based on anomalies made from held-out images; then every score. "error / PCA's" is the
-mean squared error of rebuilding the calibration records, relative to that of the same number of
+mean squared error of reconstructing the calibration records, relative to that of the same number of
 principal components of the same training records. Controls use all training images, in grey,
 stretched to 64 x 64. "train" is in seconds.
 """

@@ -28,7 +28,7 @@ def reconstruct(
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws inputs, their reconstructions and the errors between them; returns each record's mean
-    absolute error, in pixel levels. For a model of features, draws where features are rebuilt
+    absolute error, in pixel levels. For a model of features, draws where features are reconstructed
     worst, and returns their mean squared error.
 
     Args:
@@ -71,8 +71,8 @@ def _draw_features(output: str, bundle: Bundle, records: Records) -> list[float]
     maps = scorer.score(records.pixels, maps=True)[ERROR_MAP]
     errors: list[float] = maps.mean(axis=(1, 2)).tolist()
     heading = (
-        f"Inputs, and where the {bundle.config.model.kind.upper()} rebuilds their features worst "
-        "(above each column: the mean squared error)"
+        f"Inputs, and where the {bundle.config.model.kind.upper()} reconstructs their features "
+        "worst (above each column: the mean squared error)"
     )
     levels = (0.0, float(bundle.config.image.greatest_level))
     images, titles = records.pixels.astype(np.float32), _titles(records, errors)

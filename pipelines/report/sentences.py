@@ -130,7 +130,7 @@ def training_note(manifest: Mapping[str, Any]) -> list[str]:
         notes.append(f"The model was trained for {epochs:,} epochs; {kept}.")
     if "control" in training:
         notes.append(
-            "The model rebuilds {records:,} held-out records with a mean squared error of "
+            "The model reconstructs {records:,} held-out records with a mean squared error of "
             "{model:.3g}, {ratio:.2f} times that of {components} principal components of the "
             "training records.".format(**training["control"])
         )

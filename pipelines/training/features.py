@@ -35,7 +35,7 @@ _NO_BACKBONE = (
 
 
 class Rebuilt(NamedTuple):
-    """A configuration that states what its model rebuilds, a line that says so, and a warning."""
+    """A configuration with what its model reconstructs, a line that says so, and a warning."""
 
     config: Configuration
     told: str | None = None
@@ -85,7 +85,7 @@ def _on_features(config: Configuration, backbone: str) -> Configuration:
 
 
 def opened_features(config: Configuration) -> FeatureMaps | None:
-    """The backbone, checked to work; None if pixels are rebuilt.
+    """The backbone, checked to work; None if pixels are reconstructed.
 
     Raises:
       ConfigError, InputError: it is not available, does not accept such images, or does not give

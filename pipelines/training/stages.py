@@ -110,7 +110,7 @@ class StoredValues(NamedTuple):
     """The splits' values on disk, by the splits' names.
 
     Attributes:
-      stores: what the model rebuilds: images, or features.
+      stores: what the model reconstructs: images, or features.
       maps: what scores of features are fitted to, as returned by `clean_features`.
     """
 
@@ -207,7 +207,7 @@ def exported(
         facts["recommended"] = dataclasses.asdict(found)
     if left_out:
         facts["left_out"] = left_out
-    if config.target is None:  # otherwise it rebuilds images that differ from its inputs
+    if config.target is None:  # otherwise it reconstructs images that differ from its inputs
         images = (images for _, images in records.calibration(config.batch_rows))
         control = trainer.control(scorer, images)
         facts["control"] = {**dataclasses.asdict(control), "ratio": control.ratio}
