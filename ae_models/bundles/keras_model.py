@@ -34,8 +34,8 @@ class BundleModel:
         if self.config.features.is_on:
             raise ConfigError(
                 f"{bundle.path} reconstructs features of {self.config.features.backbone} and "
-                "cannot decode latents to images: use explore reconstruct to see where records differ "
-                "from what it expects"
+                "cannot decode latents to images: use explore reconstruct to see where records "
+                "differ from what it expects"
             )
         try:
             self._model: ImageModel = load_keras_model(bundle.path / KERAS_MODEL)

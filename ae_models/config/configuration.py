@@ -99,8 +99,8 @@ class ScoringConfig(Validated):
     map: Literal["error", "likelihood", "density", "none"] | None = key(
         None,
         "What anomaly maps show: error, what the model fails to reconstruct; likelihood, what it "
-        "finds unlikely (vae only); density, where features are unusual (features only); none, no maps. "
-        "null: error for pixels, density for features.",
+        "finds unlikely (vae only); density, where features are unusual (features only); none, no "
+        "maps. null: error for pixels, density for features.",
     )
     fpr: float = key(
         0.01, "Expected share of normal records that are flagged: those with p_value <= fpr."

@@ -19,8 +19,8 @@ class PlaceDensity(FeatureScore):
 
     Features of a place are whitened by all places of the training records, without the directions
     that contain nine tenths of their variance: what a linear auto-encoder of places cannot
-    reconstruct. The remaining features have a mean and a variance at each place (after PaDiM, Defard et al.
-    2021), over 3 × 3 places, the variance with a prior of 20 records at 1.
+    reconstruct. The remaining features have a mean and a variance at each place (after PaDiM,
+    Defard et al. 2021), over 3 × 3 places, the variance with a prior of 20 records at 1.
     """
 
     name = "place_density"

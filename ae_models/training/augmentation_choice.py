@@ -28,8 +28,8 @@ def helpful_augmentation(
 ) -> str:
     """The expression of the augmentations with which principal components of training records
     better reconstruct validation records. They are added one at a time, the most helpful first, up
-    to three, as long as the mean squared error falls by a hundredth and by two standard errors of that
-    difference.
+    to three, as long as the mean squared error falls by a hundredth and by two standard errors of
+    that difference.
 
     Args:
       preprocessing: converts pixels to scaled images.

@@ -75,8 +75,8 @@ def demo(output: str, as_json: bool) -> None:
     "--features",
     metavar="BACKBONE|none",
     group=MODEL,
-    help="What the model reconstructs: features of efficientnet_lite0, keras:NAME, a .keras file or "
-    "a SavedModel, or none for pixels.  [default: for photographs, features of an installed "
+    help="What the model reconstructs: features of efficientnet_lite0, keras:NAME, a .keras file "
+    "or a SavedModel, or none for pixels.  [default: for photographs, features of an installed "
     "backbone]",
 )
 @option(

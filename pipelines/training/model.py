@@ -74,7 +74,7 @@ class Trainer:
       bundle: the folder to write the model to; it contains tf.Transform's output.
       config: complete: the image's shape and all values derived from the records are set.
       images: of the records, by split.
-      stores: what the model reconstructs of the training and validation records, images or features.
+      stores: what the model reconstructs, images or features, of training and validation.
       features: computes them from images; None: the model reconstructs the images.
       maps: of a split's images, on the grid, then the fine ones, if these are on disk.
       checkpoint: the file that stores the training's state; if it exists, training resumes from it.
