@@ -118,16 +118,16 @@ def from_mapping(cls: type[T], mapping: Any) -> T:
         raise ConfigError(f"{name} must be a mapping of keys to values. Received: {mapping!r}")
     hints = typing.get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls)]
-    for key in mapping:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in {name}{suggestion(key, known)}")
+    for given in mapping:
+        if given not in known:
+            raise ConfigError(f"unknown key {given!r} in {name}{suggestion(given, known)}")
     for field in dataclasses.fields(cls):
         absent = field.default is field.default_factory is dataclasses.MISSING
         if absent and field.name not in mapping:
             raise ConfigError(f"{name} must have the key {field.name!r}. Received: {mapping!r}")
     values = {
-        key: from_mapping(hints[key], value) if _is_section(hints[key]) else value
-        for key, value in mapping.items()
+        given: from_mapping(hints[given], value) if _is_section(hints[given]) else value
+        for given, value in mapping.items()
     }
     return cls(**values)
 

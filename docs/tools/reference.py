@@ -1,6 +1,6 @@
 """Pages of the reference that follow from the code: `make reference` writes them.
 
-People write the pages; what lies between two marks in them is generated.
+People write the pages; only the text between two marks is generated.
 
 Example: python -m docs.tools.reference --check
 """
@@ -40,7 +40,7 @@ _ALSO = (
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown, whose cells may hold bars."""
+    """A table of Markdown, whose cells may contain bars."""
     lines = [names, ["---"] * len(names), *rows]
     cells = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)

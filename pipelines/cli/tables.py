@@ -20,7 +20,7 @@ class Fact(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows of cells. The first row is the heading, the first column holds names."""
+    """Rows of cells; the first row is the heading, and the first column contains names."""
 
     rows: Sequence[Sequence[str]]
 

@@ -33,8 +33,8 @@ def demo(output: str) -> dict[str, Any]:
     against the known defects, and writes a report.
 
     Args:
-      output: the local folder to write. It then holds `parts/`, with the layout of MVTec AD,
-        `bundle/`, `run/`, `report.html` and `picture.jpg`.
+      output: the local folder to write `parts/`, in the layout of MVTec AD, `bundle/`, `run/`,
+        `report.html` and `picture.jpg` to.
 
     Returns:
       The evaluation, and the paths of what was written.
