@@ -25,6 +25,7 @@ from transforms.sources.drawn_parts.part import DEFECTS, GOOD
 from transforms.storage.paths import is_local
 from transforms.storage.staging import output_errors
 
+_SHOWN = "005"  # in the picture: the sixth image of each kind
 _ANOMALOUS = f"label!={GOOD}"
 
 
@@ -77,20 +78,17 @@ def _write_parts(folder: Path) -> None:
 
 
 def _draw(path: str, bundle_path: Path, run: Path, images: str) -> None:
-    """One good part and one of each defect, each with the median score of its kind."""
+    """A good part and one of each defect, always the same ones, whatever their scores."""
+    ids = [f"{kind}/{_SHOWN}.jpg" for kind in (GOOD, *DEFECTS)]
     table = pa.concat_tables(
-        pq.read_table(file, columns=[ID, "label", "score", "p_value", "is_anomaly"])
+        pq.read_table(file, columns=[ID, "label", "p_value", "is_anomaly"])
         for file in result_files(str(run), SCORES)
-    ).sort_by([("score", "ascending"), (ID, "ascending")])
-    rows = []
-    for kind in (GOOD, *DEFECTS):
-        of_kind = table.filter(pc.equal(table["label"], kind))
-        rows += of_kind.slice(len(of_kind) // 2, 1).to_pylist()
-    ids = [row[ID] for row in rows]
+    )
+    rows = {row[ID]: row for row in table.filter(pc.is_in(table[ID], pa.array(ids))).to_pylist()}
     bundle = open_bundle(bundle_path)
     found = locate_records([images], ids, bundle, bundle.config.scoring.fpr)
     located = {record.id: record for record in found}
-    write_findings(path, [_finding(row, located[row[ID]]) for row in rows])
+    write_findings(path, [_finding(rows[record], located[record]) for record in ids])
 
 
 def _finding(row: dict[str, Any], record: LocatedRecord) -> Finding:
