@@ -103,7 +103,7 @@ def test_the_table_of_the_page_is_scipys() -> None:
             cell.strip()
             for cell in re.findall(rf"^\| {row} \|(.*)\|$", page, re.MULTILINE)[0].split("|")
         ]
-        for row in ("n", "a rate from", "to")
+        for row in ("n", "rate from", "to")
     )
     assert numbers == ["99", "200", "1,000", "10,000"]
     for number, *rates in zip(numbers, low, high, strict=True):

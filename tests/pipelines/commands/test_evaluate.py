@@ -225,5 +225,5 @@ def test_the_report_follows_the_runs_primary_score(
     least = read_ledger(new)["model"]["thresholds"]["latent_knn"]
     assert f"those with a score (latent_knn) of {least:.4g} or more" in now
     assert "those with a score (reconstruction_smoothed) of" in old
-    assert "By latent_knn this run" in now
+    assert "By latent_knn, this run" in now
     shutil.rmtree(new)

@@ -582,7 +582,7 @@ def test_the_lines_and_the_json_have_every_kind(
         counts = [str(kind["anomalous"]), str(kind["regions"])]
         assert line.split() == [name, *counts, *shares, *best]
     assert lines[start + 5].startswith(
-        "AUPRO up to a false-positive rate; AUPIMO at rates of 1e-05"
+        "AUPRO is up to the false-positive rate given; AUPIMO at rates of 1e-05"
     )
 
 

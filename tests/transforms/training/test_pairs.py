@@ -109,7 +109,7 @@ def test_raw_targets_are_of_the_layout_of_the_images() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("colour", "no column 'colour'; known: label, coloured"),
+        ("colour", "no column 'colour'; available: label, coloured"),
         ("image", "no column 'image'"),
         ("label", "'label' must be binary or struct<bytes, path>. Received: int64"),
     ],
@@ -224,5 +224,7 @@ def test_a_missing_column_is_one_line_and_status_2(
         main([*arguments, "--output", str(tmp_path / "m"), "--set", "model.target=colour"])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
-    assert error == "latentbeam: model.target: the inputs have no column 'colour'; known: none\n"
+    assert (
+        error == "latentbeam: model.target: the inputs have no column 'colour'; available: none\n"
+    )
     assert not (tmp_path / "m").exists()
