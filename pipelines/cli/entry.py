@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FAULT = 1
 _LONGEST = 4000  # characters of a message
+_SUGGESTIONS = ("Did you mean", "Choose from")  # click's own
 _SEVERAL_VALUES = ("--input", "-i", "--where", "--set")
 
 
@@ -69,7 +70,8 @@ def _usage_message(error: click.UsageError) -> str:
     is_value = isinstance(error, click.BadParameter) and not isinstance(
         error, click.MissingParameter
     )
-    if error.ctx is None or is_value or "Did you mean" in message:
+    suggests = any(words in message for words in _SUGGESTIONS)
+    if error.ctx is None or is_value or suggests:
         return message
     return f"{message.rstrip('.')}; see `{error.ctx.command_path} --help`"
 

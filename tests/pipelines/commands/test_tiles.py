@@ -511,7 +511,7 @@ def test_numbers_of_tiles(section: str, key: str, value: Any) -> None:
 
 def test_pairs_of_images_are_not_looked_at_in_tiles() -> None:
     mapping = {"model": {"kind": "dae", "target": "clean"}, "image": {"tile": 64}}
-    with pytest.raises(ConfigError, match="model.target and image.tile cannot be combined"):
+    with pytest.raises(ConfigError, match=r"model\.target and image\.tile cannot be combined"):
         configuration_from_mapping(mapping)
     del mapping["image"]
     configuration_from_mapping(mapping)

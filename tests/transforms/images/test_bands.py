@@ -399,7 +399,8 @@ def test_without_vips_a_large_image_is_refused_with_advice(
 ) -> None:
     monkeypatch.setattr(bands, "_WHOLE_PIXELS", 1000)
     told = (
-        "the limit is image.max_pixels = 2000; larger JPEGs, PNGs and TIFFs need the extra 'tiles': "
+        "the limit is image.max_pixels = 2000; "
+        "larger JPEGs, PNGs and TIFFs need the extra 'tiles': "
         r"pip install 'latentbeam\[tiles\]'$"
     )
     with pytest.raises(RecordError, match=told) as caught:
