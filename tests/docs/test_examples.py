@@ -86,7 +86,6 @@ _NOT_RUN = (
     NotRun("docs/how-to/own_score.md", "deviation", _TESTED.format("own_score")),
     NotRun("docs/reference/cli.md", "latentbeam demo", _DEMO),
     NotRun("docs/reference/configuration.md", "kind:", "test_configuration_examples_are_valid"),
-    NotRun("docs/reference/install.md", "latentbeam demo", _DEMO),
 )
 _NEVER = ("text", "")  # no examples: file trees, output, formulas
 _FOLDERS_OF_TESTS = re.compile(r"(?:\.venv/bin/)?python -m pytest (\S+)")
