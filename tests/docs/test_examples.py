@@ -165,6 +165,8 @@ def _run(block: Block, command: str, capsys: pytest.CaptureFixture[str]) -> None
             _run_latentbeam(block, words[1:], capsys)
         else:
             _check_options(words[1:])
+    elif words[:2] == ["mkdir", "-p"]:
+        Path(words[2]).expanduser().mkdir(parents=True, exist_ok=True)
     elif words[0] == "make":
         makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
         targets = [word for word in words[1:] if "=" not in word]
@@ -194,7 +196,6 @@ def _run_latentbeam(block: Block, arguments: list[str], capsys: pytest.CaptureFi
     status, out, err = run_command([*arguments, *more], capsys)
     assert status == 0, f"{block.place}: {shlex.join(arguments)}\n{err}"
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(out, encoding="utf-8")
 
 
