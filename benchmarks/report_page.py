@@ -30,7 +30,7 @@ from tests.support.finished_run import write_result
 from transforms.runs.ledger import CLUSTERS
 
 _RECORDS, _SIDE = 100_000, 28
-_WIDTH = 1280
+_WIDTH, _HEIGHT = 1280, 900  # pixels of the window
 # Milliseconds from the request for the page until every plot is laid out and drawn.
 _DRAWN = """
 const done = arguments[0]
@@ -70,9 +70,11 @@ def main(rounds: int, page: Path | None) -> None:
     click.echo(text)
 
 
-def seconds_to_open(browser: Browser, path: Path, width: int = _WIDTH) -> float:
+def seconds_to_open(
+    browser: Browser, path: Path, width: int = _WIDTH, height: int = _HEIGHT
+) -> float:
     """Seconds from the request for the page until all of its plots are drawn."""
-    browser.open(path, width)
+    browser.open(path, width, height)
     return float(browser.run_async(_DRAWN)) / 1000
 
 

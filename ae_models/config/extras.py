@@ -18,6 +18,11 @@ EXTRA_OF: Mapping[str, str] = {
 }
 
 
+def packages_of(*extras: str) -> list[str]:
+    """The packages of extras, by the names that are imported."""
+    return [package for package, extra in EXTRA_OF.items() if extra in extras]
+
+
 def is_installed(package: str) -> bool:
     """Whether a package can be found; it is not imported."""
     return importlib.util.find_spec(package) is not None

