@@ -15,12 +15,22 @@ def put(path: Path, target: str, text: str) -> None:
     Raises:
       ValueError: the page has no such marks.
     """
-    mark = f"<!-- measured by make {target} -->"
-    before, begin, rest = path.read_text(encoding="utf-8").partition(mark)
-    _, end, after = rest.partition(_END)
+    marks = (f"<!-- measured by make {target} -->", _END)
+    page = replaced(path.read_text(encoding="utf-8"), marks, f"\n{text}", path.name)
+    path.write_text(page, encoding="utf-8")
+
+
+def replaced(page: str, marks: tuple[str, str], text: str, name: str) -> str:
+    """The page with `text` between its marks, whatever was there.
+
+    Raises:
+      ValueError: the page, which the message calls `name`, has no such marks.
+    """
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{path} has no {mark} … {_END}")
-    path.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
+        raise ValueError(f"{name} has no {marks[0]} … {marks[1]}")
+    return f"{before}{begin}{text}{end}{after}"
 
 
 def markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,7 +1,7 @@
 """Commands whose help groups its options and ends with an example."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -59,14 +59,11 @@ class Command(click.Command):
         self._example = example
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(context):
-            is_option = isinstance(parameter, click.Option)  # the usage line shows arguments
-            if is_option and (record := parameter.get_help_record(context)):
-                groups.setdefault(getattr(parameter, "group", OTHER), []).append(record)
-        if OTHER in groups:  # comes last
-            groups[OTHER] = groups.pop(OTHER)
-        write_sections(formatter, groups)
+        records = {
+            title: [record for option in options if (record := option.get_help_record(context))]
+            for title, options in grouped(self.get_params(context)).items()
+        }
+        write_sections(formatter, records)
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         del context
@@ -132,6 +129,17 @@ class Group(click.Group):
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         del context
         write_example(formatter, self._example)
+
+
+def grouped(parameters: Iterable[click.Parameter]) -> dict[str, list[click.Option]]:
+    """The options that help shows, by the headings of their groups; `OTHER` comes last."""
+    groups: dict[str, list[click.Option]] = {}
+    for parameter in parameters:  # the usage line shows arguments
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            groups.setdefault(getattr(parameter, "group", OTHER), []).append(parameter)
+    if OTHER in groups:
+        groups[OTHER] = groups.pop(OTHER)
+    return groups
 
 
 def with_underscores(flag: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.command import MODEL, OUTPUT, Command, option
+from pipelines.cli.command import OUTPUT, Command, option
+from pipelines.cli.options import kind_option
 
 if TYPE_CHECKING:
     from ae_models.config.described import ConfigurationKey
@@ -24,15 +25,7 @@ _WIDTH, _NARROWEST = 100, 30  # characters: of YAML's comments; of the column of
     "latentbeam config --model vae > vae.yaml\n"
     "latentbeam train --config vae.yaml --model vae -i images/ -o bundle/",
 )
-@option(
-    "--model",
-    "-m",
-    type=click.Choice(["ae", "dae", "vae"]),
-    default="vae",
-    show_default=True,
-    group=MODEL,
-    help="Kind of auto-encoder: plain, denoising or variational.",
-)
+@kind_option(default="vae", show_default=True)
 @option("--json", "as_json", is_flag=True, group=OUTPUT, help="Print a list of keys as JSON.")
 @option(
     "--yaml",

@@ -14,6 +14,7 @@ MANIFEST, LEDGER, SCORES, CLUSTERS, CLASSES = (
     *("scores", "clusters", "classes"),
 )
 UNFINISHED = "-unfinished"
+_BUNDLE, _RUN, _CLUSTERS = "a model bundle", "a run", "a folder of clusters"
 
 
 def checked_bundle(
@@ -22,9 +23,7 @@ def checked_bundle(
     """The path of a model bundle; raises click.BadParameter if it is another command's folder."""
     if path is None:
         return path
-    if (kind := _kind(path)) not in (None, "a model bundle"):
-        message = f"{path} is {kind}, not a model bundle: give the folder that `train` wrote"
-        raise click.BadParameter(message, context, parameter)
+    _check_kind(path, _BUNDLE, "give the folder that `train` wrote", context, parameter)
     unfinished = f"{path.rstrip('/')}{UNFINISHED}"
     if not os.path.exists(path) and os.path.isdir(unfinished):
         message = (
@@ -37,9 +36,8 @@ def checked_bundle(
 
 def checked_run(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
     """The path of a run; raises click.BadParameter if it is another command's folder."""
-    if path is not None and (kind := _kind(path)) not in (None, "a run"):
-        message = f"{path} is {kind}, not a run: give the folder that `score` wrote"
-        raise click.BadParameter(message, context, parameter)
+    if path is not None:
+        _check_kind(path, _RUN, "give the folder that `score` wrote", context, parameter)
     return path
 
 
@@ -47,13 +45,18 @@ def checked_clusters(
     context: click.Context, parameter: click.Parameter, path: str | None
 ) -> str | None:
     """The path of clusters; raises click.BadParameter if it is another command's folder."""
-    if path is not None and (kind := _kind(path)) not in (None, "a folder of clusters"):
-        message = (
-            f"{path} is {kind}, not a folder of clusters: `latentbeam cluster --scores RUN "
-            "--output DIR` writes one"
-        )
-        raise click.BadParameter(message, context, parameter)
+    if path is not None:
+        advice = "`latentbeam cluster --scores RUN --output DIR` writes one"
+        _check_kind(path, _CLUSTERS, advice, context, parameter)
     return path
+
+
+def _check_kind(
+    path: str, wanted: str, advice: str, context: click.Context, parameter: click.Parameter
+) -> None:
+    if (kind := _kind(path)) not in (None, wanted):
+        message = f"{path} is {kind}, not {wanted}: {advice}"
+        raise click.BadParameter(message, context, parameter)
 
 
 def _kind(path: str) -> str | None:
@@ -64,11 +67,11 @@ def _kind(path: str) -> str | None:
 
     if has(LEDGER):
         for name, kind in (
-            (SCORES, "a run"),
-            (CLUSTERS, "a folder of clusters"),
+            (SCORES, _RUN),
+            (CLUSTERS, _CLUSTERS),
             (CLASSES, "a folder of class probabilities"),
         ):
             if has(name):
                 return kind
         return None
-    return "a model bundle" if has(MANIFEST) else None
+    return _BUNDLE if has(MANIFEST) else None

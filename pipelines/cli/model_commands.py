@@ -25,6 +25,7 @@ from pipelines.cli.options import (
     dry_run_option,
     inputs_option,
     json_option,
+    kind_option,
     load_program,
     output_option,
     overwrite_option,
@@ -63,14 +64,7 @@ def demo(output: str, as_json: bool) -> None:
 @inputs_option()
 @where_option
 @reading_options
-@option(
-    "--model",
-    "-m",
-    type=click.Choice(["ae", "dae", "vae"]),
-    required=True,
-    group=MODEL,
-    help="Kind of auto-encoder: plain, denoising or variational.",
-)
+@kind_option(required=True)
 @option(
     "--features",
     metavar="BACKBONE|none",

@@ -74,6 +74,18 @@ def output_option(text: str, metavar: str = "DIR", **settings: Any) -> Any:
     )
 
 
+def kind_option(**settings: Any) -> Any:
+    """`--model`, the kind of a model to train."""
+    return option(
+        "--model",
+        "-m",
+        type=click.Choice(["ae", "dae", "vae"]),
+        group=MODEL,
+        help="Kind of auto-encoder: plain, denoising or variational.",
+        **settings,
+    )
+
+
 def bundle_option(required: bool = True, text: str = "Model bundle that train wrote.") -> Any:
     """`--model`, the folder of a bundle."""
     return option(
