@@ -3,10 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from ae_models.bundles.bundle import open_bundle
 from ae_models.errors import OutputError
 from pipelines.commands.evaluate import evaluate
@@ -17,6 +13,7 @@ from pipelines.console.progress import Progress, say
 from pipelines.drawing.findings import Finding, write_findings
 from pipelines.report.command import report
 from transforms.records.batches import ID
+from transforms.results.read_shards import shard_batches
 from transforms.runs.ledger import SCORES, result_files
 from transforms.scoring.locate_records import LocatedRecord, locate_records
 from transforms.sources.drawn_parts.album import GROUND_TRUTH, PICTURES, TEST, TRAIN
@@ -80,11 +77,13 @@ def _write_parts(folder: Path) -> None:
 def _draw(path: str, bundle_path: Path, run: Path, images: str) -> None:
     """A good part and one of each defect, always the same ones, whatever their scores."""
     ids = [f"{kind}/{_SHOWN}.jpg" for kind in (GOOD, *DEFECTS)]
-    table = pa.concat_tables(
-        pq.read_table(file, columns=[ID, "label", "p_value", "is_anomaly"])
+    rows = {
+        row[ID]: row
         for file in result_files(str(run), SCORES)
-    )
-    rows = {row[ID]: row for row in table.filter(pc.is_in(table[ID], pa.array(ids))).to_pylist()}
+        for batch in shard_batches(file, [ID, "label", "p_value", "is_anomaly"])
+        for row in batch.to_pylist()
+        if row[ID] in ids
+    }
     bundle = open_bundle(bundle_path)
     found = locate_records([images], ids, bundle, bundle.config.scoring.fpr)
     located = {record.id: record for record in found}
